@@ -1,0 +1,55 @@
+"""Small helpers over the array API standard: one code for numpy, torch and JAX arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+
+Xp = Any  # an array namespace
+Array = Any  # an array of any supported library
+
+__all__ = ["Array", "Xp", "array_namespace", "constant", "finite_array", "sigmoid", "swish"]
+
+
+def constant(value: np.ndarray, like: Array) -> Array:
+    """A numpy constant as an array of the same library, dtype and device as `like`."""
+    xp = array_namespace(like)
+    if is_torch_array(like):
+        return xp.asarray(np.array(value), dtype=like.dtype, device=like.device)
+    return xp.asarray(value, dtype=like.dtype)
+
+
+def sigmoid(x: Array) -> Array:
+    # tanh does not overflow for large |x|, as exp(-x) would.
+    return 0.5 * (array_namespace(x).tanh(0.5 * x) + 1.0)
+
+
+def swish(x: Array) -> Array:
+    return x * sigmoid(x)
+
+
+def finite_array(value: Any, name: str, *, columns: int | None = None, owner: str = "") -> np.ndarray:
+    """Check a user's 2-d array: numbers, finite, as many columns as asked for.
+
+    Raises:
+        TypeError, ValueError: naming the argument, what was given and what would do.
+    """
+    try:
+        a = np.asarray(value)
+    except Exception as error:  # torch tensors that need a gradient, ragged lists
+        raise TypeError(f"{name} cannot be read as an array: {error}") from error
+    if a.dtype == object or not (np.issubdtype(a.dtype, np.number) or a.dtype == bool):
+        raise TypeError(f"{name} has dtype {a.dtype}; numbers would do")
+    if np.iscomplexobj(a):
+        raise TypeError(f"{name} is complex; real numbers would do")
+    if a.ndim != 2:
+        raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do")
+    if columns is not None and a.shape[1] != columns:
+        raise ValueError(f"{owner} has size {columns} but {name} has {a.shape[1]} columns")
+    if not np.isfinite(a).all():
+        rows = np.flatnonzero(~np.isfinite(a).all(axis=1))
+        raise ValueError(f"{name} has NaN or infinite values in {len(rows)} of {len(a)} rows (first: row {rows[0]}); "
+                         "drop or fill them")
+    return a

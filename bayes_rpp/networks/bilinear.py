@@ -1,0 +1,119 @@
+"""The bilinear layer of the EMLP: h_j = sum_i W_ij(x) x_i, where each W_ij is linear in the features x themselves.
+
+For terms i (input) and j (output), maps V_i -> V_j transform like V_j (x) V_i^*. Where the features hold copies x_R of
+that type R, W_ij = Theta x_R is an equivariant choice with free numbers Theta (m_out x m_in x k), k <= min(copies of R,
+dim R). Nothing here ever builds a matrix for each example: the contraction is done in the cheaper of two orders.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp.priors.subspaces import _Layout
+from bayes_rpp.symmetry.representations import Factor, Representation, Term
+
+
+@dataclass(frozen=True)
+class _Path:
+    """One triple (out term, in term, type R of their maps) with the R copies it uses."""
+
+    out: Term
+    into: Term
+    kind: Term
+    axes: tuple[int, ...]  # from the index order of R to (out indices, in indices)
+    first: int
+    count: int
+
+
+class Bilinear:
+    """Bilinear map of features to features of the same representation.
+
+    Attributes:
+        shapes: of the free numbers, one (m_out, k * m_in) for each path.
+    """
+
+    def __init__(self, rep: Representation) -> None:
+        self.rep = rep
+        self._layout = _Layout(rep)
+        self._sizes = {t: [f.size(rep.group) for f in t if f.kind != "det"] for t in self._layout.copies}
+        self.paths = self._find_paths()
+        copies = self._layout.copies
+        self.shapes = [(copies[p.out], p.count * copies[p.into]) for p in self.paths]
+
+    def _find_paths(self) -> list[_Path]:
+        group, paths = self.rep.group, []
+        known = {t: _signature(t, group.is_orthogonal) for t in self._layout.copies}
+        for out in known:
+            for into in known:
+                wanted = _signature(out + tuple(f.dualised for f in into), group.is_orthogonal)
+                if not wanted:
+                    continue  # maps between equal scalars: the linear layer has them
+                match = next((t for t, s in known.items() if Counter(s) == Counter(wanted)), None)
+                if match is None:
+                    continue
+                # The determinant's slot has size one and no axis of its own.
+                have = [f for f in known[match] if f.kind != "det"]
+                axes = []
+                for f in (f for f in wanted if f.kind != "det"):
+                    axes.append(next(k for k, h in enumerate(have) if h == f and k not in axes))
+                copies = self._layout.copies[match]
+                count = min(copies, self._layout.sizes[match])
+                # Different paths start at different copies, so that all of them are used.
+                first = (len(paths) * count) % (copies - count + 1)
+                paths.append(_Path(out, into, match, tuple(axes), first, count))
+        return paths
+
+    def __call__(self, thetas: list[Array], x: Array) -> Array:
+        """Features (..., rep.size) -> (..., rep.size)."""
+        xp = array_namespace(x)
+        lead = tuple(x.shape[:-1])
+        x = x.reshape((-1, x.shape[-1]))
+        n = x.shape[0]
+        copies, sizes = self._layout.copies, self._layout.sizes
+        features = {t: v.reshape((n, copies[t], sizes[t])) for t, v in self._layout.split(x, -1).items()}
+        totals: dict[Term, Array] = {}
+        for path, theta in zip(self.paths, thetas, strict=True):
+            a, b, k, p, q = copies[path.out], copies[path.into], path.count, sizes[path.out], sizes[path.into]
+            maps = features[path.kind][:, path.first : path.first + k, :]
+            if path.axes != tuple(range(len(path.axes))):
+                maps = maps.reshape((n, k, *self._sizes[path.kind]))
+                maps = xp.permute_dims(maps, (0, 1, *[axis + 2 for axis in path.axes]))
+            maps = maps.reshape((n, k, p, q))
+            y = _contract(xp, theta.reshape((a, k, b)), maps, features[path.into])
+            totals[path.out] = totals[path.out] + y if path.out in totals else y
+        parts = {
+            t: totals[t].reshape((n, copies[t] * sizes[t]))
+            if t in totals
+            else xp.zeros((n, copies[t] * sizes[t]), dtype=x.dtype)
+            for t in copies
+        }
+        return self._layout.merge(parts, -1).reshape(lead + (self.rep.size,))
+
+
+def _contract(xp: object, theta: Array, maps: Array, x: Array) -> Array:
+    """y[n, a, p] = sum_(k, b, q) theta[a, k, b] maps[n, k, p, q] x[n, b, q], cheapest order first."""
+    xp = array_namespace(x)
+    (a, k, b), (n, _, p, q) = theta.shape, maps.shape
+    if k * b * p * q + a * k * b * p <= a * k * b * q + a * k * p * q:
+        # z[n, p, k, b] = sum_q maps x, then all (k, b) against theta in one product
+        if q == 1:
+            z = xp.permute_dims(maps[:, :, :, 0], (0, 2, 1))[:, :, :, None] * x[:, None, None, :, 0]
+        else:
+            z = xp.sum(xp.permute_dims(maps, (0, 2, 1, 3))[:, :, :, None, :] * x[:, None, None, :, :], axis=-1)
+        y = z.reshape((n * p, k * b)) @ xp.matrix_transpose(theta.reshape((a, k * b)))
+        return xp.permute_dims(y.reshape((n, p, a)), (0, 2, 1))
+    # u[n, q, a, k] = sum_b theta x, then sum over (k, q) with the maps
+    u = xp.permute_dims(x, (0, 2, 1)).reshape((n * q, b)) @ xp.matrix_transpose(theta.reshape((a * k, b)))
+    u = xp.permute_dims(u.reshape((n, q, a, k)), (0, 2, 3, 1)).reshape((n, a, k * q))
+    return u @ xp.permute_dims(maps, (0, 1, 3, 2)).reshape((n, k * q, p))
+
+
+def _signature(term: Term, orthogonal: bool) -> tuple[Factor, ...]:
+    """Factors in order; pairs of equal determinants cancel, duals are dropped where V* = V."""
+    dets = Counter(f for f in term if f.kind == "det")
+    kept = [f for f in term if f.kind != "det"]
+    if orthogonal:
+        kept = [Factor(f.kind, False, f.on, f.rho, f.name, f.rep) if f.kind == "vector" else f for f in kept]
+    return tuple(kept) + tuple(f for f, n in dets.items() if n % 2)

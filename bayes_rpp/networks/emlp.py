@@ -1,0 +1,135 @@
+"""The equivariant multilayer perceptron with residual pathways (Finzi et al. 2021; EMLP: Finzi, Welling, Wilson 2021).
+
+Block: lin = W x + b;  h = lin + c bilinear(lin);  y = sigmoid(gate(h)) h + w swish(h). W, b and w carry the residual
+pathway; with sigma_b = 0 it vanishes and the network is exactly equivariant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bayes_rpp._arrays import Array, array_namespace, sigmoid, swish
+from bayes_rpp.networks.allocation import is_permutation, uniform_rep
+from bayes_rpp.networks.bilinear import Bilinear
+from bayes_rpp.networks.mlp import check_layers, check_width
+from bayes_rpp.networks.network import Network, Parameter, bind, linear
+from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, ZeroSubspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar
+
+BILINEAR_SCALE = 0.1
+
+
+class EMLP(Network):
+    """Equivariant MLP whose prior decides between strict, soft and no symmetry.
+
+    Args:
+        rep_in, rep_out: representations of input and output, as in `5 * Scalar + 5 * Vector`.
+        group: the group that acts.
+        channels: width of each hidden layer, shared out evenly over tensor ranks; or one representation for all hidden
+            layers, or a list of one for each layer.
+        layers: number of hidden layers; 0 is one linear layer. A list of representations sets it.
+        bilinear: whether the blocks contain the bilinear layer.
+
+    Raises:
+        TypeError, ValueError: if a representation does not fit the group, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        rep_in: Rep | int,
+        rep_out: Rep | int,
+        group: Group,
+        channels: int | Rep | Sequence[Rep] = 384,
+        layers: int | None = None,
+        *,
+        bilinear: bool = True,
+    ) -> None:
+        super().__init__(rep_in, rep_out, group)
+        self.bilinear = bool(bilinear)
+        self.hidden = _hidden(channels, layers, self.group)
+        self._blocks: list[_Block] = []
+        current = self.rep_in
+        for k, rep in enumerate(self.hidden):
+            block = _Block(f"layers.{k}", current, rep, self.group, self.bilinear)
+            self._blocks.append(block)
+            self.parameters.update(block.parameters)
+            current = block.rep_out
+        self.parameters.update(_linear_parameters("output", current, self.rep_out))
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+        for block in self._blocks:
+            x = block(params, x)
+        return linear(params, "output", x)
+
+    def config(self) -> dict[str, Any]:
+        return {"channels": list(self.hidden), "bilinear": self.bilinear}
+
+    def __repr__(self) -> str:
+        widths = ", ".join(str(b.rep_out.size) for b in self._blocks)
+        return f"EMLP({self.rep_in.rep} -> {self.rep_out.rep}, {self.group}, hidden widths [{widths}], {self.size} weights)"
+
+
+class _Block:
+    """One hidden layer: linear, bilinear, gate."""
+
+    def __init__(self, name: str, rep_in: Representation, rep: Rep, group: Group, with_bilinear: bool) -> None:
+        self.name = name
+        self.rep_out = rep(group)
+        # One gate scalar for each copy that is neither a scalar nor permuted; those gate themselves.
+        self._self_gated = [is_permutation(group, b.term) for b in self.rep_out.blocks]
+        gated = zip(self.rep_out.blocks, self._self_gated, strict=True)
+        self.gates = sum(b.count for b, own in gated if not own)
+        inner = self.gates * Scalar + rep if self.gates else rep
+        self.parameters = _linear_parameters(name, rep_in, inner(group))
+        self.bilinear = Bilinear(inner(group)) if with_bilinear else None
+        if self.bilinear:
+            for k, shape in enumerate(self.bilinear.shapes):
+                self.parameters[f"{name}.bilinear.{k}"] = Parameter(FullSubspace(shape))
+        self._mixes = not all(self._self_gated)
+        if self._mixes:
+            self.parameters[f"{name}.swish"] = Parameter(ZeroSubspace(()))
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+        h = linear(params, self.name, x)
+        if self.bilinear:
+            thetas = [params[f"{self.name}.bilinear.{k}"] for k in range(len(self.bilinear.shapes))]
+            h = h + BILINEAR_SCALE * self.bilinear(thetas, h)
+        gate, h = h[..., : self.gates], h[..., self.gates :]
+        lead, used, parts = tuple(h.shape[:-1]), 0, []
+        gate = sigmoid(gate)
+        for b, own in zip(self.rep_out.blocks, self._self_gated, strict=True):
+            part = h[..., b.offset : b.stop]
+            if own:
+                parts.append(swish(part))
+            else:
+                g = gate[..., used : used + b.count, None]
+                used += b.count
+                parts.append((g * part.reshape(lead + (b.count, b.size))).reshape(lead + (b.count * b.size,)))
+        y = parts[0] if len(parts) == 1 else array_namespace(h).concat(parts, axis=-1)
+        return y + params[f"{self.name}.swish"] * swish(h) if self._mixes else y
+
+
+def _linear_parameters(name: str, rep_in: Representation, rep_out: Representation) -> dict[str, Parameter]:
+    return {
+        f"{name}.weight": Parameter(EquivariantSubspace(rep_in, rep_out)),
+        f"{name}.bias": Parameter(EquivariantSubspace(None, rep_out)),
+    }
+
+
+def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Group) -> list[Rep]:
+    count = check_layers(3 if layers is None else layers)
+    if isinstance(channels, Rep):
+        hidden = [channels] * count
+    elif isinstance(channels, Sequence) and not isinstance(channels, str):
+        hidden = list(channels)
+        if layers is not None and layers != len(hidden):
+            raise ValueError(f"layers is {layers} but channels lists {len(hidden)} representations; leave layers out")
+        if not all(isinstance(r, Rep) for r in hidden):
+            raise TypeError(f"channels is {channels!r}; a width, a representation or a list of representations would do")
+    else:
+        hidden = [uniform_rep(check_width(channels), group)] * count
+    for k, rep in enumerate(hidden):
+        bind(rep, group, f"channels[{k}]")
+    return hidden

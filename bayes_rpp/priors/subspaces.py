@@ -1,0 +1,250 @@
+"""Subspaces of weights, each given by its orthogonal projector and never by a dense basis.
+
+The contract: with Q an orthonormal basis of the subspace, `encode(w) = Q^T vec(w)`, `decode(beta) = Q beta` in the shape
+of w, `project = decode o encode`. All take leading batch dimensions, and numpy, torch and JAX arrays alike.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from bayes_rpp._arrays import Array, array_namespace, constant
+from bayes_rpp.symmetry.representations import Block, Representation, Scalar, Term
+from bayes_rpp.symmetry.solver import check_bound, term_basis
+
+
+class Subspace(ABC):
+    """A linear subspace of the weights of one shape.
+
+    Attributes:
+        shape: of the weight.
+        rank: dimension of the subspace.
+    """
+
+    shape: tuple[int, ...]
+    rank: int
+
+    @property
+    def size(self) -> int:
+        """Number of weights, n."""
+        return math.prod(self.shape)
+
+    @abstractmethod
+    def encode(self, w: Array) -> Array:
+        """Coordinates Q^T vec(w): (..., *shape) -> (..., rank)."""
+
+    @abstractmethod
+    def decode(self, beta: Array) -> Array:
+        """Weight Q beta: (..., rank) -> (..., *shape)."""
+
+    def project(self, w: Array) -> Array:
+        """Orthogonal projection Q Q^T w: (..., *shape) -> (..., *shape)."""
+        return self.decode(self.encode(w))
+
+    def basis(self) -> np.ndarray:
+        """Dense Q, (n, rank), float64. For small subspaces."""
+        return self.decode(np.eye(self.rank)).reshape(self.rank, self.size).T
+
+    def leverage(self) -> np.ndarray:
+        """Diagonal of Q Q^T in the shape of the weight, float64: the share of each entry's variance inside."""
+        total = np.zeros(self.shape)
+        for start in range(0, self.rank, 256):
+            rows = np.eye(min(256, self.rank - start), self.rank, start)
+            total += (self.decode(rows) ** 2).sum(axis=0)
+        return total
+
+    def _check(self, value: Array, shape: tuple[int, ...], name: str) -> None:
+        if tuple(value.shape[len(value.shape) - len(shape) :]) != shape:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; this subspace needs (..., "
+                             f"{', '.join(map(str, shape))})")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, rank={self.rank})"
+
+
+class FullSubspace(Subspace):
+    """All weights of a shape: nothing is restricted."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = tuple(shape)
+        self.rank = self.size
+
+    def encode(self, w: Array) -> Array:
+        self._check(w, self.shape, "w")
+        return w.reshape(w.shape[: w.ndim - len(self.shape)] + (self.rank,))
+
+    def decode(self, beta: Array) -> Array:
+        self._check(beta, (self.rank,), "beta")
+        return beta.reshape(beta.shape[:-1] + self.shape)
+
+    def leverage(self) -> np.ndarray:
+        return np.ones(self.shape)
+
+
+class ZeroSubspace(Subspace):
+    """Only the zero weight: all of it is residual."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = tuple(shape)
+        self.rank = 0
+
+    def encode(self, w: Array) -> Array:
+        self._check(w, self.shape, "w")
+        return (w * 0.0).reshape(w.shape[: w.ndim - len(self.shape)] + (self.size,))[..., :0]
+
+    def decode(self, beta: Array) -> Array:
+        self._check(beta, (0,), "beta")
+        zero = array_namespace(beta).sum(beta, axis=-1)
+        return zero.reshape(zero.shape + (1,) * len(self.shape)) + constant(np.zeros(self.shape), beta)
+
+
+class DenseSubspace(Subspace):
+    """A subspace given by your own matrix, whose columns span it.
+
+    Args:
+        shape: of the weight.
+        columns: (n, k), any spanning set, n = prod(shape) row-major; it is orthonormalised, dependent columns drop out.
+    """
+
+    def __init__(self, shape: tuple[int, ...], columns: np.ndarray) -> None:
+        self.shape = tuple(shape)
+        columns = np.asarray(columns, dtype=np.float64)
+        if columns.ndim != 2 or columns.shape[0] != self.size:
+            raise ValueError(f"columns has shape {columns.shape}; ({self.size}, k) fits weights of shape {self.shape}")
+        if not np.isfinite(columns).all():
+            raise ValueError("columns holds values that are not finite")
+        u, s, _ = np.linalg.svd(columns, full_matrices=False)
+        self._q = u[:, s > 1e-10 * max(1.0, float(s.max(initial=0.0)))]
+        self.rank = self._q.shape[1]
+
+    def encode(self, w: Array) -> Array:
+        self._check(w, self.shape, "w")
+        return w.reshape(w.shape[: w.ndim - len(self.shape)] + (self.size,)) @ constant(self._q, w)
+
+    def decode(self, beta: Array) -> Array:
+        self._check(beta, (self.rank,), "beta")
+        return (beta @ constant(self._q.T, beta)).reshape(beta.shape[:-1] + self.shape)
+
+
+class EquivariantSubspace(Subspace):
+    """Equivariant linear maps between two representations of one group (paper, Section 3).
+
+    The basis is kept only for each pair of distinct terms; multiplicities tile it:
+    W_ij = sum_k beta_k (m_out x m_in) (x) Q_k (d_out x d_in).
+
+    Args:
+        rep_in: bound representation `rep(G)` of the input, or None for a bias: the invariant vectors of rep_out.
+        rep_out: bound representation of the output.
+
+    Attributes:
+        shape: (rep_out.size, rep_in.size), or (rep_out.size,) for a bias.
+
+    Raises:
+        TypeError, ValueError: if a representation is not bound or the groups differ.
+    """
+
+    def __init__(self, rep_in: Representation | None, rep_out: Representation) -> None:
+        bias = rep_in is None
+        if rep_in is None:
+            check_bound(rep_out=rep_out)
+            rep_in = Scalar(rep_out.group)
+        check_bound(rep_in=rep_in, rep_out=rep_out)
+        self.rep_in, self.rep_out = rep_in, rep_out
+        self.shape = (rep_out.size,) if bias else (rep_out.size, rep_in.size)
+        self._rows, self._columns = _Layout(rep_out), _Layout(rep_in)
+        self._q = {
+            (o, i): term_basis(rep_out.group, o, i) for o in self._rows.copies for i in self._columns.copies
+        }
+        self.rank = sum(
+            self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items()
+        )
+
+    def encode(self, w: Array) -> Array:
+        self._check(w, self.shape, "w")
+        xp = array_namespace(w)
+        lead = tuple(w.shape[: w.ndim - len(self.shape)])
+        w = w.reshape(lead + (self._rows.size, self._columns.size))
+        parts = []
+        for o, rows in self._rows.split(w, -2).items():
+            mo, do = self._rows.copies[o], self._rows.sizes[o]
+            for i, block in self._columns.split(rows, -1).items():
+                q = self._q[o, i]
+                if q.shape[1] == 0:
+                    continue
+                mi, di = self._columns.copies[i], self._columns.sizes[i]
+                block = xp.moveaxis(block.reshape(lead + (mo, do, mi, di)), -2, -3)
+                beta = block.reshape(lead + (mo * mi, do * di)) @ constant(q, w)
+                parts.append(beta.reshape(lead + (mo * mi * q.shape[1],)))
+        if not parts:
+            return (w * 0.0).reshape(lead + (self.size,))[..., :0]
+        return xp.concat(parts, axis=-1)
+
+    def decode(self, beta: Array) -> Array:
+        self._check(beta, (self.rank,), "beta")
+        xp = array_namespace(beta)
+        lead = tuple(beta.shape[:-1])
+        start = 0
+        rows = {}
+        for o, mo in self._rows.copies.items():
+            do = self._rows.sizes[o]
+            columns = {}
+            for i, mi in self._columns.copies.items():
+                q, di = self._q[o, i], self._columns.sizes[i]
+                r = q.shape[1]
+                shape = lead + (mo * do, mi * di)
+                if r == 0:
+                    columns[i] = xp.broadcast_to(constant(np.zeros((mo * do, mi * di)), beta), shape)
+                    continue
+                part = beta[..., start : start + mo * mi * r].reshape(lead + (mo, mi, r))
+                start += mo * mi * r
+                block = (part @ constant(q.T, beta)).reshape(lead + (mo, mi, do, di))
+                columns[i] = xp.moveaxis(block, -2, -3).reshape(shape)
+            rows[o] = self._columns.merge(columns, -1)
+        return self._rows.merge(rows, -2).reshape(lead + self.shape)
+
+    def leverage(self) -> np.ndarray:
+        rows = {}
+        for o, mo in self._rows.copies.items():
+            columns = {}
+            for i, mi in self._columns.copies.items():
+                block = (self._q[o, i] ** 2).sum(axis=1).reshape(self._rows.sizes[o], self._columns.sizes[i])
+                columns[i] = np.tile(block, (mo, mi))
+            rows[o] = self._columns.merge(columns, -1)
+        return self._rows.merge(rows, -2).reshape(self.shape)
+
+
+class _Layout:
+    """Where the copies of each term stand along one axis; splits an axis by term and puts it together again."""
+
+    def __init__(self, rep: Representation) -> None:
+        self.blocks: tuple[Block, ...] = rep.blocks
+        self.size = rep.size
+        self.copies: dict[Term, int] = {}
+        self.sizes: dict[Term, int] = {}
+        for b in rep.blocks:
+            self.copies[b.term] = self.copies.get(b.term, 0) + b.count
+            self.sizes[b.term] = b.size
+
+    def split(self, x: Array, axis: int) -> dict[Term, Array]:
+        parts: dict[Term, list[Array]] = {}
+        for b in self.blocks:
+            where = (..., slice(b.offset, b.stop)) + (slice(None),) * (-axis - 1)
+            parts.setdefault(b.term, []).append(x[where])
+        xp = array_namespace(x)
+        return {t: p[0] if len(p) == 1 else xp.concat(p, axis=axis) for t, p in parts.items()}
+
+    def merge(self, parts: dict[Term, Array], axis: int) -> Array:
+        used = dict.fromkeys(parts, 0)
+        pieces = []
+        for b in self.blocks:
+            start, width = used[b.term], b.count * b.size
+            used[b.term] += width
+            whole = parts[b.term]
+            if self.copies[b.term] * b.size == width:
+                pieces.append(whole)
+            else:
+                pieces.append(whole[(..., slice(start, start + width)) + (slice(None),) * (-axis - 1)])
+        return pieces[0] if len(pieces) == 1 else array_namespace(pieces[0]).concat(pieces, axis=axis)

@@ -1,0 +1,344 @@
+"""Matrix groups: what acts on R^d, by its Lie algebra and its discrete generators.
+
+A group is given by matrices alone: a basis of its Lie algebra, shape (k, d, d), for the part connected to the
+identity, and further generators, shape (m, d, d), for the rest (Finzi, Welling and Wilson 2021, Theorem 1: a linear
+map is equivariant exactly if it commutes with these finitely many matrices).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import block_diag, expm
+from scipy.stats import ortho_group, special_ortho_group
+
+Array = NDArray[np.float64]
+MAX_ELEMENTS = 50_000
+
+
+class Group:
+    """A group of real d x d matrices.
+
+    Args:
+        dim: d, the size of the matrices.
+        lie_algebra: (k, d, d) basis of the Lie algebra; empty for a discrete group.
+        discrete_generators: (m, d, d) invertible matrices that generate the rest.
+        name: shown in tables; never used to decide anything.
+
+    Raises:
+        ValueError: if a shape does not fit `dim`, a value is not finite or a discrete generator is singular.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        lie_algebra: ArrayLike = (),
+        discrete_generators: ArrayLike = (),
+        *,
+        name: str | None = None,
+    ) -> None:
+        if int(dim) != dim or dim < 1:
+            raise ValueError(f"dim is {dim!r}; a group acts on R^dim with a whole number dim >= 1")
+        self.dim = int(dim)
+        self.lie_algebra = _matrices(lie_algebra, self.dim, "lie_algebra")
+        self.discrete_generators = _matrices(discrete_generators, self.dim, "discrete_generators")
+        for k, h in enumerate(self.discrete_generators):
+            if np.linalg.cond(h) > 1e12:
+                raise ValueError(f"discrete_generators[{k}] is singular; generators of a group must be invertible")
+        self.name = name or f"Group(dim={self.dim})"
+        # (family, n) of the classical groups, whose invariants are known in closed form; set only in this file.
+        self.classical: tuple[str, int] | None = None
+        self.factors: tuple[Group, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __mul__(self, other: Group) -> Group:
+        """The direct product G1 x G2, acting on R^(d1 + d2) block by block.
+
+        `Vector.on(0)` and `Vector.on(1)` are the vectors of one factor alone.
+        """
+        if not isinstance(other, Group):
+            return NotImplemented
+        return product_group(*(self.factors or (self,)), *(other.factors or (other,)))
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where each factor of a product acts inside R^dim."""
+        ends = np.cumsum([f.dim for f in self.factors])
+        return tuple(slice(int(e) - f.dim, int(e)) for e, f in zip(ends, self.factors, strict=True))
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """Hashable content; two groups with the same matrices have the same content, whatever their names."""
+        if self.factors:
+            return tuple(f.content for f in self.factors)
+        return (self.dim, self.classical, self.lie_algebra.tobytes(), self.discrete_generators.tobytes())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Group) and self.content == other.content
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
+    @property
+    def is_discrete(self) -> bool:
+        return len(self.lie_algebra) == 0
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether every element is an orthogonal matrix (then the group is compact or dense in a compact one)."""
+        skew = np.allclose(self.lie_algebra, -self.lie_algebra.transpose(0, 2, 1), atol=1e-12)
+        h = self.discrete_generators
+        return bool(skew and np.allclose(h @ h.transpose(0, 2, 1), np.eye(self.dim), atol=1e-12))
+
+    @cached_property
+    def elements(self) -> Array:
+        """All elements of a finite group, shape (order, d, d), the identity first.
+
+        Raises:
+            ValueError: if the group has a Lie algebra, or more than 50,000 elements.
+        """
+        if not self.is_discrete:
+            raise ValueError(f"{self} has a Lie algebra, so its elements cannot be listed; use sample()")
+        seen = {_key(np.eye(self.dim)): np.eye(self.dim)}
+        frontier = list(seen.values())
+        while frontier:
+            new = []
+            for g in frontier:
+                for h in self.discrete_generators:
+                    gh = g @ h
+                    key = _key(gh)
+                    if key not in seen:
+                        seen[key] = gh
+                        new.append(gh)
+                        if len(seen) > MAX_ELEMENTS:
+                            raise ValueError(f"{self} has more than {MAX_ELEMENTS} elements (or is infinite)")
+            frontier = new
+        return np.stack(list(seen.values()))
+
+    def sample(self, n: int, seed: int | np.random.Generator | None = None) -> Array:
+        """Draw n elements, shape (n, d, d).
+
+        Haar on O, SO and products of them; uniform on finite groups; for other compact groups a long random walk,
+        whose law tends to Haar; for groups that are not compact (SL, Sp, Lorentz) exp of a normal element of the Lie
+        algebra times a random word in the discrete generators, since no uniform law exists.
+        """
+        if int(n) != n or n < 1:
+            raise ValueError(f"n is {n!r}; sample() draws a whole number n >= 1 of elements")
+        rng = np.random.default_rng(seed)
+        if self.factors:
+            parts = [f.sample(n, rng) for f in self.factors]
+            return np.stack([block_diag(*gs) for gs in zip(*parts, strict=True)])
+        if self.classical and self.classical[0] in _SAMPLERS:
+            return _SAMPLERS[self.classical[0]](self.classical[1], n, rng)
+        if self.is_discrete:
+            try:
+                return self.elements[rng.integers(len(self.elements), size=n)]
+            except ValueError:
+                return self._random_word(n, rng, length=50)
+        steps = 12 if self.is_orthogonal else 1
+        g = self._random_word(n, rng, length=12)
+        for _ in range(steps):
+            scale = 2 * np.pi if self.is_orthogonal else 0.5
+            a = np.tensordot(rng.normal(size=(n, len(self.lie_algebra))) * scale, self.lie_algebra, 1)
+            g = expm(a) @ g
+            if steps > 1 and len(self.discrete_generators):
+                g = self._random_word(n, rng, length=4) @ g
+        return g
+
+    def _random_word(self, n: int, rng: np.random.Generator, length: int) -> Array:
+        g = np.broadcast_to(np.eye(self.dim), (n, self.dim, self.dim)).copy()
+        if len(self.discrete_generators):
+            letters = np.concatenate([np.eye(self.dim)[None], self.discrete_generators])
+            for _ in range(length):
+                g = letters[rng.integers(len(letters), size=n)] @ g
+        return g
+
+
+def _matrices(value: ArrayLike, dim: int, name: str) -> Array:
+    a = np.asarray(value, dtype=np.float64)
+    if a.size == 0:
+        return np.zeros((0, dim, dim))
+    if a.ndim == 2:
+        a = a[None]
+    if a.shape[1:] != (dim, dim):
+        raise ValueError(f"{name} has shape {a.shape}; matrices of shape (count, {dim}, {dim}) would do (dim={dim})")
+    if not np.isfinite(a).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return a
+
+
+def _key(g: Array) -> bytes:
+    return (np.round(g, 6) + 0.0).tobytes()
+
+
+def _permutation(images: Sequence[int] | NDArray[np.int_]) -> Array:
+    n = len(images)
+    p = np.zeros((n, n))
+    p[np.asarray(images), np.arange(n)] = 1
+    return p
+
+
+def _sample_permutations(n: int, count: int, rng: np.random.Generator) -> Array:
+    return np.stack([_permutation(rng.permutation(n)) for _ in range(count)])
+
+
+def _sample_orthogonal(n: int, count: int, rng: np.random.Generator) -> Array:
+    if n == 1:
+        return rng.choice([-1.0, 1.0], size=(count, 1, 1))
+    return ortho_group.rvs(n, size=count, random_state=rng).reshape(count, n, n)
+
+
+def _sample_rotations(n: int, count: int, rng: np.random.Generator) -> Array:
+    if n == 1:
+        return np.ones((count, 1, 1))
+    return special_ortho_group.rvs(n, size=count, random_state=rng).reshape(count, n, n)
+
+
+_SAMPLERS: dict[str, Any] = {"O": _sample_orthogonal, "SO": _sample_rotations, "S": _sample_permutations}
+
+
+def _rotations(n: int) -> Array:
+    """Basis e_i e_j^T - e_j e_i^T (i < j) of so(n)."""
+    pairs = list(combinations(range(n), 2))
+    a = np.zeros((len(pairs), n, n))
+    for k, (i, j) in enumerate(pairs):
+        a[k, i, j], a[k, j, i] = 1, -1
+    return a
+
+
+def _classical(group: Group, family: str, n: int) -> Group:
+    group.classical = (family, n)
+    return group
+
+
+def _positive(n: int, name: str, least: int = 1) -> int:
+    if int(n) != n or n < least:
+        raise ValueError(f"{name}(n) needs a whole number n >= {least}, not {n!r}")
+    return int(n)
+
+
+def SO(n: int) -> Group:
+    """Rotations of R^n."""
+    n = _positive(n, "SO")
+    return _classical(Group(n, _rotations(n), name=f"SO({n})"), "SO", n)
+
+
+def O(n: int) -> Group:  # noqa: E743 (the group's own name)
+    """Rotations and reflections of R^n."""
+    n = _positive(n, "O")
+    flip = np.diag([-1.0] + [1.0] * (n - 1))
+    return _classical(Group(n, _rotations(n), [flip], name=f"O({n})"), "O", n)
+
+
+def SL(n: int) -> Group:
+    """Matrices of determinant 1 on R^n (not compact)."""
+    n = _positive(n, "SL", 2)
+    basis = []
+    for i in range(n):
+        for j in range(n):
+            a = np.zeros((n, n))
+            if i != j:
+                a[i, j] = 1
+            elif i > 0:
+                a[0, 0], a[i, i] = 1, -1
+            else:
+                continue
+            basis.append(a)
+    return _classical(Group(n, basis, name=f"SL({n})"), "SL", n)
+
+
+def symplectic_form(n: int) -> Array:
+    """J on R^(2n), with order (q_1..q_n, p_1..p_n)."""
+    z, i = np.zeros((n, n)), np.eye(n)
+    return np.block([[z, i], [-i, z]])
+
+
+def Sp(n: int) -> Group:
+    """Symplectic matrices on R^(2n), coordinates ordered q_1..q_n, p_1..p_n (not compact)."""
+    n = _positive(n, "Sp")
+    basis = []
+    j = symplectic_form(n)
+    for a in range(2 * n):
+        for b in range(a, 2 * n):
+            s = np.zeros((2 * n, 2 * n))
+            s[a, b] = s[b, a] = 1
+            basis.append(j @ s)
+    return _classical(Group(2 * n, basis, name=f"Sp({n})"), "Sp", n)
+
+
+def minkowski_metric() -> Array:
+    return np.diag([1.0, -1.0, -1.0, -1.0])
+
+
+def Lorentz() -> Group:
+    """O(1, 3) on R^4, coordinates (t, x, y, z), metric diag(1, -1, -1, -1) (not compact)."""
+    spatial = np.zeros((3, 4, 4))
+    spatial[:, 1:, 1:] = _rotations(3)
+    boosts = np.zeros((3, 4, 4))
+    for k in range(3):
+        boosts[k, 0, k + 1] = boosts[k, k + 1, 0] = 1
+    reversals = [np.diag([-1.0, 1, 1, 1]), np.diag([1.0, -1, -1, -1])]
+    return _classical(Group(4, np.concatenate([spatial, boosts]), reversals, name="Lorentz()"), "Lorentz", 4)
+
+
+def S(n: int) -> Group:
+    """Permutations of the n axes of R^n."""
+    n = _positive(n, "S")
+    generators = []
+    if n > 1:
+        swap = list(range(n))
+        swap[0], swap[1] = 1, 0
+        generators = [_permutation(swap)]
+    if n > 2:
+        generators.append(_permutation(np.roll(np.arange(n), 1)))
+    return _classical(Group(n, discrete_generators=generators, name=f"S({n})"), "S", n)
+
+
+def Z(n: int) -> Group:
+    """Cyclic shifts of the n axes of R^n."""
+    n = _positive(n, "Z")
+    return Group(n, discrete_generators=[_permutation(np.roll(np.arange(n), 1))] if n > 1 else (), name=f"Z({n})")
+
+
+def D(n: int) -> Group:
+    """The dihedral group of the regular n-gon, on R^2: rotations by 2 pi / n and a reflection."""
+    n = _positive(n, "D")
+    c, s = math.cos(2 * math.pi / n), math.sin(2 * math.pi / n)
+    rotation, flip = np.array([[c, -s], [s, c]]), np.diag([1.0, -1.0])
+    if n in (1, 2, 4):  # exact signed permutations
+        rotation = np.round(rotation)
+    return Group(2, discrete_generators=[rotation, flip] if n > 1 else [flip], name=f"D({n})")
+
+
+def Trivial(d: int) -> Group:
+    """Only the identity, on R^d: every linear map is equivariant."""
+    return Group(_positive(d, "Trivial"), name=f"Trivial({d})")
+
+
+def product_group(*factors: Group) -> Group:
+    """Direct product of several groups, acting block by block on the sum of their spaces."""
+    dim = sum(f.dim for f in factors)
+    algebra, discrete = [], []
+    start = 0
+    for f in factors:
+        inside = slice(start, start + f.dim)
+        for a in f.lie_algebra:
+            big = np.zeros((dim, dim))
+            big[inside, inside] = a
+            algebra.append(big)
+        for h in f.discrete_generators:
+            big = np.eye(dim)
+            big[inside, inside] = h
+            discrete.append(big)
+        start += f.dim
+    group = Group(dim, algebra, discrete, name=" * ".join(f.name for f in factors))
+    group.factors = factors
+    return group

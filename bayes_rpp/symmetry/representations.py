@@ -1,0 +1,320 @@
+"""Representations: how a group acts on features.
+
+A representation is an ordered sum of terms, each term a tensor product of factors (vectors, their duals,
+determinants, ...). `Rep` is the recipe, free of any group; `rep(G)` binds it and gives matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import block_diag, expm, logm
+
+from bayes_rpp.symmetry.groups import Group
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of a tensor product. `on` names a factor of a product group; None is the whole group."""
+
+    kind: str  # "vector" | "det" | "regular" | "custom" | "sum"
+    dual: bool = False
+    on: int | None = None
+    rho: Callable[[Array], ArrayLike] | None = None
+    name: str = ""
+    rep: Rep | None = None
+
+    @property
+    def dualised(self) -> Factor:
+        if self.kind in ("det", "regular"):  # real, orthogonal: their own duals
+            return self
+        if self.rep is not None:
+            return Factor("sum", rep=self.rep.dual)
+        return Factor(self.kind, not self.dual, self.on, self.rho, self.name)
+
+    def size(self, group: Group) -> int:
+        if self.kind == "det":
+            return 1
+        if self.kind == "regular":
+            return len(self._part(group).elements)
+        if self.kind == "vector":
+            return self._part(group).dim
+        return self._matrix(group, np.eye(group.dim)).shape[0]
+
+    def matrix(self, group: Group, g: Array) -> Array:
+        """rho(g) of this factor, for one matrix g."""
+        m = self._matrix(group, g)
+        return np.linalg.inv(m).T if self.dual else m
+
+    def derivative(self, group: Group, a: Array) -> Array:
+        """drho(A) of this factor, for one matrix A of the Lie algebra."""
+        part = self._cut(group, a)
+        if self.kind == "vector":
+            m = part
+        elif self.kind == "det":
+            return np.array([[np.trace(part)]])
+        elif self.rep is not None:
+            m = self.rep(group).drho(a)
+        else:
+            # rho(exp(tA)) = exp(t drho(A)); the logarithm keeps full precision, a finite difference would not.
+            t = 0.1 / max(1.0, float(np.abs(a).max()))
+            m = np.real(logm(self._matrix(group, expm(t * a)))) / t
+        return -m.T if self.dual else m
+
+    def _part(self, group: Group) -> Group:
+        if self.on is None:
+            return group
+        if not self.on < len(group.factors):
+            count = len(group.factors) or "no"
+            raise ValueError(f"the representation uses factor on({self.on}) but group {group} has {count} factors")
+        return group.factors[self.on]
+
+    def _cut(self, group: Group, g: Array) -> Array:
+        self._part(group)
+        if self.on is None:
+            return g
+        s = group.slices[self.on]
+        return g[s, s]
+
+    def _matrix(self, group: Group, g: Array) -> Array:
+        part = self._cut(group, g)
+        if self.kind == "vector":
+            return part
+        if self.kind == "det":
+            return np.array([[np.linalg.det(part)]])
+        if self.kind == "regular":
+            return _regular(self._part(group), part)
+        if self.rep is not None:
+            return self.rep(group).rho(g)
+        assert self.rho is not None
+        m = np.asarray(self.rho(g), dtype=np.float64)
+        if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
+            raise ValueError(f"rho of the custom representation {self.name!r} gave shape {m.shape} for a matrix g of "
+                             f"shape {g.shape}; a finite square matrix would do")
+        return m
+
+
+def _regular(group: Group, g: Array) -> Array:
+    elements = group.elements
+    products = (g @ elements).reshape(len(elements), -1)
+    table = elements.reshape(len(elements), -1)
+    images = np.array([int(np.argmin(np.abs(table - p).max(axis=1))) for p in products])
+    if np.abs(table[images] - products).max() > 1e-6:
+        raise ValueError(f"g is no element of {group}")
+    m = np.zeros((len(elements), len(elements)))
+    m[images, np.arange(len(elements))] = 1
+    return m
+
+
+Term = tuple[Factor, ...]
+
+
+@dataclass(frozen=True)
+class Rep:
+    """An ordered sum of (term, count); build it from Scalar, Vector, T(p, q), Regular ... with +, *, ** and .dual.
+
+    `3 * a` is a + a + a, `a * b` the tensor product (row-major: index of a first), `a ** k` the k-th power.
+    `Vector.on(i)` is the vector of factor i of a product group.
+    """
+
+    terms: tuple[tuple[Term, int], ...]
+
+    def __call__(self, group: Group) -> Representation:
+        """Bind to a group; raises ValueError if the group does not fit."""
+        if not isinstance(group, Group):
+            raise TypeError(f"a representation is bound to a Group, not to {type(group).__name__}")
+        return Representation(self, group)
+
+    def __add__(self, other: Rep) -> Rep:
+        if not isinstance(other, Rep):
+            return NotImplemented
+        terms = list(self.terms)
+        for term, count in other.terms:
+            if terms and terms[-1][0] == term:
+                terms[-1] = (term, terms[-1][1] + count)
+            else:
+                terms.append((term, count))
+        return Rep(tuple(terms))
+
+    def __mul__(self, other: Rep) -> Rep:
+        if isinstance(other, (int, np.integer)):
+            return other * self
+        if not isinstance(other, Rep):
+            return NotImplemented
+        if self._one_dimensional:
+            return Rep(tuple((self.terms[0][0] + t, n) for t, n in other.terms))
+        right = other.terms[0][0] if other._single else (Factor("sum", rep=other),)
+        return Rep(tuple((t + right, n) for t, n in self.terms))
+
+    def __rmul__(self, count: int) -> Rep:
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise ValueError(f"{count!r} * representation: the count must be a whole number >= 1")
+        if len(self.terms) == 1:
+            return Rep(((self.terms[0][0], self.terms[0][1] * int(count)),))
+        return reduce(lambda a, b: a + b, [self] * int(count))
+
+    def __pow__(self, k: int) -> Rep:
+        if int(k) != k or k < 0:
+            raise ValueError(f"representation ** {k!r}: the power must be a whole number >= 0")
+        return reduce(lambda a, b: a * b, [self] * int(k), Scalar)
+
+    @property
+    def dual(self) -> Rep:
+        return Rep(tuple((tuple(f.dualised for f in t), n) for t, n in self.terms))
+
+    def on(self, index: int) -> Rep:
+        """The same representation of factor `index` of a product group."""
+        if int(index) != index or index < 0:
+            raise ValueError(f"on({index!r}): the index of a factor is a whole number >= 0")
+        return Rep(tuple((tuple(_on(f, int(index)) for f in t), n) for t, n in self.terms))
+
+    @staticmethod
+    def custom(rho: Callable[[Array], ArrayLike], name: str = "") -> Rep:
+        """A representation of your own: rho maps a (d, d) group matrix to a square matrix.
+
+        Its derivative is taken numerically. `name` is what a saved file refers to it by.
+        """
+        if not callable(rho):
+            raise TypeError(f"rho must be a function of a (d, d) matrix, not {type(rho).__name__}")
+        return Rep((((Factor("custom", rho=rho, name=name or getattr(rho, "__name__", "custom")),), 1),))
+
+    @property
+    def _single(self) -> bool:
+        return len(self.terms) == 1 and self.terms[0][1] == 1
+
+    @property
+    def _one_dimensional(self) -> bool:
+        return self._single and all(f.kind == "det" for f in self.terms[0][0])
+
+    def __repr__(self) -> str:
+        return " + ".join((f"{n} * " if n > 1 else "") + term_name(t) for t, n in self.terms)
+
+
+def _on(f: Factor, index: int) -> Factor:
+    if f.kind not in ("vector", "det", "regular"):
+        raise ValueError(f"on({index}) works on Vector, T(p, q), Pseudoscalar and Regular, not on {f.name or f.kind}")
+    return Factor(f.kind, f.dual, index)
+
+
+def term_name(term: Term) -> str:
+    """Readable name of a term, such as T(2, 1)."""
+    if not term:
+        return "Scalar"
+    p, q = sum(not f.dual for f in term), sum(f.dual for f in term)
+    if all(f.kind == "vector" and f.on == term[0].on for f in term) and term == tensor_term(p, q, term[0].on):
+        body = {(1, 0): "Vector"}.get((p, q), f"T({p})" if q == 0 else f"T({p}, {q})")
+        return body + (f".on({term[0].on})" if term[0].on is not None else "")
+    parts = []
+    for f in term:
+        base = {"vector": "Vector", "det": "Pseudoscalar", "regular": "Regular"}.get(f.kind, f.name or f"({f.rep})")
+        parts.append(base + (".dual" if f.dual else "") + (f".on({f.on})" if f.on is not None else ""))
+    return " * ".join(parts)
+
+
+def tensor_term(p: int, q: int, on: int | None = None) -> Term:
+    return (Factor("vector", on=on),) * p + (Factor("vector", dual=True, on=on),) * q
+
+
+def T(p: int, q: int = 0) -> Rep:
+    """Tensors with p vector and q dual indices, size d^(p+q)."""
+    if int(p) != p or int(q) != q or p < 0 or q < 0:
+        raise ValueError(f"T({p!r}, {q!r}): both ranks must be whole numbers >= 0")
+    return Rep(((tensor_term(int(p), int(q)), 1),))
+
+
+Scalar = T(0)
+Vector = T(1)
+Pseudoscalar = Rep((((Factor("det"),), 1),))
+Regular = Rep((((Factor("regular"),), 1),))
+
+
+@dataclass(frozen=True)
+class Block:
+    """`count` consecutive copies of one term, starting at `offset`, each of size `size`."""
+
+    term: Term
+    count: int
+    offset: int
+    size: int
+
+    @property
+    def stop(self) -> int:
+        return self.offset + self.count * self.size
+
+
+class Representation:
+    """A representation bound to a group.
+
+    Attributes:
+        rep, group: what was bound.
+        size: dimension of the space.
+        blocks: the summands in the user's order.
+    """
+
+    def __init__(self, rep: Rep, group: Group) -> None:
+        self.rep, self.group = rep, group
+        blocks, offset = [], 0
+        for term, count in rep.terms:
+            d = int(np.prod([f.size(group) for f in term], dtype=np.int64))
+            blocks.append(Block(term, count, offset, d))
+            offset = blocks[-1].stop
+        self.blocks: tuple[Block, ...] = tuple(blocks)
+        self.size = offset
+
+    def __repr__(self) -> str:
+        return f"({self.rep})({self.group})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Representation) and self.rep == other.rep and self.group == other.group
+
+    def __hash__(self) -> int:
+        return hash((self.rep, self.group))
+
+    def rho(self, g: ArrayLike) -> Array:
+        """Matrix of a group element: (d, d) -> (size, size), or (n, d, d) -> (n, size, size)."""
+        g = self._checked(g, "g")
+        if g.ndim == 3:
+            return np.stack([self.rho(one) for one in g])
+        return self._block_diagonal(lambda term: reduce(np.kron, [f.matrix(self.group, g) for f in term], np.eye(1)))
+
+    def drho(self, a: ArrayLike) -> Array:
+        """Matrix of a Lie algebra element: (d, d) -> (size, size), or (n, d, d) -> (n, size, size)."""
+        a = self._checked(a, "A")
+        if a.ndim == 3:
+            return np.stack([self.drho(one) for one in a])
+
+        def kronecker_sum(term: Term) -> Array:
+            total = np.zeros((1, 1))
+            for f in term:
+                m = f.derivative(self.group, a)
+                total = np.kron(total, np.eye(len(m))) + np.kron(np.eye(len(total)), m)
+            return total
+
+        return self._block_diagonal(kronecker_sum)
+
+    def _block_diagonal(self, of_term: Callable[[Term], Array]) -> Array:
+        if not self.blocks:
+            return np.zeros((0, 0))
+        return block_diag(*[m for b in self.blocks for m in [of_term(b.term)] * b.count])
+
+    def _checked(self, g: ArrayLike, name: str) -> Array:
+        g = np.asarray(g, dtype=np.float64)
+        d = self.group.dim
+        if g.ndim not in (2, 3) or g.shape[-2:] != (d, d):
+            raise ValueError(f"{name} has shape {g.shape}; ({d}, {d}) or (n, {d}, {d}) fits {self.group}")
+        return g
+
+    @cached_property
+    def types(self) -> dict[Term, NDArray[np.int_]]:
+        """For each distinct term the positions of its copies, shape (copies, size of the term)."""
+        found: dict[Term, list[Any]] = {}
+        for b in self.blocks:
+            found.setdefault(b.term, []).append(np.arange(b.offset, b.stop).reshape(b.count, b.size))
+        return {term: np.concatenate(parts) for term, parts in found.items()}
