@@ -81,7 +81,7 @@ class Bilinear:
                 maps = maps.reshape((n, k, *self._sizes[path.kind]))
                 maps = xp.permute_dims(maps, (0, 1, *[axis + 2 for axis in path.axes]))
             maps = maps.reshape((n, k, p, q))
-            y = _contract(xp, theta.reshape((a, k, b)), maps, features[path.into])
+            y = _contract(theta.reshape((a, k, b)), maps, features[path.into])
             totals[path.out] = totals[path.out] + y if path.out in totals else y
         parts = {
             t: totals[t].reshape((n, copies[t] * sizes[t]))
@@ -92,19 +92,15 @@ class Bilinear:
         return self._layout.merge(parts, -1).reshape(lead + (self.rep.size,))
 
 
-def _contract(xp: object, theta: Array, maps: Array, x: Array) -> Array:
-    """y[n, a, p] = sum_(k, b, q) theta[a, k, b] maps[n, k, p, q] x[n, b, q], cheapest order first."""
-    xp = array_namespace(x)
+def _contract(theta: Array, maps: Array, x: Array) -> Array:
+    """y[n, a, p] = sum_(k, b, q) theta[a, k, b] maps[n, k, p, q] x[n, b, q], cheapest order first, all as products."""
+    xp = array_namespace(theta)
     (a, k, b), (n, _, p, q) = theta.shape, maps.shape
     if k * b * p * q + a * k * b * p <= a * k * b * q + a * k * p * q:
-        # z[n, p, k, b] = sum_q maps x, then all (k, b) against theta in one product
-        if q == 1:
-            z = xp.permute_dims(maps[:, :, :, 0], (0, 2, 1))[:, :, :, None] * x[:, None, None, :, 0]
-        else:
-            z = xp.sum(xp.permute_dims(maps, (0, 2, 1, 3))[:, :, :, None, :] * x[:, None, None, :, :], axis=-1)
-        y = z.reshape((n * p, k * b)) @ xp.matrix_transpose(theta.reshape((a, k * b)))
-        return xp.permute_dims(y.reshape((n, p, a)), (0, 2, 1))
-    # u[n, q, a, k] = sum_b theta x, then sum over (k, q) with the maps
+        z = maps.reshape((n, k * p, q)) @ xp.matrix_transpose(x)
+        z = xp.permute_dims(z.reshape((n, k, p, b)), (0, 2, 1, 3)).reshape((n * p, k * b))
+        y = (z @ xp.matrix_transpose(theta.reshape((a, k * b)))).reshape((n, p, a))
+        return xp.permute_dims(y, (0, 2, 1))
     u = xp.permute_dims(x, (0, 2, 1)).reshape((n * q, b)) @ xp.matrix_transpose(theta.reshape((a * k, b)))
     u = xp.permute_dims(u.reshape((n, q, a, k)), (0, 2, 3, 1)).reshape((n, a, k * q))
     return u @ xp.permute_dims(maps, (0, 1, 3, 2)).reshape((n, k * q, p))
