@@ -1,0 +1,192 @@
+"""A model: network + prior + likelihood, as a plain model function of Pyro and of NumPyro."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any, Literal
+
+from bayes_rpp.likelihoods import Gaussian, Likelihood
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.pathway import ResidualPathway, check_sigma
+
+Parametrisation = Literal["pathways", "weights", "whitened"]
+PARAMETRISATIONS = ("pathways", "weights", "whitened")
+
+
+class Model:
+    """p(y, W | x): a Gaussian residual pathway prior on each weight W, and a likelihood around the network's output.
+
+    Args:
+        net: EMLP, MLP or any Network.
+        sigma_a: prior standard deviation inside the symmetry's subspace: a number >= 0, or a dict by parameter, in which
+            a key may be a pattern ("layers.*"; the first that fits counts). 0 leaves the weights unstructured.
+        sigma_b: that of the residual pathway. 0 is the strictly equivariant network.
+        likelihood: Gaussian(noise), or another Likelihood.
+        scale: "fan_in" multiplies sigma_a by sqrt(n_out / r) and sigma_b by sqrt(n_out / n), for a weight of n entries,
+            n_out rows and a subspace of rank r: then sigma_a = 1 keeps the variance of the signal from layer to layer.
+            None takes the numbers as they are, as the paper does.
+        parametrisation: "pathways" (beta and B), "weights" (W) or "whitened" (eps): the same prior over W, with other
+            latent sites. None lets the method choose.
+
+    Attributes:
+        priors: parameter name -> ResidualPathway with the scaled numbers.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        *,
+        sigma_a: float | Mapping[str, float] = 1.0,
+        sigma_b: float | Mapping[str, float] = 0.05,
+        likelihood: Likelihood | None = None,
+        scale: Literal["fan_in"] | None = "fan_in",
+        parametrisation: Parametrisation | None = None,
+    ) -> None:
+        if not isinstance(net, Network):
+            raise TypeError(f"net is a {type(net).__name__}; a Network such as EMLP(rep_in, rep_out, group) would do")
+        if likelihood is not None and not isinstance(likelihood, Likelihood):
+            raise TypeError(f"likelihood is {likelihood!r}; a likelihood such as Gaussian(0.1) would do")
+        if scale not in ("fan_in", None):
+            raise ValueError(f"scale is {scale!r}; 'fan_in' or None would do")
+        if parametrisation is not None:
+            check_parametrisation(parametrisation)
+        self.net = net
+        self.likelihood = likelihood if likelihood is not None else Gaussian()
+        self.scale, self.parametrisation = scale, parametrisation
+        self.sigma_a, self.sigma_b = _readable(sigma_a), _readable(sigma_b)
+        a = _by_parameter(sigma_a, "sigma_a", list(net.parameters))
+        b = _by_parameter(sigma_b, "sigma_b", list(net.parameters))
+        self.priors: dict[str, ResidualPathway] = {}
+        for name, p in net.parameters.items():
+            in_scale, out_scale = fan_in_scales(p.subspace.shape, p.subspace.rank) if scale else (1.0, 1.0)
+            try:
+                self.priors[name] = ResidualPathway(p.subspace, a[name] * in_scale, b[name] * out_scale)
+            except ValueError as error:
+                raise ValueError(f"parameter {name}: {error}") from error
+
+    def pyro(self, x: Any, y: Any = None, **options: Any) -> Any:
+        """The model function for Pyro: `SVI(model.pyro, guide, ...)`, `NUTS(model.pyro)`, and so on.
+
+        Args:
+            x: (n, d_in); (members, n, d_in) where each member has data of its own.
+            y: (n, d_out), or None to sample it.
+            size: number of examples in all if (x, y) is a minibatch; scales its log-likelihood by size / n.
+            members: number of independent copies in a plate "members" at dim -2; None: one, without a plate.
+            parametrisation: overrides the model's.
+
+        Returns:
+            The network's outputs (..., n, d_out). Sites: the weights by parameter name, the likelihood's numbers, "y".
+        """
+        from bayes_rpp.priors import pyro
+
+        return self._function(pyro, **options)(x, y)
+
+    def numpyro(self, x: Any, y: Any = None, **options: Any) -> Any:
+        """The model function for NumPyro; arguments, sites and result as in `pyro`."""
+        from bayes_rpp.priors import numpyro
+
+        return self._function(numpyro, **options)(x, y)
+
+    def _function(
+        self,
+        lib: Any,
+        *,
+        size: int | None = None,
+        members: int | None = None,
+        parametrisation: Parametrisation | None = None,
+    ) -> Any:
+        chosen = check_parametrisation(parametrisation or self.parametrisation or "pathways")
+        sites = [site for site, _ in self.sites.values()]
+        return lib.reparametrise(partial(self._run, lib, size, members), chosen, sites)
+
+    def _run(self, lib: Any, size: int | None, members: int | None, x: Any, y: Any) -> Any:
+        x, y = lib.array(x), None if y is None else lib.array(y)
+        with lib.plate("members", members, dim=-2) if members else nullcontext():
+            latents = {k: lib.sample(k, p.distribution(lib.distributions)) for k, p in self.likelihood.latents.items()}
+            params = {name: self._weight(lib, name, members) for name in self.priors}
+            n = x.shape[-2]
+            if members:
+                params = {k: w.reshape((members,) + self.priors[k].shape) for k, w in params.items()}
+                shared = None if x.ndim == 2 else 0
+                f = lib.vmap(self.net, (0, shared))(params, x)
+            else:
+                f = self.net(params, x)
+            with lib.plate("data", n, dim=-1), lib.scale((size or n) / n):
+                lib.sample("y", self.likelihood.distribution(lib.distributions, f, latents), obs=y)
+        return f
+
+    def _weight(self, lib: Any, name: str, members: int | None) -> Any:
+        prior = self.priors[name]
+        if name not in self.sites:
+            return lib.zeros(((members,) if members else ()) + prior.shape)
+        site, sampled = self.sites[name]
+        value = lib.sample(site, lib.ResidualPathway(sampled.subspace, sampled.sigma_a, sampled.sigma_b))
+        if sampled is prior:
+            return value
+        return lib.deterministic(name, prior.subspace.decode(value), len(prior.shape))
+
+    @property
+    def sites(self) -> dict[str, tuple[str, ResidualPathway]]:
+        """Parameter name -> (its sample site, the prior there). Strict weights are sampled by their coordinates, as
+        `name_beta`; weights that the prior fixes at zero have no site."""
+        found = {}
+        for name, prior in self.priors.items():
+            if not prior.is_strict:
+                found[name] = (name, prior)
+            elif prior.subspace.rank:
+                found[name] = (f"{name}_beta", prior.strict())
+        return found
+
+    def __repr__(self) -> str:
+        return (f"Model({self.net!r}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b}, likelihood={self.likelihood}, "
+                f"scale={self.scale!r})")
+
+
+def fan_in_scales(shape: tuple[int, ...], rank: int) -> tuple[float, float]:
+    """(sqrt(n_out / r), sqrt(n_out / n)): the standard deviations that keep the variance of the signal."""
+    rows, n = (shape[0] if shape else 1), math.prod(shape)
+    return math.sqrt(rows / rank) if rank else 1.0, math.sqrt(rows / n)
+
+
+def check_parametrisation(value: Any) -> Parametrisation:
+    if value not in PARAMETRISATIONS:
+        raise ValueError(f"parametrisation is {value!r}; one of {', '.join(map(repr, PARAMETRISATIONS))} would do")
+    return value
+
+
+def _readable(sigma: Any) -> Any:
+    return dict(sigma) if isinstance(sigma, Mapping) else sigma
+
+
+def _by_parameter(sigma: Any, argument: str, names: list[str]) -> dict[str, float]:
+    if not isinstance(sigma, Mapping):
+        return dict.fromkeys(names, _number(sigma, argument))
+    numbers = {pattern: _number(value, f"{argument}[{pattern!r}]") for pattern, value in sigma.items()}
+    unused = [p for p in numbers if not any(fnmatchcase(n, p) for n in names)]
+    if unused:
+        raise ValueError(f"{argument} has {', '.join(map(repr, unused))}, which fits no parameter; the network has "
+                         f"{', '.join(names)}")
+    found = {}
+    for n in names:
+        matches = [v for p, v in numbers.items() if fnmatchcase(n, p)]
+        if not matches:
+            raise ValueError(f"{argument} has nothing for parameter {n!r}; add it, or '*' for all others")
+        found[n] = matches[0]
+    return found
+
+
+def _number(value: Any, argument: str) -> float:
+    if hasattr(value, "log_prob"):
+        raise TypeError(f"{argument} is a distribution; sigmas that are inferred are not supported yet, a number >= 0 "
+                        "would do")
+    number = check_sigma(value, argument)
+    if not isinstance(number, float):
+        raise TypeError(f"{argument} is an array; a number >= 0, or a dict by parameter, would do")
+    return number

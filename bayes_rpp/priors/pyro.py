@@ -1,0 +1,158 @@
+"""Residual pathway priors in Pyro: the transform of white noise, the distribution, and its reparameterisations."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import pyro.distributions as distributions
+import torch
+from pyro.infer.reparam import TransformReparam
+from pyro.infer.reparam.reparam import Reparam
+from torch.distributions import constraints
+
+from bayes_rpp.priors import pathway
+from bayes_rpp.priors.subspaces import Subspace
+
+__all__ = ["PathwaysReparam", "ResidualPathway", "ResidualPathwayTransform"]
+
+
+class ResidualPathwayTransform(torch.distributions.Transform):
+    """W = sigma_b eps + (sqrt(sigma_a^2 + sigma_b^2) - sigma_b) P eps."""
+
+    bijective = True
+
+    def __init__(self, prior: pathway.ResidualPathway) -> None:
+        super().__init__()
+        self.prior = prior
+        real = constraints.independent(constraints.real, len(prior.shape))
+        self.domain = self.codomain = real
+
+    def _call(self, x: torch.Tensor) -> torch.Tensor:
+        return self.prior.color(x)
+
+    def _inverse(self, y: torch.Tensor) -> torch.Tensor:
+        return self.prior.whiten(y)
+
+    def log_abs_det_jacobian(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        batch = x.shape[: x.dim() - len(self.prior.shape)]
+        return torch.as_tensor(self.prior.log_abs_det(), dtype=x.dtype, device=x.device).expand(batch)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResidualPathwayTransform) and self.prior is other.prior
+
+    __hash__ = torch.distributions.Transform.__hash__
+
+
+class ResidualPathway(distributions.TransformedDistribution):
+    """N(0, sigma_a^2 Q Q^T + sigma_b^2 I) over weights; log_prob takes one projection.
+
+    Args:
+        subspace: the weights that the symmetry allows.
+        sigma_a: number or tensor > 0, batch shape.
+        sigma_b: number or tensor > 0, batch shape.
+
+    Attributes:
+        event_shape: subspace.shape.
+
+    Raises:
+        ValueError: if sigma_b is the number 0 and the subspace not the full space.
+    """
+
+    arg_constraints = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
+
+    def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
+        prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
+        prior._needs_density()
+        tensors = [s for s in (prior.sigma_a, prior.sigma_b) if torch.is_tensor(s)]
+        like = tensors[0] if tensors else torch.empty(())
+        batch = torch.broadcast_shapes(*(s.shape for s in tensors))
+        self.subspace = subspace
+        self.sigma_a, self.sigma_b = (
+            torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch)
+            for s in (prior.sigma_a, prior.sigma_b)
+        )
+        white = distributions.Normal(torch.zeros_like(like).detach().expand(batch + subspace.shape), 1.0)
+        base = white.to_event(len(subspace.shape))
+        super().__init__(base, ResidualPathwayTransform(prior), validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> ResidualPathway:
+        new = self._get_checked_instance(ResidualPathway, _instance)
+        new.subspace = self.subspace
+        new.sigma_a, new.sigma_b = self.sigma_a.expand(batch_shape), self.sigma_b.expand(batch_shape)
+        return super().expand(batch_shape, _instance=new)
+
+    @property
+    def prior(self) -> pathway.ResidualPathway:
+        return self.transforms[0].prior
+
+    @property
+    def mean(self) -> torch.Tensor:
+        return self.base_dist.mean
+
+    @property
+    def variance(self) -> torch.Tensor:
+        k = len(self.event_shape)
+        a, b = (s[(...,) + (None,) * k] for s in (self.sigma_a, self.sigma_b))
+        leverage = torch.as_tensor(self.subspace.leverage(), dtype=a.dtype, device=a.device)
+        return a**2 * leverage + b**2
+
+
+class PathwaysReparam(Reparam):
+    """Two latent sites in place of W (paper, Section 4): `name_beta`, the coordinates inside, and `name_residual`, B.
+
+    Sites whose prior is the same in all directions stay as they are.
+    """
+
+    def apply(self, msg: Any) -> Any:
+        name, fn, event_dim = msg["name"], *self._unwrap(msg["fn"])
+        if not isinstance(fn, ResidualPathway):
+            raise TypeError(f"site {name!r} is a {type(fn).__name__}; PathwaysReparam works on ResidualPathway")
+        if fn.prior.isotropic_sigma is not None:
+            return {"fn": msg["fn"], "value": msg["value"], "is_observed": msg["is_observed"]}
+        if msg["is_observed"]:
+            raise ValueError(f"site {name!r} is observed; PathwaysReparam works on latent sites")
+        beta = residual = None
+        if msg["value"] is not None:  # an initial value for W
+            beta, residual = fn.prior.split(msg["value"])
+        free = {"is_observed": False}
+        b = pyro.sample(f"{name}_beta", _normal(fn.sigma_a, (fn.subspace.rank,)), obs=beta, infer=free)
+        r = pyro.sample(f"{name}_residual", _normal(fn.sigma_b, fn.subspace.shape), obs=residual, infer=free)
+        value = fn.subspace.decode(b) + r if msg["value"] is None else msg["value"]
+        return {"fn": distributions.Delta(value, event_dim=event_dim).mask(False), "value": value, "is_observed": True}
+
+
+def _normal(sigma: torch.Tensor, shape: tuple[int, ...]) -> Any:
+    scale = sigma[(...,) + (None,) * len(shape)].expand(sigma.shape + shape)
+    return distributions.Normal(torch.zeros_like(scale), scale).to_event(len(shape))
+
+
+# --- what `Model` is written with, the same names as in `bayes_rpp.priors.numpyro` ------------------------------------
+
+sample, plate, zeros = pyro.sample, pyro.plate, torch.zeros
+
+
+def array(value: Any) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=torch.get_default_dtype())
+
+
+def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
+    return torch.func.vmap(function, in_dims=in_dims)
+
+
+def deterministic(name: str, value: torch.Tensor, event_dim: int) -> torch.Tensor:
+    return pyro.deterministic(name, value, event_dim=event_dim)
+
+
+def scale(factor: float) -> contextlib.AbstractContextManager[Any]:
+    return pyro.poutine.scale(scale=factor)
+
+
+def reparametrise(function: Callable[..., Any], parametrisation: str, sites: list[str]) -> Callable[..., Any]:
+    """The model with its weights in `"weights"`, `"whitened"` or `"pathways"` form."""
+    if parametrisation == "weights":
+        return function
+    handler = TransformReparam() if parametrisation == "whitened" else PathwaysReparam()
+    return pyro.poutine.reparam(function, config=dict.fromkeys(sites, handler))
