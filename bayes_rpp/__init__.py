@@ -1,0 +1,82 @@
+"""Bayesian inference with Residual Pathway Priors, in Pyro and NumPyro.
+
+Everything public is here: `import bayes_rpp as rpp`. Names load when first used, so that importing the package loads
+neither torch nor jax.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bayes_rpp import datasets
+    from bayes_rpp.analysis.equivariance import log_error_density
+    from bayes_rpp.analysis.plots import plot_equivariance_kde
+    from bayes_rpp.inference.callbacks import EquivarianceTracker
+    from bayes_rpp.inference.fit import fit
+    from bayes_rpp.inference.methods import MAP, DeepEnsemble
+    from bayes_rpp.inference.posterior import Posterior, Prediction
+    from bayes_rpp.inference.training import Progress, TrainingError
+    from bayes_rpp.likelihoods import Gaussian, Prior
+    from bayes_rpp.models import Model
+    from bayes_rpp.networks.allocation import uniform_rep
+    from bayes_rpp.networks.emlp import EMLP
+    from bayes_rpp.networks.mlp import MLP
+    from bayes_rpp.networks.network import Network
+    from bayes_rpp.networks.storage import load_network, save_network
+    from bayes_rpp.priors.pathway import ResidualPathway
+    from bayes_rpp.priors.subspaces import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
+    from bayes_rpp.symmetry.equivariance import equivariance_error
+    from bayes_rpp.symmetry.groups import SL, SO, D, Group, Lorentz, O, S, Sp, Trivial, Z
+    from bayes_rpp.symmetry.representations import Pseudoscalar, Regular, Rep, Scalar, T, Vector
+    from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
+
+_HOMES = {
+    "analysis.equivariance": ["log_error_density"],
+    "analysis.plots": ["plot_equivariance_kde"],
+    "inference.callbacks": ["EquivarianceTracker"],
+    "inference.fit": ["fit"],
+    "inference.methods": ["MAP", "DeepEnsemble"],
+    "inference.posterior": ["Posterior", "Prediction"],
+    "inference.training": ["Progress", "TrainingError"],
+    "likelihoods": ["Gaussian", "Prior"],
+    "models": ["Model"],
+    "networks.allocation": ["uniform_rep"],
+    "networks.emlp": ["EMLP"],
+    "networks.mlp": ["MLP"],
+    "networks.network": ["Network"],
+    "networks.storage": ["load_network", "save_network"],
+    "priors.pathway": ["ResidualPathway"],
+    "priors.subspaces": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
+    "symmetry.equivariance": ["equivariance_error"],
+    "symmetry.groups": ["D", "Group", "Lorentz", "O", "S", "SL", "SO", "Sp", "Trivial", "Z"],
+    "symmetry.representations": ["Pseudoscalar", "Regular", "Rep", "Scalar", "T", "Vector"],
+    "symmetry.solver": ["SolverError", "equivariant_basis"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "MAP", "MLP", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "EquivarianceTracker", "EquivariantSubspace",
+    "FullSubspace", "Gaussian", "Group", "Lorentz", "Model", "Network", "O", "Posterior", "Prediction", "Prior",
+    "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "Scalar", "SolverError", "Sp",
+    "Subspace", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "datasets", "equivariance_error",
+    "equivariant_basis", "fit", "load_network", "log_error_density", "plot_equivariance_kde", "save_network",
+    "uniform_rep",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return import_module("bayes_rpp.datasets")
+    if name not in _HOME:
+        raise AttributeError(f"module 'bayes_rpp' has no attribute {name!r}")
+    value = getattr(import_module(f"bayes_rpp.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from numpyro.distributions import Delta, constraints
 from numpyro.infer import SVI, Trace_ELBO
 
+from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
+from bayes_rpp.inference.task import Task
+from bayes_rpp.inference.training import train
+
+
+def fit(task: Task) -> Posterior:
+    return train(task, Trainer)
 
 
 class Trainer:
@@ -46,7 +53,10 @@ class Trainer:
             return self._svi.init(jax.random.key(0), self._x[:1], self._y[:1], init_params={f"{site}_map": v for site, v in values.items()})
 
         self._state = jax.jit(jax.vmap(init))(start)
-        self._epoch = jax.jit(jax.vmap(self._steps))
+        # Large members are faster one after the other on a CPU: their matrix products fill the cores already.
+        alone = jax.default_backend() == "cpu" and sites.model.net.size > 100_000
+        together = 1 if alone else len(next(iter(initial.values())))
+        self._epoch = jax.jit(partial(jax.lax.map, lambda args: self._steps(*args), batch_size=together))
 
     def _steps(self, state: Any, batches: Any) -> Any:
         def step(state: Any, batch: Any) -> Any:
@@ -57,7 +67,7 @@ class Trainer:
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         """One pass: batches (members, steps, batch size) of row numbers -> -log p(y, W | x) / n, (members, steps)."""
-        self._state, losses = self._epoch(self._state, jnp.asarray(batches))
+        self._state, losses = self._epoch((self._state, jnp.asarray(batches)))
         return np.asarray(losses)
 
     def values(self) -> Values:

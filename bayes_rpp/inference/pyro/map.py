@@ -12,7 +12,14 @@ from pyro import poutine
 from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
 
+from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
+from bayes_rpp.inference.task import Task
+from bayes_rpp.inference.training import train
+
+
+def fit(task: Task) -> Posterior:
+    return train(task, Trainer)
 
 
 class Trainer:

@@ -1,0 +1,180 @@
+"""The posterior that every method returns: samples of the weights as numpy arrays, and what follows from them.
+
+Nothing here needs an engine: networks run on numpy arrays, so a saved posterior is used wherever numpy is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import finite_array
+from bayes_rpp.inference.task import check_data, floating
+from bayes_rpp.models import Model
+from bayes_rpp.symmetry.equivariance import Probe
+from bayes_rpp.symmetry.groups import Group
+
+CHUNK = 2000  # rows at a time, so that a long x does not need memory for all its hidden layers
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The posterior predictive at n points.
+
+    Attributes:
+        mean: (n, d_out).
+        std: (n, d_out) of a new observation: spread of the samples and noise together.
+        samples: (chain, draw, n, d_out) outputs of each draw of the network; with a seed, new observations.
+    """
+
+    mean: NDArray
+    std: NDArray
+    samples: NDArray = field(repr=False)
+
+
+class Posterior:
+    """Samples of a model's weights, (chain, draw, *shape), and predictions from them.
+
+    A deep ensemble has one chain with a draw for each member, MAP a single draw. Made by `fit` and by `Posterior.load`.
+
+    Attributes:
+        model: what was fitted.
+        samples: parameter name -> (chain, draw, *shape) weights W, and inferred numbers such as "noise".
+        x, y: the training data.
+        training: record name -> (member, epoch), NaN where nothing was recorded.
+        method, engine, seed: how it was made.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        samples: Mapping[str, NDArray],
+        *,
+        x: NDArray,
+        y: NDArray,
+        training: Mapping[str, NDArray] | None = None,
+        method: str = "",
+        engine: str = "",
+        seed: int = 0,
+    ) -> None:
+        self.model, self.samples = model, dict(samples)
+        self.x, self.y = x, y
+        self.training = dict(training or {})
+        self.method, self.engine, self.seed = method, engine, seed
+
+    @property
+    def chains(self) -> int:
+        return next(iter(self.samples.values())).shape[0]
+
+    @property
+    def draws(self) -> int:
+        return next(iter(self.samples.values())).shape[1]
+
+    def predict(self, x: Any, seed: int | None = None) -> Prediction:
+        """Predict at new points.
+
+        Args:
+            x: (n, d_in).
+            seed: None leaves `samples` without observation noise; a number adds it.
+
+        Raises:
+            TypeError, ValueError: if x does not fit rep_in or is not finite.
+        """
+        f = evaluate(self.model, self.samples, self._points(x))
+        likelihood, latents = self.model.likelihood, self._latents
+        mean = f.mean(axis=(0, 1), dtype=np.float64)
+        variance = f.var(axis=(0, 1), dtype=np.float64) + likelihood.variance(f, latents).mean(axis=(0, 1))
+        if seed is not None:
+            f = likelihood.sample(np.random.default_rng(seed), f, latents).astype(f.dtype)
+        return Prediction(mean.astype(f.dtype), np.sqrt(variance).astype(f.dtype), f)
+
+    def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
+        """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
+
+        Args:
+            x: (n, d_in).
+            group: whose equivariance; None: the network's.
+            seed: of the elements g, which all draws share.
+        """
+        net = self.model.net
+        return self.measure(Probe(self._points(x), net.rep_in, net.rep_out, group or net.group, seed))
+
+    def measure(self, probe: Probe) -> NDArray:
+        """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""
+        found = np.empty((self.chains, self.draws, len(probe.x)))
+        for c, d in np.ndindex(self.chains, self.draws):
+            found[c, d] = probe.error(self.function(c, d))
+        return found
+
+    def function(self, chain: int = 0, draw: int = 0) -> Callable[[NDArray], NDArray]:
+        """One draw of the network as a function of (n, d_in) arrays."""
+        params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
+        return lambda x: self.model.net(params, x)
+
+    def log_likelihood(self, x: Any = None, y: Any = None) -> NDArray:
+        """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""
+        if (x is None) != (y is None):
+            raise ValueError("x and y go together; give both, or neither for the training data")
+        x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
+        return self.model.likelihood.log_prob(evaluate(self.model, self.samples, x), y, self._latents)
+
+    def to_arviz(self) -> Any:
+        """Groups posterior, posterior_predictive, log_likelihood, observed_data, constant_data and training, as a
+        DataTree, or as InferenceData where ArviZ before 1.0 is installed."""
+        from bayes_rpp.inference.storage import to_arviz
+
+        return to_arviz(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write samples, model, network, data and training record to one netCDF file; returns its path.
+
+        Raises:
+            TypeError: if the network's kind is not stored.
+        """
+        from bayes_rpp.inference.storage import save
+
+        return save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, custom: Mapping[str, Callable[[NDArray], Any]] | None = None) -> Posterior:
+        """Read what `save` wrote, in any process.
+
+        Args:
+            path: of the file.
+            custom: functions rho of custom representations by name, as functions are not stored.
+
+        Raises:
+            FileNotFoundError, ValueError: if there is no file, or it is not one of these.
+        """
+        from bayes_rpp.inference.storage import load
+
+        return load(path, custom)
+
+    @property
+    def _latents(self) -> dict[str, NDArray]:
+        return {k: self.samples[k] for k in self.model.likelihood.latents}
+
+    def _points(self, x: Any) -> NDArray:
+        return floating(finite_array(x, "x", columns=self.model.net.rep_in.size, owner="rep_in"))
+
+    def __repr__(self) -> str:
+        return (f"Posterior({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} draw(s), "
+                f"{self.model.net.size} weights)")
+
+
+def evaluate(model: Model, samples: Mapping[str, NDArray], x: NDArray) -> NDArray:
+    """Outputs of each draw, (chain, draw, n, d_out)."""
+    net = model.net
+    chains, draws = samples[next(iter(net.parameters))].shape[:2]
+    dtype = samples[next(iter(net.parameters))].dtype
+    found = np.empty((chains, draws, len(x), net.rep_out.size), dtype=dtype)
+    for c, d in np.ndindex(chains, draws):
+        params = {k: samples[k][c, d] for k in net.parameters}
+        for start in range(0, len(x), CHUNK):
+            found[c, d, start : start + CHUNK] = net(params, x[start : start + CHUNK])
+    return found

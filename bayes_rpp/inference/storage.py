@@ -1,0 +1,118 @@
+"""Posteriors as xarray: for ArviZ, and to and from netCDF files."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import arviz_base
+import numpy as np
+import xarray as xr
+
+from bayes_rpp.inference.posterior import Posterior, evaluate
+from bayes_rpp.likelihoods import likelihood_from_config
+from bayes_rpp.models import Model
+from bayes_rpp.networks.storage import Custom, network_from_spec, network_spec
+
+FORMAT = 1
+
+
+def to_arviz(post: Posterior) -> Any:
+    """All groups, in the form that the installed ArviZ speaks."""
+    f = evaluate(post.model, post.samples, post.x)
+    latents = {k: post.samples[k] for k in post.model.likelihood.latents}
+    y = post.model.likelihood.sample(np.random.default_rng(post.seed), f, latents)
+    extra = {
+        "posterior_predictive": {"y": y},
+        "log_likelihood": {"y": post.model.likelihood.log_prob(f, post.y, latents)},
+    }
+    tree = _tree(post, extra)
+    try:
+        modern = int(version("arviz").split(".")[0]) >= 1
+    except PackageNotFoundError:  # arviz-base alone
+        modern = True
+    if modern:
+        return tree
+    with warnings.catch_warnings():  # ArviZ 0.23 announces its 1.0 at import
+        warnings.simplefilter("ignore", FutureWarning)
+        import arviz
+    return arviz.InferenceData(**{name: node.to_dataset() for name, node in tree.children.items()}, attrs=tree.attrs)
+
+
+def save(post: Posterior, path: str | Path) -> Path:
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_suffix(".nc")
+    tree = _tree(post, {})
+    tree.attrs["bayes_rpp"] = json.dumps(_spec(post))
+    tree.to_netcdf(path, engine="h5netcdf")
+    return path
+
+
+def load(path: str | Path, custom: Custom | None = None) -> Posterior:
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        if "bayes_rpp" not in tree.attrs:
+            raise ValueError(f"{path} was not written by Posterior.save")
+        spec = json.loads(tree.attrs["bayes_rpp"])
+        if spec["format"] > FORMAT:
+            raise ValueError(f"{path} has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
+        groups = {
+            name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()} for name, node in tree.children.items()
+        }
+    model = Model(
+        network_from_spec(spec["net"], custom),
+        sigma_a=spec["sigma_a"],
+        sigma_b=spec["sigma_b"],
+        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
+        scale=spec["scale"],
+        parametrisation=spec["parametrisation"],
+    )
+    return Posterior(model, groups["posterior"], x=groups["constant_data"]["x"], y=groups["observed_data"]["y"],
+                     training=groups.get("training"), method=spec["method"], engine=spec["engine"], seed=spec["seed"])
+
+
+def _spec(post: Posterior) -> dict[str, Any]:
+    model = post.model
+    return {
+        "format": FORMAT,
+        "net": network_spec(model.net),
+        "sigma_a": model.sigma_a,
+        "sigma_b": model.sigma_b,
+        "scale": model.scale,
+        "parametrisation": model.parametrisation,
+        "likelihood": type(model.likelihood).__name__,
+        "likelihood_config": model.likelihood.config(),
+        "method": post.method,
+        "engine": post.engine,
+        "seed": post.seed,
+    }
+
+
+def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
+    """DataTree of the posterior; the network's outputs have the dimensions example and output."""
+    dims: dict[str, list[str]] = {"y": ["example", "output"]}
+    tree = arviz_base.from_dict({"posterior": post.samples}, sample_dims=["chain", "draw"], check_conventions=False)
+    for name, group in extra.items():
+        kept = {"y": dims["y"][: group["y"].ndim - 2]}
+        tree = _join(tree, arviz_base.from_dict({name: group}, sample_dims=["chain", "draw"], dims=kept))
+    data = {"observed_data": {"y": post.y}, "constant_data": {"x": post.x}}
+    tree = _join(tree, arviz_base.from_dict(data, sample_dims=[], dims=dims | {"x": ["example", "input"]}))
+    if post.training:
+        epochs = next(iter(post.training.values())).shape[1]
+        records = {"training": post.training}
+        coords = {"epoch": np.arange(1, epochs + 1)}
+        tree = _join(tree, arviz_base.from_dict(records, sample_dims=["member", "epoch"], coords=coords))
+    return tree
+
+
+def _join(tree: Any, other: Any) -> Any:
+    for name, node in other.children.items():
+        tree[name] = node
+    return tree

@@ -1,0 +1,58 @@
+"""What every method on every engine is given, checked once: the model, the data and how to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import finite_array
+from bayes_rpp.inference.methods import Method
+from bayes_rpp.models import Model
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.training import Progress
+
+Callback = Callable[["Progress"], Any]
+Data = tuple[NDArray, NDArray]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A fit to be done. `weights` are initial weights by parameter name, with leading dimension members, or None."""
+
+    model: Model
+    x: NDArray
+    y: NDArray
+    method: Any
+    engine: str
+    seed: int
+    weights: dict[str, NDArray] | None = None
+    callbacks: Sequence[Callback] = field(default_factory=tuple)
+    progress: bool = True
+    validation: Data | None = None
+
+
+def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
+    """Inputs and outputs as float32, or float64 if they were; raises errors that name the argument."""
+    a = finite_array(x, names[0], columns=model.net.rep_in.size, owner="rep_in")
+    b = finite_array(y, names[1], columns=model.net.rep_out.size, owner="rep_out")
+    if len(a) != len(b):
+        raise ValueError(f"{names[0]} has {len(a)} examples but {names[1]} has {len(b)}")
+    if not len(a):
+        raise ValueError(f"{names[0]} has no examples")
+    return floating(a), floating(b)
+
+
+def floating(a: NDArray) -> NDArray:
+    return a if a.dtype == np.float64 else a.astype(np.float32)
+
+
+def check_method(method: Any) -> Method:
+    if not isinstance(method, Method):
+        hint = f"; {method.__name__}() would do" if isinstance(method, type) and issubclass(method, Method) else ""
+        raise TypeError(f"method is {method!r}{hint or '; a method such as DeepEnsemble(members=10) would do'}")
+    return method

@@ -1,0 +1,133 @@
+"""Networks as text and numbers: what it takes to build the same network again in another process, without pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.mlp import MLP
+from bayes_rpp.networks.network import Network
+from bayes_rpp.symmetry import groups
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Factor, Rep
+
+Custom = Mapping[str, Callable[[NDArray], Any]]
+NETWORKS: dict[str, type[Network]] = {"EMLP": EMLP, "MLP": MLP}
+
+
+def network_spec(net: Network) -> dict[str, Any]:
+    """JSON-able description of a network: kind, representations, group and settings.
+
+    Raises:
+        TypeError: for a kind of network that is not stored.
+    """
+    kind = type(net).__name__
+    if NETWORKS.get(kind) is not type(net):
+        raise TypeError(f"a network of type {kind} cannot be stored; {' or '.join(NETWORKS)} can")
+    settings = {
+        k: [_rep_spec(r) for r in v] if k == "channels" and isinstance(v, list) else v for k, v in net.config().items()
+    }
+    return {
+        "network": kind,
+        "rep_in": _rep_spec(net.rep_in.rep),
+        "rep_out": _rep_spec(net.rep_out.rep),
+        "group": _group_spec(net.group),
+        "settings": settings,
+    }
+
+
+def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None) -> Network:
+    """Inverse of `network_spec`.
+
+    Args:
+        custom: the functions rho of custom representations, by the names they were given: functions are not stored.
+
+    Raises:
+        ValueError: if the kind is unknown or a custom representation is missing.
+    """
+    if spec["network"] not in NETWORKS:
+        raise ValueError(f"the file holds a network {spec['network']!r}, which this version does not know")
+    settings = {
+        k: [_rep(r, custom) for r in v] if k == "channels" and isinstance(v, list) else v
+        for k, v in spec["settings"].items()
+    }
+    reps = (_rep(spec[k], custom) for k in ("rep_in", "rep_out"))
+    return NETWORKS[spec["network"]](*reps, _group(spec["group"]), **settings)
+
+
+def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) -> Path:
+    """Write a network and its weights to one .npz file."""
+    missing = [name for name in net.parameters if name not in params]
+    if missing:
+        raise ValueError(f"params has no {', '.join(map(repr, missing))}")
+    path = Path(path).with_suffix(".npz")
+    arrays: dict[str, Any] = {name: np.asarray(params[name]) for name in net.parameters}
+    np.savez(path, spec=np.array(json.dumps(network_spec(net))), **arrays)
+    return path
+
+
+def load_network(path: str | Path, *, custom: Custom | None = None) -> tuple[Network, dict[str, NDArray]]:
+    """Read what `save_network` wrote: the network and its weights."""
+    with np.load(path, allow_pickle=False) as file:
+        net = network_from_spec(json.loads(str(file["spec"])), custom)
+        return net, {name: file[name] for name in net.parameters}
+
+
+def _group_spec(group: Group) -> dict[str, Any]:
+    if group.factors:
+        return {"factors": [_group_spec(f) for f in group.factors]}
+    if group.classical:
+        return {"classical": list(group.classical)}
+    return {
+        "dim": group.dim,
+        "lie_algebra": group.lie_algebra.tolist(),
+        "discrete_generators": group.discrete_generators.tolist(),
+        "name": group.name,
+    }
+
+
+def _group(spec: Mapping[str, Any]) -> Group:
+    if "factors" in spec:
+        return groups.product_group(*[_group(f) for f in spec["factors"]])
+    if "classical" in spec:
+        family, n = spec["classical"]
+        return groups.Lorentz() if family == "Lorentz" else getattr(groups, family)(n)
+    return Group(**spec)
+
+
+def _rep_spec(rep: Rep) -> list[Any]:
+    return [[[_factor_spec(f) for f in term], count] for term, count in rep.terms]
+
+
+def _factor_spec(f: Factor) -> dict[str, Any]:
+    spec: dict[str, Any] = {"kind": f.kind}
+    if f.dual:
+        spec["dual"] = True
+    if f.on is not None:
+        spec["on"] = f.on
+    if f.rho is not None:
+        spec["name"] = f.name
+    if f.rep is not None:
+        spec["rep"] = _rep_spec(f.rep)
+    return spec
+
+
+def _rep(spec: list[Any], custom: Custom | None) -> Rep:
+    return Rep(tuple((tuple(_factor(f, custom) for f in term), count) for term, count in spec))
+
+
+def _factor(spec: Mapping[str, Any], custom: Custom | None) -> Factor:
+    rho, name = None, spec.get("name", "")
+    if spec["kind"] == "custom":
+        if name not in (custom or {}):
+            raise ValueError(f"the network has a custom representation {name!r}, and functions are not stored; "
+                             f"custom={{{name!r}: rho}} would do")
+        rho = (custom or {})[name]
+    rep = _rep(spec["rep"], custom) if "rep" in spec else None
+    return Factor(spec["kind"], spec.get("dual", False), spec.get("on"), rho, name, rep)

@@ -1,0 +1,92 @@
+"""How far a function is from equivariance (Finzi et al. 2021, Eq. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import finite_array
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep, Representation
+
+
+def equivariance_error(
+    f: Callable[[NDArray], Any],
+    x: Any,
+    rep_in: Rep | Representation,
+    rep_out: Rep | Representation,
+    group: Group,
+    *,
+    samples: int = 1,
+    seed: int | None = 0,
+) -> NDArray[np.float64]:
+    """Relative equivariance error |a - b| / (|a| + |b|) at each point, a = rho_out(g) f(x), b = f(rho_in(g) x).
+
+    Args:
+        f: any function of arrays (n, d_in) -> (n, d_out), such as a trained network.
+        x: (n, d_in) points.
+        rep_in, rep_out: how the group acts on inputs and outputs.
+        group: elements g are drawn from it, one for each point, Haar where it is compact.
+        samples: elements for each point; the error is their mean.
+        seed: of the elements.
+
+    Returns:
+        (n,) numbers in [0, 1]: 0 where f commutes with g, and where f vanishes at both.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"samples is {samples!r}; a whole number >= 1 would do")
+    rng = np.random.default_rng(seed)
+    probes = [Probe(x, rep_in, rep_out, group, rng) for _ in range(samples)]
+    return np.mean([p.error(f) for p in probes], axis=0)
+
+
+class Probe:
+    """Points with one group element each, kept so that several functions meet the same ones."""
+
+    def __init__(
+        self,
+        x: Any,
+        rep_in: Rep | Representation,
+        rep_out: Rep | Representation,
+        group: Group,
+        seed: int | np.random.Generator | None = 0,
+    ) -> None:
+        if not isinstance(group, Group):
+            raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
+        before, self._after = _bound(rep_in, group, "rep_in"), _bound(rep_out, group, "rep_out")
+        self.x = finite_array(x, "x", columns=before.size, owner="rep_in")
+        g = group.sample(len(self.x), seed) if len(self.x) else np.zeros((0, group.dim, group.dim))
+        dtype = self.x.dtype if np.issubdtype(self.x.dtype, np.floating) else np.float64
+        self.moved = np.stack([before.rho(m) @ p for m, p in zip(g, self.x, strict=True)]).astype(dtype)
+        self._rho = np.stack([self._after.rho(m) for m in g])
+
+    def error(self, f: Callable[[NDArray], Any]) -> NDArray[np.float64]:
+        """Eq. 2 at each point, (n,)."""
+        a, b = (finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out")
+                for p in (self.x, self.moved))
+        if len(a) != len(self.x) or len(b) != len(self.x):
+            raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
+        a = np.einsum("nij,nj->ni", self._rho, a.astype(np.float64))
+        difference = np.linalg.norm(a - b, axis=1)
+        size = np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1)
+        return np.divide(difference, size, out=np.zeros_like(size), where=size > 0)
+
+
+def _bound(rep: Any, group: Group, name: str) -> Representation:
+    rep = rep.rep if isinstance(rep, Representation) else rep
+    if not isinstance(rep, Rep):
+        raise TypeError(f"{name} is {rep!r}; a representation such as 5 * Scalar + 5 * Vector would do")
+    try:
+        return rep(group)
+    except ValueError as error:
+        raise ValueError(f"{name} = {rep} does not fit the group {group}: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
