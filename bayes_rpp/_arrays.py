@@ -50,6 +50,8 @@ def finite_array(value: Any, name: str, *, columns: int | None = None, owner: st
         raise ValueError(f"{owner} has size {columns} but {name} has {a.shape[1]} columns")
     if not np.isfinite(a).all():
         rows = np.flatnonzero(~np.isfinite(a).all(axis=1))
-        raise ValueError(f"{name} has NaN or infinite values in {len(rows)} of {len(a)} rows (first: row {rows[0]}); "
-                         "drop or fill them")
+        raise ValueError(
+            f"{name} has NaN or infinite values in {len(rows)} of {len(a)} rows (first: row {rows[0]}); "
+            "drop or fill them"
+        )
     return a

@@ -24,7 +24,7 @@ HEADER = ("data set", "test MSE, ensemble", "test MSE, median member", "equivari
 def demo(
     engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
     members: Annotated[int, typer.Option(help="Members of each ensemble.")] = 10,
-    epochs: Annotated[int, typer.Option(help="Passes over the 1000 training examples.")] = 200,
+    epochs: Annotated[int, typer.Option(help="Passes over the 1000 training examples.")] = 150,
     channels: Annotated[int, typer.Option(help="Width of the three hidden layers.")] = 384,
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-demo"),
     seed: Annotated[int, typer.Option(help="Of data, initial values and order.")] = 0,
@@ -60,7 +60,7 @@ def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Pat
     chosen = check_engine(engine)
     if members < 2:
         raise ValueError(f"members is {members}; a density over members needs at least 2")
-    method = rpp.DeepEnsemble(members=members, epochs=epochs)
+    method = rpp.DeepEnsemble(members=members, epochs=epochs, batch_size=125)
     out.mkdir(parents=True, exist_ok=True)
     posteriors, rows, files = {}, [], []
     for make in (rpp.datasets.inertia, rpp.datasets.modified_inertia):
@@ -80,8 +80,10 @@ def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Pat
     (out / "table.md").write_text(table + "\n")
     files.append(out / "table.md")
     errors = [float(_median_error(p)) for p in posteriors.values()]
-    typer.echo(f"\n{table}\n\nThe median equivariance error on modified inertia is "
-               f"{errors[1] / errors[0]:.1f} times that on inertia.\n\nWritten:")
+    typer.echo(
+        f"\n{table}\n\nThe median equivariance error on modified inertia is "
+        f"{errors[1] / errors[0]:.1f} times that on inertia.\n\nWritten:"
+    )
     for file in files:
         typer.echo(f"  {file}")
 

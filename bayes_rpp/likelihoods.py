@@ -35,13 +35,18 @@ class Prior:
         if isinstance(value, Prior):
             return value
         if not (hasattr(value, "arg_constraints") and hasattr(value, "log_prob")):
-            raise TypeError(f"{name} is {value!r}; a positive number, or a distribution such as HalfNormal(1.0), would do")
+            raise TypeError(
+                f"{name} is {value!r}; a positive number, or a distribution such as HalfNormal(1.0), would do"
+            )
         if tuple(value.batch_shape) or tuple(value.event_shape):
-            raise ValueError(f"{name} is a distribution of shape {tuple(value.batch_shape + value.event_shape)}; "
-                             "one of a single number would do")
+            raise ValueError(
+                f"{name} is a distribution of shape {tuple(value.batch_shape + value.event_shape)}; "
+                "one of a single number would do"
+            )
         if type(value).__name__ not in _START:
-            raise ValueError(f"{name} is a {type(value).__name__}; a distribution of positive numbers would do: "
-                             f"{', '.join(_START)}")
+            raise ValueError(
+                f"{name} is a {type(value).__name__}; a distribution of positive numbers would do: {', '.join(_START)}"
+            )
         args = {k: float(getattr(value, k)) for k in value.arg_constraints if k in _START[type(value).__name__][0]}
         return Prior(type(value).__name__, args)
 
@@ -153,6 +158,6 @@ def likelihood_from_config(kind: str, config: Mapping[str, Any]) -> Likelihood:
         raise ValueError(f"the file names a likelihood {kind!r}, which this version does not know")
     noise = config["noise"]
     if isinstance(noise, Mapping):
-        (family, arguments), = noise.items()
+        ((family, arguments),) = noise.items()
         noise = Prior(family, arguments)
     return Gaussian(noise)

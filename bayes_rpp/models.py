@@ -22,8 +22,8 @@ class Model:
 
     Args:
         net: EMLP, MLP or any Network.
-        sigma_a: prior standard deviation inside the symmetry's subspace: a number >= 0, or a dict by parameter, in which
-            a key may be a pattern ("layers.*"; the first that fits counts). 0 leaves the weights unstructured.
+        sigma_a: prior standard deviation inside the symmetry's subspace: a number >= 0, or a dict by parameter, in
+            which a key may be a pattern ("layers.*"; the first that fits counts). 0 leaves the weights unstructured.
         sigma_b: that of the residual pathway. 0 is the strictly equivariant network.
         likelihood: Gaussian(noise), or another Likelihood.
         scale: "fan_in" multiplies sigma_a by sqrt(n_out / r) and sigma_b by sqrt(n_out / n), for a weight of n entries,
@@ -113,7 +113,7 @@ class Model:
             params = {name: self._weight(lib, name, members) for name in self.priors}
             n = x.shape[-2]
             if members:
-                params = {k: w.reshape((members,) + self.priors[k].shape) for k, w in params.items()}
+                params = {k: w.reshape((members, *self.priors[k].shape)) for k, w in params.items()}
                 shared = None if x.ndim == 2 else 0
                 f = lib.vmap(self.net, (0, shared))(params, x)
             else:
@@ -145,8 +145,10 @@ class Model:
         return found
 
     def __repr__(self) -> str:
-        return (f"Model({self.net!r}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b}, likelihood={self.likelihood}, "
-                f"scale={self.scale!r})")
+        return (
+            f"Model({self.net!r}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b}, likelihood={self.likelihood}, "
+            f"scale={self.scale!r})"
+        )
 
 
 def fan_in_scales(shape: tuple[int, ...], rank: int) -> tuple[float, float]:
@@ -171,8 +173,10 @@ def _by_parameter(sigma: Any, argument: str, names: list[str]) -> dict[str, floa
     numbers = {pattern: _number(value, f"{argument}[{pattern!r}]") for pattern, value in sigma.items()}
     unused = [p for p in numbers if not any(fnmatchcase(n, p) for n in names)]
     if unused:
-        raise ValueError(f"{argument} has {', '.join(map(repr, unused))}, which fits no parameter; the network has "
-                         f"{', '.join(names)}")
+        raise ValueError(
+            f"{argument} has {', '.join(map(repr, unused))}, which fits no parameter; the network has "
+            f"{', '.join(names)}"
+        )
     found = {}
     for n in names:
         matches = [v for p, v in numbers.items() if fnmatchcase(n, p)]
@@ -184,8 +188,9 @@ def _by_parameter(sigma: Any, argument: str, names: list[str]) -> dict[str, floa
 
 def _number(value: Any, argument: str) -> float:
     if hasattr(value, "log_prob"):
-        raise TypeError(f"{argument} is a distribution; sigmas that are inferred are not supported yet, a number >= 0 "
-                        "would do")
+        raise TypeError(
+            f"{argument} is a distribution; sigmas that are inferred are not supported yet, a number >= 0 would do"
+        )
     number = check_sigma(value, argument)
     if not isinstance(number, float):
         raise TypeError(f"{argument} is an array; a number >= 0, or a dict by parameter, would do")

@@ -33,8 +33,10 @@ def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
         raise ValueError("errors holds values that are negative or not finite")
     logs = np.log10(np.maximum(values, FLOOR))
     if len(np.unique(logs)) < 2:
-        raise ValueError(f"errors holds {len(np.unique(logs))} different value(s); a density needs at least 2 "
-                         "(members, draws or points)")
+        raise ValueError(
+            f"errors holds {len(np.unique(logs))} different value(s); a density needs at least 2 "
+            "(members, draws or points)"
+        )
     # Three bandwidths of room; the estimator's own correction at the ends draws humps there for few samples.
     room = 3 * 1.06 * logs.std() * len(logs) ** -0.2
     limits = (logs.min() - room, logs.max() + room)

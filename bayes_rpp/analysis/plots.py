@@ -74,12 +74,16 @@ def _recorded(label: str, post: Any, record: str, epochs: Sequence[int] | None) 
         raise TypeError(f"posteriors[{label!r}] is a {type(post).__name__}; a Posterior would do")
     if record not in post.training:
         kept = ", ".join(map(repr, post.training)) or "nothing"
-        raise ValueError(f"posteriors[{label!r}] has no record {record!r} (it has {kept}); fit with "
-                         f"callbacks=[EquivarianceTracker(group, name={record!r})]")
+        raise ValueError(
+            f"posteriors[{label!r}] has no record {record!r} (it has {kept}); fit with "
+            f"callbacks=[EquivarianceTracker(group, name={record!r})]"
+        )
     values = post.training[record]
     if len(values) < 2:
-        raise ValueError(f"posteriors[{label!r}] has {len(values)} member; a density over members needs at least 2: "
-                         "DeepEnsemble(members=10)")
+        raise ValueError(
+            f"posteriors[{label!r}] has {len(values)} member; a density over members needs at least 2: "
+            "DeepEnsemble(members=10)"
+        )
     known = [int(e) + 1 for e in np.flatnonzero(np.isfinite(values).all(axis=0))]
     if epochs is None:
         epochs = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))]

@@ -1,6 +1,6 @@
 """Moments of inertia of five point masses, exactly O(3)-equivariant or slightly not (paper, Section 5.1).
 
-y = sum_i m_i (|r_i|^2 I - r_i r_i^T); the modified task adds 0.3 (y e_3) e_3^T, which only rotations about the z axis keep.
+y = sum_i m_i (|r_i|^2 I - r_i r_i^T); the modified task adds 0.3 (y e_3) e_3^T, which only rotations about z keep.
 """
 
 from __future__ import annotations

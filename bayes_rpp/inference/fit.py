@@ -68,7 +68,9 @@ def fit(
         validation = check_data(model, *validation, names=("validation x", "validation y"))
     for callback in callbacks:
         if not callable(callback):
-            raise TypeError(f"callbacks has {callback!r}; functions of Progress, such as EquivarianceTracker(group), would do")
+            raise TypeError(
+                f"callbacks has {callback!r}; functions of Progress, such as EquivarianceTracker(group), would do"
+            )
     weights = None if init is None else _start(model, init, getattr(method, "count", 1))
     task = Task(model, x, y, method, chosen, int(seed), weights, tuple(callbacks), bool(progress), validation)
     return import_module(f"bayes_rpp.inference.{chosen}.{method.name}").fit(task)
@@ -88,7 +90,7 @@ def check_engine(engine: str | None) -> str:
 def _start(model: Model, init: Any, members: int) -> dict[str, NDArray]:
     """Initial weights with leading dimension members."""
     if isinstance(init, Posterior):
-        init = {k: v.reshape((-1,) + v.shape[2:])[:members] for k, v in init.samples.items()}
+        init = {k: v.reshape((-1, *v.shape[2:]))[:members] for k, v in init.samples.items()}
     elif not isinstance(init, Mapping):
         raise TypeError(f"init is a {type(init).__name__}; a Posterior, or weights by parameter name, would do")
     shapes = {name: p.shape for name, p in model.priors.items()}

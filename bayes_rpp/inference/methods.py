@@ -37,7 +37,7 @@ class MAP(Method):
     """
 
     epochs: int = 200
-    batch_size: int | None = 500
+    batch_size: int | None = 128
     learning_rate: float = 0.03
     schedule: Literal["cosine", "constant"] = "cosine"
     patience: int | None = None

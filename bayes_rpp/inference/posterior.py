@@ -163,8 +163,10 @@ class Posterior:
         return floating(finite_array(x, "x", columns=self.model.net.rep_in.size, owner="rep_in"))
 
     def __repr__(self) -> str:
-        return (f"Posterior({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} draw(s), "
-                f"{self.model.net.size} weights)")
+        return (
+            f"Posterior({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} draw(s), "
+            f"{self.model.net.size} weights)"
+        )
 
 
 def evaluate(model: Model, samples: Mapping[str, NDArray], x: NDArray) -> NDArray:

@@ -82,7 +82,7 @@ class Sites:
         return found | {k: np.asarray(values[k]) for k in self.model.likelihood.latents}
 
     def _lead(self, values: Mapping[str, NDArray]) -> tuple[int, ...]:
-        for name, (site, prior) in self.model.sites.items():
+        for _name, (site, prior) in self.model.sites.items():
             for suffix in ("_base", "_residual", ""):
                 if site + suffix in values:
                     a = values[site + suffix]

@@ -62,9 +62,12 @@ def load(path: str | Path, custom: Custom | None = None) -> Posterior:
             raise ValueError(f"{path} was not written by Posterior.save")
         spec = json.loads(tree.attrs["bayes_rpp"])
         if spec["format"] > FORMAT:
-            raise ValueError(f"{path} has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
+            raise ValueError(
+                f"{path} has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp"
+            )
         groups = {
-            name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()} for name, node in tree.children.items()
+            name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
+            for name, node in tree.children.items()
         }
     model = Model(
         network_from_spec(spec["net"], custom),
@@ -74,8 +77,16 @@ def load(path: str | Path, custom: Custom | None = None) -> Posterior:
         scale=spec["scale"],
         parametrisation=spec["parametrisation"],
     )
-    return Posterior(model, groups["posterior"], x=groups["constant_data"]["x"], y=groups["observed_data"]["y"],
-                     training=groups.get("training"), method=spec["method"], engine=spec["engine"], seed=spec["seed"])
+    return Posterior(
+        model,
+        groups["posterior"],
+        x=groups["constant_data"]["x"],
+        y=groups["observed_data"]["y"],
+        training=groups.get("training"),
+        method=spec["method"],
+        engine=spec["engine"],
+        seed=spec["seed"],
+    )
 
 
 def _spec(post: Posterior) -> dict[str, Any]:

@@ -75,8 +75,9 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
     """
     method = task.method
     if method.patience is not None and task.validation is None:
-        raise ValueError(f"patience is {method.patience} but there is no validation data; fit(..., validation=(x, y)) "
-                         "would do")
+        raise ValueError(
+            f"patience is {method.patience} but there is no validation data; fit(..., validation=(x, y)) would do"
+        )
     run = _Run(task)
     seeds = np.random.SeedSequence(task.seed).spawn(method.count)
     orders = [np.random.default_rng(s.spawn(1)[0]) for s in seeds]
@@ -142,8 +143,16 @@ class _Run:
             training[name] = np.full((task.method.count, last), np.nan)
             for epoch, value in record.items():
                 training[name][:, epoch - 1] = value
-        return Posterior(task.model, samples, x=task.x, y=task.y, training=training,
-                         method=repr(task.method), engine=task.engine, seed=task.seed)
+        return Posterior(
+            task.model,
+            samples,
+            x=task.x,
+            y=task.y,
+            training=training,
+            method=repr(task.method),
+            engine=task.engine,
+            seed=task.seed,
+        )
 
     def record(self, name: str, epoch: int, value: NDArray) -> None:
         value = np.broadcast_to(np.asarray(value, dtype=np.float64), (self.task.method.count,))
@@ -163,13 +172,8 @@ class _Run:
         if validation is not None:
             self._shown["validation"] = f"{np.median(validation):.4g}"
         if self._probe and (epoch in (1, epochs) or epoch % max(1, epochs // 20) == 0):
-            weights = self.sites.weights(self.current)
-            net, probe = self.task.model.net, self._probe
-            errors = [
-                probe.error(lambda p, m=m: net({k: weights[k][m] for k in net.parameters}, p)).mean()
-                for m in range(self.task.method.count)
-            ]
-            self._shown["equivariance error"] = f"{np.median(errors):.2g}"
+            errors = self.posterior(self.current).measure(self._probe)
+            self._shown["equivariance error"] = f"{np.median(errors.mean(axis=-1)):.2g}"
         return self._shown
 
 

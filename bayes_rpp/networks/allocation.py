@@ -14,9 +14,9 @@ from bayes_rpp.symmetry.representations import Rep, Scalar, T, Term, Vector
 def uniform_rep(channels: int, group: Group) -> Rep:
     """Share `channels` evenly over tensor ranks (Finzi, Welling, Wilson 2021, Section 5).
 
-    While channels are left: R = the largest rank with (R+1) d^R <= channels; rank r <= R gets d^(R-r) copies. For groups
-    of matrices that are not orthogonal, rank-r tensors are split binomially over T(k, r-k). A group without generators
-    gets scalars, one of 1 x 1 matrices as many vectors as scalars.
+    While channels are left: R = the largest rank with (R+1) d^R <= channels; rank r <= R gets d^(R-r) copies. For
+    groups of matrices that are not orthogonal, rank-r tensors are split binomially over T(k, r-k). A group without
+    generators gets scalars, one of 1 x 1 matrices as many vectors as scalars.
     """
     d = group.dim
     if not len(group.lie_algebra) and not len(group.discrete_generators):

@@ -43,7 +43,8 @@ class Bilinear:
         self.shapes = [(copies[p.out], p.count * copies[p.into]) for p in self.paths]
 
     def _find_paths(self) -> list[_Path]:
-        group, paths = self.rep.group, []
+        group = self.rep.group
+        paths: list[_Path] = []
         known = {t: _signature(t, group.is_orthogonal) for t in self._layout.copies}
         for out in known:
             for into in known:
@@ -89,7 +90,7 @@ class Bilinear:
             else xp.zeros((n, copies[t] * sizes[t]), dtype=x.dtype)
             for t in copies
         }
-        return self._layout.merge(parts, -1).reshape(lead + (self.rep.size,))
+        return self._layout.merge(parts, -1).reshape((*lead, self.rep.size))
 
 
 def _contract(theta: Array, maps: Array, x: Array) -> Array:

@@ -68,7 +68,8 @@ class EMLP(Network):
 
     def __repr__(self) -> str:
         widths = ", ".join(str(b.rep_out.size) for b in self._blocks)
-        return f"EMLP({self.rep_in.rep} -> {self.rep_out.rep}, {self.group}, hidden widths [{widths}], {self.size} weights)"
+        ends = f"{self.rep_in.rep} -> {self.rep_out.rep}"
+        return f"EMLP({ends}, {self.group}, hidden widths [{widths}], {self.size} weights)"
 
 
 class _Block:
@@ -106,7 +107,7 @@ class _Block:
             else:
                 g = gate[..., used : used + b.count, None]
                 used += b.count
-                parts.append((g * part.reshape(lead + (b.count, b.size))).reshape(lead + (b.count * b.size,)))
+                parts.append((g * part.reshape((*lead, b.count, b.size))).reshape((*lead, b.count * b.size)))
         y = parts[0] if len(parts) == 1 else array_namespace(h).concat(parts, axis=-1)
         return y + params[f"{self.name}.swish"] * swish(h) if self._mixes else y
 
@@ -127,7 +128,9 @@ def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Grou
         if layers is not None and layers != len(hidden):
             raise ValueError(f"layers is {layers} but channels lists {len(hidden)} representations; leave layers out")
         if not all(isinstance(r, Rep) for r in hidden):
-            raise TypeError(f"channels is {channels!r}; a width, a representation or a list of representations would do")
+            raise TypeError(
+                f"channels is {channels!r}; a width, a representation or a list of representations would do"
+            )
     else:
         hidden = [uniform_rep(check_width(channels), group)] * count
     for k, rep in enumerate(hidden):

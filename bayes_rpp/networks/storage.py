@@ -18,7 +18,7 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Rep
 
 Custom = Mapping[str, Callable[[NDArray], Any]]
-NETWORKS: dict[str, type[Network]] = {"EMLP": EMLP, "MLP": MLP}
+NETWORKS: dict[str, Callable[..., Network]] = {"EMLP": EMLP, "MLP": MLP}
 
 
 def network_spec(net: Network) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None) -> 
         k: [_rep(r, custom) for r in v] if k == "channels" and isinstance(v, list) else v
         for k, v in spec["settings"].items()
     }
-    reps = (_rep(spec[k], custom) for k in ("rep_in", "rep_out"))
-    return NETWORKS[spec["network"]](*reps, _group(spec["group"]), **settings)
+    rep_in, rep_out = _rep(spec["rep_in"], custom), _rep(spec["rep_out"], custom)
+    return NETWORKS[spec["network"]](rep_in, rep_out, _group(spec["group"]), **settings)
 
 
 def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) -> Path:
@@ -126,8 +126,10 @@ def _factor(spec: Mapping[str, Any], custom: Custom | None) -> Factor:
     rho, name = None, spec.get("name", "")
     if spec["kind"] == "custom":
         if name not in (custom or {}):
-            raise ValueError(f"the network has a custom representation {name!r}, and functions are not stored; "
-                             f"custom={{{name!r}: rho}} would do")
+            raise ValueError(
+                f"the network has a custom representation {name!r}, and functions are not stored; "
+                f"custom={{{name!r}: rho}} would do"
+            )
         rho = (custom or {})[name]
     rep = _rep(spec["rep"], custom) if "rep" in spec else None
     return Factor(spec["kind"], spec.get("dual", False), spec.get("on"), rho, name, rep)

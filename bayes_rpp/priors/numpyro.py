@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +49,9 @@ class ResidualPathwayTransform(distributions.transforms.Transform):
         return (self.sigma_a, self.sigma_b), (("sigma_a", "sigma_b"), {"subspace": self.subspace})
 
     def eq(self, other: object, static: bool = False) -> Any:
-        same = isinstance(other, ResidualPathwayTransform) and self.subspace is other.subspace
-        return same and self.sigma_a is other.sigma_a and self.sigma_b is other.sigma_b
+        if not isinstance(other, ResidualPathwayTransform):
+            return False
+        return all(getattr(self, k) is getattr(other, k) for k in ("subspace", "sigma_a", "sigma_b"))
 
 
 class ResidualPathway(distributions.TransformedDistribution):
@@ -68,8 +69,8 @@ class ResidualPathway(distributions.TransformedDistribution):
         ValueError: if sigma_b is the number 0 and the subspace not the full space.
     """
 
-    arg_constraints = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
-    reparametrized_params = ["sigma_a", "sigma_b"]
+    arg_constraints: ClassVar = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
+    reparametrized_params: ClassVar = ["sigma_a", "sigma_b"]
     pytree_data_fields = ("sigma_a", "sigma_b")
     pytree_aux_fields = ("subspace", "isotropic")
 

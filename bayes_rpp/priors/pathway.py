@@ -1,7 +1,7 @@
 """The residual pathway prior on one weight, W ~ N(0, sigma_a^2 Q Q^T + sigma_b^2 I) (Finzi et al. 2021, Section 4).
 
 With P = Q Q^T and s = sqrt(sigma_a^2 + sigma_b^2) it is the linear image W = sigma_b eps + (s - sigma_b) P eps of white
-noise: standard deviation s inside the subspace, sigma_b outside. Nothing here builds the covariance, bar `covariance()`.
+noise: standard deviation s inside the subspace, sigma_b outside. Only `covariance()` builds the covariance.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class ResidualPathway:
 
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any) -> None:
         if not isinstance(subspace, Subspace):
-            raise TypeError(f"subspace is {subspace!r}; a Subspace such as EquivariantSubspace(rep_in(G), rep_out(G)) "
-                            "would do")
+            raise TypeError(
+                f"subspace is {subspace!r}; a Subspace such as EquivariantSubspace(rep_in(G), rep_out(G)) would do"
+            )
         self.subspace = subspace
         self.sigma_a, self.sigma_b = check_sigma(sigma_a, "sigma_a"), check_sigma(sigma_b, "sigma_b")
         if self.is_strict and isinstance(self.sigma_a, float) and self.sigma_a == 0:
@@ -75,7 +76,9 @@ class ResidualPathway:
     def whiten(self, w: Array) -> Array:
         """The inverse of `color`."""
         self._needs_density()
-        return self._filter(w, 1.0 / self.sigma_inside, 1.0 / self.sigma_b if self.subspace.rank < self.subspace.size else 1.0)
+        return self._filter(
+            w, 1.0 / self.sigma_inside, 1.0 / self.sigma_b if self.subspace.rank < self.subspace.size else 1.0
+        )
 
     def log_abs_det(self) -> Any:
         """log |det dW/deps| = r log s + (n - r) log sigma_b."""
@@ -89,8 +92,12 @@ class ResidualPathway:
         Raises:
             ValueError: if sigma_b is 0, or the shape does not fit.
         """
-        eps, dims = self.whiten(w), tuple(range(-len(self.shape), 0))
-        squares = array_namespace(w).sum(eps**2, axis=dims) if dims else eps**2
+        self._needs_density()
+        sigma, dims = self.isotropic_sigma, tuple(range(-len(self.shape), 0))
+        # With one sigma for all directions, the sum of squares needs no copy of the weights.
+        eps = self.whiten(w) if sigma is None else w
+        squares = array_namespace(w).sum(eps * eps, axis=dims) if dims else eps * eps
+        squares = squares if sigma is None else squares / sigma**2
         return -0.5 * squares - self.log_abs_det() - 0.5 * self.subspace.size * math.log(2 * math.pi)
 
     def split(self, w: Array) -> tuple[Array, Array]:
@@ -132,8 +139,10 @@ class ResidualPathway:
 
     def _needs_density(self) -> None:
         if self.is_strict:
-            raise ValueError("sigma_b is 0, so W lies in the subspace and has no density; use strict() for its "
-                             "coordinates, or a positive sigma_b")
+            raise ValueError(
+                "sigma_b is 0, so W lies in the subspace and has no density; use strict() for its "
+                "coordinates, or a positive sigma_b"
+            )
 
     def __repr__(self) -> str:
         return f"ResidualPathway({self.subspace}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b})"

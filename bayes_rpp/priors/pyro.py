@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro
 import pyro.distributions as distributions
@@ -14,7 +14,7 @@ from pyro.infer.reparam.reparam import Reparam
 from torch.distributions import constraints
 
 from bayes_rpp.priors import pathway
-from bayes_rpp.priors.subspaces import Subspace
+from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
 __all__ = ["PathwaysReparam", "ResidualPathway", "ResidualPathwayTransform"]
 
@@ -61,7 +61,7 @@ class ResidualPathway(distributions.TransformedDistribution):
         ValueError: if sigma_b is the number 0 and the subspace not the full space.
     """
 
-    arg_constraints = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
+    arg_constraints: ClassVar = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
 
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
         prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
@@ -74,7 +74,7 @@ class ResidualPathway(distributions.TransformedDistribution):
             torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch)
             for s in (prior.sigma_a, prior.sigma_b)
         )
-        white = distributions.Normal(torch.zeros_like(like).detach().expand(batch + subspace.shape), 1.0)
+        white = distributions.Normal(like.new_zeros(()).expand(batch + subspace.shape), 1.0)
         base = white.to_event(len(subspace.shape))
         super().__init__(base, ResidualPathwayTransform(prior), validate_args=validate_args)
 
@@ -83,6 +83,16 @@ class ResidualPathway(distributions.TransformedDistribution):
         new.subspace = self.subspace
         new.sigma_a, new.sigma_b = self.sigma_a.expand(batch_shape), self.sigma_b.expand(batch_shape)
         return super().expand(batch_shape, _instance=new)
+
+    def log_prob(self, value: torch.Tensor) -> torch.Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # One pass, where the inherited formula would also take the logarithm of a scale for each entry.
+        return self.prior.log_prob(value).expand(self._extended_batch(value))
+
+    def _extended_batch(self, value: torch.Tensor) -> torch.Size:
+        lead = value.shape[: value.dim() - len(self.event_shape)]
+        return torch.broadcast_shapes(lead, self.batch_shape)
 
     @property
     def prior(self) -> pathway.ResidualPathway:
@@ -107,7 +117,8 @@ class PathwaysReparam(Reparam):
     """
 
     def apply(self, msg: Any) -> Any:
-        name, fn, event_dim = msg["name"], *self._unwrap(msg["fn"])
+        name: str = msg["name"]
+        fn, event_dim = self._unwrap(msg["fn"])
         if not isinstance(fn, ResidualPathway):
             raise TypeError(f"site {name!r} is a {type(fn).__name__}; PathwaysReparam works on ResidualPathway")
         if fn.prior.isotropic_sigma is not None:
@@ -118,15 +129,14 @@ class PathwaysReparam(Reparam):
         if msg["value"] is not None:  # an initial value for W
             beta, residual = fn.prior.split(msg["value"])
         free = {"is_observed": False}
-        b = pyro.sample(f"{name}_beta", _normal(fn.sigma_a, (fn.subspace.rank,)), obs=beta, infer=free)
-        r = pyro.sample(f"{name}_residual", _normal(fn.sigma_b, fn.subspace.shape), obs=residual, infer=free)
+        b = pyro.sample(f"{name}_beta", _isotropic(fn.sigma_a, (fn.subspace.rank,)), obs=beta, infer=free)
+        r = pyro.sample(f"{name}_residual", _isotropic(fn.sigma_b, fn.subspace.shape), obs=residual, infer=free)
         value = fn.subspace.decode(b) + r if msg["value"] is None else msg["value"]
         return {"fn": distributions.Delta(value, event_dim=event_dim).mask(False), "value": value, "is_observed": True}
 
 
-def _normal(sigma: torch.Tensor, shape: tuple[int, ...]) -> Any:
-    scale = sigma[(...,) + (None,) * len(shape)].expand(sigma.shape + shape)
-    return distributions.Normal(torch.zeros_like(scale), scale).to_event(len(shape))
+def _isotropic(sigma: torch.Tensor, shape: tuple[int, ...]) -> ResidualPathway:
+    return ResidualPathway(FullSubspace(shape), sigma, 0.0)
 
 
 # --- what `Model` is written with, the same names as in `bayes_rpp.priors.numpyro` ------------------------------------

@@ -1,7 +1,7 @@
 """Subspaces of weights, each given by its orthogonal projector and never by a dense basis.
 
-The contract: with Q an orthonormal basis of the subspace, `encode(w) = Q^T vec(w)`, `decode(beta) = Q beta` in the shape
-of w, `project = decode o encode`. All take leading batch dimensions, and numpy, torch and JAX arrays alike.
+The contract: with Q an orthonormal basis of the subspace, `encode(w) = Q^T vec(w)`, `decode(beta) = Q beta` in the
+shape of w, `project = decode o encode`. All take leading batch dimensions, and numpy, torch and JAX arrays alike.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Subspace(ABC):
 
     def _check(self, value: Array, shape: tuple[int, ...], name: str) -> None:
         if tuple(value.shape[len(value.shape) - len(shape) :]) != shape:
-            raise ValueError(f"{name} has shape {tuple(value.shape)}; this subspace needs (..., "
-                             f"{', '.join(map(str, shape))})")
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)}; this subspace needs (..., {', '.join(map(str, shape))})"
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape}, rank={self.rank})"
@@ -74,7 +75,7 @@ class FullSubspace(Subspace):
 
     def encode(self, w: Array) -> Array:
         self._check(w, self.shape, "w")
-        return w.reshape(w.shape[: w.ndim - len(self.shape)] + (self.rank,))
+        return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.rank))
 
     def decode(self, beta: Array) -> Array:
         self._check(beta, (self.rank,), "beta")
@@ -93,7 +94,7 @@ class ZeroSubspace(Subspace):
 
     def encode(self, w: Array) -> Array:
         self._check(w, self.shape, "w")
-        return (w * 0.0).reshape(w.shape[: w.ndim - len(self.shape)] + (self.size,))[..., :0]
+        return (w * 0.0).reshape((*w.shape[: w.ndim - len(self.shape)], self.size))[..., :0]
 
     def decode(self, beta: Array) -> Array:
         self._check(beta, (0,), "beta")
@@ -122,7 +123,7 @@ class DenseSubspace(Subspace):
 
     def encode(self, w: Array) -> Array:
         self._check(w, self.shape, "w")
-        return w.reshape(w.shape[: w.ndim - len(self.shape)] + (self.size,)) @ constant(self._q, w)
+        return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.size)) @ constant(self._q, w)
 
     def decode(self, beta: Array) -> Array:
         self._check(beta, (self.rank,), "beta")
@@ -155,18 +156,14 @@ class EquivariantSubspace(Subspace):
         self.rep_in, self.rep_out = rep_in, rep_out
         self.shape = (rep_out.size,) if bias else (rep_out.size, rep_in.size)
         self._rows, self._columns = _Layout(rep_out), _Layout(rep_in)
-        self._q = {
-            (o, i): term_basis(rep_out.group, o, i) for o in self._rows.copies for i in self._columns.copies
-        }
-        self.rank = sum(
-            self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items()
-        )
+        self._q = {(o, i): term_basis(rep_out.group, o, i) for o in self._rows.copies for i in self._columns.copies}
+        self.rank = sum(self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items())
 
     def encode(self, w: Array) -> Array:
         self._check(w, self.shape, "w")
         xp = array_namespace(w)
         lead = tuple(w.shape[: w.ndim - len(self.shape)])
-        w = w.reshape(lead + (self._rows.size, self._columns.size))
+        w = w.reshape((*lead, self._rows.size, self._columns.size))
         parts = []
         for o, rows in self._rows.split(w, -2).items():
             mo, do = self._rows.copies[o], self._rows.sizes[o]
@@ -175,11 +172,11 @@ class EquivariantSubspace(Subspace):
                 if q.shape[1] == 0:
                     continue
                 mi, di = self._columns.copies[i], self._columns.sizes[i]
-                block = xp.moveaxis(block.reshape(lead + (mo, do, mi, di)), -2, -3)
-                beta = block.reshape(lead + (mo * mi, do * di)) @ constant(q, w)
-                parts.append(beta.reshape(lead + (mo * mi * q.shape[1],)))
+                block = xp.moveaxis(block.reshape((*lead, mo, do, mi, di)), -2, -3)
+                beta = block.reshape((*lead, mo * mi, do * di)) @ constant(q, w)
+                parts.append(beta.reshape((*lead, mo * mi * q.shape[1])))
         if not parts:
-            return (w * 0.0).reshape(lead + (self.size,))[..., :0]
+            return (w * 0.0).reshape((*lead, self.size))[..., :0]
         return xp.concat(parts, axis=-1)
 
     def decode(self, beta: Array) -> Array:
@@ -194,13 +191,13 @@ class EquivariantSubspace(Subspace):
             for i, mi in self._columns.copies.items():
                 q, di = self._q[o, i], self._columns.sizes[i]
                 r = q.shape[1]
-                shape = lead + (mo * do, mi * di)
+                shape = (*lead, mo * do, mi * di)
                 if r == 0:
                     columns[i] = xp.broadcast_to(constant(np.zeros((mo * do, mi * di)), beta), shape)
                     continue
-                part = beta[..., start : start + mo * mi * r].reshape(lead + (mo, mi, r))
+                part = beta[..., start : start + mo * mi * r].reshape((*lead, mo, mi, r))
                 start += mo * mi * r
-                block = (part @ constant(q.T, beta)).reshape(lead + (mo, mi, do, di))
+                block = (part @ constant(q.T, beta)).reshape((*lead, mo, mi, do, di))
                 columns[i] = xp.moveaxis(block, -2, -3).reshape(shape)
             rows[o] = self._columns.merge(columns, -1)
         return self._rows.merge(rows, -2).reshape(lead + self.shape)

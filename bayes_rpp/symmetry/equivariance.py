@@ -68,8 +68,10 @@ class Probe:
 
     def error(self, f: Callable[[NDArray], Any]) -> NDArray[np.float64]:
         """Eq. 2 at each point, (n,)."""
-        a, b = (finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out")
-                for p in (self.x, self.moved))
+        a, b = (
+            finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out")
+            for p in (self.x, self.moved)
+        )
         if len(a) != len(self.x) or len(b) != len(self.x):
             raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
         a = np.einsum("nij,nj->ni", self._rho, a.astype(np.float64))

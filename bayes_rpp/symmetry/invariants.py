@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, permutations
 from math import factorial, prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def classical_invariants(family: str, n: int, dual: list[bool], dets: int) -> Ar
         return None
     metric = {"Lorentz": minkowski_metric(), "Sp": symplectic_form(n)}.get(family, np.eye(d))
     # An invariant bilinear form on V as a tensor of V* (x) V* is the metric, on V (x) V its inverse.
-    forms = {(False, False): np.linalg.inv(metric), (True, True): metric}
+    forms: dict[tuple[bool, bool], Any] = {(False, False): np.linalg.inv(metric), (True, True): metric}
 
     def pairing(i: int, j: int) -> Array:
         if dual[i] != dual[j]:
@@ -77,7 +78,6 @@ def _special_linear(n: int, dual: list[bool]) -> Array | None:
     symbols, remainder = divmod(len(more) - len(fewer), n)
     if remainder:
         return np.zeros((n**k, 0))
-    free = n * symbols
     # ways to choose the symbols' slots, times ways to pair what is left
     count = factorial(len(more)) // (factorial(n) ** symbols * factorial(symbols))
     if count > 4 * n**k or count * n**k > MAX_CANDIDATE_ENTRIES:
@@ -87,9 +87,9 @@ def _special_linear(n: int, dual: list[bool]) -> Array | None:
         used = {s for g in groups for s in g}
         rest = [s for s in more if s not in used]
         for order in permutations(fewer):
-            pieces = [(g, _levi_civita(n)) for g in groups]
-            pairs = [((a, b), np.eye(n)) for a, b in zip(rest, order, strict=True)]
-            candidates.append(_assemble(k, n, pieces + pairs))
+            pieces: list[tuple[tuple[int, ...], Array]] = [(g, _levi_civita(n)) for g in groups]
+            pieces += [((a, b), np.eye(n)) for a, b in zip(rest, order, strict=True)]
+            candidates.append(_assemble(k, n, pieces))
     return _orthonormal(candidates, n**k)
 
 

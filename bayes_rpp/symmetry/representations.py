@@ -51,7 +51,7 @@ class Factor:
     def matrix(self, group: Group, g: Array) -> Array:
         """rho(g) of this factor, for one matrix g."""
         m = self._matrix(group, g)
-        return np.linalg.inv(m).T if self.dual else m
+        return np.asarray(np.linalg.inv(m).T) if self.dual else m
 
     def derivative(self, group: Group, a: Array) -> Array:
         """drho(A) of this factor, for one matrix A of the Lie algebra."""
@@ -96,8 +96,10 @@ class Factor:
         assert self.rho is not None
         m = np.asarray(self.rho(g), dtype=np.float64)
         if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
-            raise ValueError(f"rho of the custom representation {self.name!r} gave shape {m.shape} for a matrix g of "
-                             f"shape {g.shape}; a finite square matrix would do")
+            raise ValueError(
+                f"rho of the custom representation {self.name!r} gave shape {m.shape} for a matrix g of "
+                f"shape {g.shape}; a finite square matrix would do"
+            )
         return m
 
 
@@ -114,6 +116,14 @@ def _regular(group: Group, g: Array) -> Array:
 
 
 Term = tuple[Factor, ...]
+
+
+def kronecker(matrices: list[Array]) -> Array:
+    """Kronecker product of any number of matrices."""
+    total: Array = np.eye(1)
+    for m in matrices:
+        total = np.asarray(np.kron(total, m), dtype=np.float64)
+    return total
 
 
 @dataclass(frozen=True)
@@ -282,7 +292,7 @@ class Representation:
         g = self._checked(g, "g")
         if g.ndim == 3:
             return np.stack([self.rho(one) for one in g])
-        return self._block_diagonal(lambda term: reduce(np.kron, [f.matrix(self.group, g) for f in term], np.eye(1)))
+        return self._block_diagonal(lambda term: kronecker([f.matrix(self.group, g) for f in term]))
 
     def drho(self, a: ArrayLike) -> Array:
         """Matrix of a Lie algebra element: (d, d) -> (size, size), or (n, d, d) -> (n, size, size)."""

@@ -20,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.invariants import classical_invariants
-from bayes_rpp.symmetry.representations import Factor, Representation, Term
+from bayes_rpp.symmetry.representations import Factor, Representation, Term, kronecker
 
 Array = NDArray[np.float64]
 TOLERANCE = 1e-10
@@ -122,7 +122,7 @@ def _solve(group: Group, factors: Term) -> Array:
             elements = None
         if elements is not None:
             images = [[f.matrix(group, g) for f in factors] for g in elements]
-            return _random_range(lambda x: sum(_kron_apply(ms, x) for ms in images) / len(images), d)
+            return _random_range(lambda x: np.mean([_kron_apply(ms, x) for ms in images], axis=0), d)
     return _null_space(_constraints(group, factors), d)
 
 
@@ -133,11 +133,13 @@ def verify(group: Group, factors: Term, q: Array) -> None:
     residual = max((float(np.abs(c(q)).max()) for c, _ in _constraints(group, factors)), default=0.0)
     skew = float(np.abs(q.T @ q - np.eye(q.shape[1])).max())
     if not (residual < TOLERANCE and skew < TOLERANCE):
-        raise SolverError(f"basis of rank {q.shape[1]} for {factors} of {group}: residual {residual:.1e}, "
-                          f"|Q^T Q - I| {skew:.1e}; both must be below {TOLERANCE:.0e}")
+        raise SolverError(
+            f"basis of rank {q.shape[1]} for {factors} of {group}: residual {residual:.1e}, "
+            f"|Q^T Q - I| {skew:.1e}; both must be below {TOLERANCE:.0e}"
+        )
 
 
-# --- generators acting on tensors, factor by factor ------------------------------------------------------------------
+# --- generators acting on tensors, factor by factor -----------------------------------------------------------------
 
 
 def _kron_apply(matrices: list[Array], x: Array) -> Array:
@@ -176,7 +178,7 @@ def _constraints(group: Group, factors: Term) -> list[Constraint]:
     return algebra + [discrete([f.matrix(group, h) for f in factors]) for h in group.discrete_generators]
 
 
-# --- null spaces -------------------------------------------------------------------------------------------------------
+# --- null spaces ----------------------------------------------------------------------------------------------------
 
 
 def _null_space(constraints: list[Constraint], d: int) -> Array:
@@ -221,11 +223,13 @@ def _random_range(project: Callable[[Array], Array], d: int) -> Array:
 
 def _check_memory(d: int, rank: int) -> None:
     if d * rank > MAX_ENTRIES:
-        raise SolverError(f"a dense basis of {d} x {rank} numbers would take {d * rank * 8 / 1e9:.0f} GB; "
-                          "smaller representations, or tensors of lower rank, would do")
+        raise SolverError(
+            f"a dense basis of {d} x {rank} numbers would take {d * rank * 8 / 1e9:.0f} GB; "
+            "smaller representations, or tensors of lower rank, would do"
+        )
 
 
-# --- signed permutations -----------------------------------------------------------------------------------------------
+# --- signed permutations --------------------------------------------------------------------------------------------
 
 
 def _is_signed_permutation(m: Array) -> bool:
@@ -262,11 +266,11 @@ def _orbits(generators: list[list[Array]], sizes: list[int]) -> Array:
     return q
 
 
-# --- products of groups ------------------------------------------------------------------------------------------------
+# --- products of groups ---------------------------------------------------------------------------------------------
 
 
 def _product_invariants(group: Group, factors: Term) -> Array:
-    """Each vector slot holds the vectors of one factor group; for each assignment the invariants are a tensor product."""
+    """Each vector slot holds the vectors of one factor group; for each assignment the invariants are a product."""
     slots = [f for f in factors if f.kind == "vector"]
     dets = [f.on for f in factors if f.kind == "det"]
     choices = [range(len(group.factors)) if f.on is None else [f.on] for f in slots]
@@ -282,7 +286,7 @@ def _product_invariants(group: Group, factors: Term) -> Array:
             parts.append(invariants(part, sub + (Factor("det"),) * odd))
             order += mine
             widths += [part.dim] * len(mine)
-        q = reduce(np.kron, parts)
+        q = kronecker(parts)
         if q.shape[1] == 0:
             continue
         back = np.argsort(order)

@@ -50,7 +50,12 @@ class Trainer:
         self._svi = SVI(model, guide, _optimiser(sites.steps, rates), Trace_ELBO())
 
         def init(values: Any) -> Any:
-            return self._svi.init(jax.random.key(0), self._x[:1], self._y[:1], init_params={f"{site}_map": v for site, v in values.items()})
+            return self._svi.init(
+                jax.random.key(0),
+                self._x[:1],
+                self._y[:1],
+                init_params={f"{site}_map": v for site, v in values.items()},
+            )
 
         self._state = jax.jit(jax.vmap(init))(start)
         # Large members are faster one after the other on a CPU: their matrix products fill the cores already.

@@ -41,9 +41,7 @@ class Trainer:
         start = {site: torch.as_tensor(v, dtype=dtype)[:, None].clone() for site, v in named.items()}
         self._shapes = {site: v.shape for site, v in initial.items()}
         members = len(next(iter(initial.values())))
-        self._model = partial(
-            sites.model.pyro, size=len(x), members=members, parametrisation=sites.parametrisation
-        )
+        self._model = partial(sites.model.pyro, size=len(x), members=members, parametrisation=sites.parametrisation)
         with _settings():
             self._guide = AutoDelta(self._model, init_loc_fn=init_to_value(values=start))
             self._guide(self._x[:1], self._y[:1])
@@ -51,7 +49,7 @@ class Trainer:
             {"params": [p], "unit": sites.steps[name.removesuffix("_unconstrained")]}
             for name, p in self._guide.named_parameters()
         ]
-        self._optimiser = torch.optim.Adam(groups, lr=0.0)
+        self._optimiser = torch.optim.Adam(groups, lr=0.0, fused=True)
         self._rates, self._count = rates, 0
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
@@ -87,4 +85,4 @@ class Trainer:
 
 def _settings() -> pyro.settings.context:
     """Parameters live in the guide, not in Pyro's global store; NaN is looked for in the loss, not in each argument."""
-    return pyro.settings.context(module_local_params=True, validate_distributions_pyro=False)
+    return pyro.settings.context(module_local_params=True, validate_distributions_pyro=False, validate_distributions_torch=False)

@@ -1,0 +1,13 @@
+"""Shared fixtures: small problems whose answers are known."""
+
+import matplotlib as mpl
+import pytest
+
+mpl.use("agg")
+
+ENGINES = ("numpyro", "pyro")
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param

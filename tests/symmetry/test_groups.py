@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from bayes_rpp import SL, SO, D, Group, Lorentz, O, S, Sp, Trivial, Z
+from bayes_rpp.symmetry.groups import minkowski_metric, symplectic_form
+
+ALL = [O(1), O(3), SO(2), SO(3), SL(3), Sp(2), Lorentz(), S(5), Z(4), D(4), D(5), Trivial(3), O(2) * S(3)]
+
+
+@pytest.mark.parametrize("group", ALL, ids=str)
+def test_samples_are_matrices_of_the_group(group):
+    g = group.sample(20, seed=0)
+    assert g.shape == (20, group.dim, group.dim)
+    np.testing.assert_array_equal(g, group.sample(20, seed=0))
+    if group.is_orthogonal:
+        np.testing.assert_allclose(g @ g.transpose(0, 2, 1), np.broadcast_to(np.eye(group.dim), g.shape), atol=1e-10)
+
+
+def test_classical_groups_keep_their_forms():
+    np.testing.assert_allclose(np.linalg.det(SL(3).sample(10, 0)), 1.0, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.det(SO(3).sample(10, 0)), 1.0, atol=1e-9)
+    for group, form in ((Lorentz(), minkowski_metric()), (Sp(2), symplectic_form(2))):
+        for g in group.sample(10, 0):
+            np.testing.assert_allclose(g.T @ form @ g, form, atol=1e-8)
+
+
+def test_haar_measure_on_rotations():
+    # Under Haar every column is uniform on the sphere: mean 0 and second moment I / 3; reflections are half of O(3).
+    g = O(3).sample(4000, seed=1)
+    np.testing.assert_allclose(g.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(np.einsum("ni,nj->ij", g[:, :, 0], g[:, :, 0]) / 4000, np.eye(3) / 3, atol=0.03)
+    assert abs((np.linalg.det(g) > 0).mean() - 0.5) < 0.05
+
+
+@pytest.mark.parametrize(("group", "order"), [(S(4), 24), (Z(6), 6), (D(4), 8), (D(5), 10), (Trivial(2), 1)], ids=str)
+def test_finite_groups_list_their_elements_and_sample_them_uniformly(group, order):
+    assert len(group.elements) == order
+    counts = np.zeros(order)
+    for g in group.sample(200 * order, seed=0):
+        counts[np.abs(group.elements - g).max(axis=(1, 2)).argmin()] += 1
+    assert counts.min() > 120
+    assert counts.max() < 290
+
+
+def test_a_group_from_generators_equals_the_named_one_but_for_its_solver():
+    own = Group(3, SO(3).lie_algebra, name="mine")
+    g = own.sample(2000, seed=0)
+    np.testing.assert_allclose(g @ g.transpose(0, 2, 1), np.broadcast_to(np.eye(3), g.shape), atol=1e-8)
+    np.testing.assert_allclose(g.mean(axis=0), 0, atol=0.06)
+
+
+def test_product_acts_block_by_block():
+    group = O(2) * S(3)
+    g = group.sample(5, seed=0)
+    assert group.dim == 5
+    np.testing.assert_array_equal(g[:, :2, 2:], 0)
+    np.testing.assert_array_equal(g[:, 2:, :2], 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Group(0), "dim is 0"),
+        (lambda: Group(3, np.zeros((1, 2, 2))), "lie_algebra has shape"),
+        (lambda: Group(2, discrete_generators=[np.zeros((2, 2))]), "singular"),
+        (lambda: Group(2, [[[np.nan, 0], [0, 0]]]), "not finite"),
+        (lambda: O(0), "whole number"),
+        (lambda: SO(3).elements, "cannot be listed"),
+        (lambda: O(3).sample(0), "n is 0"),
+    ],
+)
+def test_bad_input_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
