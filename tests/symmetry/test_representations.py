@@ -54,7 +54,7 @@ def test_vectors_of_one_factor():
     [
         (lambda: T(-1), ValueError, "ranks"),
         (lambda: 0 * Vector, ValueError, "count"),
-        (lambda: Vector ** -1, ValueError, "power"),
+        (lambda: Vector**-1, ValueError, "power"),
         (lambda: Vector(3), TypeError, "bound to a Group"),
         (lambda: Regular(O(3)), ValueError, "cannot be listed"),
         (lambda: Vector.on(2)(O(2) * S(3)), ValueError, "on\\(2\\)"),

@@ -106,7 +106,10 @@ def test_a_group_that_is_not_reductive():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    p=st.integers(0, 2), q=st.integers(0, 1), copies=st.integers(1, 2), group=st.sampled_from([O(2), SO(2), SL(2), Z(3)])
+    p=st.integers(0, 2),
+    q=st.integers(0, 1),
+    copies=st.integers(1, 2),
+    group=st.sampled_from([O(2), SO(2), SL(2), Z(3)]),
 )
 def test_any_small_tensors(p, q, copies, group):
     check(copies * T(p, q), T(q, p) + Scalar, group)

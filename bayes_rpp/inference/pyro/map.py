@@ -85,4 +85,6 @@ class Trainer:
 
 def _settings() -> pyro.settings.context:
     """Parameters live in the guide, not in Pyro's global store; NaN is looked for in the loss, not in each argument."""
-    return pyro.settings.context(module_local_params=True, validate_distributions_pyro=False, validate_distributions_torch=False)
+    return pyro.settings.context(
+        module_local_params=True, validate_distributions_pyro=False, validate_distributions_torch=False
+    )

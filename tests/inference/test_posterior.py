@@ -1,0 +1,139 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayes_rpp import (
+    EMLP,
+    DeepEnsemble,
+    EquivarianceTracker,
+    Gaussian,
+    Model,
+    O,
+    Posterior,
+    Prior,
+    Rep,
+    Scalar,
+    Vector,
+    datasets,
+    equivariance_error,
+    fit,
+)
+
+DATA, TEST = datasets.modified_inertia(60), datasets.modified_inertia(30, seed=1)
+
+
+@pytest.fixture(scope="module")
+def post():
+    net = EMLP(DATA.rep_in, DATA.rep_out, DATA.group, channels=20, layers=1)
+    model = Model(net, likelihood=Gaussian(Prior("HalfNormal", {"scale": 2.0})))
+    tracker = EquivarianceTracker(DATA.group, every=2, x=TEST.x)
+    return fit(model, DATA.x, DATA.y, DeepEnsemble(members=3, epochs=5), callbacks=[tracker], progress=False)
+
+
+def test_predict(post):
+    p = post.predict(TEST.x)
+    assert p.mean.shape == p.std.shape == (30, 9)
+    assert p.samples.shape == (1, 3, 30, 9)
+    f = np.stack([post.function(0, d)(TEST.x) for d in range(3)])
+    np.testing.assert_allclose(p.samples[0], f, rtol=1e-5)
+    np.testing.assert_allclose(p.mean, f.mean(axis=0), rtol=1e-4, atol=1e-5)
+    total = f.var(axis=0) + (post.samples["noise"] ** 2).mean()
+    np.testing.assert_allclose(p.std, np.sqrt(total), rtol=1e-4)
+    drawn = post.predict(TEST.x, seed=0)
+    np.testing.assert_array_equal(drawn.mean, p.mean)
+    assert 0 < np.abs(drawn.samples - p.samples).mean() < 5 * post.samples["noise"].max()
+    np.testing.assert_array_equal(drawn.samples, post.predict(TEST.x, seed=0).samples)
+
+
+def test_long_inputs_go_in_pieces(post):
+    x = np.tile(TEST.x, (100, 1))
+    np.testing.assert_allclose(post.predict(x).mean[-30:], post.predict(TEST.x).mean, rtol=1e-4, atol=1e-4)
+
+
+def test_equivariance_error_is_eq_2_of_each_draw(post):
+    error = post.equivariance_error(TEST.x, seed=3)
+    assert error.shape == (1, 3, 30)
+    want = equivariance_error(post.function(0, 1), TEST.x, DATA.rep_in, DATA.rep_out, DATA.group, seed=3)
+    np.testing.assert_allclose(error[0, 1], want, rtol=1e-6)
+
+
+def test_log_likelihood(post):
+    got = post.log_likelihood(TEST.x, TEST.y)
+    f = post.predict(TEST.x).samples.astype(float)
+    noise = post.samples["noise"][..., None, None].astype(float)
+    want = (-0.5 * ((TEST.y - f) / noise) ** 2 - np.log(noise) - 0.5 * np.log(2 * np.pi)).sum(axis=-1)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    assert post.log_likelihood().shape == (1, 3, 60)
+
+
+def test_to_arviz(post):
+    tree = post.to_arviz()
+    groups = ("posterior", "posterior_predictive", "log_likelihood", "observed_data", "constant_data", "training")
+    for group in groups:
+        assert group in tree.groups() if callable(tree.groups) else f"/{group}" in tree.groups
+    assert tree["posterior"]["output.weight"].dims[:2] == ("chain", "draw")
+    assert tree["posterior"]["noise"].shape == (1, 3)
+    assert tree["posterior_predictive"]["y"].dims == ("chain", "draw", "example", "output")
+    assert tree["log_likelihood"]["y"].dims == ("chain", "draw", "example")
+    assert tree["training"]["loss"].dims == ("member", "epoch")
+    np.testing.assert_array_equal(tree["training"]["epoch"], [1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(tree["observed_data"]["y"], DATA.y)
+
+
+def test_save_and_load(post, tmp_path):
+    path = post.save(tmp_path / "fit")
+    assert path.suffix == ".nc"
+    again = Posterior.load(path)
+    assert repr(again) == repr(post)
+    np.testing.assert_array_equal(again.predict(TEST.x).mean, post.predict(TEST.x).mean)
+    np.testing.assert_array_equal(again.training["equivariance_error"], post.training["equivariance_error"])
+    assert again.model.likelihood == post.model.likelihood
+    again.to_arviz()
+    # A loaded posterior starts another fit.
+    more = fit(again.model, again.x, again.y, DeepEnsemble(members=2, epochs=1), init=again, progress=False)
+    assert more.draws == 2
+    with xr.open_datatree(path, engine="h5netcdf") as tree:  # as ArviZ and others read it
+        assert "posterior" in tree.children
+
+
+def test_a_loaded_posterior_needs_no_engine(post, tmp_path):
+    path = post.save(tmp_path / "fit.nc")
+    np.save(tmp_path / "x.npy", TEST.x)
+    code = (
+        "import sys, numpy as np, bayes_rpp as rpp\n"
+        f"p = rpp.Posterior.load(r'{path}')\n"
+        f"np.save(r'{tmp_path / 'y.npy'}', p.predict(np.load(r'{tmp_path / 'x.npy'}')).mean)\n"
+        "assert 'torch' not in sys.modules and 'jax' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), post.predict(TEST.x).mean)
+
+
+def twice(g):
+    return np.kron(np.eye(2), g)
+
+
+def test_custom_representations_come_back_by_name(tmp_path):
+    net = EMLP(Rep.custom(twice), Scalar, O(2), channels=[2 * Vector])
+    x, y = np.random.default_rng(0).normal(size=(10, 4)), np.zeros((10, 1))
+    path = fit(Model(net), x, y, DeepEnsemble(members=2, epochs=1), progress=False).save(tmp_path / "fit.nc")
+    assert Posterior.load(path, custom={"twice": twice}).predict(x).mean.shape == (10, 1)
+    with pytest.raises(ValueError, match="custom representation 'twice'"):
+        Posterior.load(path)
+
+
+def test_bad_input_is_named(post, tmp_path):
+    with pytest.raises(ValueError, match="rep_in has size 20 but x has 19 columns"):
+        post.predict(TEST.x[:, :19])
+    with pytest.raises(ValueError, match="x has NaN"):
+        post.equivariance_error(np.full((2, 20), np.nan))
+    with pytest.raises(ValueError, match="x and y go together"):
+        post.log_likelihood(TEST.x)
+    with pytest.raises(FileNotFoundError, match="no file"):
+        Posterior.load(tmp_path / "nothing.nc")
+    xr.Dataset().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
+    with pytest.raises(ValueError, match="not written by"):
+        Posterior.load(tmp_path / "other.nc")

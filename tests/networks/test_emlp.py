@@ -1,0 +1,98 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from bayes_rpp import EMLP, MLP, SL, SO, D, Lorentz, O, Pseudoscalar, Regular, S, Scalar, T, Vector, Z, uniform_rep
+from bayes_rpp.inference.sites import Sites
+from bayes_rpp.models import Model
+
+GROUPS = [O(3), SO(3), SL(3), S(5), Z(4), D(4), Lorentz(), O(2) * S(3)]
+
+
+def strict_weights(net, seed=0, dtype=np.float64):
+    """A draw from the prior with sigma_b = 0."""
+    sites = Sites(Model(net, sigma_b=0.0), "weights")
+    weights = sites.weights(sites.initial(np.random.default_rng(seed)))
+    return {k: w.astype(dtype) for k, w in weights.items()}
+
+
+@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize("group", GROUPS, ids=str)
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 1e-5), (np.float64, 1e-12)])
+def test_strict_network_is_equivariant(group, dtype, limit, bilinear):
+    net = EMLP(2 * Scalar + 2 * Vector, T(2) + Vector, group, channels=60, layers=2, bilinear=bilinear)
+    params = strict_weights(net, dtype=dtype)
+    x = np.random.default_rng(1).normal(size=(20, net.rep_in.size)).astype(dtype)
+    g = group.sample(20, seed=2)
+    moved = np.einsum("nij,nj->ni", net.rep_in.rho(g), x).astype(dtype)
+    a = np.einsum("nij,nj->ni", net.rep_out.rho(g), net(params, x))
+    b = net(params, moved)
+    assert b.dtype == dtype
+    error = np.linalg.norm(a - b, axis=1) / (np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1))
+    assert error.max() < limit
+    assert np.abs(a).max() > 1e-3  # not the zero function
+
+
+@pytest.mark.parametrize("net", [EMLP(Scalar + Vector, T(2), O(3), channels=40, layers=2), MLP(3, 2, channels=8)])
+def test_the_same_on_numpy_torch_and_jax(net):
+    params = strict_weights(net, dtype=np.float32)
+    x = np.random.default_rng(0).normal(size=(6, net.rep_in.size)).astype(np.float32)
+    want = net(params, x)
+    by_torch = net({k: torch.as_tensor(v) for k, v in params.items()}, torch.as_tensor(x))
+    by_jax = net({k: jnp.asarray(v) for k, v in params.items()}, jnp.asarray(x))
+    np.testing.assert_allclose(by_torch.numpy(), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(by_jax), want, rtol=1e-4, atol=1e-5)
+    # Leading dimensions are free, and vmap over members is one call for each.
+    np.testing.assert_allclose(net(params, x.reshape(2, 3, -1)).reshape(6, -1), want, rtol=1e-4, atol=1e-5)
+    stacked = {k: torch.as_tensor(np.stack([v, 2 * v])) for k, v in params.items()}
+    by_vmap = torch.func.vmap(net, in_dims=(0, None))(stacked, torch.as_tensor(x))
+    np.testing.assert_allclose(by_vmap[0].numpy(), want, rtol=1e-4, atol=1e-5)
+
+
+def test_bilinear_layer_against_its_definition():
+    from bayes_rpp.networks.bilinear import _contract
+
+    rng = np.random.default_rng(0)
+    for a, k, b, n, p, q in [(2, 3, 4, 5, 3, 9), (30, 2, 3, 5, 2, 3), (3, 2, 30, 5, 4, 3), (1, 1, 1, 1, 1, 1)]:
+        theta, maps, x = rng.normal(size=(a, k, b)), rng.normal(size=(n, k, p, q)), rng.normal(size=(n, b, q))
+        want = np.einsum("akb,nkpq,nbq->nap", theta, maps, x)
+        np.testing.assert_allclose(_contract(theta, maps, x), want, atol=1e-12)
+
+
+def test_widths():
+    # 384 channels of O(3), as the paper's: 102 scalars, 34 vectors, 11 T(2), 3 T(3).
+    counts = {b.size: b.count for b in uniform_rep(384, O(3))(O(3)).blocks}
+    assert counts == {1: 102, 3: 34, 9: 11, 27: 3}
+    for group in GROUPS:
+        assert uniform_rep(100, group)(group).size == 100
+
+
+def test_explicit_hidden_representations():
+    one = EMLP(Vector, Scalar, O(3), channels=10 * Scalar + 5 * Vector, layers=2)
+    two = EMLP(Vector, Scalar, O(3), channels=[10 * Scalar + 5 * Vector] * 2)
+    assert {k: p.shape for k, p in one.parameters.items()} == {k: p.shape for k, p in two.parameters.items()}
+    assert EMLP(Vector, Vector, O(3), layers=0).parameters.keys() == {"output.weight", "output.bias"}
+    EMLP(Regular, Pseudoscalar, D(4), channels=[4 * Regular])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: EMLP("Vector", Scalar, O(3)), TypeError, "rep_in"),
+        (lambda: EMLP(Vector(O(3)), Scalar, O(3)), TypeError, "already bound"),
+        (lambda: EMLP(Vector, Scalar, "O(3)"), TypeError, "group"),
+        (lambda: EMLP(Regular, Scalar, O(3)), ValueError, "rep_in = Regular does not fit"),
+        (lambda: EMLP(Vector, Vector.on(1), O(3)), ValueError, "rep_out"),
+        (lambda: EMLP(Vector, Scalar, O(3), channels=0), ValueError, "channels is 0"),
+        (lambda: EMLP(Vector, Scalar, O(3), layers=-1), ValueError, "layers is -1"),
+        (lambda: EMLP(Vector, Scalar, O(3), channels=[Vector], layers=2), ValueError, "layers is 2"),
+        (lambda: EMLP(Vector, Scalar, O(3), channels=[3]), TypeError, "channels"),
+        (lambda: EMLP(Vector, Scalar, O(3), channels=Regular), ValueError, "channels\\[0\\]"),
+        (lambda: MLP(3, 2, channels=2.5), ValueError, "channels is 2.5"),
+        (lambda: MLP(0, 2), TypeError, "rep_in is 0"),
+    ],
+)
+def test_bad_input_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

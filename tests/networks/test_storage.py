@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bayes_rpp import (
+    EMLP,
+    MLP,
+    D,
+    Group,
+    Lorentz,
+    O,
+    Pseudoscalar,
+    Regular,
+    Rep,
+    S,
+    Scalar,
+    T,
+    Vector,
+    load_network,
+    save_network,
+)
+from tests.networks.test_emlp import strict_weights
+
+NETS = [
+    EMLP(Scalar + 2 * Vector, T(2), O(3), channels=30, layers=1),
+    EMLP(Vector, T(1, 1), Lorentz(), channels=[2 * Scalar + Vector]),
+    EMLP(Vector.on(0) + Vector.on(1), Pseudoscalar, O(2) * S(3), channels=20, layers=1),
+    EMLP(Regular, Vector * (Scalar + Vector), D(4), channels=3 * Regular, layers=1, bilinear=False),
+    EMLP(Vector, Vector, Group(2, discrete_generators=[[[0, 1], [1, 0]]], name="swap"), channels=10, layers=1),
+    MLP(3, 2, channels=5, layers=2),
+]
+
+
+@pytest.mark.parametrize("net", NETS, ids=repr)
+def test_a_saved_network_gives_the_same_outputs(net, tmp_path):
+    params = strict_weights(net)
+    x = np.random.default_rng(0).normal(size=(4, net.rep_in.size))
+    again, weights = load_network(save_network(tmp_path / "net", net, params))
+    assert repr(again) == repr(net)
+    np.testing.assert_array_equal(again(weights, x), net(params, x))
+
+
+def test_and_in_another_process_without_an_engine(tmp_path):
+    net = NETS[0]
+    params = strict_weights(net)
+    x = np.random.default_rng(0).normal(size=(4, net.rep_in.size))
+    save_network(tmp_path / "net.npz", net, params)
+    np.save(tmp_path / "x.npy", x)
+    code = (
+        "import sys, numpy as np, bayes_rpp as rpp\n"
+        f"net, w = rpp.load_network(r'{tmp_path / 'net.npz'}')\n"
+        f"np.save(r'{tmp_path / 'y.npy'}', net(w, np.load(r'{tmp_path / 'x.npy'}')))\n"
+        "assert 'torch' not in sys.modules and 'jax' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), net(params, x))
+
+
+def square(g):
+    return np.kron(g, g)
+
+
+def test_custom_representations_come_back_by_name(tmp_path):
+    net = EMLP(Rep.custom(square), Scalar, O(2), channels=[2 * Vector])
+    path = save_network(tmp_path / "net.npz", net, strict_weights(net))
+    again, _ = load_network(path, custom={"square": square})
+    assert again.rep_in.size == 4
+    with pytest.raises(ValueError, match="custom representation 'square'"):
+        load_network(path)
+
+
+def test_bad_input_is_named(tmp_path):
+    with pytest.raises(ValueError, match="params has no 'layers.0.weight'"):
+        save_network(tmp_path / "net.npz", NETS[0], {})
+    with pytest.raises(FileNotFoundError):
+        load_network(tmp_path / "nothing.npz")

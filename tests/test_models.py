@@ -1,0 +1,126 @@
+"""Models are plain functions of both libraries: their own SVI, NUTS and Predictive take them as they are."""
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as nd
+import pyro
+import pytest
+import torch
+from numpyro.infer.util import log_density
+
+from bayes_rpp import EMLP, Gaussian, Model, O, Scalar, Vector, datasets
+from tests.inference.known import LinearProblem
+
+DATA = datasets.inertia(12)
+NET = EMLP(DATA.rep_in, DATA.rep_out, DATA.group, channels=20, layers=1)
+
+
+def latent_values(trace):
+    names = [k for k, s in trace.nodes.items() if s["type"] == "sample" and not s["is_observed"] and k not in PLATES]
+    return {k: trace.nodes[k]["value"].detach().numpy() for k in names}
+
+
+PLATES = ("data", "members")
+
+
+@pytest.mark.parametrize("members", [None, 3])
+@pytest.mark.parametrize("sigma_b", [0.05, 0.0])
+@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
+def test_both_libraries_have_the_same_sites_and_density(parametrisation, sigma_b, members):
+    model = Model(NET, sigma_b=sigma_b, likelihood=Gaussian(nd.HalfNormal(3.0)), parametrisation=parametrisation)
+    torch.manual_seed(0)
+    trace = pyro.poutine.trace(model.pyro).get_trace(DATA.x, DATA.y, members=members, size=36)
+    values = latent_values(trace)
+    with jax.enable_x64(False):
+        density, numpyro_trace = log_density(model.numpyro, (DATA.x, DATA.y), {"members": members, "size": 36}, values)
+    latent = {k for k, s in numpyro_trace.items() if s["type"] == "sample" and not s["is_observed"]}
+    assert latent == set(values)
+    assert float(density) == pytest.approx(float(trace.log_prob_sum()), rel=1e-4)
+
+
+def test_density_is_prior_plus_likelihood():
+    problem = LinearProblem(parametrisation="weights")
+    weights = {k: w.astype(np.float32) for k, w in problem.mode.items()}
+    got, _ = log_density(problem.model.numpyro, (problem.x, problem.y), {}, weights)
+    prior = sum(p.log_prob(weights[k]) for k, p in problem.model.priors.items())
+    f = problem.net(weights, problem.x)
+    assert float(got) == pytest.approx(prior + problem.model.likelihood.log_prob(f, problem.y, {}).sum(), rel=1e-5)
+    batch, _ = log_density(problem.model.numpyro, (problem.x[:10], problem.y[:10]), {"size": 40}, weights)
+    tenth = problem.model.likelihood.log_prob(f[:10], problem.y[:10], {}).sum()
+    assert float(batch) == pytest.approx(prior + 4 * tenth, rel=1e-5)
+
+
+def test_numpyro_takes_the_model_as_it_is():
+    problem = LinearProblem(parametrisation="whitened")
+    kernel = numpyro.infer.NUTS(problem.model.numpyro)
+    mcmc = numpyro.infer.MCMC(kernel, num_warmup=300, num_samples=600, progress_bar=False)
+    mcmc.run(jax.random.key(0), problem.x, problem.y)
+    for name, mode in problem.mode.items():
+        np.testing.assert_allclose(mcmc.get_samples()[name].mean(axis=0), mode, atol=0.03)
+    draws = numpyro.infer.Predictive(problem.model.numpyro, num_samples=5)(jax.random.key(1), problem.x)
+    assert draws["y"].shape == (5, 40, 4)
+
+
+def test_pyro_takes_the_model_as_it_is():
+    problem = LinearProblem(parametrisation="weights")
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    guide = pyro.infer.autoguide.AutoDelta(problem.model.pyro)
+    svi = pyro.infer.SVI(problem.model.pyro, guide, pyro.optim.Adam({"lr": 0.02}), pyro.infer.Trace_ELBO())
+    for _ in range(600):
+        svi.step(problem.x, problem.y)
+    found = guide.median()
+    for name, mode in problem.mode.items():
+        np.testing.assert_allclose(found[name].detach().numpy(), mode, atol=0.01)
+    draws = pyro.infer.Predictive(problem.model.pyro, num_samples=5)(problem.x)
+    assert draws["y"].shape == (5, 40, 4)
+
+
+def test_fan_in_scale_keeps_the_variance_of_the_signal():
+    net = EMLP(50 * Scalar + 20 * Vector, 40 * Scalar + 30 * Vector, O(3), layers=0)
+    prior = Model(net, sigma_a=1.0, sigma_b=0.0).priors["output.weight"]
+    rng = np.random.default_rng(0)
+    w = prior.subspace.decode(prior.sigma_a * rng.normal(size=(50, prior.subspace.rank)))
+    x = rng.normal(size=(110, 400))
+    assert ((w @ x) ** 2).mean() / (x**2).mean() == pytest.approx(1.0, rel=0.1)
+    raw = Model(net, sigma_a=2.0, sigma_b=0.5, scale=None).priors["output.weight"]
+    assert (raw.sigma_a, raw.sigma_b) == (2.0, 0.5)
+
+
+def test_sigmas_by_parameter():
+    model = Model(NET, sigma_a={"layers.*.bias": 0.1, "*": 1.0}, sigma_b={"output.*": 0.0, "*": 0.2}, scale=None)
+    assert model.priors["layers.0.bias"].sigma_a == 0.1
+    assert model.priors["layers.0.weight"].sigma_a == 1.0
+    assert model.priors["output.bias"].is_strict
+    assert model.priors["layers.0.weight"].sigma_b == 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"net": "net"}, TypeError, "net is a str"),
+        ({"sigma_a": -1.0}, ValueError, "sigma_a is -1"),
+        ({"sigma_b": -0.1}, ValueError, "sigma_b is -0.1"),
+        ({"sigma_a": 0, "sigma_b": 0}, ValueError, "both 0"),
+        ({"sigma_b": np.ones(3)}, TypeError, "sigma_b is an array"),
+        ({"sigma_b": nd.HalfNormal(1.0)}, TypeError, "sigma_b is a distribution"),
+        ({"sigma_a": {"layer": 1.0, "*": 1.0}}, ValueError, "sigma_a has 'layer', which fits no parameter"),
+        ({"sigma_a": {"output.*": 1.0}}, ValueError, "nothing for parameter 'layers.0.weight'"),
+        ({"likelihood": 0.1}, TypeError, "likelihood is 0.1"),
+        ({"scale": "he"}, ValueError, "scale is 'he'"),
+        ({"parametrisation": "raw"}, ValueError, "parametrisation is 'raw'"),
+    ],
+)
+def test_bad_input_is_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Model(arguments.pop("net", NET), **arguments)
+
+
+def test_strict_model_fits_vectors():
+    # Every weight of the strict network lies in its subspace.
+    model = Model(EMLP(Vector, Vector, O(3), layers=0), sigma_b=0.0)
+    trace = pyro.poutine.trace(model.pyro).get_trace(np.zeros((2, 3)))
+    w = trace.nodes["output.weight"]["value"].numpy()
+    np.testing.assert_allclose(w, w[0, 0] * np.eye(3), atol=1e-7)
+    assert "output.bias" not in trace.nodes  # the only invariant vector is zero
