@@ -14,7 +14,7 @@ from bayes_rpp.inference.posterior import Posterior
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAPS = ("Blues", "Oranges", "Greens", "Purples", "Reds", "Greys")
+PEAK = 0.9  # height of a curve, in rows
 
 
 def plot_equivariance_kde(
@@ -24,11 +24,13 @@ def plot_equivariance_kde(
     ax: Axes | None = None,
     record: str = "equivariance_error",
 ) -> Axes:
-    """Density of log10 equivariance error over the members, at several epochs of training (paper, Figure 3).
+    """Density of log10 equivariance error over the members, a row for each epoch of training (paper, Figure 3).
+
+    Each curve is a kernel density estimate, drawn to its own peak height, as members that agree have tall narrow ones.
 
     Args:
         posteriors: label -> posterior of a DeepEnsemble fitted with an EquivarianceTracker; one hue for each.
-        epochs: which epochs, light to dark; they must have been recorded. None: up to five recorded ones.
+        epochs: which epochs; they must have been recorded. None: up to five recorded ones.
         ax: where to draw; None makes a figure.
         record: name of the tracker.
 
@@ -45,27 +47,29 @@ def plot_equivariance_kde(
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
-    from matplotlib import colormaps
-
+    rows = sorted({epoch for columns in chosen.values() for epoch in columns})
     for k, (label, columns) in enumerate(chosen.items()):
-        hue = colormaps[MAPS[k % len(MAPS)]]
-        for i, (epoch, errors) in enumerate(columns.items()):
-            color = hue(0.35 + 0.6 * (i + 1) / len(columns))
-            last = i == len(columns) - 1
-            name = f"{label}, epoch {epoch}"
-            if len(np.unique(np.maximum(errors, FLOOR))) < 2:
-                ax.axvline(max(float(errors[0]), FLOOR), color=color, lw=1.5, label=name)
-                continue
-            grid, density = log_error_density(errors)
-            ax.plot(10**grid, density, color=color, lw=2.4 if last else 1.4, label=name)
-            if last:
-                ax.fill_between(10**grid, density, color=color, alpha=0.25, lw=0)
+        for epoch, errors in columns.items():
+            shown = label if epoch == next(iter(columns)) else f"_{label}, epoch {epoch}"
+            _draw(ax, errors, base=-rows.index(epoch), color=f"C{k}", label=shown)
     ax.set_xscale("log")
-    ax.set_ylim(bottom=0)
+    ax.set_yticks([-i for i in range(len(rows))], [str(epoch) for epoch in rows])
+    ax.set_ylim(-len(rows) + 0.85, 1.05)
     ax.set_xlabel("equivariance error  |a − b| / (|a| + |b|)")
-    ax.set_ylabel("density of log10 error over members")
-    ax.legend(fontsize="small", ncols=max(1, min(2, len(chosen))), frameon=False)
+    ax.set_ylabel("epoch")
+    ax.legend(title="density over members", loc="best", frameon=False)
     return ax
+
+
+def _draw(ax: Axes, errors: NDArray, base: int, color: str, label: str) -> None:
+    """One density, from its row's base line up."""
+    if len(np.unique(np.maximum(errors, FLOOR))) < 2:
+        ax.plot([max(float(errors[0]), FLOOR)] * 2, [base, base + PEAK], color=color, lw=1.5, label=label)
+        return
+    grid, density = log_error_density(errors)
+    height = base + PEAK * density / density.max()
+    ax.plot(10**grid, height, color=color, lw=1.5, label=label)
+    ax.fill_between(10**grid, base, height, color=color, alpha=0.3, lw=0)
 
 
 def _recorded(label: str, post: Any, record: str, epochs: Sequence[int] | None) -> dict[int, NDArray]:

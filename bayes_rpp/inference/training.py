@@ -27,12 +27,19 @@ class TrainingError(RuntimeError):
 
 
 class Trainer(Protocol):
-    """What an engine provides: it holds all members and optimises them together."""
+    """What an engine provides: it holds all members and optimises them together.
+
+    Args:
+        sites: of the model, in the parametrisation to optimise.
+        x, y: all examples, (n, d_in) and (n, d_out).
+        initial: site -> (members, *shape).
+        rates: learning rate of each step, in units of `sites.steps`.
+    """
 
     def __init__(self, sites: Sites, x: NDArray, y: NDArray, initial: Values, rates: NDArray) -> None: ...
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        """One pass over row numbers (members, steps, batch size); the losses (members, steps)."""
+        """One pass over row numbers (members, steps, batch size): -log p(y, W | x) / n, (members, steps)."""
         ...
 
     def values(self) -> Values:

@@ -10,7 +10,7 @@ from typing import Any
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,7 @@ def bind(rep: Rep | int, group: Group, name: str) -> Representation:
         raise TypeError(f"{name} is already bound to a group; pass the representation itself, as in 5 * Vector")
     if isinstance(rep, int) and not isinstance(rep, bool) and rep >= 1:
         rep = rep * Scalar
-    if not isinstance(rep, Rep):
-        raise TypeError(f"{name} is {rep!r}; a representation such as 5 * Scalar + 5 * Vector would do")
-    try:
-        return rep(group)
-    except ValueError as error:
-        raise ValueError(f"{name} = {rep} does not fit the group {group}: {error}") from error
+    return bind_rep(rep, group, name)
 
 
 def linear(params: Mapping[str, Array], name: str, x: Array) -> Array:

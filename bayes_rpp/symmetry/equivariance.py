@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation
+from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
 
 def equivariance_error(
@@ -81,13 +81,7 @@ class Probe:
 
 
 def _bound(rep: Any, group: Group, name: str) -> Representation:
-    rep = rep.rep if isinstance(rep, Representation) else rep
-    if not isinstance(rep, Rep):
-        raise TypeError(f"{name} is {rep!r}; a representation such as 5 * Scalar + 5 * Vector would do")
-    try:
-        return rep(group)
-    except ValueError as error:
-        raise ValueError(f"{name} = {rep} does not fit the group {group}: {error}") from error
+    return bind_rep(rep.rep if isinstance(rep, Representation) else rep, group, name)
 
 
 def _plain(value: Any) -> Any:

@@ -259,6 +259,20 @@ class Block:
         return self.offset + self.count * self.size
 
 
+def bind_rep(rep: Any, group: Group, name: str) -> Representation:
+    """Bind an argument called `name`.
+
+    Raises:
+        TypeError, ValueError: naming the argument, if it is no representation or does not fit the group.
+    """
+    if not isinstance(rep, Rep):
+        raise TypeError(f"{name} is {rep!r}; a representation such as 5 * Scalar + 5 * Vector would do")
+    try:
+        return rep(group)
+    except ValueError as error:
+        raise ValueError(f"{name} = {rep} does not fit the group {group}: {error}") from error
+
+
 class Representation:
     """A representation bound to a group.
 

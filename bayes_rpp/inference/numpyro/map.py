@@ -25,14 +25,7 @@ def fit(task: Task) -> Posterior:
 
 
 class Trainer:
-    """Trains all members together; one call of `epoch` is one pass over the data.
-
-    Args:
-        sites: of the model, in the parametrisation to optimise.
-        x, y: all examples, (n, d_in) and (n, d_out).
-        initial: site -> (members, *shape).
-        rates: learning rate of each step.
-    """
+    """See `bayes_rpp.inference.training.Trainer`."""
 
     def __init__(self, sites: Sites, x: NDArray, y: NDArray, initial: Values, rates: NDArray) -> None:
         self._x, self._y = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in (x, y))
@@ -71,12 +64,10 @@ class Trainer:
         return state, losses / len(self._x)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        """One pass: batches (members, steps, batch size) of row numbers -> -log p(y, W | x) / n, (members, steps)."""
         self._state, losses = self._epoch((self._state, jnp.asarray(batches)))
         return np.asarray(losses)
 
     def values(self) -> Values:
-        """Site -> (members, *shape)."""
         params = self._svi.get_params(self._state)
         return {name.removesuffix("_map"): np.asarray(v) for name, v in params.items()}
 

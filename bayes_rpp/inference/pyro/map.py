@@ -23,14 +23,7 @@ def fit(task: Task) -> Posterior:
 
 
 class Trainer:
-    """Trains all members together; one call of `epoch` is one pass over the data.
-
-    Args:
-        sites: of the model, in the parametrisation to optimise.
-        x, y: all examples, (n, d_in) and (n, d_out).
-        initial: site -> (members, *shape).
-        rates: learning rate of each step.
-    """
+    """See `bayes_rpp.inference.training.Trainer`."""
 
     def __init__(self, sites: Sites, x: NDArray, y: NDArray, initial: Values, rates: NDArray) -> None:
         dtype = torch.get_default_dtype()
@@ -53,7 +46,6 @@ class Trainer:
         self._rates, self._count = rates, 0
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        """One pass: batches (members, steps, batch size) of row numbers -> -log p(y, W | x) / n, (members, steps)."""
         losses = []
         with _settings():
             for step in range(batches.shape[1]):
@@ -66,13 +58,12 @@ class Trainer:
                 self._optimiser.step()
                 self._count += 1
                 losses.append(loss.detach() / len(self._x))
-        return torch.stack(losses, dim=1).numpy()
+        return torch.stack(losses, dim=1).cpu().numpy()
 
     def values(self) -> Values:
-        """Site -> (members, *shape)."""
         with _settings(), torch.no_grad():
             found = self._guide.median(self._x[:1], self._y[:1])
-        return {site: found[site].reshape(shape).numpy().copy() for site, shape in self._shapes.items()}
+        return {site: found[site].reshape(shape).cpu().numpy().copy() for site, shape in self._shapes.items()}
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """-ELBO of each member: Trace_ELBO would only give their sum."""
