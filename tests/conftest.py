@@ -10,4 +10,5 @@ ENGINES = ("numpyro", "pyro")
 
 @pytest.fixture(params=ENGINES)
 def engine(request):
+    pytest.importorskip(request.param)
     return request.param

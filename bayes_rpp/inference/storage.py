@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import arviz_base
 import numpy as np
 import xarray as xr
 
@@ -108,18 +107,20 @@ def _spec(post: Posterior) -> dict[str, Any]:
 
 def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
     """DataTree of the posterior; the network's outputs have the dimensions example and output."""
+    from arviz_base import from_dict  # newer versions load parts of jax, which reading a file does not need
+
     dims: dict[str, list[str]] = {"y": ["example", "output"]}
-    tree = arviz_base.from_dict({"posterior": post.samples}, sample_dims=["chain", "draw"], check_conventions=False)
+    tree = from_dict({"posterior": post.samples}, sample_dims=["chain", "draw"], check_conventions=False)
     for name, group in extra.items():
         kept = {"y": dims["y"][: group["y"].ndim - 2]}
-        tree = _join(tree, arviz_base.from_dict({name: group}, sample_dims=["chain", "draw"], dims=kept))
+        tree = _join(tree, from_dict({name: group}, sample_dims=["chain", "draw"], dims=kept))
     data = {"observed_data": {"y": post.y}, "constant_data": {"x": post.x}}
-    tree = _join(tree, arviz_base.from_dict(data, sample_dims=[], dims=dims | {"x": ["example", "input"]}))
+    tree = _join(tree, from_dict(data, sample_dims=[], dims=dims | {"x": ["example", "input"]}))
     if post.training:
         epochs = next(iter(post.training.values())).shape[1]
         records = {"training": post.training}
         coords = {"epoch": np.arange(1, epochs + 1)}
-        tree = _join(tree, arviz_base.from_dict(records, sample_dims=["member", "epoch"], coords=coords))
+        tree = _join(tree, from_dict(records, sample_dims=["member", "epoch"], coords=coords))
     return tree
 
 
