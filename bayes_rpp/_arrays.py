@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
-Xp = Any  # an array namespace
 Array = Any  # an array of any supported library
 
-__all__ = ["Array", "Xp", "array_namespace", "constant", "finite_array", "sigmoid", "swish"]
+__all__ = ["Array", "array_namespace", "constant", "finite_array", "sigmoid", "swish"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:

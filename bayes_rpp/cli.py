@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import typer
 
 import bayes_rpp as rpp
+from bayes_rpp.inference.fit import ENGINES, check_engine
 
 if TYPE_CHECKING:
     from bayes_rpp.datasets import Dataset
@@ -53,8 +56,6 @@ def info() -> None:
 def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Path, seed: int) -> None:
     import matplotlib
     from matplotlib.figure import Figure
-
-    from bayes_rpp.inference.fit import check_engine
 
     matplotlib.use("agg")
     chosen = check_engine(engine)
@@ -108,18 +109,7 @@ def _median_error(post: rpp.Posterior) -> Any:
 
 
 def _devices() -> list[str]:
-    from importlib.util import find_spec
-
-    found = []
-    if find_spec("torch"):
-        import torch
-
-        found.append("torch: " + ("cuda" if torch.cuda.is_available() else "cpu"))
-    if find_spec("jax"):
-        import jax
-
-        found.append("jax: " + jax.default_backend())
-    return found
+    return [import_module(f"bayes_rpp.priors.{engine}").device() for engine in ENGINES if find_spec(engine)]
 
 
 if __name__ == "__main__":

@@ -56,6 +56,9 @@ class Prior:
         needed = _START[self.family][0]
         if set(self.arguments) != set(needed):
             raise ValueError(f"arguments of {self.family} are {', '.join(needed)}, not {', '.join(self.arguments)}")
+        for k, v in self.arguments.items():
+            if not math.isfinite(v) or (k != "loc" and v <= 0):
+                raise ValueError(f"{k} of {self.family} is {v}; a finite number{' > 0' if k != 'loc' else ''} would do")
 
     def distribution(self, lib: Any) -> Any:
         return getattr(lib, self.family)(**self.arguments)

@@ -60,9 +60,9 @@ class Model:
         self.net = net
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.scale, self.parametrisation = scale, parametrisation
-        self.sigma_a, self.sigma_b = _readable(sigma_a), _readable(sigma_b)
-        a = _by_parameter(sigma_a, "sigma_a", list(net.parameters))
-        b = _by_parameter(sigma_b, "sigma_b", list(net.parameters))
+        self.sigma_a, self.sigma_b = _checked(sigma_a, "sigma_a"), _checked(sigma_b, "sigma_b")
+        a = _by_parameter(self.sigma_a, "sigma_a", list(net.parameters))
+        b = _by_parameter(self.sigma_b, "sigma_b", list(net.parameters))
         self.priors: dict[str, ResidualPathway] = {}
         for name, p in net.parameters.items():
             in_scale, out_scale = fan_in_scales(p.subspace.shape, p.subspace.rank) if scale else (1.0, 1.0)
@@ -108,24 +108,51 @@ class Model:
 
     def _run(self, lib: Any, size: int | None, members: int | None, x: Any, y: Any) -> Any:
         x, y = lib.array(x), None if y is None else lib.array(y)
+        self._check_shapes(x, y, members)
         with lib.plate("members", members, dim=-2) if members else nullcontext():
             latents = {k: lib.sample(k, p.distribution(lib.distributions)) for k, p in self.likelihood.latents.items()}
-            params = {name: self._weight(lib, name, members) for name in self.priors}
-            n = x.shape[-2]
-            if members:
-                params = {k: w.reshape((members, *self.priors[k].shape)) for k, w in params.items()}
-                shared = None if x.ndim == 2 else 0
-                f = lib.vmap(self.net, (0, shared))(params, x)
-            else:
-                f = self.net(params, x)
+            params = {name: self._weight(lib, name) for name in self.priors}
+            n, f = x.shape[-2], self._outputs(lib, params, x)
             with lib.plate("data", n, dim=-1), lib.scale((size or n) / n):
                 lib.sample("y", self.likelihood.distribution(lib.distributions, f, latents), obs=y)
         return f
 
-    def _weight(self, lib: Any, name: str, members: int | None) -> Any:
+    def _outputs(self, lib: Any, params: dict[str, Any], x: Any) -> Any:
+        """Outputs (*lead, n, d_out) for weights (*lead, 1, *shape): plates of members, particles or draws make the
+        lead, and the plate of examples, at dim -1, the dimension of size one."""
+        leads = {k: tuple(w.shape[: w.ndim - len(self.priors[k].shape)]) for k, w in params.items()}
+        lead = max(leads.values(), key=len)
+        if not lead:
+            return lib.compiled(self.net)(params, x)
+        count = math.prod(lead)
+        flat = {}
+        for name, w in params.items():
+            shape = self.priors[name].shape
+            w = w.reshape((1,) * (len(lead) - len(leads[name])) + tuple(w.shape))
+            flat[name] = lib.broadcast_to(w, lead + shape).reshape((count, *shape))
+        if x.ndim > 2:
+            x = lib.broadcast_to(x, lead[:-1] + tuple(x.shape[-2:])).reshape((count, *x.shape[-2:]))
+        f = lib.vmap(self.net, (0, 0 if x.ndim > 2 else None))(flat, x)
+        return f.reshape(lead[:-1] + tuple(f.shape[-2:]))
+
+    def _check_shapes(self, x: Any, y: Any, members: int | None) -> None:
+        for name, a, size, rep in (
+            ("x", x, self.net.rep_in.size, "rep_in"),
+            ("y", y, self.net.rep_out.size, "rep_out"),
+        ):
+            if a is None:
+                continue
+            if a.ndim != 2 and (not members or tuple(a.shape[:-2]) != (members,)):
+                raise ValueError(f"{name} has shape {tuple(a.shape)}; (examples, {size}) would do")
+            if a.shape[-1] != size:
+                raise ValueError(f"{rep} has size {size} but {name} has {a.shape[-1]} columns")
+        if y is not None and y.shape[-2] != x.shape[-2]:
+            raise ValueError(f"x has {x.shape[-2]} examples but y has {y.shape[-2]}")
+
+    def _weight(self, lib: Any, name: str) -> Any:
         prior = self.priors[name]
         if name not in self.sites:
-            return lib.zeros(((members,) if members else ()) + prior.shape)
+            return lib.zeros(prior.shape)
         site, sampled = self.sites[name]
         value = lib.sample(site, lib.ResidualPathway(sampled.subspace, sampled.sigma_a, sampled.sigma_b))
         if sampled is prior:
@@ -163,14 +190,15 @@ def check_parametrisation(value: Any) -> Parametrisation:
     return value
 
 
-def _readable(sigma: Any) -> Any:
-    return dict(sigma) if isinstance(sigma, Mapping) else sigma
+def _checked(sigma: Any, argument: str) -> float | dict[str, float]:
+    if isinstance(sigma, Mapping):
+        return {pattern: _number(value, f"{argument}[{pattern!r}]") for pattern, value in sigma.items()}
+    return _number(sigma, argument)
 
 
-def _by_parameter(sigma: Any, argument: str, names: list[str]) -> dict[str, float]:
-    if not isinstance(sigma, Mapping):
-        return dict.fromkeys(names, _number(sigma, argument))
-    numbers = {pattern: _number(value, f"{argument}[{pattern!r}]") for pattern, value in sigma.items()}
+def _by_parameter(numbers: float | dict[str, float], argument: str, names: list[str]) -> dict[str, float]:
+    if not isinstance(numbers, dict):
+        return dict.fromkeys(names, numbers)
     unused = [p for p in numbers if not any(fnmatchcase(n, p) for n in names)]
     if unused:
         raise ValueError(

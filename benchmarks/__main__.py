@@ -54,7 +54,7 @@ def prior_density() -> list[Case]:
 def bilinear_layer() -> list[Case]:
     """The heaviest path of the inertia network's bilinear layer, batch 500, and its gradient."""
     layer = Bilinear(uniform_rep(384, O(3))(O(3)))
-    layout, rng = layer._layout, np.random.default_rng(0)
+    layout, rng = layer.layout, np.random.default_rng(0)
     path = max(layer.paths, key=lambda p: layout.sizes[p.out] * layout.sizes[p.into] * layout.copies[p.into])
     a, b, k = layout.copies[path.out], layout.copies[path.into], path.count
     p, q = layout.sizes[path.out], layout.sizes[path.into]

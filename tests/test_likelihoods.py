@@ -63,6 +63,7 @@ def test_config_makes_it_again():
         (lambda: Gaussian(nd.Normal(0, 1)), ValueError, "noise is a Normal"),
         (lambda: Gaussian(nd.HalfNormal(np.ones(3))), ValueError, "shape \\(3,\\)"),
         (lambda: Prior("Normal", {}), ValueError, "family is 'Normal'"),
+        (lambda: Prior("HalfNormal", {"scale": -1.0}), ValueError, "scale of HalfNormal is -1"),
         (lambda: Prior("HalfNormal", {"rate": 1.0}), ValueError, "arguments of HalfNormal"),
         (lambda: likelihood_from_config("Cauchy", {}), ValueError, "Cauchy"),
     ],

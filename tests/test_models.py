@@ -103,6 +103,7 @@ def test_sigmas_by_parameter():
         ({"sigma_a": -1.0}, ValueError, "sigma_a is -1"),
         ({"sigma_b": -0.1}, ValueError, "sigma_b is -0.1"),
         ({"sigma_a": 0, "sigma_b": 0}, ValueError, "both 0"),
+        ({"sigma_b": {"*": "1"}}, TypeError, "sigma_b\\['\\*'\\] is '1'"),
         ({"sigma_b": np.ones(3)}, TypeError, "sigma_b is an array"),
         ({"sigma_b": nd.HalfNormal(1.0)}, TypeError, "sigma_b is a distribution"),
         ({"sigma_a": {"layer": 1.0, "*": 1.0}}, ValueError, "sigma_a has 'layer', which fits no parameter"),
@@ -124,3 +125,46 @@ def test_strict_model_fits_vectors():
     w = trace.nodes["output.weight"]["value"].numpy()
     np.testing.assert_allclose(w, w[0, 0] * np.eye(3), atol=1e-7)
     assert "output.bias" not in trace.nodes  # the only invariant vector is zero
+
+
+@pytest.mark.parametrize("lib", ["pyro", "numpyro"])
+def test_data_of_the_wrong_shape_are_named_and_never_broadcast(lib):
+    model = Model(EMLP(Vector, Scalar, O(3), layers=0))
+    x, y = np.zeros((5, 3)), np.zeros((5, 1))
+    run = {"pyro": model.pyro, "numpyro": numpyro.handlers.seed(model.numpyro, 0)}[lib]
+    run(x, y)
+    for bad_x, bad_y, message in [
+        (x, y[:, 0], "y has shape \\(5,\\)"),
+        (x, np.zeros((5, 2)), "rep_out has size 1 but y has 2 columns"),
+        (x[:, :2], y, "rep_in has size 3 but x has 2 columns"),
+        (x, y[:4], "x has 5 examples but y has 4"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run(bad_x, bad_y)
+
+
+@pytest.mark.parametrize("net", [NET, LinearProblem().net], ids=["EMLP", "linear"])
+def test_pyro_vectorises_particles_and_draws(net):
+    model = Model(net, parametrisation="weights")
+    x, y = np.ones((6, net.rep_in.size)), np.ones((6, net.rep_out.size))
+    guide = pyro.infer.autoguide.AutoNormal(model.pyro, init_scale=1e-4)
+    pyro.clear_param_store()
+    one = pyro.infer.Trace_ELBO(num_particles=4).loss(model.pyro, guide, x, y)
+    many = pyro.infer.Trace_ELBO(num_particles=4, vectorize_particles=True, max_plate_nesting=1)
+    assert many.loss(model.pyro, guide, x, y) == pytest.approx(one, rel=0.02)
+    draws = pyro.infer.Predictive(model.pyro, num_samples=4, parallel=True)(x)
+    assert draws["y"].shape == (4, 6, net.rep_out.size)
+    pyro.clear_param_store()
+
+
+@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
+def test_pyros_automatic_guides_and_initial_values(parametrisation):
+    problem = LinearProblem(parametrisation=parametrisation)
+    values = {k: torch.as_tensor(w, dtype=torch.float32) for k, w in problem.mode.items()}
+    start = pyro.infer.autoguide.initialization.init_to_value(values=values)
+    guide = pyro.infer.autoguide.AutoDelta(problem.model.pyro, init_loc_fn=start)
+    guide(problem.x, problem.y)
+    replayed = pyro.poutine.trace(pyro.poutine.replay(problem.model.pyro, pyro.poutine.trace(guide).get_trace()))
+    trace = replayed.get_trace(problem.x, problem.y)
+    for name, w in values.items():
+        np.testing.assert_allclose(trace.nodes[name]["value"].detach(), w, atol=1e-5)

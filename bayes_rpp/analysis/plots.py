@@ -88,9 +88,13 @@ def _recorded(label: str, post: Any, record: str, epochs: Sequence[int] | None) 
             f"posteriors[{label!r}] has {len(values)} member; a density over members needs at least 2: "
             "DeepEnsemble(members=10)"
         )
+    if not np.isfinite(values).all(axis=0).any():
+        raise ValueError(f"posteriors[{label!r}] has an empty record {record!r}")
     known = [int(e) + 1 for e in np.flatnonzero(np.isfinite(values).all(axis=0))]
     if epochs is None:
         epochs = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))]
+    if not len(epochs):
+        raise ValueError(f"epochs is empty; recorded are {known}")
     unknown = [e for e in epochs if e not in known]
     if unknown:
         raise ValueError(f"epochs {unknown} of posteriors[{label!r}] were not recorded; recorded are {known}")

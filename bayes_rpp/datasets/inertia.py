@@ -5,6 +5,8 @@ y = sum_i m_i (|r_i|^2 I - r_i r_i^T); the modified task adds 0.3 (y e_3) e_3^T,
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bayes_rpp.datasets.dataset import Dataset
@@ -31,6 +33,8 @@ def modified_inertia(n: int = 1000, *, seed: int = 0, strength: float = 0.3) -> 
     At the paper's strength, 0.3, no exactly O(3)-equivariant predictor has a mean squared error below about 0.66.
     The same seed gives the same x as `inertia`.
     """
+    if not math.isfinite(strength):
+        raise ValueError(f"strength is {strength}; a finite number would do")
     return _inertia(n, seed, float(strength), "modified inertia")
 
 

@@ -27,7 +27,7 @@ def fit(
     engine: str | None = None,
     seed: int = 0,
     init: Posterior | Mapping[str, NDArray] | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] | Callback = (),
     progress: bool = True,
     validation: Data | None = None,
 ) -> Posterior:
@@ -66,11 +66,19 @@ def fit(
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError("validation must be a pair (x, y)")
         validation = check_data(model, *validation, names=("validation x", "validation y"))
+    callbacks = (callbacks,) if callable(callbacks) else callbacks
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(
                 f"callbacks has {callback!r}; functions of Progress, such as EquivarianceTracker(group), would do"
             )
+    names = [c.name for c in callbacks if hasattr(c, "name")]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(
+            f"callbacks has two records of the name {twice.pop()!r}; EquivarianceTracker(group, name=...) "
+            "tells them apart"
+        )
     weights = None if init is None else _start(model, init, getattr(method, "count", 1))
     task = Task(model, x, y, method, chosen, int(seed), weights, tuple(callbacks), bool(progress), validation)
     return import_module(f"bayes_rpp.inference.{chosen}.{method.name}").fit(task)
@@ -101,9 +109,11 @@ def _start(model: Model, init: Any, members: int) -> dict[str, NDArray]:
     weights = {}
     for name, shape in shapes.items():
         w = np.asarray(init[name], dtype=np.float64)
-        if w.shape not in (shape, (members, *shape)):
+        if w.shape not in (shape, (1, *shape), (members, *shape)):
             raise ValueError(f"init[{name!r}] has shape {w.shape}; {shape} or {(members, *shape)} would do")
         if not np.isfinite(w).all():
             raise ValueError(f"init[{name!r}] holds values that are not finite")
+        if name not in model.priors and (w <= 0).any():
+            raise ValueError(f"init[{name!r}] holds values <= 0; positive numbers would do")
         weights[name] = np.broadcast_to(w, (members, *shape))
     return weights

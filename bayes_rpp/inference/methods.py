@@ -49,7 +49,11 @@ class MAP(Method):
         if self.patience is not None:
             check_count(self.patience, "patience")
         rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not (math.isfinite(rate) and rate > 0):
+        if (
+            isinstance(rate, bool)
+            or not isinstance(rate, (int, float, np.number))
+            or not (math.isfinite(rate) and rate > 0)
+        ):
             raise ValueError(f"learning_rate is {rate!r}; a number > 0, such as 0.03, would do")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")

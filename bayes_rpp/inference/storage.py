@@ -15,7 +15,7 @@ import xarray as xr
 from bayes_rpp.inference.posterior import Posterior, evaluate
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
-from bayes_rpp.networks.storage import Custom, network_from_spec, network_spec
+from bayes_rpp.networks.storage import Custom, existing, network_from_spec, network_spec
 
 FORMAT = 1
 
@@ -44,8 +44,8 @@ def to_arviz(post: Posterior) -> Any:
 
 def save(post: Posterior, path: str | Path) -> Path:
     path = Path(path)
-    if not path.suffix:
-        path = path.with_suffix(".nc")
+    if path.suffix not in (".nc", ".netcdf", ".h5"):
+        path = path.with_name(path.name + ".nc")
     tree = _tree(post, {})
     tree.attrs["bayes_rpp"] = json.dumps(_spec(post))
     tree.to_netcdf(path, engine="h5netcdf")
@@ -53,9 +53,7 @@ def save(post: Posterior, path: str | Path) -> Path:
 
 
 def load(path: str | Path, custom: Custom | None = None) -> Posterior:
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
+    path = existing(path, ".nc")
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         if "bayes_rpp" not in tree.attrs:
             raise ValueError(f"{path} was not written by Posterior.save")

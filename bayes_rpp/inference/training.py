@@ -51,6 +51,9 @@ class Trainer(Protocol):
 class Progress:
     """What a callback sees at the end of an epoch. Returning True from a callback stops the training.
 
+    A callback with a method `start(task)` has it called before the first epoch, one with `finish(progress)` after the
+    last.
+
     Attributes:
         epoch, epochs: the one that ended, from 1, and how many there will be.
         loss: (members,) mean over the epoch of -log p(y, W | x) / n.
@@ -86,6 +89,14 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
             f"patience is {method.patience} but there is no validation data; fit(..., validation=(x, y)) would do"
         )
     run = _Run(task)
+    if not run.sites.steps:
+        raise ValueError(
+            "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
+            "is equivariant, and sigma_b is 0); a positive sigma_b would do"
+        )
+    for callback in task.callbacks:
+        if hasattr(callback, "start"):
+            callback.start(task)
     seeds = np.random.SeedSequence(task.seed).spawn(method.count)
     orders = [np.random.default_rng(s.spawn(1)[0]) for s in seeds]
     n = len(task.x)
@@ -117,12 +128,16 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
                 stop = since >= method.patience
             state = Progress(task, epoch, method.epochs, loss, validation, run)
             for callback in task.callbacks:
-                stop = callback(state) is True or stop
+                answer = callback(state)
+                stop = stop or (isinstance(answer, (bool, np.bool_)) and bool(answer))
             if task.progress:
                 bar.update()
                 bar.set_postfix(run.summary(epoch, method.epochs, loss, validation), refresh=False)
             if stop:
                 break
+    for callback in task.callbacks:
+        if hasattr(callback, "finish"):
+            callback.finish(state)
     return run.posterior(run.current if method.patience is None else run.best)
 
 

@@ -7,6 +7,7 @@ from math import comb
 
 import numpy as np
 
+from bayes_rpp.networks.mlp import check_width
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Scalar, T, Term, Vector
 
@@ -18,7 +19,7 @@ def uniform_rep(channels: int, group: Group) -> Rep:
     groups of matrices that are not orthogonal, rank-r tensors are split binomially over T(k, r-k). A group without
     generators gets scalars, one of 1 x 1 matrices as many vectors as scalars.
     """
-    d = group.dim
+    channels, d = check_width(channels), group.dim
     if not len(group.lie_algebra) and not len(group.discrete_generators):
         return channels * Scalar
     if d == 1:

@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from bayes_rpp._arrays import Array, array_namespace
-from bayes_rpp.priors.subspaces import _Layout
+from bayes_rpp.priors.subspaces import Layout
+from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Representation, Term
 
 
@@ -36,19 +37,19 @@ class Bilinear:
 
     def __init__(self, rep: Representation) -> None:
         self.rep = rep
-        self._layout = _Layout(rep)
-        self._sizes = {t: [f.size(rep.group) for f in t if f.kind != "det"] for t in self._layout.copies}
+        self.layout = Layout(rep)
+        self._sizes = {t: [f.size(rep.group) for f in t if f.kind != "det"] for t in self.layout.copies}
         self.paths = self._find_paths()
-        copies = self._layout.copies
+        copies = self.layout.copies
         self.shapes = [(copies[p.out], p.count * copies[p.into]) for p in self.paths]
 
     def _find_paths(self) -> list[_Path]:
         group = self.rep.group
         paths: list[_Path] = []
-        known = {t: _signature(t, group.is_orthogonal) for t in self._layout.copies}
+        known = {t: _signature(t, group) for t in self.layout.copies}
         for out in known:
             for into in known:
-                wanted = _signature(out + tuple(f.dualised for f in into), group.is_orthogonal)
+                wanted = _signature(out + tuple(f.dualised for f in into), group)
                 if not wanted:
                     continue  # maps between equal scalars: the linear layer has them
                 match = next((t for t, s in known.items() if Counter(s) == Counter(wanted)), None)
@@ -59,8 +60,8 @@ class Bilinear:
                 axes = []
                 for f in (f for f in wanted if f.kind != "det"):
                     axes.append(next(k for k, h in enumerate(have) if h == f and k not in axes))
-                copies = self._layout.copies[match]
-                count = min(copies, self._layout.sizes[match])
+                copies = self.layout.copies[match]
+                count = min(copies, self.layout.sizes[match])
                 # Different paths start at different copies, so that all of them are used.
                 first = (len(paths) * count) % (copies - count + 1)
                 paths.append(_Path(out, into, match, tuple(axes), first, count))
@@ -72,8 +73,8 @@ class Bilinear:
         lead = tuple(x.shape[:-1])
         x = x.reshape((-1, x.shape[-1]))
         n = x.shape[0]
-        copies, sizes = self._layout.copies, self._layout.sizes
-        features = {t: v.reshape((n, copies[t], sizes[t])) for t, v in self._layout.split(x, -1).items()}
+        copies, sizes = self.layout.copies, self.layout.sizes
+        features = {t: v.reshape((n, copies[t], sizes[t])) for t, v in self.layout.split(x, -1).items()}
         totals: dict[Term, Array] = {}
         for path, theta in zip(self.paths, thetas, strict=True):
             a, b, k, p, q = copies[path.out], copies[path.into], path.count, sizes[path.out], sizes[path.into]
@@ -90,7 +91,7 @@ class Bilinear:
             else xp.zeros((n, copies[t] * sizes[t]), dtype=x.dtype)
             for t in copies
         }
-        return self._layout.merge(parts, -1).reshape((*lead, self.rep.size))
+        return self.layout.merge(parts, -1).reshape((*lead, self.rep.size))
 
 
 def _contract(theta: Array, maps: Array, x: Array) -> Array:
@@ -107,10 +108,15 @@ def _contract(theta: Array, maps: Array, x: Array) -> Array:
     return u @ xp.permute_dims(maps, (0, 1, 3, 2)).reshape((n, k * q, p))
 
 
-def _signature(term: Term, orthogonal: bool) -> tuple[Factor, ...]:
-    """Factors in order; pairs of equal determinants cancel, duals are dropped where V* = V."""
-    dets = Counter(f for f in term if f.kind == "det")
+def _signature(term: Term, group: Group) -> tuple[Factor, ...]:
+    """Factors in order, without those that cancel: a determinant and its dual, pairs of determinants that are 1 or -1.
+    Duals are dropped where V* = V."""
     kept = [f for f in term if f.kind != "det"]
-    if orthogonal:
+    if group.is_orthogonal:
         kept = [Factor(f.kind, False, f.on, f.rho, f.name, f.rep) if f.kind == "vector" else f for f in kept]
-    return tuple(kept) + tuple(f for f, n in dets.items() if n % 2)
+    dets: list[Factor] = []
+    for on in dict.fromkeys(f.on for f in term if f.kind == "det"):
+        net = sum(-1 if f.dual else 1 for f in term if f.kind == "det" and f.on == on)
+        net = net % 2 if group.is_unimodular else net
+        dets += [Factor("det", net < 0, on)] * abs(net)
+    return tuple(kept) + tuple(dets)

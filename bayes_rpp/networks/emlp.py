@@ -12,7 +12,7 @@ from typing import Any
 from bayes_rpp._arrays import Array, array_namespace, sigmoid, swish
 from bayes_rpp.networks.allocation import is_permutation, uniform_rep
 from bayes_rpp.networks.bilinear import Bilinear
-from bayes_rpp.networks.mlp import check_layers, check_width
+from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
 from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, ZeroSubspace
 from bayes_rpp.symmetry.groups import Group
@@ -132,7 +132,7 @@ def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Grou
                 f"channels is {channels!r}; a width, a representation or a list of representations would do"
             )
     else:
-        hidden = [uniform_rep(check_width(channels), group)] * count
+        hidden = [uniform_rep(channels, group)] * count
     for k, rep in enumerate(hidden):
         bind(rep, group, f"channels[{k}]")
     return hidden

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from bayes_rpp._arrays import Array, swish
 from bayes_rpp.networks.network import Network, Parameter, linear
 from bayes_rpp.priors.subspaces import FullSubspace
@@ -49,12 +51,12 @@ class MLP(Network):
 
 
 def check_width(channels: Any) -> int:
-    if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
+    if isinstance(channels, bool) or not isinstance(channels, (int, np.integer)) or channels < 1:
         raise ValueError(f"channels is {channels!r}; a whole number >= 1 would do")
-    return channels
+    return int(channels)
 
 
 def check_layers(layers: Any) -> int:
-    if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
+    if isinstance(layers, bool) or not isinstance(layers, (int, np.integer)) or layers < 0:
         raise ValueError(f"layers is {layers!r}; a whole number >= 0 would do (0: one linear layer)")
-    return layers
+    return int(layers)

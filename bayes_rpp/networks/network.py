@@ -9,7 +9,7 @@ from typing import Any
 
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp.priors.subspaces import Subspace
-from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
 
 
@@ -35,8 +35,6 @@ class Network(ABC):
 
     def __init__(self, rep_in: Rep | int, rep_out: Rep | int, group: Group | None) -> None:
         if group is None:
-            from bayes_rpp.symmetry.groups import Trivial
-
             group = Trivial(1)
         if not isinstance(group, Group):
             raise TypeError(f"group is {group!r}; a Group such as O(3) would do")

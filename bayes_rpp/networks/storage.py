@@ -26,6 +26,7 @@ def network_spec(net: Network) -> dict[str, Any]:
 
     Raises:
         TypeError: for a kind of network that is not stored.
+        ValueError: if two custom representations share a name, by which alone they are stored.
     """
     kind = type(net).__name__
     if NETWORKS.get(kind) is not type(net):
@@ -33,6 +34,14 @@ def network_spec(net: Network) -> dict[str, Any]:
     settings = {
         k: [_rep_spec(r) for r in v] if k == "channels" and isinstance(v, list) else v for k, v in net.config().items()
     }
+    hidden = [r for v in net.config().values() if isinstance(v, list) for r in v]
+    functions: dict[str, Any] = {}
+    for f in {f for r in (net.rep_in.rep, net.rep_out.rep, *hidden) for f in _custom_factors(r)}:
+        if functions.setdefault(f.name, f.rho) is not f.rho:
+            raise ValueError(
+                f"two custom representations have the name {f.name!r}, by which alone functions are stored; "
+                "Rep.custom(rho, name=...) tells them apart"
+            )
     return {
         "network": kind,
         "rep_in": _rep_spec(net.rep_in.rep),
@@ -66,7 +75,9 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
     missing = [name for name in net.parameters if name not in params]
     if missing:
         raise ValueError(f"params has no {', '.join(map(repr, missing))}")
-    path = Path(path).with_suffix(".npz")
+    path = Path(path)
+    if path.suffix != ".npz":
+        path = path.with_name(path.name + ".npz")
     arrays: dict[str, Any] = {name: np.asarray(params[name]) for name in net.parameters}
     np.savez(path, spec=np.array(json.dumps(network_spec(net))), **arrays)
     return path
@@ -74,9 +85,17 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
 
 def load_network(path: str | Path, *, custom: Custom | None = None) -> tuple[Network, dict[str, NDArray]]:
     """Read what `save_network` wrote: the network and its weights."""
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(existing(path, ".npz"), allow_pickle=False) as file:
         net = network_from_spec(json.loads(str(file["spec"])), custom)
         return net, {name: file[name] for name in net.parameters}
+
+
+def existing(path: str | Path, suffix: str) -> Path:
+    """The file, with its suffix left out or not; raises FileNotFoundError."""
+    for candidate in (Path(path), Path(f"{path}{suffix}")):
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"there is no file {path}")
 
 
 def _group_spec(group: Group) -> dict[str, Any]:
@@ -103,6 +122,12 @@ def _group(spec: Mapping[str, Any]) -> Group:
 
 def _rep_spec(rep: Rep) -> list[Any]:
     return [[[_factor_spec(f) for f in term], count] for term, count in rep.terms]
+
+
+def _custom_factors(rep: Rep) -> list[Factor]:
+    factors = [f for term, _ in rep.terms for f in term]
+    inner = [g for f in factors if f.rep is not None for g in _custom_factors(f.rep)]
+    return [f for f in factors if f.rho is not None] + inner
 
 
 def _factor_spec(f: Factor) -> dict[str, Any]:

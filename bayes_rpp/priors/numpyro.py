@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import jax
@@ -76,7 +77,7 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
         prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
-        prior._needs_density()
+        prior.check_density()
         self.subspace, self.isotropic = subspace, prior.isotropic_sigma is not None
         batch = jnp.broadcast_shapes(jnp.shape(sigma_a), jnp.shape(sigma_b))
         a, b = (jnp.broadcast_to(jnp.asarray(s, dtype=jnp.result_type(float)), batch) for s in (sigma_a, sigma_b))
@@ -122,7 +123,8 @@ def _normal(sigma: jax.Array, batch: tuple[int, ...], shape: tuple[int, ...]) ->
 
 # --- what `Model` is written with, the same names as in `bayes_rpp.priors.pyro` ---------------------------------------
 
-sample, plate, zeros = numpyro.sample, numpyro.plate, jnp.zeros
+sample, plate = numpyro.sample, numpyro.plate
+zeros, broadcast_to = jnp.zeros, jnp.broadcast_to
 
 
 def array(value: Any) -> jax.Array:
@@ -131,6 +133,16 @@ def array(value: Any) -> jax.Array:
 
 def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
     return jax.vmap(function, in_axes=in_dims)
+
+
+@lru_cache(maxsize=16)
+def compiled(net: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled once for each network: initialisers of guides and kernels run the model operation by operation."""
+    return jax.jit(net)
+
+
+def device() -> str:
+    return "jax: " + jax.default_backend()
 
 
 def deterministic(name: str, value: jax.Array, event_dim: int) -> jax.Array:

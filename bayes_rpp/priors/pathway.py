@@ -75,7 +75,7 @@ class ResidualPathway:
 
     def whiten(self, w: Array) -> Array:
         """The inverse of `color`."""
-        self._needs_density()
+        self.check_density()
         return self._filter(
             w, 1.0 / self.sigma_inside, 1.0 / self.sigma_b if self.subspace.rank < self.subspace.size else 1.0
         )
@@ -92,7 +92,7 @@ class ResidualPathway:
         Raises:
             ValueError: if sigma_b is 0, or the shape does not fit.
         """
-        self._needs_density()
+        self.check_density()
         sigma, dims = self.isotropic_sigma, tuple(range(-len(self.shape), 0))
         # With one sigma for all directions, the sum of squares needs no copy of the weights.
         eps = self.whiten(w) if sigma is None else w
@@ -112,7 +112,7 @@ class ResidualPathway:
         return self.subspace.leverage() * self.sigma_a**2 + self.sigma_b**2
 
     def covariance(self) -> np.ndarray:
-        """Dense (n, n) covariance of vec(W), row-major, float64: for small weights only."""
+        """Dense (n, n) covariance of vec(W), row-major, float64, for numbers sigma and small weights."""
         q = self.subspace.basis()
         return self.sigma_a**2 * q @ q.T + self.sigma_b**2 * np.eye(self.subspace.size)
 
@@ -137,7 +137,8 @@ class ResidualPathway:
             return outside * x
         return outside * x + (inside - outside) * self.subspace.project(x)
 
-    def _needs_density(self) -> None:
+    def check_density(self) -> None:
+        """Raise ValueError where W has no density."""
         if self.is_strict:
             raise ValueError(
                 "sigma_b is 0, so W lies in the subspace and has no density; use strict() for its "
@@ -156,6 +157,8 @@ def check_sigma(value: Any, name: str) -> Any:
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{name} is {value}; a finite number >= 0 would do")
         return float(value)
+    if isinstance(value, np.ndarray) and not (np.isfinite(value).all() and (value >= 0).all()):
+        raise ValueError(f"{name} holds numbers that are negative or not finite; numbers >= 0 would do")
     if not hasattr(value, "shape"):
         raise TypeError(f"{name} is {value!r}; a number >= 0 would do")
     return value

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import pyro
 import pyro.distributions as distributions
 import torch
@@ -65,7 +66,10 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
         prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
-        prior._needs_density()
+        prior.check_density()
+        if isinstance(sigma_a, np.ndarray) or isinstance(sigma_b, np.ndarray):
+            sigmas = (torch.as_tensor(s, dtype=torch.get_default_dtype()) for s in (sigma_a, sigma_b))
+            prior = pathway.ResidualPathway(subspace, *sigmas)
         tensors = [s for s in (prior.sigma_a, prior.sigma_b) if torch.is_tensor(s)]
         like = tensors[0] if tensors else torch.empty(())
         batch = torch.broadcast_shapes(*(s.shape for s in tensors))
@@ -141,7 +145,8 @@ def _isotropic(sigma: torch.Tensor, shape: tuple[int, ...]) -> ResidualPathway:
 
 # --- what `Model` is written with, the same names as in `bayes_rpp.priors.numpyro` ------------------------------------
 
-sample, plate, zeros = pyro.sample, pyro.plate, torch.zeros
+sample, plate = pyro.sample, pyro.plate
+zeros, broadcast_to = torch.zeros, torch.broadcast_to
 
 
 def array(value: Any) -> torch.Tensor:
@@ -150,6 +155,14 @@ def array(value: Any) -> torch.Tensor:
 
 def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
     return torch.func.vmap(function, in_dims=in_dims)
+
+
+def compiled(net: Callable[..., Any]) -> Callable[..., Any]:
+    return net
+
+
+def device() -> str:
+    return "torch: " + ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def deterministic(name: str, value: torch.Tensor, event_dim: int) -> torch.Tensor:

@@ -155,7 +155,7 @@ class EquivariantSubspace(Subspace):
         check_bound(rep_in=rep_in, rep_out=rep_out)
         self.rep_in, self.rep_out = rep_in, rep_out
         self.shape = (rep_out.size,) if bias else (rep_out.size, rep_in.size)
-        self._rows, self._columns = _Layout(rep_out), _Layout(rep_in)
+        self._rows, self._columns = Layout(rep_out), Layout(rep_in)
         self._q = {(o, i): term_basis(rep_out.group, o, i) for o in self._rows.copies for i in self._columns.copies}
         self.rank = sum(self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items())
 
@@ -213,7 +213,7 @@ class EquivariantSubspace(Subspace):
         return self._rows.merge(rows, -2).reshape(self.shape)
 
 
-class _Layout:
+class Layout:
     """Where the copies of each term stand along one axis; splits an axis by term and puts it together again."""
 
     def __init__(self, rep: Representation) -> None:

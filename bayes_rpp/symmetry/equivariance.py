@@ -61,7 +61,9 @@ class Probe:
             raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
         before, self._after = _bound(rep_in, group, "rep_in"), _bound(rep_out, group, "rep_out")
         self.x = finite_array(x, "x", columns=before.size, owner="rep_in")
-        g = group.sample(len(self.x), seed) if len(self.x) else np.zeros((0, group.dim, group.dim))
+        if not len(self.x):
+            raise ValueError("x has no points")
+        g = group.sample(len(self.x), seed)
         dtype = self.x.dtype if np.issubdtype(self.x.dtype, np.floating) else np.float64
         self.moved = np.stack([before.rho(m) @ p for m, p in zip(g, self.x, strict=True)]).astype(dtype)
         self._rho = np.stack([self._after.rho(m) for m in g])

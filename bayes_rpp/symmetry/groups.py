@@ -27,7 +27,8 @@ class Group:
 
     Args:
         dim: d, the size of the matrices.
-        lie_algebra: (k, d, d) basis of the Lie algebra; empty for a discrete group.
+        lie_algebra: (k, d, d) basis of the Lie algebra; empty for a discrete group. Each matrix is kept with a largest
+            entry of 1, as only the span matters.
         discrete_generators: (m, d, d) invertible matrices that generate the rest.
         name: shown in tables; never used to decide anything.
 
@@ -43,10 +44,10 @@ class Group:
         *,
         name: str | None = None,
     ) -> None:
-        if int(dim) != dim or dim < 1:
+        if not _is_whole(dim) or dim < 1:
             raise ValueError(f"dim is {dim!r}; a group acts on R^dim with a whole number dim >= 1")
         self.dim = int(dim)
-        self.lie_algebra = _matrices(lie_algebra, self.dim, "lie_algebra")
+        self.lie_algebra = _normalised(_matrices(lie_algebra, self.dim, "lie_algebra"))
         self.discrete_generators = _matrices(discrete_generators, self.dim, "discrete_generators")
         for k, h in enumerate(self.discrete_generators):
             if np.linalg.cond(h) > 1e12:
@@ -123,14 +124,21 @@ class Group:
             frontier = new
         return np.stack(list(seen.values()))
 
+    @property
+    def is_unimodular(self) -> bool:
+        """Whether every element has determinant 1 or -1."""
+        traces = np.trace(self.lie_algebra, axis1=1, axis2=2)
+        return bool(np.allclose(traces, 0) and np.allclose(np.abs(np.linalg.det(self.discrete_generators)), 1))
+
     def sample(self, n: int, seed: int | np.random.Generator | None = None) -> Array:
         """Draw n elements, shape (n, d, d).
 
-        Haar on O, SO and products of them; uniform on finite groups; for other compact groups a long random walk,
-        whose law tends to Haar; for groups that are not compact (SL, Sp, Lorentz) exp of a normal element of the Lie
-        algebra times a random word in the discrete generators, since no uniform law exists.
+        Haar on O, SO and products of them; uniform on finite groups; for other groups of orthogonal matrices a long
+        random walk, whose law tends to Haar; for groups that are not compact (SL, Sp, Lorentz), and those given in
+        coordinates in which they are not orthogonal, exp of a normal element of the Lie algebra times a random word in
+        the discrete generators.
         """
-        if int(n) != n or n < 1:
+        if not _is_whole(n) or n < 1:
             raise ValueError(f"n is {n!r}; sample() draws a whole number n >= 1 of elements")
         rng = np.random.default_rng(seed)
         if self.factors:
@@ -162,8 +170,20 @@ class Group:
         return g
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and int(value) == value
+
+
+def _normalised(generators: Array) -> Array:
+    largest = np.abs(generators).max(axis=(1, 2)) if len(generators) else np.zeros(0)
+    return generators[largest > 0] / largest[largest > 0, None, None]
+
+
 def _matrices(value: ArrayLike, dim: int, name: str) -> Array:
-    a = np.asarray(value, dtype=np.float64)
+    try:
+        a = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} cannot be read as matrices of shape (count, {dim}, {dim}): {error}") from error
     if a.size == 0:
         return np.zeros((0, dim, dim))
     if a.ndim == 2:
@@ -220,7 +240,7 @@ def _classical(group: Group, family: str, n: int) -> Group:
 
 
 def _positive(n: int, name: str, least: int = 1) -> int:
-    if int(n) != n or n < least:
+    if not _is_whole(n) or n < least:
         raise ValueError(f"{name}(n) needs a whole number n >= {least}, not {n!r}")
     return int(n)
 

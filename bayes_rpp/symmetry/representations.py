@@ -33,7 +33,7 @@ class Factor:
 
     @property
     def dualised(self) -> Factor:
-        if self.kind in ("det", "regular"):  # real, orthogonal: their own duals
+        if self.kind == "regular":  # orthogonal: its own dual
             return self
         if self.rep is not None:
             return Factor("sum", rep=self.rep.dual)
@@ -59,12 +59,15 @@ class Factor:
         if self.kind == "vector":
             m = part
         elif self.kind == "det":
-            return np.array([[np.trace(part)]])
+            m = np.array([[np.trace(part)]])
         elif self.rep is not None:
             m = self.rep(group).drho(a)
         else:
-            # rho(exp(tA)) = exp(t drho(A)); the logarithm keeps full precision, a finite difference would not.
-            t = 0.1 / max(1.0, float(np.abs(a).max()))
+            # rho(exp(tA)) = exp(t drho(A)); the logarithm keeps full precision, a finite difference would not. A first
+            # tiny t finds one that is small enough for the logarithm's main branch.
+            t = 1e-4 / max(1.0, float(np.abs(a).max()))
+            rough = float(np.linalg.norm(logm(self._matrix(group, expm(t * a))))) / t
+            t = min(1000 * t, 0.5 / max(rough, 1e-300))
             m = np.real(logm(self._matrix(group, expm(t * a)))) / t
         return -m.T if self.dual else m
 
@@ -101,6 +104,18 @@ class Factor:
                 f"shape {g.shape}; a finite square matrix would do"
             )
         return m
+
+
+def _check_homomorphism(f: Factor, group: Group) -> None:
+    g, h = group.sample(2, seed=0)
+    pairs = [(np.eye(group.dim), np.eye(f.size(group))), (g @ h, f.matrix(group, g) @ f.matrix(group, h))]
+    for element, wanted in pairs:
+        found = f.matrix(group, element)
+        if found.shape != wanted.shape or not np.allclose(found, wanted, atol=1e-6 * max(1.0, np.abs(wanted).max())):
+            raise ValueError(
+                f"rho of the custom representation {f.name!r} is no representation of {group}: "
+                "rho(I) = I and rho(g h) = rho(g) rho(h) must hold"
+            )
 
 
 def _regular(group: Group, g: Array) -> Array:
@@ -291,6 +306,8 @@ class Representation:
             offset = blocks[-1].stop
         self.blocks: tuple[Block, ...] = tuple(blocks)
         self.size = offset
+        for f in {f for term, _ in rep.terms for f in term if f.kind == "custom"}:
+            _check_homomorphism(f, group)
 
     def __repr__(self) -> str:
         return f"({self.rep})({self.group})"

@@ -20,7 +20,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.invariants import classical_invariants
-from bayes_rpp.symmetry.representations import Factor, Representation, Term, kronecker
+from bayes_rpp.symmetry.representations import Factor, Representation, Term, kronecker, term_name
 
 Array = NDArray[np.float64]
 TOLERANCE = 1e-10
@@ -134,7 +134,7 @@ def verify(group: Group, factors: Term, q: Array) -> None:
     skew = float(np.abs(q.T @ q - np.eye(q.shape[1])).max())
     if not (residual < TOLERANCE and skew < TOLERANCE):
         raise SolverError(
-            f"basis of rank {q.shape[1]} for {factors} of {group}: residual {residual:.1e}, "
+            f"basis of rank {q.shape[1]} for {term_name(factors)} of {group}: residual {residual:.1e}, "
             f"|Q^T Q - I| {skew:.1e}; both must be below {TOLERANCE:.0e}"
         )
 
@@ -272,7 +272,7 @@ def _orbits(generators: list[list[Array]], sizes: list[int]) -> Array:
 def _product_invariants(group: Group, factors: Term) -> Array:
     """Each vector slot holds the vectors of one factor group; for each assignment the invariants are a product."""
     slots = [f for f in factors if f.kind == "vector"]
-    dets = [f.on for f in factors if f.kind == "det"]
+    dets = [f for f in factors if f.kind == "det"]
     choices = [range(len(group.factors)) if f.on is None else [f.on] for f in slots]
     shape = [f.size(group) for f in slots]
     starts = [[group.slices[a].start if f.on is None else 0 for a in range(len(group.factors))] for f in slots]
@@ -282,8 +282,8 @@ def _product_invariants(group: Group, factors: Term) -> Array:
         for a, part in enumerate(group.factors):
             mine = [k for k, b in enumerate(assignment) if b == a]
             sub = tuple(Factor("vector", slots[k].dual) for k in mine)
-            odd = sum(on is None or on == a for on in dets) % 2
-            parts.append(invariants(part, sub + (Factor("det"),) * odd))
+            sub += tuple(Factor("det", f.dual) for f in dets if f.on is None or f.on == a)
+            parts.append(invariants(part, sub))
             order += mine
             widths += [part.dim] * len(mine)
         q = kronecker(parts)

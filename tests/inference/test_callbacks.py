@@ -57,6 +57,28 @@ def test_bad_input_is_named(engine):
         EquivarianceTracker(O(3), every=0)
     with pytest.raises(ValueError, match="x has NaN"):
         EquivarianceTracker(O(3), x=[[np.nan]])
-    with pytest.raises(ValueError, match="rep_in has size 6"):
+    with pytest.raises(
+        ValueError, match=r"group of the tracker is S\(5\), .* rep_in = .* has size 6; the network has 4"
+    ):
         run(EquivarianceTracker(S(5)), engine)
     assert (Scalar + Vector)(S(5)).size == 6
+
+
+def test_the_last_epoch_is_recorded_where_training_stops_early(engine):
+    tracker, problem = EquivarianceTracker(O(3), every=10), LinearProblem()
+    both = [tracker, lambda progress: progress.epoch == 4]
+    fit(problem.model, problem.x, problem.y, DeepEnsemble(members=2, epochs=50), engine=engine, callbacks=both,
+        progress=False)  # fmt: skip
+    np.testing.assert_array_equal(tracker.epoch, [1, 4])
+
+
+def test_names_of_records_are_checked(engine):
+    problem = LinearProblem()
+    twice = [EquivarianceTracker(O(3)), EquivarianceTracker(SO(3))]
+    with pytest.raises(ValueError, match="two records of the name 'equivariance_error'"):
+        fit(problem.model, problem.x, problem.y, DeepEnsemble(), engine=engine, callbacks=twice)
+    for name in ("loss", "a/b", ""):
+        with pytest.raises(ValueError, match="name is"):
+            EquivarianceTracker(O(3), name=name)
+    with pytest.raises(RuntimeError, match="nothing is recorded"):
+        _ = twice[0].error

@@ -86,7 +86,7 @@ def test_to_arviz(post):
 def test_save_and_load(post, tmp_path):
     path = post.save(tmp_path / "fit")
     assert path.suffix == ".nc"
-    again = Posterior.load(path)
+    again = Posterior.load(tmp_path / "fit")
     assert repr(again) == repr(post)
     np.testing.assert_array_equal(again.predict(TEST.x).mean, post.predict(TEST.x).mean)
     np.testing.assert_array_equal(again.training["equivariance_error"], post.training["equivariance_error"])

@@ -89,6 +89,7 @@ def test_explicit_hidden_representations():
         (lambda: EMLP(Vector, Scalar, O(3), channels=[Vector], layers=2), ValueError, "layers is 2"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=[3]), TypeError, "channels"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=Regular), ValueError, "channels\\[0\\]"),
+        (lambda: uniform_rep(0, O(3)), ValueError, "channels is 0"),
         (lambda: MLP(3, 2, channels=2.5), ValueError, "channels is 2.5"),
         (lambda: MLP(0, 2), TypeError, "rep_in is 0"),
     ],

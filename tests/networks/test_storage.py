@@ -76,3 +76,17 @@ def test_bad_input_is_named(tmp_path):
         save_network(tmp_path / "net.npz", NETS[0], {})
     with pytest.raises(FileNotFoundError):
         load_network(tmp_path / "nothing.npz")
+
+
+def test_names_with_dots_are_kept(tmp_path):
+    net = NETS[0]
+    for seed, name in enumerate(("net_v1.2", "net_v1.3")):
+        assert save_network(tmp_path / name, net, strict_weights(net, seed)).name == f"{name}.npz"
+    _, weights = load_network(tmp_path / "net_v1.2")
+    np.testing.assert_array_equal(weights["output.weight"], strict_weights(net, 0)["output.weight"])
+
+
+def test_two_functions_of_one_name_are_refused(tmp_path):
+    net = EMLP(Rep.custom(square, "f"), Rep.custom(lambda g: g, "f"), O(2), layers=0)
+    with pytest.raises(ValueError, match="two custom representations have the name 'f'"):
+        save_network(tmp_path / "net", net, strict_weights(net))

@@ -37,6 +37,7 @@ def test_functions_of_other_libraries():
         ((outer, X, Vector, T(1), O(3)), ValueError, "rep_out has size 3 but the function's output has 9"),
         ((lambda x: outer(x)[:3], X, Vector, T(2), O(3)), ValueError, "3 rows for 50 points"),
         ((lambda x: outer(x) * np.nan, X, Vector, T(2), O(3)), ValueError, "NaN or infinite"),
+        ((outer, X[:0], Vector, T(2), O(3)), ValueError, "no points"),
         ((outer, X, 3, T(2), O(3)), TypeError, "rep_in"),
         ((outer, X, Vector, T(2), "O(3)"), TypeError, "group"),
         ((outer, X, Vector.on(1), T(2), O(3)), ValueError, "rep_in"),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import D, Lorentz, O, Pseudoscalar, Regular, Rep, S, Scalar, T, Trivial, Vector, Z
+from bayes_rpp import SO, D, Lorentz, O, Pseudoscalar, Regular, Rep, S, Scalar, T, Trivial, Vector, Z
 
 REPS = [Scalar, Vector, Pseudoscalar, T(2), T(1, 1), T(0, 2), 2 * Scalar + Vector + Scalar, Vector * Pseudoscalar,
         Vector * (Scalar + Vector), Vector**3, (Scalar + Vector).dual]  # fmt: skip
@@ -71,3 +71,24 @@ def test_bad_input_is_named(make, error, message):
 
 def test_trivial_group_has_vectors():
     np.testing.assert_array_equal(Vector(Trivial(2)).rho(np.eye(2)), np.eye(2))
+
+
+def charge(n):
+    def rho(g):
+        angle = n * np.arctan2(g[1, 0], g[0, 0])
+        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+    return Rep.custom(rho, name=f"charge {n}")
+
+
+@pytest.mark.parametrize("n", [1, 7, 40, 63, 500])
+def test_derivatives_of_custom_representations(n):
+    a = SO(2).lie_algebra[0]
+    np.testing.assert_allclose(charge(n)(SO(2)).drho(a), n * a, rtol=1e-9, atol=1e-9)
+
+
+def test_custom_functions_must_be_representations():
+    with pytest.raises(ValueError, match="rho\\(g h\\) = rho\\(g\\) rho\\(h\\)"):
+        Rep.custom(lambda g: g.T, name="transpose")(S(4))
+    with pytest.raises(ValueError, match="no representation"):
+        Rep.custom(lambda g: 2 * g)(O(3))

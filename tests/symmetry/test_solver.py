@@ -128,3 +128,17 @@ def test_unbound_or_mixed_representations_are_named():
         equivariant_basis(Vector, Vector(O(3)))
     with pytest.raises(ValueError, match="different groups"):
         equivariant_basis(Vector(O(3)), Vector(O(2)))
+
+
+def test_determinants_that_are_not_one():
+    scaling = Group(2, [np.eye(2)])
+    check(Pseudoscalar, Pseudoscalar, scaling, 1)
+    check(Scalar, Pseudoscalar * Pseudoscalar.dual, scaling, 1)
+    check(Scalar, Pseudoscalar * Pseudoscalar, scaling, 0)
+    check(Pseudoscalar, Vector * Vector, scaling, 4)
+    check(Pseudoscalar, Pseudoscalar, scaling * O(2), 1)
+
+
+@pytest.mark.parametrize("size", [1e-11, 1e-6, 1e6])
+def test_the_size_of_generators_does_not_matter(size):
+    check(Vector, Vector, Group(3, size * SO(3).lie_algebra), 1)

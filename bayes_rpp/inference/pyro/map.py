@@ -30,7 +30,13 @@ class Trainer:
         self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (x, y))
         # A plate at dim -2 leaves a dimension of size one for the examples at dim -1.
         # Pyro starts a reparametrised site from a value of the original one, here the weight.
-        named = {**sites.weights(initial), **initial}
+        weights = sites.weights(initial)
+        strict = {
+            site: sites.model.priors[name].subspace.encode(weights[name])
+            for name, (site, prior) in sites.model.sites.items()
+            if prior is not sites.model.priors[name]
+        }
+        named = {**weights, **strict, **initial}
         start = {site: torch.as_tensor(v, dtype=dtype)[:, None].clone() for site, v in named.items()}
         self._shapes = {site: v.shape for site, v in initial.items()}
         members = len(next(iter(initial.values())))
