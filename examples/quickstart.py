@@ -1,4 +1,4 @@
-"""One screen: an RPP ensemble on data that almost has a symmetry. Run: python examples/quickstart.py (under a minute)."""
+"""One screen: an RPP ensemble on data that almost has a symmetry. Run: python examples/quickstart.py (a minute)."""
 
 import matplotlib.pyplot as plt
 import numpy as np
