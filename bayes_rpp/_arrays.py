@@ -44,7 +44,8 @@ def finite_array(value: Any, name: str, *, columns: int | None = None, owner: st
     if np.iscomplexobj(a):
         raise TypeError(f"{name} is complex; real numbers would do")
     if a.ndim != 2:
-        raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do")
+        hint = f"; {name}[:, None] makes it one column" if a.ndim == 1 else ""
+        raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do{hint}")
     if columns is not None and a.shape[1] != columns:
         raise ValueError(f"{owner} has size {columns} but {name} has {a.shape[1]} columns")
     if not np.isfinite(a).all():

@@ -22,4 +22,5 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     assert (tmp_path / "posterior.nc").exists()
     assert names["mcmc"].get_samples()["output.weight"].shape == (100, 3, 3)
+    assert names["post"].equivariance_error(names["x"][:, :3]).shape == (1, 100, 200)
     plt.close("all")

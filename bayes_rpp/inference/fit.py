@@ -35,8 +35,8 @@ def fit(
 
     Args:
         model: network, prior and likelihood.
-        x: (n, d_in) inputs, d_in the size of rep_in.
-        y: (n, d_out) outputs.
+        x: (n, d_in) inputs, d_in the size of rep_in. Columns of a size of about 1 train best.
+        y: (n, d_out) outputs; scaled likewise, and invariant ones centred.
         method: MAP(), DeepEnsemble(members=10), ...
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro. Both start from the same values and
             give the same members up to rounding.
@@ -68,7 +68,7 @@ def fit(
         validation = check_data(model, *validation, names=("validation x", "validation y"))
     callbacks = (callbacks,) if callable(callbacks) else callbacks
     for callback in callbacks:
-        if not callable(callback):
+        if not callable(callback) or isinstance(callback, type):
             raise TypeError(
                 f"callbacks has {callback!r}; functions of Progress, such as EquivarianceTracker(group), would do"
             )

@@ -29,7 +29,7 @@ class MAP(Method):
         learning_rate: of Adam, in units of each weight's scale: the smaller of its prior's standard deviation and
             sqrt(n_out / n), so that the residual pathway moves in steps of its own size.
         schedule: "cosine" lets the rate fall to zero over the run, "constant" keeps it.
-        patience: stop after this many epochs without a better validation loss in any member, and keep the best epoch of
+        patience: stop once no member has had a better validation loss for this many epochs, and keep the best epoch of
             each member; needs `fit(..., validation=)`. None: no early stopping.
 
     Raises:

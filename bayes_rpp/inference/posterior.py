@@ -62,8 +62,8 @@ class Posterior:
         engine: str = "",
         seed: int = 0,
     ) -> None:
-        self.model, self.samples = model, dict(samples)
-        self.x, self.y = x, y
+        self.model, self.samples = model, {k: np.asarray(v) for k, v in samples.items()}
+        self.x, self.y = check_data(model, x, y)
         self.training = dict(training or {})
         self.method, self.engine, self.seed = method, engine, seed
 

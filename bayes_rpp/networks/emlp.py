@@ -38,14 +38,20 @@ class EMLP(Network):
 
     def __init__(
         self,
-        rep_in: Rep | int,
-        rep_out: Rep | int,
+        rep_in: Rep,
+        rep_out: Rep,
         group: Group,
         channels: int | Rep | Sequence[Rep] = 384,
         layers: int | None = None,
         *,
         bilinear: bool = True,
     ) -> None:
+        for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
+            if isinstance(rep, int):
+                raise TypeError(
+                    f"{name} is {rep}; how the group acts on these columns would do: {rep} * Scalar leaves "
+                    "them as they are, Vector moves them"
+                )
         super().__init__(rep_in, rep_out, group)
         self.bilinear = bool(bilinear)
         self.hidden = _hidden(channels, layers, self.group)

@@ -107,7 +107,10 @@ class Group:
             ValueError: if the group has a Lie algebra, or more than 50,000 elements.
         """
         if not self.is_discrete:
-            raise ValueError(f"{self} has a Lie algebra, so its elements cannot be listed; use sample()")
+            raise ValueError(
+                f"{self} has a Lie algebra, so its elements cannot be listed; Regular and elements need a finite "
+                "group, such as Z(4)"
+            )
         seen = {_key(np.eye(self.dim)): np.eye(self.dim)}
         frontier = list(seen.values())
         while frontier:

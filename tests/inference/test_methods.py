@@ -7,7 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from bayes_rpp import EMLP, MAP, DeepEnsemble, Gaussian, Model, O, Prior, Scalar, TrainingError, Vector, datasets, fit
+from bayes_rpp import (
+    EMLP,
+    MAP,
+    DeepEnsemble,
+    EquivarianceTracker,
+    Gaussian,
+    Model,
+    O,
+    Prior,
+    Scalar,
+    TrainingError,
+    Vector,
+    datasets,
+    fit,
+)
 from tests.inference.known import LinearProblem
 
 METHODS = [kind(epochs=500, batch_size=None, learning_rate=0.3) for kind in (MAP, partial(DeepEnsemble, members=3))]
@@ -178,6 +192,8 @@ X, Y = LinearProblem().x, LinearProblem().y
         ({"validation": (X[:, :1], Y)}, ValueError, "rep_in has size 4 but validation x"),
         ({"method": MAP(patience=3)}, ValueError, "patience is 3 but there is no validation"),
         ({"callbacks": [3]}, TypeError, "callbacks has 3"),
+        ({"callbacks": [EquivarianceTracker]}, TypeError, r"EquivarianceTracker\(group\), would do"),
+        ({"y": Y[:, 0]}, ValueError, r"y\[:, None\] makes it one column"),
         ({"init": 3}, TypeError, "init is a int"),
         ({"init": {}}, ValueError, "init has no 'output.weight'"),
         ({"init": {"output.weight": np.zeros(3), "output.bias": np.zeros(4)}}, ValueError, "init.* has shape"),

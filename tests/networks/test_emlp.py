@@ -80,6 +80,7 @@ def test_explicit_hidden_representations():
     ("make", "error", "message"),
     [
         (lambda: EMLP("Vector", Scalar, O(3)), TypeError, "rep_in"),
+        (lambda: EMLP(3, 3, SO(3)), TypeError, "rep_in is 3"),
         (lambda: EMLP(Vector(O(3)), Scalar, O(3)), TypeError, "already bound"),
         (lambda: EMLP(Vector, Scalar, "O(3)"), TypeError, "group"),
         (lambda: EMLP(Regular, Scalar, O(3)), ValueError, "rep_in = Regular does not fit"),
