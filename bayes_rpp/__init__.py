@@ -13,20 +13,24 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bayes_rpp import datasets
-    from bayes_rpp.analysis.equivariance import log_error_density
-    from bayes_rpp.analysis.plots import plot_equivariance_kde
+    from bayes_rpp.analysis.equivariance import Energy, energy_by_layer, equivariance_interval, log_error_density
+    from bayes_rpp.analysis.plots import plot_asymmetry, plot_equivariance_kde, plot_equivariance_posterior
     from bayes_rpp.inference.callbacks import EquivarianceTracker
+    from bayes_rpp.inference.checkpoint import Checkpoint
+    from bayes_rpp.inference.diagnostics import ConvergenceWarning, Summary
     from bayes_rpp.inference.fit import fit
-    from bayes_rpp.inference.methods import MAP, DeepEnsemble
+    from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble
+    from bayes_rpp.inference.metrics import predictive_metrics
     from bayes_rpp.inference.posterior import Posterior, Prediction
     from bayes_rpp.inference.training import Progress, TrainingError
-    from bayes_rpp.likelihoods import Gaussian, Prior
+    from bayes_rpp.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
     from bayes_rpp.models import Model
     from bayes_rpp.networks.allocation import uniform_rep
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.mlp import MLP
     from bayes_rpp.networks.network import Network
     from bayes_rpp.networks.storage import load_network, save_network
+    from bayes_rpp.priors.hyper import PerLayer, Prior
     from bayes_rpp.priors.pathway import ResidualPathway
     from bayes_rpp.priors.subspaces import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
     from bayes_rpp.symmetry.equivariance import equivariance_error
@@ -35,20 +39,24 @@ if TYPE_CHECKING:
     from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
 
 _HOMES = {
-    "analysis.equivariance": ["log_error_density"],
-    "analysis.plots": ["plot_equivariance_kde"],
+    "analysis.equivariance": ["Energy", "energy_by_layer", "equivariance_interval", "log_error_density"],
+    "analysis.plots": ["plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior"],
     "inference.callbacks": ["EquivarianceTracker"],
+    "inference.checkpoint": ["Checkpoint"],
+    "inference.diagnostics": ["ConvergenceWarning", "Summary"],
     "inference.fit": ["fit"],
-    "inference.methods": ["MAP", "DeepEnsemble"],
+    "inference.methods": ["HMC", "MAP", "NUTS", "SVI", "DeepEnsemble"],
+    "inference.metrics": ["predictive_metrics"],
     "inference.posterior": ["Posterior", "Prediction"],
     "inference.training": ["Progress", "TrainingError"],
-    "likelihoods": ["Gaussian", "Prior"],
+    "likelihoods": ["Bernoulli", "Categorical", "Gaussian", "Poisson", "StudentT"],
     "models": ["Model"],
     "networks.allocation": ["uniform_rep"],
     "networks.emlp": ["EMLP"],
     "networks.mlp": ["MLP"],
     "networks.network": ["Network"],
     "networks.storage": ["load_network", "save_network"],
+    "priors.hyper": ["PerLayer", "Prior"],
     "priors.pathway": ["ResidualPathway"],
     "priors.subspaces": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
     "symmetry.equivariance": ["equivariance_error"],
@@ -59,11 +67,11 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "MAP", "MLP", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "EquivarianceTracker", "EquivariantSubspace",
-    "FullSubspace", "Gaussian", "Group", "Lorentz", "Model", "Network", "O", "Posterior", "Prediction", "Prior",
-    "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "Scalar", "SolverError", "Sp",
-    "Subspace", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "datasets", "equivariance_error",
-    "equivariant_basis", "fit", "load_network", "log_error_density", "plot_equivariance_kde", "save_network",
+    "HMC", "MAP", "MLP", "NUTS", "SVI", "Bernoulli", "Categorical", "Checkpoint", "ConvergenceWarning", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker", "EquivariantSubspace",
+    "FullSubspace", "Gaussian", "Group", "Lorentz", "Model", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction", "Prior",
+    "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "Scalar", "SolverError", "Sp", "StudentT",
+    "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "datasets", "energy_by_layer", "equivariance_error",
+    "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "save_network",
     "uniform_rep",
 ]  # fmt: skip
 

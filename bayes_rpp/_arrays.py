@@ -29,7 +29,9 @@ def swish(x: Array) -> Array:
     return x * sigmoid(x)
 
 
-def finite_array(value: Any, name: str, *, columns: int | None = None, owner: str = "") -> np.ndarray:
+def finite_array(
+    value: Any, name: str, *, columns: int | None = None, owner: str = "{} columns would do"
+) -> np.ndarray:
     """Check a user's 2-d array: numbers, finite, as many columns as asked for.
 
     Raises:
@@ -47,7 +49,7 @@ def finite_array(value: Any, name: str, *, columns: int | None = None, owner: st
         hint = f"; {name}[:, None] makes it one column" if a.ndim == 1 else ""
         raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do{hint}")
     if columns is not None and a.shape[1] != columns:
-        raise ValueError(f"{owner} has size {columns} but {name} has {a.shape[1]} columns")
+        raise ValueError(f"{owner.format(columns)} but {name} has {a.shape[1]} columns")
     if not np.isfinite(a).all():
         rows = np.flatnonzero(~np.isfinite(a).all(axis=1))
         raise ValueError(

@@ -8,103 +8,86 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special, stats
 
+from bayes_rpp._arrays import array_namespace
+from bayes_rpp.priors.hyper import Prior
 
-@dataclass(frozen=True)
-class Prior:
-    """A distribution of one positive number, by its name and arguments in Pyro and NumPyro alike.
-
-    Example: `Prior("HalfNormal", {"scale": 1.0})`. A distribution of either library is read by `Prior.of`.
-    """
-
-    family: str
-    arguments: Mapping[str, float]
-
-    @staticmethod
-    def of(value: Any, name: str) -> Prior:
-        """Read a scalar distribution of Pyro, torch or NumPyro.
-
-        Raises:
-            TypeError, ValueError: naming the argument, if it is none, has a batch shape, or allows negative values.
-        """
-        if isinstance(value, Prior):
-            return value
-        if not (hasattr(value, "arg_constraints") and hasattr(value, "log_prob")):
-            raise TypeError(
-                f"{name} is {value!r}; a positive number, or a distribution such as HalfNormal(1.0), would do"
-            )
-        if tuple(value.batch_shape) or tuple(value.event_shape):
-            raise ValueError(
-                f"{name} is a distribution of shape {tuple(value.batch_shape + value.event_shape)}; "
-                "one of a single number would do"
-            )
-        if type(value).__name__ not in _START:
-            raise ValueError(
-                f"{name} is a {type(value).__name__}; a distribution of positive numbers would do: {', '.join(_START)}"
-            )
-        args = {k: float(getattr(value, k)) for k in value.arg_constraints if k in _START[type(value).__name__][0]}
-        return Prior(type(value).__name__, args)
-
-    def __post_init__(self) -> None:
-        if self.family not in _START:
-            raise ValueError(f"family is {self.family!r}; one of {', '.join(_START)} would do")
-        needed = _START[self.family][0]
-        if set(self.arguments) != set(needed):
-            raise ValueError(f"arguments of {self.family} are {', '.join(needed)}, not {', '.join(self.arguments)}")
-        for k, v in self.arguments.items():
-            if not math.isfinite(v) or (k != "loc" and v <= 0):
-                raise ValueError(f"{k} of {self.family} is {v}; a finite number{' > 0' if k != 'loc' else ''} would do")
-
-    def distribution(self, lib: Any) -> Any:
-        return getattr(lib, self.family)(**self.arguments)
-
-    @property
-    def start(self) -> float:
-        """A typical value, from which an optimiser starts."""
-        return float(_START[self.family][1](**self.arguments))
-
-
-_START: dict[str, tuple[tuple[str, ...], Any]] = {
-    "HalfNormal": (("scale",), lambda scale: scale),
-    "HalfCauchy": (("scale",), lambda scale: scale),
-    "Exponential": (("rate",), lambda rate: 1 / rate),
-    "LogNormal": (("loc", "scale"), lambda loc, scale: math.exp(loc)),
-    "Gamma": (("concentration", "rate"), lambda concentration, rate: concentration / rate),
-    "InverseGamma": (("concentration", "rate"), lambda concentration, rate: rate / (concentration + 1)),
-}
+Latents = Mapping[str, Any]
 
 
 class Likelihood(ABC):
-    """The contract of likelihoods. `latents` are the numbers to infer, by site name."""
+    """The contract of likelihoods: dataclasses whose fields are positive numbers, or distributions to infer them from.
+
+    Attributes:
+        latents: site -> Prior of the numbers to infer.
+    """
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+                if not (math.isfinite(value) and value > 0):
+                    raise ValueError(f"{field.name} is {value}; a number > 0 would do")
+                object.__setattr__(self, field.name, float(value))
+            else:
+                object.__setattr__(self, field.name, Prior.of(value, field.name))
 
     @property
-    @abstractmethod
-    def latents(self) -> dict[str, Prior]: ...
+    def latents(self) -> dict[str, Prior]:
+        return {k: v for k, v in self._numbers().items() if isinstance(v, Prior)}
 
     @abstractmethod
-    def distribution(self, lib: Any, f: Any, latents: Mapping[str, Any]) -> Any:
-        """Distribution of y given outputs f (..., n, d) in a library's distributions; event shape (d,)."""
+    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
+        """Distribution of y given outputs f (..., n, d) in a library's distributions; batch shape (..., n)."""
+
+    def observed(self, lib: Any, y: Any) -> Any:
+        """y (..., n, columns) in the form that `distribution` observes."""
+        return y
+
+    def columns(self, outputs: int) -> int:
+        """Number of columns of y for a network of so many outputs."""
+        return outputs
+
+    def check(self, y: NDArray, outputs: int, name: str) -> None:
+        """Raise ValueError, naming the argument, where y (n, columns) cannot come from this likelihood."""
 
     @abstractmethod
-    def log_prob(self, f: NDArray, y: NDArray, latents: Mapping[str, Any]) -> NDArray:
+    def mean(self, f: NDArray) -> NDArray:
+        """numpy: expected y given outputs f (..., n, d); probabilities of classes."""
+
+    @abstractmethod
+    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
         """numpy: log density of each example, (..., n)."""
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Mapping[str, Any]) -> NDArray:
-        """numpy: observations around outputs f (..., n, d)."""
+    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+        """numpy: observations around outputs f (..., n, d), (..., n, columns)."""
 
     @abstractmethod
-    def variance(self, f: NDArray, latents: Mapping[str, Any]) -> NDArray:
-        """numpy: variance of y around f, broadcasting to f."""
+    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+        """numpy: variance of y around its mean, broadcasting to f."""
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
-        """JSON-able arguments that build it again."""
+        """JSON-able arguments; `likelihood_from_config` builds it again."""
+        return {k: v.config() if isinstance(v, Prior) else v for k, v in self._numbers().items()}
+
+    def _numbers(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def _number(self, name: str, latents: Latents) -> NDArray:
+        """A field's value, broadcasting to outputs (*lead, n, d)."""
+        if name in latents:
+            return np.asarray(latents[name], dtype=np.float64)[..., None, None]
+        return np.asarray(getattr(self, name))
+
+    def _in_library(self, name: str, latents: Latents) -> Any:
+        return latents[name][..., None] if name in latents else getattr(self, name)
 
 
 @dataclass(frozen=True)
@@ -118,49 +101,152 @@ class Gaussian(Likelihood):
 
     noise: Any = 0.1
 
-    def __post_init__(self) -> None:
-        if isinstance(self.noise, (int, float, np.number)) and not isinstance(self.noise, bool):
-            if not (math.isfinite(self.noise) and self.noise > 0):
-                raise ValueError(f"noise is {self.noise}; a number > 0, in the units of y, would do")
-            object.__setattr__(self, "noise", float(self.noise))
-        else:
-            object.__setattr__(self, "noise", Prior.of(self.noise, "noise"))
+    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
+        return lib.Normal(f, self._in_library("noise", latents)).to_event(1)
 
-    @property
-    def latents(self) -> dict[str, Prior]:
-        return {"noise": self.noise} if isinstance(self.noise, Prior) else {}
+    def mean(self, f: NDArray) -> NDArray:
+        return f
 
-    def distribution(self, lib: Any, f: Any, latents: Mapping[str, Any]) -> Any:
-        noise = latents["noise"][..., None] if "noise" in latents else self.noise
-        return lib.Normal(f, noise).to_event(1)
-
-    def log_prob(self, f: NDArray, y: NDArray, latents: Mapping[str, Any]) -> NDArray:
-        s = self._noise(latents)
+    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+        s = self._number("noise", latents)
         z = (np.asarray(y, dtype=np.float64) - f) / s
         return (-0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)).sum(axis=-1)
 
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Mapping[str, Any]) -> NDArray:
-        return f + self._noise(latents) * rng.normal(size=f.shape)
+    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+        return f + self._number("noise", latents) * rng.normal(size=f.shape)
 
-    def variance(self, f: NDArray, latents: Mapping[str, Any]) -> NDArray:
-        return np.broadcast_to(self._noise(latents) ** 2, f.shape)
+    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+        return np.broadcast_to(self._number("noise", latents) ** 2, f.shape)
 
-    def config(self) -> dict[str, Any]:
-        noise = self.noise
-        return {"noise": {noise.family: dict(noise.arguments)} if isinstance(noise, Prior) else noise}
 
-    def _noise(self, latents: Mapping[str, Any]) -> NDArray:
-        if "noise" not in latents:
-            return np.asarray(self.noise)
-        return np.asarray(latents["noise"], dtype=np.float64)[..., None, None]
+@dataclass(frozen=True)
+class StudentT(Likelihood):
+    """y = f(x) + noise * t_df: a Gaussian that forgives outliers.
+
+    Args:
+        noise: scale in the units of y: a number > 0, or a distribution (site "noise").
+        df: degrees of freedom: a number > 0, or a distribution (site "df"); 1 is Cauchy, 30 nearly Gaussian. Up to 2
+            the variance, and so `Prediction.std`, is infinite.
+    """
+
+    noise: Any = 0.1
+    df: Any = 4.0
+
+    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
+        return lib.StudentT(self._in_library("df", latents), f, self._in_library("noise", latents)).to_event(1)
+
+    def mean(self, f: NDArray) -> NDArray:
+        return f
+
+    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+        y = np.asarray(y, dtype=np.float64)
+        df, noise = self._number("df", latents), self._number("noise", latents)
+        return stats.t.logpdf(y, df, loc=f, scale=noise).sum(axis=-1)
+
+    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+        return f + self._number("noise", latents) * rng.standard_t(self._number("df", latents), size=f.shape)
+
+    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+        df = self._number("df", latents)
+        factor = np.where(df > 2, df / np.where(df > 2, df - 2, 1.0), np.inf)
+        return np.broadcast_to(self._number("noise", latents) ** 2 * factor, f.shape)
+
+
+@dataclass(frozen=True)
+class Bernoulli(Likelihood):
+    """Each column of y is 0 or 1, with log-odds f(x)."""
+
+    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
+        return lib.Bernoulli(logits=f).to_event(1)
+
+    def check(self, y: NDArray, outputs: int, name: str) -> None:
+        _check_values(np.isin(y, (0, 1)), y, name, "0 or 1")
+
+    def mean(self, f: NDArray) -> NDArray:
+        return special.expit(f)
+
+    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+        return special.log_expit(np.where(np.asarray(y) > 0, f, -f).astype(np.float64)).sum(axis=-1)
+
+    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+        return (rng.random(f.shape) < special.expit(f)).astype(np.float64)
+
+    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+        p = special.expit(f)
+        return p * (1 - p)
+
+
+@dataclass(frozen=True)
+class Categorical(Likelihood):
+    """y is a class 0 ... K - 1 in one column, with the K outputs of the network as logits."""
+
+    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
+        return lib.Categorical(logits=f)
+
+    def observed(self, lib: Any, y: Any) -> Any:
+        return lib.integers(y[..., 0])
+
+    def columns(self, outputs: int) -> int:
+        return 1
+
+    def check(self, y: NDArray, outputs: int, name: str) -> None:
+        _check_values((y == np.floor(y)) & (y >= 0) & (y < outputs), y, name, f"a class from 0 to {outputs - 1}")
+
+    def mean(self, f: NDArray) -> NDArray:
+        return special.softmax(f, axis=-1)
+
+    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+        logp = special.log_softmax(f.astype(np.float64), axis=-1)
+        chosen = np.broadcast_to(np.asarray(y).astype(np.int64), (*f.shape[:-1], 1))
+        return np.take_along_axis(logp, chosen, axis=-1)[..., 0]
+
+    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+        return (f + rng.gumbel(size=f.shape)).argmax(axis=-1)[..., None].astype(np.float64)
+
+    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+        p = special.softmax(f, axis=-1)
+        return p * (1 - p)
+
+
+@dataclass(frozen=True)
+class Poisson(Likelihood):
+    """Each column of y is a count of mean exp(f(x))."""
+
+    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
+        return lib.Poisson(array_namespace(f).exp(f)).to_event(1)
+
+    def check(self, y: NDArray, outputs: int, name: str) -> None:
+        _check_values((y == np.floor(y)) & (y >= 0), y, name, "a count 0, 1, 2, ...")
+
+    def mean(self, f: NDArray) -> NDArray:
+        return np.exp(f)
+
+    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+        y, f = np.asarray(y, dtype=np.float64), f.astype(np.float64)
+        return (y * f - np.exp(f) - special.gammaln(y + 1)).sum(axis=-1)
+
+    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+        return rng.poisson(np.exp(f)).astype(np.float64)
+
+    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+        return np.exp(f)
+
+
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    kind.__name__: kind for kind in (Gaussian, StudentT, Bernoulli, Categorical, Poisson)
+}
 
 
 def likelihood_from_config(kind: str, config: Mapping[str, Any]) -> Likelihood:
     """Inverse of `config()`."""
-    if kind != "Gaussian":
+    if kind not in LIKELIHOODS:
         raise ValueError(f"the file names a likelihood {kind!r}, which this version does not know")
-    noise = config["noise"]
-    if isinstance(noise, Mapping):
-        ((family, arguments),) = noise.items()
-        noise = Prior(family, arguments)
-    return Gaussian(noise)
+    return LIKELIHOODS[kind](
+        **{k: Prior(*next(iter(v.items()))) if isinstance(v, Mapping) else v for k, v in config.items()}
+    )
+
+
+def _check_values(good: NDArray, y: NDArray, name: str, wanted: str) -> None:
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise ValueError(f"{name} has {y[row, column]:g} in row {row}, column {column}; {wanted} would do")

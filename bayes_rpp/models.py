@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal
 
 from bayes_rpp.likelihoods import Gaussian, Likelihood
 from bayes_rpp.networks.network import Network
-from bayes_rpp.priors.pathway import ResidualPathway, check_sigma
+from bayes_rpp.priors.hyper import Prior, Sigmas
+from bayes_rpp.priors.pathway import ResidualPathway
 
 Parametrisation = Literal["pathways", "weights", "whitened"]
 PARAMETRISATIONS = ("pathways", "weights", "whitened")
@@ -22,9 +22,11 @@ class Model:
 
     Args:
         net: EMLP, MLP or any Network.
-        sigma_a: prior standard deviation inside the symmetry's subspace: a number >= 0, or a dict by parameter, in
-            which a key may be a pattern ("layers.*"; the first that fits counts). 0 leaves the weights unstructured.
-        sigma_b: that of the residual pathway. 0 is the strictly equivariant network.
+        sigma_a: prior standard deviation inside the symmetry's subspace: a number >= 0 (0 leaves the weights
+            unstructured); a distribution of either library, such as HalfNormal(1.0), and then it is inferred (site
+            "sigma_a"); PerLayer(distribution), one for each layer (sites "sigma_a.layers.0", ...); or a dict of these
+            by parameter, in which a key may be a pattern ("layers.*"; the first that fits counts).
+        sigma_b: that of the residual pathway, likewise. 0 is the strictly equivariant network.
         likelihood: Gaussian(noise), or another Likelihood.
         scale: "fan_in" multiplies sigma_a by sqrt(n_out / r) and sigma_b by sqrt(n_out / n), for a weight of n entries,
             n_out rows and a subspace of rank r: then sigma_a = 1 keeps the variance of the signal from layer to layer.
@@ -33,7 +35,8 @@ class Model:
             latent sites. None lets the method choose.
 
     Attributes:
-        priors: parameter name -> ResidualPathway with the scaled numbers.
+        priors: parameter name -> ResidualPathway with the scaled numbers; typical ones for sigmas that are inferred.
+        latents: site -> Prior of all numbers to infer beside the weights: sigmas and the likelihood's.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
@@ -43,8 +46,8 @@ class Model:
         self,
         net: Network,
         *,
-        sigma_a: float | Mapping[str, float] = 1.0,
-        sigma_b: float | Mapping[str, float] = 0.05,
+        sigma_a: Any = 1.0,
+        sigma_b: Any = 0.05,
         likelihood: Likelihood | None = None,
         scale: Literal["fan_in"] | None = "fan_in",
         parametrisation: Parametrisation | None = None,
@@ -60,16 +63,33 @@ class Model:
         self.net = net
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.scale, self.parametrisation = scale, parametrisation
-        self.sigma_a, self.sigma_b = _checked(sigma_a, "sigma_a"), _checked(sigma_b, "sigma_b")
-        a = _by_parameter(self.sigma_a, "sigma_a", list(net.parameters))
-        b = _by_parameter(self.sigma_b, "sigma_b", list(net.parameters))
+        self.sigma_a = Sigmas(sigma_a, "sigma_a", net.parameters)
+        self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters)
+        self.latents: dict[str, Prior] = {
+            **self.sigma_a.latents,
+            **self.sigma_b.latents,
+            **self.likelihood.latents,
+        }
         self.priors: dict[str, ResidualPathway] = {}
-        for name, p in net.parameters.items():
-            in_scale, out_scale = fan_in_scales(p.subspace.shape, p.subspace.rank) if scale else (1.0, 1.0)
+        for name in net.parameters:
             try:
-                self.priors[name] = ResidualPathway(p.subspace, a[name] * in_scale, b[name] * out_scale)
+                self.priors[name] = self._prior(name, {k: p.start for k, p in self.latents.items()})
             except ValueError as error:
                 raise ValueError(f"parameter {name}: {error}") from error
+
+    @property
+    def infers_sigmas(self) -> bool:
+        return bool(self.sigma_a.latents or self.sigma_b.latents)
+
+    def prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
+        """The prior of a parameter, given the values of `latents` (numbers, or arrays of a batch shape)."""
+        return self._prior(name, latents) if self.infers_sigmas else self.priors[name]
+
+    def _prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
+        subspace = self.net.parameters[name].subspace
+        inside, outside = fan_in_scales(subspace.shape, subspace.rank) if self.scale else (1.0, 1.0)
+        a, b = self.sigma_a.value(name, latents), self.sigma_b.value(name, latents)
+        return ResidualPathway(subspace, a * inside, b * outside)
 
     def pyro(self, x: Any, y: Any = None, **options: Any) -> Any:
         """The model function for Pyro: `SVI(model.pyro, guide, ...)`, `NUTS(model.pyro)`, and so on.
@@ -110,11 +130,12 @@ class Model:
         x, y = lib.array(x), None if y is None else lib.array(y)
         self._check_shapes(x, y, members)
         with lib.plate("members", members, dim=-2) if members else nullcontext():
-            latents = {k: lib.sample(k, p.distribution(lib.distributions)) for k, p in self.likelihood.latents.items()}
-            params = {name: self._weight(lib, name) for name in self.priors}
+            latents = {k: lib.sample(k, p.distribution(lib.distributions)) for k, p in self.latents.items()}
+            params = {name: self._weight(lib, name, latents) for name in self.priors}
             n, f = x.shape[-2], self._outputs(lib, params, x)
             with lib.plate("data", n, dim=-1), lib.scale((size or n) / n):
-                lib.sample("y", self.likelihood.distribution(lib.distributions, f, latents), obs=y)
+                seen = None if y is None else self.likelihood.observed(lib, y)
+                lib.sample("y", self.likelihood.distribution(lib.distributions, f, latents), obs=seen)
         return f
 
     def _outputs(self, lib: Any, params: dict[str, Any], x: Any) -> Any:
@@ -136,28 +157,34 @@ class Model:
         return f.reshape(lead[:-1] + tuple(f.shape[-2:]))
 
     def _check_shapes(self, x: Any, y: Any, members: int | None) -> None:
-        for name, a, size, rep in (
-            ("x", x, self.net.rep_in.size, "rep_in"),
-            ("y", y, self.net.rep_out.size, "rep_out"),
+        outputs = self.net.rep_out.size
+        columns = self.likelihood.columns(outputs)
+        kind = f"a {type(self.likelihood).__name__} likelihood"
+        owner = f"rep_out has size {outputs}" if columns == outputs else f"{kind} needs {columns} column"
+        for name, a, size, wanted in (
+            ("x", x, self.net.rep_in.size, f"rep_in has size {self.net.rep_in.size}"),
+            ("y", y, columns, owner),
         ):
             if a is None:
                 continue
             if a.ndim != 2 and (not members or tuple(a.shape[:-2]) != (members,)):
                 raise ValueError(f"{name} has shape {tuple(a.shape)}; (examples, {size}) would do")
             if a.shape[-1] != size:
-                raise ValueError(f"{rep} has size {size} but {name} has {a.shape[-1]} columns")
+                raise ValueError(f"{wanted} but {name} has {a.shape[-1]} columns")
         if y is not None and y.shape[-2] != x.shape[-2]:
             raise ValueError(f"x has {x.shape[-2]} examples but y has {y.shape[-2]}")
 
-    def _weight(self, lib: Any, name: str) -> Any:
-        prior = self.priors[name]
+    def _weight(self, lib: Any, name: str, latents: Mapping[str, Any]) -> Any:
         if name not in self.sites:
-            return lib.zeros(prior.shape)
+            return lib.zeros(self.priors[name].shape)
         site, sampled = self.sites[name]
-        value = lib.sample(site, lib.ResidualPathway(sampled.subspace, sampled.sigma_a, sampled.sigma_b))
-        if sampled is prior:
+        prior, strict = self.prior(name, latents), sampled is not self.priors[name]
+        if strict:
+            prior = prior.strict()
+        value = lib.sample(site, lib.ResidualPathway(prior.subspace, prior.sigma_a, prior.sigma_b))
+        if not strict:
             return value
-        return lib.deterministic(name, prior.subspace.decode(value), len(prior.shape))
+        return lib.deterministic(name, self.priors[name].subspace.decode(value), len(self.priors[name].shape))
 
     @property
     def sites(self) -> dict[str, tuple[str, ResidualPathway]]:
@@ -173,7 +200,8 @@ class Model:
 
     def __repr__(self) -> str:
         return (
-            f"Model({self.net!r}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b}, likelihood={self.likelihood}, "
+            f"Model({self.net!r}, sigma_a={self.sigma_a.given}, sigma_b={self.sigma_b.given}, "
+            f"likelihood={self.likelihood}, "
             f"scale={self.scale!r})"
         )
 
@@ -188,38 +216,3 @@ def check_parametrisation(value: Any) -> Parametrisation:
     if value not in PARAMETRISATIONS:
         raise ValueError(f"parametrisation is {value!r}; one of {', '.join(map(repr, PARAMETRISATIONS))} would do")
     return value
-
-
-def _checked(sigma: Any, argument: str) -> float | dict[str, float]:
-    if isinstance(sigma, Mapping):
-        return {pattern: _number(value, f"{argument}[{pattern!r}]") for pattern, value in sigma.items()}
-    return _number(sigma, argument)
-
-
-def _by_parameter(numbers: float | dict[str, float], argument: str, names: list[str]) -> dict[str, float]:
-    if not isinstance(numbers, dict):
-        return dict.fromkeys(names, numbers)
-    unused = [p for p in numbers if not any(fnmatchcase(n, p) for n in names)]
-    if unused:
-        raise ValueError(
-            f"{argument} has {', '.join(map(repr, unused))}, which fits no parameter; the network has "
-            f"{', '.join(names)}"
-        )
-    found = {}
-    for n in names:
-        matches = [v for p, v in numbers.items() if fnmatchcase(n, p)]
-        if not matches:
-            raise ValueError(f"{argument} has nothing for parameter {n!r}; add it, or '*' for all others")
-        found[n] = matches[0]
-    return found
-
-
-def _number(value: Any, argument: str) -> float:
-    if hasattr(value, "log_prob"):
-        raise TypeError(
-            f"{argument} is a distribution; sigmas that are inferred are not supported yet, a number >= 0 would do"
-        )
-    number = check_sigma(value, argument)
-    if not isinstance(number, float):
-        raise TypeError(f"{argument} is an array; a number >= 0, or a dict by parameter, would do")
-    return number

@@ -1,15 +1,19 @@
-"""Equivariance errors of functions, and their densities over the members of a posterior."""
+"""Equivariance errors of posteriors: densities and intervals, and where in the weights the symmetry breaks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
-__all__ = ["equivariance_error", "log_error_density"]
+if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior import Posterior
+
+__all__ = ["Energy", "energy_by_layer", "equivariance_error", "equivariance_interval", "log_error_density"]
 
 FLOOR = 1e-16  # errors of exactly zero have no logarithm
 
@@ -42,3 +46,55 @@ def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
     limits = (logs.min() - room, logs.max() + room)
     grid, density, _ = array_stats.kde(logs, bw="scott", bound_correction=False, custom_lims=limits)
     return grid, density
+
+
+def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float, float]:
+    """Median and credible interval of a posterior's equivariance error, the mean over points of each draw.
+
+    Args:
+        errors: (chain, draw, point), from `Posterior.equivariance_error`.
+        prob: of the equal-tailed interval.
+
+    Returns:
+        lower end, median, upper end.
+
+    Raises:
+        ValueError: if errors has another shape, or prob is not between 0 and 1.
+    """
+    values = np.asarray(errors, dtype=np.float64)
+    if values.ndim != 3:
+        raise ValueError(
+            f"errors has shape {values.shape}; (chain, draw, point), as equivariance_error gives, would do"
+        )
+    if not 0 < prob < 1:
+        raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
+    low, median, high = np.quantile(values.mean(axis=-1), [(1 - prob) / 2, 0.5, (1 + prob) / 2])
+    return float(low), float(median), float(high)
+
+
+class Energy(NamedTuple):
+    """Squared norms of a layer's weights, (chain, draw), split by the subspaces: |P W|^2 and |W - P W|^2."""
+
+    equivariant: NDArray
+    residual: NDArray
+
+    @property
+    def share(self) -> NDArray:
+        """The residual's share of the whole, 0 to 1."""
+        return self.residual / (self.equivariant + self.residual)
+
+
+def energy_by_layer(post: Posterior) -> dict[str, Energy]:
+    """How each draw's weights divide between the symmetry and what breaks it, by layer (paper, Section 4).
+
+    A share says little on its own: a residual of many small directions has energy that the function hardly shows.
+    Compare it with that of the prior, or between data sets.
+    """
+    sums: dict[str, list[NDArray]] = {}
+    for name, parameter in post.model.net.parameters.items():
+        w = np.asarray(post.samples[name], dtype=np.float64)
+        dims = tuple(range(2, w.ndim))
+        inside = parameter.subspace.project(w)
+        parts = [(inside**2).sum(axis=dims), ((w - inside) ** 2).sum(axis=dims)]
+        sums[layer_of(name)] = [a + b for a, b in zip(sums.get(layer_of(name), [0.0, 0.0]), parts, strict=True)]
+    return {layer: Energy(*parts) for layer, parts in sums.items()}

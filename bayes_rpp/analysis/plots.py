@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.analysis.equivariance import FLOOR, log_error_density
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,13 +41,9 @@ def plot_equivariance_kde(
     Raises:
         TypeError, ValueError: if a posterior has no such record, fewer than two members, or not those epochs.
     """
-    if not isinstance(posteriors, Mapping) or not posteriors:
-        raise TypeError("posteriors must be a dict of label -> Posterior with at least one entry")
+    _check_posteriors(posteriors)
     chosen = {label: _recorded(label, post, record, epochs) for label, post in posteriors.items()}
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    ax = ax if ax is not None else _axes()
     rows = sorted({epoch for columns in chosen.values() for epoch in columns})
     for k, (label, columns) in enumerate(chosen.items()):
         for epoch, errors in columns.items():
@@ -59,6 +56,101 @@ def plot_equivariance_kde(
     ax.set_ylabel("epoch")
     ax.legend(title="density over members", loc="best", frameon=False)
     return ax
+
+
+def plot_equivariance_posterior(
+    posteriors: Mapping[str, Posterior],
+    x: Any,
+    *,
+    group: Group | None = None,
+    prob: float = 0.9,
+    seed: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
+    """The posterior of the equivariance error (Eq. 2, mean over points): its density over draws, median and interval.
+
+    Args:
+        posteriors: label -> posterior; a row for each.
+        x: (n, d_in) points to measure at, the same for all; or a dict label -> points.
+        group, seed: as in `Posterior.equivariance_error`.
+        prob: of the credible interval, drawn as a bar under the density.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        The axes, with the error on a logarithmic axis.
+
+    Raises:
+        TypeError, ValueError: if there are no posteriors, or x does not fit them.
+    """
+    _check_posteriors(posteriors)
+    ax = ax if ax is not None else _axes()
+    for row, (label, post) in enumerate(posteriors.items()):
+        points = x[label] if isinstance(x, Mapping) else x
+        errors = post.equivariance_error(points, group=group, seed=seed)
+        _density_row(ax, errors.mean(axis=-1).ravel(), -row, f"C{row}", prob)
+    return _finish_rows(ax, list(posteriors), "equivariance error  |a − b| / (|a| + |b|)", prob)
+
+
+def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax: Axes | None = None) -> Axes:
+    """How symmetric the data are: the posterior of sigma_b / sigma_a, a row for each posterior and layer.
+
+    Layers that share their sigmas are drawn as one row.
+
+    Args:
+        posteriors: label -> posterior of a model with inferred sigmas.
+        prob: of the credible interval, drawn as a bar under the density.
+        ax: where to draw; None makes a figure.
+
+    Raises:
+        TypeError, ValueError: if there are no posteriors, or one whose ratio does not vary.
+    """
+    _check_posteriors(posteriors)
+    rows = []
+    for k, (label, post) in enumerate(posteriors.items()):
+        ratios = post.asymmetry()
+        if not ratios or any(np.ptp(r) == 0 for r in ratios.values()):
+            raise ValueError(
+                f"posteriors[{label!r}] has fixed sigmas; Model(..., sigma_b=HalfNormal(0.1)) infers them, and at least "
+                "2 draws are needed"
+            )
+        first = next(iter(ratios.values()))
+        shared = all(np.array_equal(first, r) for r in ratios.values())
+        named = {label: first} if shared else {f"{label}, {layer}": r for layer, r in ratios.items()}
+        rows += [(name, r, f"C{k}") for name, r in named.items()]
+    ax = ax if ax is not None else _axes()
+    for row, (_, ratio, color) in enumerate(rows):
+        _density_row(ax, ratio.ravel(), -row, color, prob)
+    return _finish_rows(ax, [name for name, *_ in rows], "asymmetry  sigma_b / sigma_a", prob)
+
+
+def _density_row(ax: Axes, values: NDArray, base: int, color: str, prob: float) -> None:
+    """A density with its median and credible interval under it."""
+    _draw(ax, values, base, color, "_density")
+    low, median, high = np.maximum(np.quantile(values, [(1 - prob) / 2, 0.5, (1 + prob) / 2]), FLOOR)
+    ax.plot([low, high], [base, base], color=color, lw=4, solid_capstyle="butt")
+    ax.plot([median], [base], "o", color="white", mec=color, ms=6)
+
+
+def _finish_rows(ax: Axes, names: Sequence[str], label: str, prob: float) -> Axes:
+    ax.set_xscale("log")
+    ax.set_yticks([-i for i in range(len(names))], names)
+    ax.set_ylim(-len(names) + 0.7, 1.05)
+    ax.set_xlabel(f"{label}   (bars: {prob:.0%} intervals, circles: medians)")
+    return ax
+
+
+def _axes() -> Axes:
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+
+
+def _check_posteriors(posteriors: Any) -> None:
+    if not isinstance(posteriors, Mapping) or not posteriors:
+        raise TypeError("posteriors must be a dict of label -> Posterior with at least one entry")
+    for label, post in posteriors.items():
+        if not isinstance(post, Posterior):
+            raise TypeError(f"posteriors[{label!r}] is a {type(post).__name__}; a Posterior would do")
 
 
 def _draw(ax: Axes, errors: NDArray, base: int, color: str, label: str) -> None:
@@ -74,8 +166,6 @@ def _draw(ax: Axes, errors: NDArray, base: int, color: str, label: str) -> None:
 
 def _recorded(label: str, post: Any, record: str, epochs: Sequence[int] | None) -> dict[int, NDArray]:
     """Epoch -> errors of all members."""
-    if not isinstance(post, Posterior):
-        raise TypeError(f"posteriors[{label!r}] is a {type(post).__name__}; a Posterior would do")
     if record not in post.training:
         kept = ", ".join(map(repr, post.training)) or "nothing"
         raise ValueError(

@@ -86,6 +86,10 @@ class EquivarianceTracker:
         self._probe = Probe(x, net.rep_in, net.rep_out, self.group, self.seed)
         self._records = []
 
+    def resume(self, records: dict[str, dict[int, NDArray]]) -> None:
+        loss = records["loss"]
+        self._records = [(e, error, loss[e]) for e, error in records.get(self.name, {}).items()]
+
     @property
     def epoch(self) -> NDArray[np.int64]:
         return np.array([e for e, _, _ in self._records], dtype=np.int64)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.methods import Method
+from bayes_rpp.inference.checkpoint import Checkpoint
+from bayes_rpp.inference.methods import HMC, MAP, Method
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method
 from bayes_rpp.models import Model
@@ -30,25 +33,34 @@ def fit(
     callbacks: Sequence[Callback] | Callback = (),
     progress: bool = True,
     validation: Data | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
+    executor: Executor | None = None,
 ) -> Posterior:
     """Find the posterior of a model.
 
     Args:
         model: network, prior and likelihood.
         x: (n, d_in) inputs, d_in the size of rep_in. Columns of a size of about 1 train best.
-        y: (n, d_out) outputs; scaled likewise, and invariant ones centred.
-        method: MAP(), DeepEnsemble(members=10), ...
+        y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1).
+        method: MAP(), DeepEnsemble(members=10), SVI(), NUTS(), HMC().
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro. Both start from the same values and
             give the same members up to rounding.
         seed: of initial values and the order of data.
         init: start from a posterior (its first draws), or from weights by parameter name, each (*shape) for all members
-            or (members, *shape), in place of draws from the prior.
+            or (members, *shape), in place of draws from the prior. With NUTS and HMC, one for each chain.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
         validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.
+        checkpoint: a folder to keep the run in: the same call goes on where a stopped or killed one was, and ends with
+            the same result. Checkpoint(path, every=seconds) says how often.
+        executor: any concurrent.futures.Executor to run the chains of NUTS and HMC in, one task for each chain.
 
     Returns:
-        Posterior, with (chain=1, draw=members) samples of the weights.
+        Posterior, with samples of the weights of the shape (chain, draw): (1, members) of MAP and ensembles, (members,
+        draws) of SVI, (chains, draws) of NUTS and HMC.
+
+    Warns:
+        ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit, and what would do.
@@ -79,9 +91,60 @@ def fit(
             f"callbacks has two records of the name {twice.pop()!r}; EquivarianceTracker(group, name=...) "
             "tells them apart"
         )
-    weights = None if init is None else _start(model, init, getattr(method, "count", 1))
-    task = Task(model, x, y, method, chosen, int(seed), weights, tuple(callbacks), bool(progress), validation)
+    if not model.sites:
+        raise ValueError(
+            "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
+            "is equivariant, and sigma_b is 0); a positive sigma_b would do"
+        )
+    if isinstance(method, MAP) and model.infers_sigmas and model.parametrisation in ("weights", "pathways"):
+        raise ValueError(
+            f"parametrisation is {model.parametrisation!r}, in which a model with inferred sigmas has no most probable "
+            "weights; 'whitened' or None would do, or SVI or NUTS"
+        )
+    _check_sampler(method, chosen, callbacks, validation, executor)
+    weights = None if init is None else _start(model, init, method.count)
+    if isinstance(checkpoint, (str, Path)):
+        checkpoint = Checkpoint(checkpoint)
+    elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        raise TypeError(f"checkpoint is {checkpoint!r}; a folder's path would do")
+    task = Task(
+        model,
+        x,
+        y,
+        method,
+        chosen,
+        int(seed),
+        weights,
+        tuple(callbacks),
+        bool(progress),
+        validation,
+        checkpoint,
+        executor,
+    )
     return import_module(f"bayes_rpp.inference.{chosen}.{method.name}").fit(task)
+
+
+def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any, executor: Any) -> None:
+    """What only one kind of method understands."""
+    if not isinstance(method, HMC):
+        if executor is not None:
+            raise ValueError(
+                f"executor is for the chains of NUTS and HMC; {type(method).__name__} trains all of its members at once"
+            )
+        return
+    for name, given in (("callbacks", callbacks), ("validation", validation)):
+        if given:
+            raise ValueError(
+                f"{name} are for methods that train by epochs; {type(method).__name__} has none. "
+                "The posterior's equivariance_error and metrics look at each draw"
+            )
+    if method.chain_method == "vectorised" and engine == "pyro":
+        raise ValueError(
+            "chain_method is 'vectorised', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
+            "'sequential', or engine='numpyro', would do"
+        )
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(f"executor is {executor!r}; a concurrent.futures.Executor would do")
 
 
 def check_engine(engine: str | None) -> str:
@@ -98,14 +161,15 @@ def check_engine(engine: str | None) -> str:
 def _start(model: Model, init: Any, members: int) -> dict[str, NDArray]:
     """Initial weights with leading dimension members."""
     if isinstance(init, Posterior):
-        init = {k: v.reshape((-1, *v.shape[2:]))[:members] for k, v in init.samples.items()}
+        # The first draw of each chain, then the second of each.
+        init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in init.samples.items()}
     elif not isinstance(init, Mapping):
         raise TypeError(f"init is a {type(init).__name__}; a Posterior, or weights by parameter name, would do")
     shapes = {name: p.shape for name, p in model.priors.items()}
     missing = [name for name in shapes if name not in init]
     if missing:
         raise ValueError(f"init has no {', '.join(map(repr, missing))}; the network's weights are {', '.join(shapes)}")
-    shapes |= {k: () for k in model.likelihood.latents if k in init}
+    shapes |= {k: () for k in model.latents if k in init}
     weights = {}
     for name, shape in shapes.items():
         w = np.asarray(init[name], dtype=np.float64)

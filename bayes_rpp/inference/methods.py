@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bayes_rpp.models import Model, Parametrisation
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,51 @@ class Method:
     def name(self) -> str:
         raise NotImplementedError
 
+    @property
+    def count(self) -> int:
+        """Number of members or chains."""
+        raise NotImplementedError
+
+    def parametrisation(self, model: Model) -> Parametrisation:
+        """The parametrisation in which the method works on a model that leaves it open."""
+        return "whitened"
+
 
 @dataclass(frozen=True)
-class MAP(Method):
+class Optimiser(Method):
+    """Numbers of the methods that optimise by Adam; see MAP."""
+
+    epochs: int = 200
+    batch_size: int | None = 128
+    learning_rate: float = 0.03
+    schedule: Literal["cosine", "constant"] = "cosine"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        check_count(self.epochs, "epochs")
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
+        if self.patience is not None:
+            check_count(self.patience, "patience")
+        check_positive(self.learning_rate, "learning_rate", "0.03")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")
+
+    def rates(self, steps: int) -> NDArray[np.float64]:
+        """Learning rate of each of the steps of a run."""
+        if self.schedule == "constant":
+            return np.full(steps, float(self.learning_rate))
+        return 0.5 * self.learning_rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
+
+
+@dataclass(frozen=True)
+class MAP(Optimiser):
     """The most probable weights, max_W log p(y | W, x) + log p(W), by Adam.
+
+    With sigmas that are inferred it is the joint mode of the whitened weights and the sigmas: in the other
+    parametrisations the density has no highest point, as it grows without bound where a sigma and its weights go to
+    zero. Read it as a penalty (HalfNormal(s): |B| / s in place of |B|^2, a group lasso); for the posterior of the
+    sigmas use SVI or NUTS.
 
     Args:
         epochs: passes over the data.
@@ -36,42 +80,16 @@ class MAP(Method):
         ValueError: naming the argument that is out of range.
     """
 
-    epochs: int = 200
-    batch_size: int | None = 128
-    learning_rate: float = 0.03
-    schedule: Literal["cosine", "constant"] = "cosine"
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        check_count(self.epochs, "epochs")
-        if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
-        if self.patience is not None:
-            check_count(self.patience, "patience")
-        rate = self.learning_rate
-        if (
-            isinstance(rate, bool)
-            or not isinstance(rate, (int, float, np.number))
-            or not (math.isfinite(rate) and rate > 0)
-        ):
-            raise ValueError(f"learning_rate is {rate!r}; a number > 0, such as 0.03, would do")
-        if self.schedule not in ("cosine", "constant"):
-            raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")
-
     @property
     def name(self) -> str:
         return "map"
 
     @property
     def count(self) -> int:
-        """Number of members trained."""
         return 1
 
-    def rates(self, steps: int) -> NDArray[np.float64]:
-        """Learning rate of each of the steps of a run."""
-        if self.schedule == "constant":
-            return np.full(steps, float(self.learning_rate))
-        return 0.5 * self.learning_rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
+    def parametrisation(self, model: Model) -> Parametrisation:
+        return "whitened" if model.infers_sigmas else "pathways"
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,153 @@ class DeepEnsemble(MAP):
         return self.members
 
 
+GUIDES = ("mean_field", "low_rank", "full")
+
+
+@dataclass(frozen=True)
+class SVI(Optimiser):
+    """Stochastic variational inference: a Gaussian over all unconstrained sites that maximises the ELBO.
+
+    Kucukelbir et al. 2017. Minibatches scale the likelihood to the whole data set. Started with `fit(..., init=)`, each
+    member's guide is centred at one member of an ensemble, or at the MAP.
+
+    Args:
+        guide: "mean_field" (a standard deviation for each weight), "low_rank" (a covariance of rank `rank` plus
+            diagonal), "full" (all correlations; for up to some thousand weights), or a function that takes the model
+            function and returns a guide of the engine, such as `numpyro.infer.autoguide.AutoIAFNormal`; a guide `g`
+            of your own is `guide=lambda model: g`. Called with the data x, y.
+        members: guides, each fitted from its own start; each becomes a chain of the posterior.
+        draws: from each guide.
+        rank: of "low_rank". None: the square root of the number of weights, as in both libraries.
+        particles: draws for each gradient.
+        init_scale: standard deviation at the start, in units of the prior's where whitened.
+        epochs, batch_size, learning_rate, schedule, patience: as in MAP; validation looks at the centre of the guide.
+
+    Raises:
+        TypeError, ValueError: naming the argument that is out of range.
+    """
+
+    epochs: int = 1000
+    learning_rate: float = 0.02
+    guide: Any = "mean_field"
+    members: int = 1
+    draws: int = 1000
+    rank: int | None = None
+    particles: int = 1
+    init_scale: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("members", "draws", "particles"):
+            check_count(getattr(self, name), name)
+        check_positive(self.init_scale, "init_scale", "0.1")
+        if self.rank is not None:
+            check_count(self.rank, "rank")
+            if self.guide != "low_rank":
+                raise ValueError(f"rank is {self.rank} but guide is {self.guide!r}; guide='low_rank' would do")
+        if not callable(self.guide) and self.guide not in GUIDES:
+            raise ValueError(
+                f"guide is {self.guide!r}; one of {', '.join(map(repr, GUIDES))}, or a function that takes the model "
+                "and returns a guide, would do"
+            )
+
+    @property
+    def name(self) -> str:
+        return "svi"
+
+    @property
+    def count(self) -> int:
+        return self.members
+
+
+CHAIN_METHODS = ("vectorised", "sequential", "parallel")
+
+
+@dataclass(frozen=True)
+class HMC(Method):
+    """Hamiltonian Monte Carlo (Neal 2011) with step size and mass matrix adapted during warm-up, as in Stan.
+
+    Args:
+        chains: number of chains. With `fit(..., init=)` each starts at a member of the ensemble.
+        warmup: draws for adaptation, thrown away.
+        draws: kept, from each chain.
+        target_accept: mean acceptance probability that the step size is adapted to; 0.95 for difficult shapes.
+        dense_mass: adapt a full mass matrix rather than a diagonal.
+        chain_method: "vectorised" (all chains in one batch of operations; NumPyro only, as Pyro's kernels advance one
+            chain), "sequential", or "parallel" (a process for each, or the `executor` of `fit`). None: vectorised in
+            NumPyro, sequential in Pyro. The draws of a chain do not depend on it, beyond rounding.
+        trajectory_length: of each draw, in units of the posterior's standard deviations after adaptation. The default, a
+            quarter of a period, makes the draws from a Gaussian independent (a whole period, 2 pi, returns to its start).
+
+    Raises:
+        ValueError: naming the argument that is out of range.
+    """
+
+    chains: int = 4
+    warmup: int = 1000
+    draws: int = 1000
+    target_accept: float = 0.8
+    dense_mass: bool = False
+    chain_method: Literal["vectorised", "sequential", "parallel"] | None = None
+    trajectory_length: float = math.pi / 2
+
+    def __post_init__(self) -> None:
+        for name in ("chains", "warmup", "draws"):
+            check_count(getattr(self, name), name)
+        if self.warmup < 20:
+            raise ValueError(f"warmup is {self.warmup}; 20 and more would do, 500 to 2000 are common")
+        if not (check_positive(self.target_accept, "target_accept", "0.8") < 1):
+            raise ValueError(f"target_accept is {self.target_accept}; a number between 0 and 1, such as 0.8, would do")
+        check_positive(self.trajectory_length, "trajectory_length", "1.5")
+        if self.chain_method not in (None, *CHAIN_METHODS):
+            raise ValueError(
+                f"chain_method is {self.chain_method!r}; one of {', '.join(map(repr, CHAIN_METHODS))} would do"
+            )
+
+    @property
+    def name(self) -> str:
+        return "hmc"
+
+    @property
+    def count(self) -> int:
+        return self.chains
+
+    @property
+    def max_depth(self) -> int | None:
+        """Depth at which trees are cut off, for NUTS."""
+        return None
+
+
+@dataclass(frozen=True)
+class NUTS(HMC):
+    """The no-U-turn sampler (Hoffman and Gelman 2014): HMC that finds the length of each trajectory.
+
+    Arguments as in HMC but for trajectory_length, and `max_tree_depth`: at most 2^max_tree_depth - 1 steps for a draw.
+    """
+
+    max_tree_depth: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(self.max_tree_depth, "max_tree_depth")
+        if self.trajectory_length != HMC.trajectory_length:
+            raise ValueError("trajectory_length is for HMC; NUTS finds it. HMC(trajectory_length=...) would do")
+
+    @property
+    def max_depth(self) -> int | None:
+        return self.max_tree_depth
+
+
 def check_count(value: Any, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
+
+
+def check_positive(value: Any, name: str, example: str) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.number))
+        or not (math.isfinite(value) and value > 0)
+    ):
+        raise ValueError(f"{name} is {value!r}; a number > 0, such as {example}, would do")
+    return float(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from bayes_rpp.models import Model
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 
+if TYPE_CHECKING:
+    from bayes_rpp.inference.diagnostics import Summary
+
 CHUNK = 2000  # rows at a time, so that a long x does not need memory for all its hidden layers
 
 
@@ -27,9 +30,10 @@ class Prediction:
     """The posterior predictive at n points.
 
     Attributes:
-        mean: (n, d_out).
+        mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class.
         std: (n, d_out) of a new observation: spread of the samples and noise together.
-        samples: (chain, draw, n, d_out) outputs of each draw of the network; with a seed, new observations.
+        samples: (chain, draw, n, d_out) expected y of each draw of the network; with a seed, new observations (with
+            Categorical (chain, draw, n, 1), the classes).
     """
 
     mean: NDArray
@@ -44,7 +48,9 @@ class Posterior:
 
     Attributes:
         model: what was fitted.
-        samples: parameter name -> (chain, draw, *shape) weights W, and inferred numbers such as "noise".
+        samples: parameter name -> (chain, draw, *shape) weights W, and inferred numbers such as "noise" or "sigma_b".
+        sample_stats: of HMC and NUTS: name -> (chain, draw), as in ArviZ ("diverging", "tree_depth", "n_steps", "lp",
+            "energy", "acceptance_rate", "step_size").
         x, y: the training data.
         training: record name -> (member, epoch), NaN where nothing was recorded.
         method, engine, seed: how it was made.
@@ -58,13 +64,14 @@ class Posterior:
         x: NDArray,
         y: NDArray,
         training: Mapping[str, NDArray] | None = None,
+        sample_stats: Mapping[str, NDArray] | None = None,
         method: str = "",
         engine: str = "",
         seed: int = 0,
     ) -> None:
         self.model, self.samples = model, {k: np.asarray(v) for k, v in samples.items()}
         self.x, self.y = check_data(model, x, y)
-        self.training = dict(training or {})
+        self.training, self.sample_stats = dict(training or {}), dict(sample_stats or {})
         self.method, self.engine, self.seed = method, engine, seed
 
     @property
@@ -86,12 +93,13 @@ class Posterior:
             TypeError, ValueError: if x does not fit rep_in or is not finite.
         """
         f = evaluate(self.model, self.samples, self._points(x))
-        likelihood, latents = self.model.likelihood, self._latents
-        mean = f.mean(axis=(0, 1), dtype=np.float64)
-        variance = f.var(axis=(0, 1), dtype=np.float64) + likelihood.variance(f, latents).mean(axis=(0, 1))
+        likelihood, latents = self.model.likelihood, self.latents
+        each = likelihood.mean(f)
+        mean = each.mean(axis=(0, 1), dtype=np.float64)
+        variance = each.var(axis=(0, 1), dtype=np.float64) + likelihood.variance(f, latents).mean(axis=(0, 1))
         if seed is not None:
-            f = likelihood.sample(np.random.default_rng(seed), f, latents).astype(f.dtype)
-        return Prediction(mean.astype(f.dtype), np.sqrt(variance).astype(f.dtype), f)
+            each = likelihood.sample(np.random.default_rng(seed), f, latents)
+        return Prediction(mean.astype(f.dtype), np.sqrt(variance).astype(f.dtype), each.astype(f.dtype))
 
     def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
         """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
@@ -121,10 +129,39 @@ class Posterior:
         if (x is None) != (y is None):
             raise ValueError("x and y go together; give both, or neither for the training data")
         x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
-        return self.model.likelihood.log_prob(evaluate(self.model, self.samples, x), y, self._latents)
+        return self.model.likelihood.log_prob(evaluate(self.model, self.samples, x), y, self.latents)
+
+    def asymmetry(self) -> dict[str, NDArray]:
+        """How far the data break the symmetry: sigma_b / sigma_a of each layer, (chain, draw).
+
+        In the model's own units: with scale="fan_in", the residual signal's share of the equivariant one. Follows the
+        data where sigma_b is inferred (and sigma_a, or the scale of y is known).
+        """
+        from bayes_rpp.inference.diagnostics import asymmetry
+
+        return asymmetry(self)
+
+    def metrics(self, x: Any, y: Any, *, seed: int = 0) -> dict[str, float]:
+        """How well the posterior predicts: negative log-likelihood, errors, and calibration; see `predictive_metrics`."""
+        from bayes_rpp.inference.metrics import predictive_metrics
+
+        return predictive_metrics(self, x, y, seed=seed)
+
+    def summary(self, x: Any = None, *, points: int = 5) -> Summary:
+        """Whether to trust it: mean, standard deviation, R-hat and effective sample size of the inferred numbers and of
+        the network's outputs, and warnings in words.
+
+        Args:
+            x: (n, d_in) inputs to look at the outputs of; weights of networks have no identity of their own, as hidden
+                units may swap places. None: `points` training inputs.
+            points: how many.
+        """
+        from bayes_rpp.inference.diagnostics import summarise
+
+        return summarise(self, None if x is None else self._points(x), points)
 
     def to_arviz(self) -> Any:
-        """Groups posterior, posterior_predictive, log_likelihood, observed_data, constant_data and training, as a
+        """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and training, as a
         DataTree, or as InferenceData where ArviZ before 1.0 is installed."""
         from bayes_rpp.inference.storage import to_arviz
 
@@ -156,11 +193,12 @@ class Posterior:
         return load(path, custom)
 
     @property
-    def _latents(self) -> dict[str, NDArray]:
+    def latents(self) -> dict[str, NDArray]:
+        """Samples of the likelihood's inferred numbers, (chain, draw)."""
         return {k: self.samples[k] for k in self.model.likelihood.latents}
 
     def _points(self, x: Any) -> NDArray:
-        return floating(finite_array(x, "x", columns=self.model.net.rep_in.size, owner="rep_in"))
+        return floating(finite_array(x, "x", columns=self.model.net.rep_in.size, owner="rep_in has size {}"))
 
     def __repr__(self) -> str:
         return (

@@ -16,6 +16,7 @@ from bayes_rpp.inference.posterior import Posterior, evaluate
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
 from bayes_rpp.networks.storage import Custom, existing, network_from_spec, network_spec
+from bayes_rpp.priors.hyper import Sigmas
 
 FORMAT = 1
 
@@ -23,7 +24,7 @@ FORMAT = 1
 def to_arviz(post: Posterior) -> Any:
     """All groups, in the form that the installed ArviZ speaks."""
     f = evaluate(post.model, post.samples, post.x)
-    latents = {k: post.samples[k] for k in post.model.likelihood.latents}
+    latents = post.latents
     y = post.model.likelihood.sample(np.random.default_rng(post.seed), f, latents)
     extra = {
         "posterior_predictive": {"y": y},
@@ -66,41 +67,52 @@ def load(path: str | Path, custom: Custom | None = None) -> Posterior:
             name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
             for name, node in tree.children.items()
         }
-    model = Model(
-        network_from_spec(spec["net"], custom),
-        sigma_a=spec["sigma_a"],
-        sigma_b=spec["sigma_b"],
-        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
-        scale=spec["scale"],
-        parametrisation=spec["parametrisation"],
-    )
+    model = model_from_spec(spec, custom)
     return Posterior(
         model,
         groups["posterior"],
         x=groups["constant_data"]["x"],
         y=groups["observed_data"]["y"],
         training=groups.get("training"),
+        sample_stats=groups.get("sample_stats"),
         method=spec["method"],
         engine=spec["engine"],
         seed=spec["seed"],
     )
 
 
-def _spec(post: Posterior) -> dict[str, Any]:
-    model = post.model
+def model_spec(model: Model) -> dict[str, Any]:
+    """JSON-able description of a model.
+
+    Raises:
+        TypeError: if the network's kind is not stored.
+    """
     return {
-        "format": FORMAT,
         "net": network_spec(model.net),
-        "sigma_a": model.sigma_a,
-        "sigma_b": model.sigma_b,
+        "sigma_a": model.sigma_a.config(),
+        "sigma_b": model.sigma_b.config(),
         "scale": model.scale,
         "parametrisation": model.parametrisation,
         "likelihood": type(model.likelihood).__name__,
         "likelihood_config": model.likelihood.config(),
-        "method": post.method,
-        "engine": post.engine,
-        "seed": post.seed,
     }
+
+
+def model_from_spec(spec: Mapping[str, Any], custom: Custom | None = None) -> Model:
+    """Inverse of `model_spec`."""
+    return Model(
+        network_from_spec(spec["net"], custom),
+        sigma_a=Sigmas.from_config(spec["sigma_a"]),
+        sigma_b=Sigmas.from_config(spec["sigma_b"]),
+        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
+        scale=spec["scale"],
+        parametrisation=spec["parametrisation"],
+    )
+
+
+def _spec(post: Posterior) -> dict[str, Any]:
+    run = {"format": FORMAT, "method": post.method, "engine": post.engine, "seed": post.seed}
+    return model_spec(post.model) | run
 
 
 def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
@@ -109,6 +121,8 @@ def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
 
     dims: dict[str, list[str]] = {"y": ["example", "output"]}
     tree = from_dict({"posterior": post.samples}, sample_dims=["chain", "draw"], check_conventions=False)
+    if post.sample_stats:
+        tree = _join(tree, from_dict({"sample_stats": post.sample_stats}, sample_dims=["chain", "draw"]))
     for name, group in extra.items():
         kept = {"y": dims["y"][: group["y"].ndim - 2]}
         tree = _join(tree, from_dict({name: group}, sample_dims=["chain", "draw"], dims=kept))

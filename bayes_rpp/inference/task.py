@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
+from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.methods import Method
-from bayes_rpp.models import Model
+from bayes_rpp.models import Model, Parametrisation
 
 if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior import Posterior
     from bayes_rpp.inference.training import Progress
 
 Callback = Callable[["Progress"], Any]
@@ -22,7 +25,8 @@ Data = tuple[NDArray, NDArray]
 
 @dataclass(frozen=True)
 class Task:
-    """A fit to be done. `weights` are initial weights by parameter name, with leading dimension members, or None."""
+    """A fit to be done. `weights` are initial weights by parameter name, with leading dimension members, or None;
+    `chains` those of a sampler to run here, by number."""
 
     model: Model
     x: NDArray
@@ -34,16 +38,38 @@ class Task:
     callbacks: Sequence[Callback] = field(default_factory=tuple)
     progress: bool = True
     validation: Data | None = None
+    checkpoint: Checkpoint | None = None
+    executor: Executor | None = None
+    chains: tuple[int, ...] = ()
+
+    @property
+    def parametrisation(self) -> Parametrisation:
+        """The model's own, or the method's."""
+        return self.model.parametrisation or self.method.parametrisation(self.model)
+
+    def posterior(self, samples: dict[str, NDArray], **parts: Any) -> Posterior:
+        from bayes_rpp.inference.posterior import Posterior
+
+        made = {"x": self.x, "y": self.y, "method": repr(self.method), "engine": self.engine, "seed": self.seed}
+        return Posterior(self.model, samples, **made, **parts)
 
 
 def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
     """Inputs and outputs as float32, or float64 if they were; raises errors that name the argument."""
-    a = finite_array(x, names[0], columns=model.net.rep_in.size, owner="rep_in")
-    b = finite_array(y, names[1], columns=model.net.rep_out.size, owner="rep_out")
+    outputs, likelihood = model.net.rep_out.size, model.likelihood
+    columns = likelihood.columns(outputs)
+    if columns != outputs and np.ndim(y) == 1:  # classes
+        y = np.asarray(y)[:, None]
+    a = finite_array(x, names[0], columns=model.net.rep_in.size, owner="rep_in has size {}")
+    owner = (
+        "rep_out has size {}" if columns == outputs else f"a {type(likelihood).__name__} likelihood needs {{}} column"
+    )
+    b = finite_array(y, names[1], columns=columns, owner=owner)
     if len(a) != len(b):
         raise ValueError(f"{names[0]} has {len(a)} examples but {names[1]} has {len(b)}")
     if not len(a):
         raise ValueError(f"{names[0]} has no examples")
+    likelihood.check(b, outputs, names[1])
     return floating(a), floating(b)
 
 

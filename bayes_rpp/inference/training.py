@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp.inference.checkpoint import Arrays, Store
 from bayes_rpp.inference.posterior import Posterior, evaluate
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
@@ -30,20 +31,32 @@ class Trainer(Protocol):
     """What an engine provides: it holds all members and optimises them together.
 
     Args:
+        task: the fit to be done.
         sites: of the model, in the parametrisation to optimise.
-        x, y: all examples, (n, d_in) and (n, d_out).
         initial: site -> (members, *shape).
         rates: learning rate of each step, in units of `sites.steps`.
     """
 
-    def __init__(self, sites: Sites, x: NDArray, y: NDArray, initial: Values, rates: NDArray) -> None: ...
+    def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray) -> None: ...
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        """One pass over row numbers (members, steps, batch size): -log p(y, W | x) / n, (members, steps)."""
+        """One pass over row numbers (members, steps, batch size): loss / n, (members, steps)."""
         ...
 
     def values(self) -> Values:
-        """Site -> (members, *shape)."""
+        """Each member's centre, site -> (members, *shape)."""
+        ...
+
+    def draws(self) -> Values:
+        """The posterior's draws, site -> (chain, draw, *shape)."""
+        ...
+
+    def state(self) -> Arrays:
+        """All that the next epoch depends on, as arrays with leading dimension members."""
+        ...
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to a `state()`, also one of another process."""
         ...
 
 
@@ -52,13 +65,13 @@ class Progress:
     """What a callback sees at the end of an epoch. Returning True from a callback stops the training.
 
     A callback with a method `start(task)` has it called before the first epoch, one with `finish(progress)` after the
-    last.
+    last, and one with `resume(records)`, record name -> {epoch: (members,)}, where a stopped run goes on.
 
     Attributes:
         epoch, epochs: the one that ended, from 1, and how many there will be.
-        loss: (members,) mean over the epoch of -log p(y, W | x) / n.
+        loss: (members,) mean over the epoch of -log p(y, W | x) / n; with SVI, of -ELBO / n.
         validation_loss: (members,) -log p(y | W, x) / n on the validation data, or None.
-        posterior: the members as they are now.
+        posterior: the members as they are now; with SVI, the centre of each guide.
     """
 
     task: Task
@@ -70,7 +83,7 @@ class Progress:
 
     @cached_property
     def posterior(self) -> Posterior:
-        return self._run.posterior(self._run.current)
+        return self._run.posterior(self._run.members())
 
     def record(self, name: str, value: NDArray) -> None:
         """Keep a number for each member, (members,), in the posterior's training record."""
@@ -89,11 +102,6 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
             f"patience is {method.patience} but there is no validation data; fit(..., validation=(x, y)) would do"
         )
     run = _Run(task)
-    if not run.sites.steps:
-        raise ValueError(
-            "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
-            "is equivariant, and sigma_b is 0); a positive sigma_b would do"
-        )
     for callback in task.callbacks:
         if hasattr(callback, "start"):
             callback.start(task)
@@ -102,15 +110,21 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
     n = len(task.x)
     batch = min(method.batch_size or n, n)
     steps = n // batch
-    initial = _initial(run.sites, task, seeds)
     rates = method.rates(steps * method.epochs)
-    trainer = trainer_type(run.sites, task.x, task.y, initial, rates)
-    run.current = run.best = initial
-    lowest = np.full(method.count, np.inf)
-    since = 0
-    bar = tqdm(total=method.epochs, desc=type(method).__name__, unit="epoch", disable=not task.progress)
-    with bar:
-        for epoch in range(1, method.epochs + 1):
+    trainer = trainer_type(task, run.sites, initial_values(run.sites, task, seeds, method.count), rates)
+    run.current, best = trainer.values(), _Best(method, trainer)
+    store = Store.of(task)
+    first = 1 + _resume(store, run, trainer, best)
+    for rng in orders * (first - 1):
+        rng.permutation(n)
+    stop = best.since >= (method.patience or np.inf)
+    state = run.last_progress() if first > 1 else None
+    with tqdm(
+        total=method.epochs, initial=first - 1, desc=type(method).__name__, unit="epoch", disable=not task.progress
+    ) as bar:
+        for epoch in range(first, method.epochs + 1):
+            if stop:
+                break
             order = np.stack([rng.permutation(n)[: steps * batch].reshape(steps, batch) for rng in orders])
             losses = trainer.epoch(order)
             _check_finite(losses, epoch, run, task)
@@ -120,12 +134,7 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
             validation = run.validation_loss() if task.validation else None
             if validation is not None:
                 run.record("validation_loss", epoch, validation)
-            stop = False
-            if method.patience is not None and validation is not None:
-                better = validation < lowest
-                lowest, run.best = np.where(better, validation, lowest), _choose(better, run.current, run.best)
-                since = 0 if better.any() else since + 1
-                stop = since >= method.patience
+                stop = best.update(validation, trainer)
             state = Progress(task, epoch, method.epochs, loss, validation, run)
             for callback in task.callbacks:
                 answer = callback(state)
@@ -133,12 +142,38 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
             if task.progress:
                 bar.update()
                 bar.set_postfix(run.summary(epoch, method.epochs, loss, validation), refresh=False)
-            if stop:
-                break
+            if store and (store.due() or stop or epoch == method.epochs):
+                store.save(_snapshot(epoch, stop, run, trainer, best))
     for callback in task.callbacks:
-        if hasattr(callback, "finish"):
+        if hasattr(callback, "finish") and state is not None:
             callback.finish(state)
-    return run.posterior(run.current if method.patience is None else run.best)
+    best.restore(trainer)
+    return run.posterior(trainer.draws())
+
+
+class _Best:
+    """Each member's best epoch by validation loss, and how long none of them has improved."""
+
+    def __init__(self, method: Any, trainer: Trainer) -> None:
+        self.patience = method.patience
+        self.lowest = np.full(method.count, np.inf)
+        self.since = 0
+        self.state = trainer.state() if self.patience is not None else {}
+
+    def update(self, validation: NDArray, trainer: Trainer) -> bool:
+        """Whether to stop."""
+        if self.patience is None:
+            return False
+        better = validation < self.lowest
+        if better.any():
+            self.lowest = np.where(better, validation, self.lowest)
+            self.state = {k: _choose(better, v, self.state[k]) for k, v in trainer.state().items()}
+        self.since = 0 if better.any() else self.since + 1
+        return self.since >= self.patience
+
+    def restore(self, trainer: Trainer) -> None:
+        if self.patience is not None:
+            trainer.restore(self.state)
 
 
 class _Run:
@@ -146,9 +181,8 @@ class _Run:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.sites = Sites(task.model, task.model.parametrisation or "pathways")
+        self.sites = Sites(task.model, task.parametrisation)
         self.current: Values = {}
-        self.best: Values = {}
         self.records: dict[str, dict[int, NDArray]] = {}
         net = task.model.net
         points = task.x[:PROBE_POINTS]
@@ -156,8 +190,11 @@ class _Run:
         self._probe = None if trivial or not task.progress else Probe(points, net.rep_in, net.rep_out, net.group)
         self._shown: dict[str, str] = {}
 
-    def posterior(self, values: Values) -> Posterior:
-        samples = {k: np.asarray(w)[None] for k, w in self.sites.weights(values).items()}
+    def members(self) -> Values:
+        """The members as draws of one chain."""
+        return {k: v[None] for k, v in self.current.items()}
+
+    def posterior(self, draws: Values) -> Posterior:
         task = self.task
         last = max((e for r in self.records.values() for e in r), default=0)
         training = {}
@@ -165,25 +202,21 @@ class _Run:
             training[name] = np.full((task.method.count, last), np.nan)
             for epoch, value in record.items():
                 training[name][:, epoch - 1] = value
-        return Posterior(
-            task.model,
-            samples,
-            x=task.x,
-            y=task.y,
-            training=training,
-            method=repr(task.method),
-            engine=task.engine,
-            seed=task.seed,
-        )
+        return task.posterior(self.sites.weights(draws), training=training)
 
     def record(self, name: str, epoch: int, value: NDArray) -> None:
         value = np.broadcast_to(np.asarray(value, dtype=np.float64), (self.task.method.count,))
         self.records.setdefault(name, {})[epoch] = value
 
+    def last_progress(self) -> Progress:
+        loss, validation = self.records["loss"], self.records.get("validation_loss", {})
+        epoch = max(loss)
+        return Progress(self.task, epoch, self.task.method.epochs, loss[epoch], validation.get(epoch), self)
+
     def validation_loss(self) -> NDArray:
         assert self.task.validation is not None
         x, y = self.task.validation
-        samples = {k: w[None] for k, w in self.sites.weights(self.current).items()}
+        samples = self.sites.weights(self.members())
         f = evaluate(self.task.model, samples, x)
         latents = {k: samples[k] for k in self.task.model.likelihood.latents}
         return -self.task.model.likelihood.log_prob(f, y, latents)[0].mean(axis=-1)
@@ -194,23 +227,56 @@ class _Run:
         if validation is not None:
             self._shown["validation"] = f"{np.median(validation):.4g}"
         if self._probe and (epoch in (1, epochs) or epoch % max(1, epochs // 20) == 0):
-            errors = self.posterior(self.current).measure(self._probe)
+            errors = self.posterior(self.members()).measure(self._probe)
             self._shown["equivariance error"] = f"{np.median(errors.mean(axis=-1)):.2g}"
         return self._shown
 
 
-def _initial(sites: Sites, task: Task, seeds: list[Any]) -> Values:
+def initial_values(sites: Sites, task: Task, seeds: list[Any], count: int, spread: float = 0.0) -> Values:
+    """Where members or chains start: at the weights of `init=`, or at draws from the prior."""
     if task.weights is not None:
-        members = [{k: w[m] for k, w in task.weights.items()} for m in range(task.method.count)]
-        start = {k: np.asarray(p.start) for k, p in task.model.likelihood.latents.items()}
-        values = [start | sites.values(w) for w in members]
+        values = [sites.values({k: w[m] for k, w in task.weights.items()}) for m in range(count)]
     else:
-        values = [sites.initial(np.random.default_rng(s)) for s in seeds]
+        values = [sites.initial(np.random.default_rng(s), spread) for s in seeds]
     return {site: np.stack([v[site] for v in values]) for site in values[0]}
 
 
-def _choose(which: NDArray, new: Values, old: Values) -> Values:
-    return {k: np.where(which.reshape((-1,) + (1,) * (v.ndim - 1)), v, old[k]) for k, v in new.items()}
+def _snapshot(epoch: int, stop: bool, run: _Run, trainer: Trainer, best: _Best) -> Arrays:
+    found = {f"trainer/{k}": v for k, v in trainer.state().items()}
+    found |= {f"best/{k}": v for k, v in best.state.items()}
+    for name, record in run.records.items():
+        found[f"record/{name}"] = np.stack(list(record.values()))
+        found[f"epochs/{name}"] = np.array(list(record))
+    return found | {
+        "epoch": np.array(epoch),
+        "stop": np.array(stop),
+        "since": np.array(best.since),
+        "lowest": best.lowest,
+    }
+
+
+def _resume(store: Store | None, run: _Run, trainer: Trainer, best: _Best) -> int:
+    """Take up what the store holds; returns the last epoch that is done."""
+    saved = store.load() if store else None
+    if saved is None:
+        return 0
+    trainer.restore(_under("trainer/", saved))
+    best.state, best.lowest, best.since = _under("best/", saved), saved["lowest"], int(saved["since"])
+    for name, values in _under("record/", saved).items():
+        run.records[name] = dict(zip(saved[f"epochs/{name}"].tolist(), values, strict=True))
+    run.current = trainer.values()
+    for callback in run.task.callbacks:
+        if hasattr(callback, "resume"):
+            callback.resume(run.records)
+    return run.task.method.epochs if saved["stop"] else int(saved["epoch"])
+
+
+def _under(prefix: str, saved: Arrays) -> Arrays:
+    return {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
+
+
+def _choose(which: NDArray, new: NDArray, old: NDArray) -> NDArray:
+    return np.where(which.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
 
 def _check_finite(losses: NDArray, epoch: int, run: _Run, task: Task) -> None:
@@ -221,5 +287,5 @@ def _check_finite(losses: NDArray, epoch: int, run: _Run, task: Task) -> None:
         f"the loss of member {member} became {losses[member, step]} at epoch {epoch}, step {step + 1} of "
         f"{losses.shape[1]}; a smaller learning_rate (now {task.method.learning_rate}), or x and y scaled to about 1, "
         "would do. The state before this epoch is in this error's .posterior",
-        run.posterior(run.current) if run.records else None,
+        run.posterior(run.members()) if run.records else None,
     )

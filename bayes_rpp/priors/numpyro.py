@@ -131,6 +131,10 @@ def array(value: Any) -> jax.Array:
     return jnp.asarray(value, dtype=jnp.result_type(float))
 
 
+def integers(a: jax.Array) -> jax.Array:
+    return a.astype(int)
+
+
 def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
     return jax.vmap(function, in_axes=in_dims)
 

@@ -72,7 +72,7 @@ class ResidualPathway(distributions.TransformedDistribution):
             prior = pathway.ResidualPathway(subspace, *sigmas)
         tensors = [s for s in (prior.sigma_a, prior.sigma_b) if torch.is_tensor(s)]
         like = tensors[0] if tensors else torch.empty(())
-        batch = torch.broadcast_shapes(*(s.shape for s in tensors))
+        batch = torch.broadcast_shapes((), *(s.shape for s in tensors))
         self.subspace = subspace
         self.sigma_a, self.sigma_b = (
             torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch)
@@ -151,6 +151,10 @@ zeros, broadcast_to = torch.zeros, torch.broadcast_to
 
 def array(value: Any) -> torch.Tensor:
     return torch.as_tensor(value, dtype=torch.get_default_dtype())
+
+
+def integers(a: torch.Tensor) -> torch.Tensor:
+    return a.long()
 
 
 def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:

@@ -60,7 +60,7 @@ class Probe:
         if not isinstance(group, Group):
             raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
         before, self._after = _bound(rep_in, group, "rep_in"), _bound(rep_out, group, "rep_out")
-        self.x = finite_array(x, "x", columns=before.size, owner="rep_in")
+        self.x = finite_array(x, "x", columns=before.size, owner="rep_in has size {}")
         if not len(self.x):
             raise ValueError("x has no points")
         g = group.sample(len(self.x), seed)
@@ -71,7 +71,7 @@ class Probe:
     def error(self, f: Callable[[NDArray], Any]) -> NDArray[np.float64]:
         """Eq. 2 at each point, (n,)."""
         a, b = (
-            finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out")
+            finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out has size {}")
             for p in (self.x, self.moved)
         )
         if len(a) != len(self.x) or len(b) != len(self.x):

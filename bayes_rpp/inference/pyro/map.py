@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyro
@@ -12,6 +13,7 @@ from pyro import poutine
 from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
 
+from bayes_rpp.inference.checkpoint import Arrays
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
@@ -25,51 +27,47 @@ def fit(task: Task) -> Posterior:
 class Trainer:
     """See `bayes_rpp.inference.training.Trainer`."""
 
-    def __init__(self, sites: Sites, x: NDArray, y: NDArray, initial: Values, rates: NDArray) -> None:
+    def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray) -> None:
         dtype = torch.get_default_dtype()
-        self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (x, y))
+        self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (task.x, task.y))
         # A plate at dim -2 leaves a dimension of size one for the examples at dim -1.
-        # Pyro starts a reparametrised site from a value of the original one, here the weight.
-        weights = sites.weights(initial)
-        strict = {
-            site: sites.model.priors[name].subspace.encode(weights[name])
-            for name, (site, prior) in sites.model.sites.items()
-            if prior is not sites.model.priors[name]
-        }
-        named = {**weights, **strict, **initial}
+        named = start_values(sites, initial)
         start = {site: torch.as_tensor(v, dtype=dtype)[:, None].clone() for site, v in named.items()}
         self._shapes = {site: v.shape for site, v in initial.items()}
         members = len(next(iter(initial.values())))
-        self._model = partial(sites.model.pyro, size=len(x), members=members, parametrisation=sites.parametrisation)
-        with _settings():
+        self._model = partial(task.model.pyro, size=len(task.x), members=members, parametrisation=sites.parametrisation)
+        with settings():
             self._guide = AutoDelta(self._model, init_loc_fn=init_to_value(values=start))
             self._guide(self._x[:1], self._y[:1])
         groups = [
             {"params": [p], "unit": sites.steps[name.removesuffix("_unconstrained")]}
             for name, p in self._guide.named_parameters()
         ]
-        self._optimiser = torch.optim.Adam(groups, lr=0.0, fused=True)
-        self._rates, self._count = rates, 0
+        self._optimiser = Adam(groups, rates)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         losses = []
-        with _settings():
+        with settings():
             for step in range(batches.shape[1]):
                 rows = torch.as_tensor(batches[:, step])
                 loss = self._loss(self._x[rows], self._y[rows])
-                self._optimiser.zero_grad()
-                loss.sum().backward()
-                for group in self._optimiser.param_groups:
-                    group["lr"] = self._rates[self._count] * group["unit"]
-                self._optimiser.step()
-                self._count += 1
+                self._optimiser.step(loss.sum())
                 losses.append(loss.detach() / len(self._x))
         return torch.stack(losses, dim=1).cpu().numpy()
 
     def values(self) -> Values:
-        with _settings(), torch.no_grad():
+        with settings(), torch.no_grad():
             found = self._guide.median(self._x[:1], self._y[:1])
         return {site: found[site].reshape(shape).cpu().numpy().copy() for site, shape in self._shapes.items()}
+
+    def draws(self) -> Values:
+        return {k: v[None] for k, v in self.values().items()}
+
+    def state(self) -> Arrays:
+        return self._optimiser.state(len(next(iter(self._shapes.values()))))
+
+    def restore(self, state: Arrays) -> None:
+        self._optimiser.restore(state)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """-ELBO of each member: Trace_ELBO would only give their sum."""
@@ -80,7 +78,59 @@ class Trainer:
         return -sum(t.sum(dim=-1) for t in terms)
 
 
-def _settings() -> pyro.settings.context:
+class Adam:
+    """torch's Adam with a learning rate for each step, in units of each parameter group's "unit"."""
+
+    def __init__(self, groups: list[dict[str, Any]], rates: NDArray) -> None:
+        self._adam = torch.optim.Adam(groups, lr=0.0, fused=True)
+        self._parameters = [p for g in self._adam.param_groups for p in g["params"]]
+        self._rates, self._count = rates, 0
+
+    def step(self, loss: torch.Tensor) -> None:
+        self._adam.zero_grad()
+        loss.backward()
+        for group in self._adam.param_groups:
+            group["lr"] = self._rates[self._count] * group.get("unit", 1.0)
+        self._adam.step()
+        self._count += 1
+
+    def state(self, members: int | None = None) -> Arrays:
+        """Parameters, their moments and the number of steps; with leading dimension members where that is given."""
+        found: Arrays = {}
+        for i, p in enumerate(self._parameters):
+            moments = self._adam.state.get(p, {})
+            found[f"{i}/value"] = p.detach().cpu().numpy().copy()
+            for name in MOMENTS:  # torch makes them at the first step
+                found[f"{i}/{name}"] = moments.get(name, torch.zeros_like(p)).cpu().numpy().copy()
+        found["count"] = np.full(() if members is None else members, self._count)
+        return found
+
+    def restore(self, state: Arrays) -> None:
+        self._count = int(state["count"].flat[0])
+        with torch.no_grad():
+            for i, p in enumerate(self._parameters):
+                p.copy_(torch.as_tensor(state[f"{i}/value"]))
+                moments = {k: torch.as_tensor(state[f"{i}/{k}"]).to(p).clone() for k in MOMENTS}
+                self._adam.state[p] = {"step": torch.tensor(float(self._count)), **moments}
+
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def start_values(sites: Sites, initial: Values) -> Values:
+    """Initial values by all names that Pyro asks for: a reparametrised site starts from a value of the original one,
+    here the weight."""
+    weights = sites.weights(initial)
+    priors = sites.model.priors
+    strict = {
+        site: priors[name].subspace.encode(weights[name])
+        for name, (site, _) in sites.model.sites.items()
+        if priors[name].is_strict
+    }
+    return {**weights, **strict, **initial}
+
+
+def settings() -> pyro.settings.context:
     """Parameters live in the guide, not in Pyro's global store; NaN is looked for in the loss, not in each argument."""
     return pyro.settings.context(
         module_local_params=True, validate_distributions_pyro=False, validate_distributions_torch=False

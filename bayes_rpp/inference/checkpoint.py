@@ -1,0 +1,138 @@
+"""Runs that survive being killed: their state on disk, written as a whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.task import Task
+
+Arrays = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where `fit` keeps a run, so that the same call goes on where it stopped, and ends with the same result.
+
+    Args:
+        path: a folder, one for each run.
+        every: seconds between two writes; 0 writes after each epoch or block of draws.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+
+    path: str | Path
+    every: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, Path)):
+            raise TypeError(f"path of the checkpoint is {self.path!r}; a folder's path would do")
+        if isinstance(self.every, bool) or not isinstance(self.every, (int, float)) or not self.every >= 0:
+            raise ValueError(f"every is {self.every!r}; a number of seconds >= 0 would do")
+
+
+class Store:
+    """The folder of one run. `state.npz` is replaced at each save; blocks are added beside it and never changed."""
+
+    def __init__(self, checkpoint: Checkpoint, identity: dict[str, str]) -> None:
+        self.folder, self.every, self._identity = Path(checkpoint.path), checkpoint.every, identity
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._last = time.monotonic()
+        self._blocks = 0
+
+    @staticmethod
+    def of(task: Task) -> Store | None:
+        return Store(task.checkpoint, _identity(task)) if task.checkpoint else None
+
+    def due(self) -> bool:
+        """Whether it is time for the next save."""
+        return time.monotonic() - self._last >= self.every
+
+    def save(self, state: Arrays, block: Arrays | None = None) -> None:
+        """Replace the state, and add a block."""
+        if block is not None:
+            self._write(self._block(self._blocks), block)
+            self._blocks += 1
+        described = json.dumps(self._identity | {"blocks": self._blocks})
+        self._write(self.folder / "state.npz", state | {"run": np.array(described)})
+        self._last = time.monotonic()
+
+    def load(self) -> Arrays | None:
+        """The last state, or None if there is none.
+
+        Raises:
+            ValueError: if the folder holds another run, or files that cannot be read.
+        """
+        path = self.folder / "state.npz"
+        if not path.exists():
+            return None
+        state = self._read(path)
+        run = json.loads(str(state.pop("run", "{}")))
+        differ = [k for k, v in self._identity.items() if run.get(k) != v]
+        if differ:
+            raise ValueError(
+                f"checkpoint {str(self.folder)!r} holds another run ({', '.join(differ)} differ); another folder, or "
+                "the same call as before, would do"
+            )
+        self._blocks = run["blocks"]
+        return state
+
+    def blocks(self) -> list[Arrays]:
+        """All blocks that belong to the loaded state, in order."""
+        return [self._read(self._block(i)) for i in range(self._blocks)]
+
+    def _block(self, number: int) -> Path:
+        return self.folder / f"block_{number:05d}.npz"
+
+    def _read(self, path: Path) -> Arrays:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {k: file[k] for k in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); remove the folder to start anew") from error
+
+    def _write(self, path: Path, arrays: Arrays) -> None:
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def _identity(task: Task) -> dict[str, str]:
+    """What makes two runs the same."""
+    from bayes_rpp.inference.storage import model_spec
+
+    try:
+        model = json.dumps(model_spec(task.model), sort_keys=True)
+    except TypeError:  # networks of the user's own
+        model = repr(task.model)
+    data = [task.x, task.y, *(task.validation or ())]
+    return {
+        "model": _digest(model.encode()),
+        "data": _digest(*(np.ascontiguousarray(a).tobytes() for a in data)),
+        "method": repr(task.method),
+        "engine": task.engine,
+        "seed": str(task.seed),
+        "init": _digest(*(k.encode() + v.tobytes() for k, v in (task.weights or {}).items())),
+        "chains": str(task.chains),
+    }
+
+
+def _digest(*parts: Any) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(len(part).to_bytes(8, "little") + part)
+    return found.hexdigest()

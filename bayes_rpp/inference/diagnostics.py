@@ -1,0 +1,148 @@
+"""Whether a posterior can be trusted: R-hat, effective sample sizes, divergences, and what they mean in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.inference.posterior import Posterior, evaluate
+from bayes_rpp.priors.hyper import layer_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+RHAT, ESS, DEEP, BFMI = 1.01, 100, 0.05, 0.3  # Vehtari et al. 2021; ESS is for each chain; Betancourt 2016
+MIN_DRAWS = 4  # below which the estimators have no value
+
+
+class ConvergenceWarning(UserWarning):
+    """The chains of a sampler cannot be trusted; the message says why and what would do."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `Posterior.summary` found.
+
+    Attributes:
+        table: a row for each inferred number and each output at each probe point: mean, sd, 5 % and 95 % quantiles, and
+            of chains ess_bulk, ess_tail and r_hat.
+        warnings: what is wrong, in words; empty if nothing was found.
+        of_chains: whether the posterior consists of Markov chains, to which R-hat and ESS apply.
+    """
+
+    table: DataFrame
+    warnings: list[str]
+    of_chains: bool
+
+    def __repr__(self) -> str:
+        if not self.of_chains:
+            words = ["no Markov chains: R-hat and ESS do not apply; compare methods or held-out metrics instead"]
+        else:
+            words = self.warnings or ["no problem found: chains agree, no divergences"]
+        return "\n".join([self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in words)])
+
+
+def summarise(post: Posterior, x: NDArray | None = None, points: int = 5) -> Summary:
+    """See `Posterior.summary`."""
+    from pandas import DataFrame
+
+    x = post.x[:points] if x is None else x[:points]
+    chains = bool(post.sample_stats)
+    rows = {name: _row(values, chains) for name, values in _quantities(post, x)}
+    table = DataFrame.from_dict(rows, orient="index")
+    return Summary(table, list(_warnings(post, table)) if chains else [], chains)
+
+
+def asymmetry(post: Posterior) -> dict[str, NDArray]:
+    """See `Posterior.asymmetry`."""
+    model, found = post.model, {}
+    shape = (post.chains, post.draws)
+    for name, prior in model.priors.items():
+        a, b = (s.value(name, post.samples) for s in (model.sigma_a, model.sigma_b))
+        layer = layer_of(name)
+        if layer in found or not 0 < prior.subspace.rank < prior.subspace.size:
+            continue
+        with np.errstate(divide="ignore"):
+            found[layer] = np.broadcast_to(np.asarray(b, dtype=np.float64) / np.asarray(a, dtype=np.float64), shape)
+    return found
+
+
+def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
+    """Name -> (chain, draw) of all that has an identity."""
+    for name in post.model.latents:
+        yield name, post.samples[name]
+    for layer, ratio in asymmetry(post).items():
+        if np.ptp(ratio) > 0:
+            yield f"sigma_b / sigma_a, {layer}", ratio
+    f = evaluate(post.model, post.samples, x)
+    for i in range(len(x)):
+        for d in range(f.shape[-1]):
+            yield f"f(x[{i}])[{d}]", f[:, :, i, d]
+
+
+def _row(values: NDArray, chains: bool) -> dict[str, float]:
+    from arviz_stats.base import array_stats
+
+    values = np.asarray(values, dtype=np.float64)
+    low, high = np.quantile(values, [0.05, 0.95])
+    row = {"mean": values.mean(), "sd": values.std(), "5%": low, "95%": high}
+    if chains:
+        enough = values.shape[1] >= MIN_DRAWS and np.ptp(values) > 0
+        row["ess_bulk"] = float(array_stats.ess(values, method="bulk")) if enough else np.nan
+        row["ess_tail"] = float(array_stats.ess(values, method="tail", prob=(0.05, 0.95))) if enough else np.nan
+        row["r_hat"] = float(array_stats.rhat(values)) if enough and len(values) > 1 else np.nan
+    return row
+
+
+def _warnings(post: Posterior, table: Any) -> Iterator[str]:
+    stats = post.sample_stats
+    total = stats["diverging"].size
+    diverging = int(stats["diverging"].sum())
+    if diverging:
+        yield (
+            f"{diverging} of {total} draws diverged: there are regions that the sampler cannot enter, so the "
+            "posterior is biased. target_accept=0.95 or higher, parametrisation='whitened', or narrower hyperpriors help"
+        )
+    depth = _max_depth(post)
+    if depth is not None:
+        deep = float((stats["tree_depth"] >= depth).mean())
+        if deep > DEEP:
+            yield (
+                f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A longer "
+                "warmup, dense_mass=True or max_tree_depth={} help".format(depth + 2)
+            )
+    energy = stats["energy"]
+    bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
+    if energy.shape[1] > MIN_DRAWS and (bfmi < BFMI).any():
+        yield (
+            f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
+            f"{BFMI}): the tails are not explored. A longer warmup or another parametrisation help"
+        )
+    if post.draws < MIN_DRAWS:
+        yield f"{post.draws} draws are too few to judge the chains; at least {MIN_DRAWS}, better 1000, would do"
+        return
+    if post.chains == 1:
+        yield "one chain cannot show whether it has converged; chains=4 would do"
+    worst = table["r_hat"].max()
+    if worst > RHAT:
+        name = table["r_hat"].idxmax()
+        yield (
+            f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree. Longer warmup and more "
+            "draws, or init= an ensemble, help"
+        )
+    least = table[["ess_bulk", "ess_tail"]].min(axis=1)
+    if least.min() < ESS * post.chains:
+        yield (
+            f"the effective sample size is down to {least.min():.0f} of {total} draws (of {least.idxmin()}; "
+            f"{ESS * post.chains} is wanted): means are noisy and tails more so. More draws help"
+        )
+
+
+def _max_depth(post: Posterior) -> int | None:
+    """The depth at which NUTS cut trees off, from the record of how the posterior was made."""
+    found = post.method.partition("max_tree_depth=")[2].partition(")")[0].partition(",")[0]
+    return int(found) if found.isdigit() else None

@@ -1,0 +1,184 @@
+"""The loop of the methods that sample, the same for both engines: chains, blocks, progress, resuming."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bayes_rpp.inference.checkpoint import Arrays, Checkpoint, Store
+from bayes_rpp.inference.diagnostics import ConvergenceWarning, summarise
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.sites import Sites, Values
+from bayes_rpp.inference.task import Task
+from bayes_rpp.inference.training import initial_values
+
+BLOCK, SECONDS = 100, 1.0  # draws at a time: at most so many, and for about so long
+SPREAD = 0.5  # of the logarithms of inferred numbers at the start: chains that start apart show whether they agree
+
+
+class Sampler(Protocol):
+    """What an engine provides: it holds one or more chains and advances them.
+
+    Args:
+        task: the fit to be done.
+        sites: of the model, in the parametrisation to sample.
+        initial: site -> (chains, *shape).
+        seeds: a number for each chain.
+    """
+
+    def __init__(self, task: Task, sites: Sites, initial: Values, seeds: list[int]) -> None: ...
+
+    def advance(self, count: int) -> tuple[Values, Values]:
+        """The next draws, warm-up first: site -> (chains, count, *shape), statistic -> (chains, count)."""
+        ...
+
+    def state(self) -> Arrays:
+        """All that the next draws depend on."""
+        ...
+
+    def restore(self, state: Arrays) -> None:
+        """Go back to a `state()`, also one of another process."""
+        ...
+
+
+def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior:
+    """Run all chains of HMC or NUTS.
+
+    Args:
+        together: whether the engine can advance all chains in one batch.
+    """
+    method = task.method
+    how = method.chain_method or ("vectorised" if together else "sequential")
+    if task.executor is not None:
+        how = "parallel"
+    if how == "vectorised" or method.chains == 1:
+        parts = [_chains(replace(task, chains=tuple(range(method.chains))), sampler_type)]
+    else:
+        tasks = [_alone(task, c, show=how == "sequential") for c in range(method.chains)]
+        run = _parallel if how == "parallel" else _sequential
+        parts = run(task, tasks, sampler_type)
+    draws = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
+    stats = {k: np.concatenate([p[1][k] for p in parts]) for k in parts[0][1]}
+    sites = Sites(task.model, task.parametrisation)
+    post = task.posterior(sites.weights(draws), sample_stats=stats)
+    for message in summarise(post).warnings:
+        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+    return post
+
+
+def _alone(task: Task, chain: int, show: bool) -> Task:
+    """The task of one chain."""
+    kept = task.checkpoint and Checkpoint(Path(task.checkpoint.path) / f"chain_{chain}", task.checkpoint.every)
+    return replace(task, chains=(chain,), checkpoint=kept, executor=None, progress=task.progress and show)
+
+
+def _sequential(task: Task, tasks: list[Task], sampler_type: type[Sampler]) -> list[tuple[Values, Values]]:
+    return [_chains(t, sampler_type) for t in tasks]
+
+
+def _parallel(task: Task, tasks: list[Task], sampler_type: type[Sampler]) -> list[tuple[Values, Values]]:
+    executor: Executor | None = task.executor
+    if executor is None:
+        from loky import get_reusable_executor  # workers that need no guard of the main module, as in notebooks
+
+        cores = os.cpu_count() or 1
+        threads = {"OMP_NUM_THREADS": str(max(1, cores // len(tasks)))}  # else the chains' threads wait for each other
+        executor = get_reusable_executor(max_workers=min(len(tasks), cores), env=threads)
+    futures = [executor.submit(_chains, t, sampler_type) for t in tasks]
+    name = type(task.method).__name__
+    with tqdm(total=len(tasks), desc=name, unit="chain", disable=not task.progress) as bar:
+        for future in futures:
+            future.add_done_callback(lambda _: bar.update())
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:
+    """Warm up and run the task's chains: draws and statistics, (chains, draws, ...)."""
+    method = task.method
+    seeds = np.random.SeedSequence(task.seed).spawn(method.chains)
+    sites = Sites(task.model, task.parametrisation)
+    everyone = initial_values(sites, task, seeds, method.chains, spread=SPREAD)
+    initial = {k: v[list(task.chains)] for k, v in everyone.items()}
+    numbers = [int(seeds[c].generate_state(1)[0]) for c in task.chains]
+    sampler = sampler_type(task, sites, initial, numbers)
+    store = Store.of(task)
+    kept: list[Arrays] = []
+    done = 0
+    saved = store.load() if store else None
+    if store and saved is not None:
+        sampler.restore({k.removeprefix("sampler/"): v for k, v in saved.items() if k.startswith("sampler/")})
+        kept, done = store.blocks(), int(saved["done"])
+    total = method.warmup + method.draws
+    unsaved: list[Arrays] = []
+    with tqdm(total=total, initial=done, desc=_label(task), unit="draw", disable=not task.progress) as bar:
+        pace = _Pace()
+        while done < total:
+            warming = done < method.warmup
+            count = min(pace.count, (method.warmup if warming else total) - done)
+            draws, stats = pace.time(sampler.advance, count)
+            done += count
+            if not warming:
+                unsaved.append({f"draw/{k}": v for k, v in draws.items()} | {f"stat/{k}": v for k, v in stats.items()})
+            if store and (store.due() or done == total):
+                block = _join(unsaved)
+                store.save({f"sampler/{k}": v for k, v in sampler.state().items()} | {"done": np.array(done)}, block)
+                kept, unsaved = kept + ([block] if block else []), []
+            if task.progress:
+                bar.update(count)
+                bar.set_postfix(_shown(warming, stats, kept + unsaved), refresh=False)
+    whole = _join(kept + unsaved) or {}
+    return _under("draw/", whole), _under("stat/", whole)
+
+
+class _Pace:
+    """How many draws to make at a time: more while they are fast. The draws do not depend on it."""
+
+    def __init__(self) -> None:
+        self.count = 1
+
+    def time(self, function: Callable[[int], Any], count: int) -> Any:
+        start = time.perf_counter()
+        found = function(count)
+        each = (time.perf_counter() - start) / count
+        self.count = max(1, min(BLOCK, 2 * self.count, int(SECONDS / each)))
+        return found
+
+
+def _label(task: Task) -> str:
+    name = type(task.method).__name__
+    return name if len(task.chains) > 1 or task.method.chains == 1 else f"{name}, chain {task.chains[0]}"
+
+
+def _shown(warming: bool, stats: Values, blocks: list[Arrays]) -> dict[str, str]:
+    """The state of the chains, for the progress bar."""
+    diverging = sum(int(b["stat/diverging"].sum()) for b in blocks)
+    return {
+        "phase": "warm-up" if warming else "sampling",
+        "steps": f"{np.mean(stats['n_steps']):.0f}",
+        "step size": f"{np.mean(stats['step_size']):.2g}",
+        "divergences": str(diverging),
+    }
+
+
+def _join(blocks: list[Arrays]) -> Arrays | None:
+    """Blocks one after the other along the draws."""
+    return {k: np.concatenate([b[k] for b in blocks], axis=1) for k in blocks[0]} if blocks else None
+
+
+def _under(prefix: str, arrays: Arrays) -> dict[str, NDArray]:
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
