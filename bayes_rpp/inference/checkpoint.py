@@ -97,7 +97,7 @@ class Store:
 
     def _read(self, path: Path) -> Arrays:
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return {k: file[k] for k in file.files}
         except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
             raise ValueError(f"{path} cannot be read ({error}); remove the folder to start anew") from error

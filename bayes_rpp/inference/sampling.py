@@ -72,7 +72,7 @@ def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior
     sites = Sites(task.model, task.parametrisation)
     post = task.posterior(sites.weights(draws), sample_stats=stats)
     for message in summarise(post).warnings:
-        warnings.warn(message, ConvergenceWarning, stacklevel=5)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4)
     return post
 
 

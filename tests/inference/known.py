@@ -1,36 +1,139 @@
-"""A Bayesian linear model whose posterior is known in closed form."""
+"""Models whose posteriors are known: in closed form, by quadrature, or from a long run of another program."""
 
 import numpy as np
+from scipy.special import expit
 
-from bayes_rpp import EMLP, Gaussian, Model, O, Scalar, Vector
+from bayes_rpp import EMLP, SO, Bernoulli, FullSubspace, Gaussian, Model, Network, O, Prior, Scalar, Vector
+from bayes_rpp.networks.network import Parameter
 
 NOISE = 0.3
 
 
-class LinearProblem:
-    """y = W x + b + noise, W and b with residual pathway priors.
+class Conjugate:
+    """y = W x + b + noise, W and b with residual pathway priors: the posterior is Gaussian.
 
     Attributes:
-        mode: {parameter: W at the mode of the posterior, which is also its mean}.
+        mean, covariance: of the posterior over theta = (vec W, b), from the equations of the prior.
+        mode: {parameter: W at the mode, which is also the mean}.
     """
 
-    def __init__(self, sigma_b=0.2, parametrisation=None, n=40, noise=NOISE):
+    def __init__(self, rep_in, rep_out, group, sigma_b, parametrisation, n, noise, sigma_a=1.0):
         rng = np.random.default_rng(0)
-        self.net = EMLP(Scalar + Vector, Vector + Scalar, O(3), layers=0)
+        self.net = EMLP(rep_in, rep_out, group, layers=0)
         self.model = Model(
-            self.net, sigma_a=1.0, sigma_b=sigma_b, likelihood=Gaussian(noise), parametrisation=parametrisation
+            self.net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(noise), parametrisation=parametrisation
         )
-        self.x = rng.normal(size=(n, 4))
-        truth = Model(self.net, sigma_a=1.0, sigma_b=0.2).priors["output.weight"].color(rng.normal(size=(4, 4)))
-        self.y = self.x @ truth.T + 0.1 + NOISE * rng.normal(size=(n, 4))
+        self.rows, self.columns = self.net.rep_out.size, self.net.rep_in.size
+        self.x = rng.normal(size=(n, self.columns))
+        prior = Model(self.net, sigma_a=1.0, sigma_b=0.2).priors["output.weight"]
+        truth = prior.color(rng.normal(size=(self.rows, self.columns)))
+        self.y = self.x @ truth.T + 0.1 + NOISE * rng.normal(size=(n, self.rows))
+
+    @property
+    def _gain(self):
+        eye, size = np.eye(self.rows), self.rows * self.columns
+        features = np.concatenate([np.kron(eye, self.x), np.kron(eye, np.ones((len(self.x), 1)))], axis=1)
+        prior = np.zeros((size + self.rows,) * 2)
+        prior[:size, :size] = self.model.priors["output.weight"].covariance()
+        prior[size:, size:] = self.model.priors["output.bias"].covariance()
+        # C F^T (F C F^T + s^2 I)^-1: the form that a singular C (sigma_b = 0) allows.
+        cross = prior @ features.T
+        return np.linalg.solve(features @ cross + NOISE**2 * np.eye(len(features)), cross.T).T, features, prior
+
+    @property
+    def mean(self):
+        return self._gain[0] @ self.y.T.reshape(-1)
+
+    @property
+    def covariance(self):
+        gain, features, prior = self._gain
+        return prior - gain @ features @ prior
 
     @property
     def mode(self):
-        features = np.concatenate([np.kron(np.eye(4), self.x), np.kron(np.eye(4), np.ones((len(self.x), 1)))], axis=1)
-        covariance = np.zeros((20, 20))
-        covariance[:16, :16] = self.model.priors["output.weight"].covariance()
-        covariance[16:, 16:] = self.model.priors["output.bias"].covariance()
-        # C (C + s^2 (F^T F)^-1)^-1 ... in the form that a singular C (sigma_b = 0) allows.
-        gain = covariance @ features.T
-        theta = gain @ np.linalg.solve(features @ gain + NOISE**2 * np.eye(len(features)), self.y.T.reshape(-1))
-        return {"output.weight": theta[:16].reshape(4, 4), "output.bias": theta[16:]}
+        size = self.rows * self.columns
+        mean = self.mean
+        return {"output.weight": mean[:size].reshape(self.rows, self.columns), "output.bias": mean[size:]}
+
+    def theta(self, post):
+        """(chain, draw, number) of a posterior's draws."""
+        lead = post.samples["output.weight"].shape[:2]
+        parts = [post.samples[k].reshape((*lead, -1)) for k in ("output.weight", "output.bias")]
+        return np.concatenate(parts, axis=-1).astype(np.float64)
+
+
+class LinearProblem(Conjugate):
+    """20 numbers, O(3)."""
+
+    def __init__(self, sigma_b=0.2, parametrisation=None, n=40, noise=NOISE):
+        super().__init__(Scalar + Vector, Vector + Scalar, O(3), sigma_b, parametrisation, n, noise)
+
+
+class SmallLinearProblem(Conjugate):
+    """6 numbers, SO(2): quick also where a gradient takes a millisecond."""
+
+    def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE, sigma_a=1.0):
+        super().__init__(Vector, Vector, SO(2), sigma_b, parametrisation, n, noise, sigma_a)
+
+
+class Slope(Network):
+    """f(x) = w x: one number."""
+
+    def __init__(self):
+        super().__init__(1, 1, None)
+        self.parameters["w"] = Parameter(FullSubspace((1, 1)))
+
+    def __call__(self, params, x):
+        return x * params["w"][..., 0]
+
+    def config(self):
+        return {}
+
+
+class Funnel:
+    """Neal's funnel in two numbers, cut a little by data: log sigma ~ N(0, 1), w ~ N(0, sigma^2), y = w x + noise.
+
+    Attributes:
+        expected: name -> posterior mean, by quadrature over log sigma, with w integrated out by hand.
+    """
+
+    def __init__(self):
+        self.model = Model(
+            Slope(),
+            sigma_a=Prior("LogNormal", {"loc": 0.0, "scale": 1.0}),
+            sigma_b=0.0,
+            likelihood=Gaussian(2.0),
+            scale=None,
+        )
+        self.x, self.y = np.array([[1.0], [1.0], [-1.0]]), np.array([[1.5], [0.2], [-0.6]])
+        s = np.linspace(-7, 7, 20001)
+        v = np.exp(2 * s)
+        precision = (self.x**2).sum() / 4.0
+        projected = (self.x * self.y).sum() / 4.0
+        variance = 1 / (precision + 1 / v)
+        mean = variance * projected
+        log_evidence = 0.5 * np.log(variance / v) + 0.5 * mean * projected
+        p = np.exp(log_evidence - 0.5 * s**2)
+        p /= p.sum()
+        self.expected = {
+            "log sigma": p @ s,
+            "log sigma squared": p @ s**2,
+            "w": p @ mean,
+            "w squared": p @ (variance + mean**2),
+        }
+
+    def quantities(self, post):
+        s, w = np.log(post.samples["sigma_a"]), post.samples["w"][:, :, 0, 0]
+        return {"log sigma": s, "log sigma squared": s**2, "w": w, "w squared": w**2}
+
+
+class Logistic:
+    """Log-odds W x + b with residual pathway priors; no closed form."""
+
+    def __init__(self, n=60):
+        rng = np.random.default_rng(2)
+        self.net = EMLP(Vector, Scalar + Scalar, SO(2), layers=0)
+        self.model = Model(self.net, sigma_a=1.0, sigma_b=1.5, likelihood=Bernoulli(), scale=None)
+        self.x = rng.normal(size=(n, 2))
+        truth = np.array([[1.0, -2.0], [0.5, 0.2]])
+        self.y = (rng.random((n, 2)) < expit(self.x @ truth.T + 0.3)).astype(float)

@@ -69,11 +69,12 @@ class _Member:
         seed = int(np.random.SeedSequence([task.seed, number]).generate_state(1)[0])
         self._random = torch.Generator().manual_seed(seed).get_state()
         self._store = None
-        self._elbo = Trace_ELBO(num_particles=task.method.particles)
         with self._alone():
             self._guide = _guide(task.method, self._model, start)
             self._guide(self._x[:1], self._y[:1])
             stored = dict(pyro.get_param_store().named_parameters())  # of guides that are plain functions
+        batched = isinstance(self._guide, guides.AutoGuide)
+        self._elbo = Trace_ELBO(task.method.particles, max_plate_nesting=1, vectorize_particles=batched)
         local = dict(self._guide.named_parameters()) if isinstance(self._guide, torch.nn.Module) else {}
         self._adam = Adam([{"params": list({**stored, **local}.values())}], rates)
 

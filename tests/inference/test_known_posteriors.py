@@ -1,0 +1,185 @@
+"""Every method on every engine against posteriors that are known; |z| < 4 where Monte Carlo error is all there is."""
+
+import warnings
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as nd
+import pytest
+from arviz_stats.base import array_stats
+
+from bayes_rpp import HMC, MAP, NUTS, SVI, ConvergenceWarning, DeepEnsemble, fit
+from tests.inference.known import Funnel, LinearProblem, Logistic, SmallLinearProblem
+
+SAMPLERS = [NUTS, HMC]
+each_sampler = pytest.mark.parametrize("kind", SAMPLERS, ids=lambda k: k.__name__)
+
+
+def sampler(kind, engine, **settings):
+    """As long as two cores afford."""
+    lengths = (
+        {"chains": 4, "warmup": 500, "draws": 1500}
+        if engine == "numpyro"
+        else {"chains": 2, "warmup": 300, "draws": 600}
+    )
+    return kind(**{**lengths, **settings})
+
+
+def run(problem, method, engine, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # short chains; their error is in the z scores
+        return fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False, **options)
+
+
+def z_score(values, expected):
+    """Distance of the mean of (chain, draw) from what it should be, in its own standard errors."""
+    error = values.std() / np.sqrt(array_stats.ess(values, method="mean"))
+    return (values.mean() - expected) / error
+
+
+def assert_moments(theta, mean, covariance):
+    """All means, variances and covariances within four standard errors."""
+    for i in range(len(mean)):
+        assert abs(z_score(theta[..., i], mean[i])) < 4
+        for j in range(i + 1):
+            product = (theta[..., i] - mean[i]) * (theta[..., j] - mean[j])
+            assert abs(z_score(product, covariance[i, j])) < 4
+
+
+@each_sampler
+@pytest.mark.parametrize("parametrisation", ["whitened", "weights", "pathways"])
+def test_samplers_have_the_exact_mean_and_covariance(engine, kind, parametrisation):
+    if engine == "pyro" and parametrisation != "whitened" and (kind is HMC or parametrisation == "pathways"):
+        pytest.skip("slow, and the same transforms as in the cases that run")
+    problem = SmallLinearProblem(parametrisation=parametrisation)
+    post = run(problem, sampler(kind, engine), engine, seed=1)
+    assert_moments(problem.theta(post), problem.mean, problem.covariance)
+
+
+@each_sampler
+def test_samplers_in_twenty_dimensions(kind):
+    problem = LinearProblem()
+    post = run(problem, sampler(kind, "numpyro"), "numpyro")
+    assert_moments(problem.theta(post), problem.mean, problem.covariance)
+
+
+def test_strict_models_are_sampled_in_their_subspace(engine):
+    problem = SmallLinearProblem(sigma_b=0.0)
+    post = run(problem, sampler(NUTS, engine), engine)
+    theta, covariance = problem.theta(post), problem.covariance
+    for i in range(4):
+        assert abs(z_score(theta[..., i], problem.mean[i])) < 4
+    np.testing.assert_allclose(np.cov(theta.reshape(-1, 6).T), covariance, atol=0.1 * covariance.max())
+    np.testing.assert_array_equal(theta[..., 4:], 0)
+
+
+@pytest.mark.parametrize("guide", ["full", "low_rank"])
+def test_gaussian_guides_find_a_gaussian_posterior(engine, guide):
+    """Full rank within 2 % (in norm) of the exact mean and covariance; of rank 4 of 6, plus a diagonal, within 15 %."""
+    problem = SmallLinearProblem()
+    rank = 4 if guide == "low_rank" else None
+    method = SVI(1500, None, learning_rate=0.03, guide=guide, rank=rank, particles=150, draws=200_000)
+    post = run(problem, method, engine)
+    theta = problem.theta(post)[0]
+    within = 0.02 if guide == "full" else 0.15
+    assert np.linalg.norm(theta.mean(axis=0) - problem.mean) < within * np.linalg.norm(problem.mean)
+    gap = np.cov(theta.T) - problem.covariance
+    assert np.linalg.norm(gap) < within * np.linalg.norm(problem.covariance)
+
+
+def test_mean_field_finds_its_best_gaussian(engine):
+    """The exact mean, and variances 1 / precision_ii of the whitened weights (Bishop 2006, Section 10.1.2)."""
+    problem = SmallLinearProblem()
+    prior = {k: problem.model.priors[k] for k in problem.mode}
+    whiten = np.zeros((6, 6))
+    whiten[:4, :4] = prior["output.weight"].whiten(np.eye(4).reshape(4, 2, 2)).reshape(4, 4).T
+    whiten[4:, 4:] = prior["output.bias"].whiten(np.eye(2)).T
+    precision = np.linalg.inv(whiten @ problem.covariance @ whiten.T)
+    post = run(problem, SVI(epochs=1000, batch_size=None, particles=20, draws=20_000), engine)
+    theta = problem.theta(post)[0]
+    np.testing.assert_allclose(theta.mean(axis=0), problem.mean, atol=0.05 * np.abs(problem.mean).max())
+    np.testing.assert_allclose((theta @ whiten.T).var(axis=0), 1 / np.diag(precision), rtol=0.1)
+
+
+def test_minibatches_of_svi_weigh_the_likelihood_as_the_whole_data(engine):
+    problem = LinearProblem(n=64)
+    method = SVI(epochs=600, batch_size=16, learning_rate=0.02, draws=4000)
+    post = run(problem, method, engine)
+    theta = problem.theta(post)[0]
+    np.testing.assert_allclose(theta.mean(axis=0), problem.mean, atol=0.05)
+    assert (theta.std(axis=0) / np.sqrt(np.diag(problem.covariance))).mean() == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("method", [MAP, DeepEnsemble], ids=lambda m: m.__name__)
+def test_map_to_four_digits(engine, method):
+    problem = SmallLinearProblem()
+    post = run(problem, method(epochs=1200, batch_size=None, learning_rate=0.1), engine)
+    theta = problem.theta(post)
+    np.testing.assert_allclose(theta, np.broadcast_to(problem.mean, theta.shape), atol=1e-4)
+
+
+@each_sampler
+def test_funnel(engine, kind):
+    problem = Funnel()
+    post = run(problem, sampler(kind, engine, target_accept=0.9), engine)
+    for name, values in problem.quantities(post).items():
+        assert abs(z_score(values, problem.expected[name])) < 4, name
+
+
+def test_svi_of_the_funnel_has_the_right_centre(engine):
+    problem = Funnel()
+    post = run(problem, SVI(guide="full", epochs=800, batch_size=None, particles=20, draws=20_000), engine)
+    found = {k: v.mean() for k, v in problem.quantities(post).items()}
+    assert found["log sigma"] == pytest.approx(problem.expected["log sigma"], abs=0.15)
+    assert found["w"] == pytest.approx(problem.expected["w"], abs=0.15)
+
+
+def test_map_of_the_funnel_is_the_mode_of_the_whitened_joint_density(engine):
+    problem = Funnel()
+    post = run(problem, MAP(epochs=800, batch_size=None, learning_rate=0.1), engine)
+    s, w = post.samples["sigma_a"][0, 0], post.samples["w"][0, 0, 0, 0]
+
+    def density(s, w):  # with respect to sigma and eps = w / sigma
+        lognormal = -0.5 * np.log(s) ** 2 - np.log(s)
+        return lognormal - 0.5 * (w / s) ** 2 - 0.5 * ((problem.y - w * problem.x) ** 2).sum() / 4
+
+    grid = [(a, b) for a in np.linspace(0.05, 3, 296) for b in np.linspace(-1, 2, 301)]
+    best = grid[int(np.argmax([density(*g) for g in grid]))]
+    np.testing.assert_allclose((s, w), best, atol=0.011)
+
+
+@lru_cache
+def logistic_reference():
+    """A long run of a model written by hand, with dense covariances."""
+    problem = Logistic()
+    prior = {k: jnp.asarray(p.covariance(), jnp.float32) for k, p in problem.model.priors.items()}
+
+    def model():
+        w = numpyro.sample("w", nd.MultivariateNormal(jnp.zeros(4), prior["output.weight"])).reshape(2, 2)
+        b = numpyro.sample("b", nd.MultivariateNormal(jnp.zeros(2), prior["output.bias"]))
+        numpyro.sample("y", nd.Bernoulli(logits=problem.x @ w.T + b), obs=problem.y)
+
+    options = {"num_warmup": 1000, "num_samples": 10_000, "num_chains": 2, "chain_method": "vectorized"}
+    mcmc = numpyro.infer.MCMC(numpyro.infer.NUTS(model), progress_bar=False, **options)
+    mcmc.run(jax.random.key(0))
+    draws = mcmc.get_samples(group_by_chain=True)
+    theta = np.concatenate([draws["w"], draws["b"]], axis=-1).astype(np.float64)
+    ess = np.array([array_stats.ess(theta[..., i], method="mean") for i in range(6)])
+    return theta.mean(axis=(0, 1)), theta.std(axis=(0, 1)), ess
+
+
+@each_sampler
+def test_logistic_model_agrees_with_a_long_reference_run(engine, kind):
+    mean, sd, reference_ess = logistic_reference()
+    problem = Logistic()
+    post = run(problem, sampler(kind, engine), engine)
+    parts = [post.samples[k].reshape((*post.samples[k].shape[:2], -1)) for k in ("output.weight", "output.bias")]
+    theta = np.concatenate(parts, axis=-1).astype(np.float64)
+    for i in range(6):
+        ess = array_stats.ess(theta[..., i], method="mean")
+        error = sd[i] * np.sqrt(1 / ess + 1 / reference_ess[i])
+        assert abs(theta[..., i].mean() - mean[i]) < 4 * error
+        assert theta[..., i].std() == pytest.approx(sd[i], rel=4 * np.sqrt(2 / ess))
