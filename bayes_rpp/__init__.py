@@ -67,12 +67,14 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "HMC", "MAP", "MLP", "NUTS", "SVI", "Bernoulli", "Categorical", "Checkpoint", "ConvergenceWarning", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker", "EquivariantSubspace",
-    "FullSubspace", "Gaussian", "Group", "Lorentz", "Model", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction", "Prior",
-    "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "Scalar", "SolverError", "Sp", "StudentT",
-    "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "datasets", "energy_by_layer", "equivariance_error",
-    "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "save_network",
-    "uniform_rep",
+    "HMC", "MAP", "MLP", "NUTS", "SVI", "Bernoulli", "Categorical", "Checkpoint", "ConvergenceWarning", "D",
+    "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker", "EquivariantSubspace", "FullSubspace",
+    "Gaussian", "Group", "Lorentz", "Model", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction",
+    "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "Scalar",
+    "SolverError", "Sp", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z",
+    "ZeroSubspace", "datasets", "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis",
+    "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde",
+    "plot_equivariance_posterior", "predictive_metrics", "save_network", "uniform_rep",
 ]  # fmt: skip
 
 

@@ -54,7 +54,7 @@ class Likelihood(ABC):
         """Number of columns of y for a network of so many outputs."""
         return outputs
 
-    def check(self, y: NDArray, outputs: int, name: str) -> None:
+    def check(self, y: NDArray, outputs: int, name: str) -> None:  # noqa: B027
         """Raise ValueError, naming the argument, where y (n, columns) cannot come from this likelihood."""
 
     @abstractmethod

@@ -4,7 +4,8 @@ import pyro.distributions as pd
 import pytest
 from scipy.stats import norm
 
-from bayes_rpp import Gaussian, Prior
+from bayes_rpp import EMLP, Bernoulli, Categorical, Gaussian, Model, O, Poisson, Prior, Scalar, StudentT, Vector
+from bayes_rpp.inference.task import check_data
 from bayes_rpp.likelihoods import likelihood_from_config
 
 RNG = np.random.default_rng(0)
@@ -21,6 +22,76 @@ def test_log_prob_and_moments():
     assert INFERRED.variance(F, noise)[0, 1, 0, 0] == pytest.approx(0.04)
     drawn = fixed.sample(np.random.default_rng(0), np.zeros((1, 1, 20_000, 1)), {})
     assert drawn.std() == pytest.approx(0.3, rel=0.03)
+
+
+CASES = {
+    "gaussian": (INFERRED, Y),
+    "student": (StudentT(nd.HalfNormal(0.5), nd.Gamma(2.0, 0.1)), Y),
+    "fixed student": (StudentT(0.3, 5.0), Y),
+    "bernoulli": (Bernoulli(), (Y > 0).astype(float)),
+    "categorical": (Categorical(), np.array([[0.0], [3], [1], [1], [2]])),
+    "poisson": (Poisson(), np.floor(np.abs(3 * Y))),
+}
+LATENTS = {"noise": np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]), "df": np.array([[3.0, 4, 5], [6, 7, 8]])}
+each_likelihood = pytest.mark.parametrize("name", CASES)
+
+
+@each_likelihood
+def test_log_prob_is_the_libraries_own(name, engine):
+    from importlib import import_module
+
+    import torch
+
+    lib = import_module(f"bayes_rpp.priors.{engine}")
+    likelihood, y = CASES[name]
+    latents = {k: LATENTS[k] for k in likelihood.latents}
+    array = torch.as_tensor if engine == "pyro" else np.asarray
+    # In the model, examples have a dimension of their own, which the numbers broadcast over.
+    of_draws = {k: array(v[..., None]) for k, v in latents.items()}
+    distribution = likelihood.distribution(lib.distributions, array(F), of_draws)
+    assert tuple(distribution.batch_shape) == (2, 3, 5)
+    got = np.asarray(distribution.log_prob(likelihood.observed(lib, lib.array(y))))
+    np.testing.assert_allclose(likelihood.log_prob(F, y, latents), got, rtol=1e-4, atol=1e-5)
+
+
+@each_likelihood
+def test_samples_have_the_mean_and_variance(name):
+    likelihood, y = CASES[name]
+    f = np.broadcast_to(F[:1, :1], (1, 1, *F.shape[2:]))
+    latents = {k: LATENTS[k][-1:, -1:] for k in likelihood.latents}
+    many = np.repeat(f, 20_000, axis=0)
+    drawn = likelihood.sample(
+        np.random.default_rng(0), many, {k: np.repeat(v, 20_000, axis=0) for k, v in latents.items()}
+    )
+    assert drawn.shape[2:] == y.shape
+    if name == "categorical":
+        drawn = drawn == np.arange(4)
+    variance = np.broadcast_to(likelihood.variance(f, latents), f.shape)[0, 0]
+    np.testing.assert_allclose(
+        drawn.mean(axis=(0, 1)), likelihood.mean(f)[0, 0], atol=5 * (variance.max() / 20_000) ** 0.5
+    )
+    np.testing.assert_allclose(drawn.var(axis=(0, 1)), variance, rtol=0.25)
+
+
+def test_students_variance_is_infinite_up_to_two_degrees():
+    assert np.isinf(StudentT(0.1, 2.0).variance(F, {})).all()
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "y", "message"),
+    [
+        (Bernoulli(), [[0.0, 2.0]], "y has 2 in row 0, column 1; 0 or 1 would do"),
+        (Categorical(), [[2.0]], "y has 2 in row 0, column 0; a class from 0 to 1 would do"),
+        (Categorical(), [0.5], "y has 0.5 in row 0"),
+        (Categorical(), [[0, 1]], "a Categorical likelihood needs 1 column but y has 2 columns"),
+        (Poisson(), [[1.5, 0]], "y has 1.5 in row 0, column 0; a count 0, 1, 2"),
+        (Poisson(), [[-1.0, 0]], "a count"),
+    ],
+)
+def test_data_that_cannot_come_from_it_are_named(likelihood, y, message):
+    model = Model(EMLP(Vector, 2 * Scalar, O(3), layers=0), likelihood=likelihood)
+    with pytest.raises(ValueError, match=message):
+        check_data(model, np.zeros((len(y), 3)), y)
 
 
 @pytest.mark.parametrize("lib", [nd, pd], ids=["numpyro", "pyro"])
@@ -49,8 +120,8 @@ def _number(lib, value):
 
 
 def test_config_makes_it_again():
-    for likelihood in (Gaussian(0.2), INFERRED):
-        assert likelihood_from_config("Gaussian", likelihood.config()) == likelihood
+    for likelihood in (Gaussian(0.2), INFERRED, *(likelihood for likelihood, _ in CASES.values())):
+        assert likelihood_from_config(type(likelihood).__name__, likelihood.config()) == likelihood
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 import torch
 from numpyro.infer.util import log_density
 
-from bayes_rpp import EMLP, Gaussian, Model, O, Scalar, Vector, datasets
+from bayes_rpp import EMLP, Gaussian, Model, O, PerLayer, Prior, Scalar, StudentT, Vector, datasets
+from bayes_rpp.inference.sites import Sites
+from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 
 DATA = datasets.inertia(12)
@@ -37,6 +39,65 @@ def test_both_libraries_have_the_same_sites_and_density(parametrisation, sigma_b
     latent = {k for k, s in numpyro_trace.items() if s["type"] == "sample" and not s["is_observed"]}
     assert latent == set(values)
     assert float(density) == pytest.approx(float(trace.log_prob_sum()), rel=1e-4)
+
+
+HALF = Prior("HalfNormal", {"scale": 0.3})
+SIGMAS = {
+    "global": {"sigma_b": nd.HalfNormal(0.3)},
+    "per layer": {"sigma_a": PerLayer(Prior("LogNormal", {"loc": 0.0, "scale": 0.5})), "sigma_b": PerLayer(HALF)},
+    "by parameter": {"sigma_b": {"output.*": HALF, "layers.*": 0.1}},
+    "strict": {"sigma_a": HALF, "sigma_b": 0.0},
+    "unstructured": {"sigma_a": 0.0, "sigma_b": HALF},
+}
+
+
+@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
+@pytest.mark.parametrize("sigmas", SIGMAS)
+def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation, members):
+    model = Model(NET, **SIGMAS[sigmas], likelihood=StudentT(HALF), parametrisation=parametrisation)
+    torch.manual_seed(0)
+    trace = pyro.poutine.trace(model.pyro).get_trace(DATA.x, DATA.y, members=members)
+    values = latent_values(trace)
+    assert set(model.latents) <= set(values)
+    density, _ = log_density(model.numpyro, (DATA.x, DATA.y), {"members": members}, values)
+    assert float(density) == pytest.approx(float(trace.log_prob_sum()), rel=1e-4)
+    if members is None:  # the weights that the sites stand for, in numpy
+        weights = Sites(model, parametrisation).weights(values)
+        prior = (
+            sum(model.prior(k, weights).log_prob(weights[k].astype(float)) for k in NET.parameters)
+            if (sigmas != "strict" and parametrisation == "weights")
+            else None
+        )
+        for name in NET.parameters:
+            np.testing.assert_allclose(
+                weights[name], trace.nodes[name]["value"] if name in trace.nodes else 0, atol=1e-5
+            )
+        if prior is not None:
+            hyper = sum(float(p.distribution(nd).log_prob(values[k])) for k, p in model.latents.items())
+            f = NET(weights, DATA.x)
+            likelihood = model.likelihood.log_prob(f, DATA.y, {"noise": np.asarray(values["noise"])}).sum()
+            assert float(density) == pytest.approx(prior + hyper + likelihood, rel=1e-4)
+
+
+def test_names_of_inferred_sigmas():
+    model = Model(NET, sigma_a=PerLayer(HALF), sigma_b={"layers.*": HALF, "*.bias": 0.2, "*": nd.HalfNormal(0.5)})
+    assert set(model.latents) == {"sigma_a.layers.0", "sigma_a.output", "sigma_b.layers", "sigma_b"}
+    assert model.sigma_b["output.bias"] == 0.2
+    assert model.latents["sigma_b"].start == 0.5
+    with pytest.raises(ValueError, match="the same name as another entry"):
+        Sigmas({"w": HALF, "w.*": HALF}, "sigma_b", ["w", "w.x"])
+
+
+def test_values_and_weights_of_sites_are_inverse():
+    for given in SIGMAS.values():
+        model = Model(NET, **given)
+        for parametrisation in ("weights", "whitened", "pathways"):
+            sites = Sites(model, parametrisation)
+            values = sites.initial(np.random.default_rng(0), spread=0.5)
+            again = sites.weights(sites.values(sites.weights(values)))
+            for name, w in sites.weights(values).items():
+                np.testing.assert_allclose(again[name], w, atol=1e-6)
 
 
 def test_density_is_prior_plus_likelihood():

@@ -110,8 +110,8 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
         ratios = post.asymmetry()
         if not ratios or any(np.ptp(r) == 0 for r in ratios.values()):
             raise ValueError(
-                f"posteriors[{label!r}] has fixed sigmas; Model(..., sigma_b=HalfNormal(0.1)) infers them, and at least "
-                "2 draws are needed"
+                f"posteriors[{label!r}] has fixed sigmas; Model(..., sigma_b=HalfNormal(0.1)) infers them, and at "
+                "least 2 draws are needed"
             )
         first = next(iter(ratios.values()))
         shared = all(np.array_equal(first, r) for r in ratios.values())

@@ -105,15 +105,15 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
     if diverging:
         yield (
             f"{diverging} of {total} draws diverged: there are regions that the sampler cannot enter, so the "
-            "posterior is biased. target_accept=0.95 or higher, parametrisation='whitened', or narrower hyperpriors help"
+            "posterior is biased. target_accept=0.95 or higher, parametrisation='whitened' or narrower hyperpriors help"
         )
     depth = _max_depth(post)
     if depth is not None:
         deep = float((stats["tree_depth"] >= depth).mean())
         if deep > DEEP:
             yield (
-                f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A longer "
-                "warmup, dense_mass=True or max_tree_depth={} help".format(depth + 2)
+                f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A "
+                f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
             )
     energy = stats["energy"]
     bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
@@ -131,8 +131,8 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
     if worst > RHAT:
         name = table["r_hat"].idxmax()
         yield (
-            f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree. Longer warmup and more "
-            "draws, or init= an ensemble, help"
+            f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree. Longer warmup and "
+            "more draws, or init= an ensemble, help"
         )
     least = table[["ess_bulk", "ess_tail"]].min(axis=1)
     if least.min() < ESS * post.chains:

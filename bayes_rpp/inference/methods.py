@@ -186,8 +186,8 @@ class HMC(Method):
         chain_method: "vectorised" (all chains in one batch of operations; NumPyro only, as Pyro's kernels advance one
             chain), "sequential", or "parallel" (a process for each, or the `executor` of `fit`). None: vectorised in
             NumPyro, sequential in Pyro. The draws of a chain do not depend on it, beyond rounding.
-        trajectory_length: of each draw, in units of the posterior's standard deviations after adaptation. The default, a
-            quarter of a period, makes the draws from a Gaussian independent (a whole period, 2 pi, returns to its start).
+        trajectory_length: of each draw, in units of the posterior's standard deviations after adaptation. The default,
+            a quarter of a period, makes draws from a Gaussian independent; a whole one, 2 pi, returns to its start.
 
     Raises:
         ValueError: naming the argument that is out of range.

@@ -142,7 +142,7 @@ class Posterior:
         return asymmetry(self)
 
     def metrics(self, x: Any, y: Any, *, seed: int = 0) -> dict[str, float]:
-        """How well the posterior predicts: negative log-likelihood, errors, and calibration; see `predictive_metrics`."""
+        """How well the posterior predicts: log-likelihood, errors, and calibration; see `predictive_metrics`."""
         from bayes_rpp.inference.metrics import predictive_metrics
 
         return predictive_metrics(self, x, y, seed=seed)
@@ -161,8 +161,8 @@ class Posterior:
         return summarise(self, None if x is None else self._points(x), points)
 
     def to_arviz(self) -> Any:
-        """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and training, as a
-        DataTree, or as InferenceData where ArviZ before 1.0 is installed."""
+        """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and
+        training, as a DataTree, or as InferenceData where ArviZ before 1.0 is installed."""
         from bayes_rpp.inference.storage import to_arviz
 
         return to_arviz(self)

@@ -50,7 +50,8 @@ class Task:
     def posterior(self, samples: dict[str, NDArray], **parts: Any) -> Posterior:
         from bayes_rpp.inference.posterior import Posterior
 
-        made = {"x": self.x, "y": self.y, "method": repr(self.method), "engine": self.engine, "seed": self.seed}
+        made: dict[str, Any] = {"x": self.x, "y": self.y, "method": repr(self.method)}
+        made |= {"engine": self.engine, "seed": self.seed}
         return Posterior(self.model, samples, **made, **parts)
 
 

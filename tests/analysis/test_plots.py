@@ -3,7 +3,23 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde
 
-from bayes_rpp import MAP, DeepEnsemble, EquivarianceTracker, O, fit, log_error_density, plot_equivariance_kde
+from bayes_rpp import (
+    MAP,
+    SVI,
+    DeepEnsemble,
+    EquivarianceTracker,
+    Model,
+    O,
+    PerLayer,
+    Prior,
+    energy_by_layer,
+    equivariance_interval,
+    fit,
+    log_error_density,
+    plot_asymmetry,
+    plot_equivariance_kde,
+    plot_equivariance_posterior,
+)
 from tests.inference.known import LinearProblem
 
 
@@ -62,3 +78,62 @@ def test_bad_input_is_named(posts):
         log_error_density([0.1, 0.1])
     with pytest.raises(ValueError, match="negative"):
         log_error_density([0.1, -0.1])
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """Posteriors with a sigma_b for the network and for each layer."""
+    problem, half = LinearProblem(), Prior("HalfNormal", {"scale": 0.3})
+    models = {"one": Model(problem.net, sigma_b=half), "each": Model(problem.net, sigma_b=PerLayer(half))}
+    method = SVI(epochs=20, draws=50)
+    return {k: fit(m, problem.x, problem.y, method, progress=False) for k, m in models.items()}
+
+
+def test_posterior_of_the_error_has_a_row_for_each(posts, learned):
+    x = LinearProblem().x
+    figure, ax = plt.subplots()
+    assert plot_equivariance_posterior({"a": posts["a"], "learned": learned["one"]}, x, ax=ax) is ax
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "learned"]
+    bar = ax.get_lines()[1].get_xdata()
+    low, median, high = equivariance_interval(posts["a"].equivariance_error(x))
+    np.testing.assert_allclose(bar, [low, high], rtol=1e-6)
+    assert low < median < high
+    plt.close(figure)
+
+
+def test_asymmetry_has_a_row_for_each_layer(learned):
+    ax = plot_asymmetry(learned)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["one", "each"]  # the linear network has one layer
+    ratio = learned["one"].asymmetry()["output"]
+    np.testing.assert_allclose(ax.get_lines()[1].get_xdata(), np.quantile(ratio, [0.05, 0.95]), rtol=1e-6)
+    plt.close(ax.figure)
+
+
+def test_energy_splits_each_draws_weights(posts):
+    post = posts["a"]
+    energy = energy_by_layer(post)
+    assert list(energy) == ["output"]
+    q = post.model.net.parameters["output.weight"].subspace.basis()
+    w = post.samples["output.weight"].reshape(1, 4, -1)
+    q_bias = post.model.net.parameters["output.bias"].subspace.basis()
+    b = post.samples["output.bias"]
+    inside = ((w @ q) ** 2).sum(axis=-1) + ((b @ q_bias) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(energy["output"].equivariant, inside, rtol=1e-5)
+    whole = (w**2).sum(axis=-1) + (b**2).sum(axis=-1)
+    np.testing.assert_allclose(energy["output"].residual, whole - inside, rtol=1e-4)
+    np.testing.assert_allclose(energy["output"].share, 1 - inside / whole, rtol=1e-4)
+
+
+def test_bad_input_to_posterior_pictures_is_named(posts, learned):
+    x = LinearProblem().x
+    for call, error, message in [
+        (lambda: plot_asymmetry({"a": posts["a"]}), ValueError, r"posteriors\['a'\] has fixed sigmas"),
+        (lambda: plot_asymmetry({}), TypeError, "posteriors must be a dict"),
+        (lambda: plot_equivariance_posterior({"a": 3}, x), TypeError, "is a int"),
+        (lambda: plot_equivariance_posterior({"a": posts["a"]}, x[:, :3]), ValueError, "rep_in has size 4"),
+        (lambda: equivariance_interval(np.ones((2, 3))), ValueError, r"errors has shape \(2, 3\)"),
+        (lambda: equivariance_interval(np.ones((1, 2, 3)), 90), ValueError, "prob is 90"),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
+    plt.close("all")

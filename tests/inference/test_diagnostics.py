@@ -5,8 +5,22 @@ import re
 import numpy as np
 import pytest
 
-from bayes_rpp import MAP, NUTS, SVI, ConvergenceWarning, DeepEnsemble, PerLayer, Posterior, Prior, fit
-from bayes_rpp import EMLP, Gaussian, Model, O, Scalar, Vector
+from bayes_rpp import (
+    EMLP,
+    MAP,
+    NUTS,
+    SVI,
+    ConvergenceWarning,
+    DeepEnsemble,
+    Gaussian,
+    Model,
+    O,
+    PerLayer,
+    Posterior,
+    Prior,
+    Vector,
+    fit,
+)
 from tests.inference.known import LinearProblem, SmallLinearProblem
 
 STATS = ("acceptance_rate", "diverging", "energy", "lp", "n_steps", "step_size", "tree_depth")

@@ -33,6 +33,7 @@ class _Recorder:
 
     gradients = 0
     kinetic = 0.0
+    potential_fn: Any
 
     def _initialize_model_properties(self, args: Any, kwargs: Any) -> None:
         super()._initialize_model_properties(args, kwargs)  # type: ignore[misc]
@@ -52,7 +53,10 @@ class _Recorder:
 
 
 class _HMC(_Recorder, mcmc.HMC):
-    pass
+    @property
+    def num_steps(self) -> int:
+        """At most as many as NUTS makes: early in the warm-up a tiny step size would ask for 100,000."""
+        return min(super().num_steps, 1023)
 
 
 class _NUTS(_Recorder, mcmc.NUTS):
@@ -167,9 +171,9 @@ class Sampler:
             scheme.n_samples = numbers["welford"][i]
             if scheme.n_samples:
                 scheme._mean, scheme._m2 = tensor(f"welford/{i}_mean"), tensor(f"welford/{i}_m2")
-        vars(kernel).update(numbers["kernel"])
-        vars(adapter).update(numbers["adapter"])
-        vars(adapter._step_size_adapt_scheme).update(numbers["scheme"])
+        for owner, part in ((kernel, "kernel"), (adapter, "adapter"), (adapter._step_size_adapt_scheme, "scheme")):
+            for name, value in numbers[part].items():
+                setattr(owner, name, value)
         self._z = {k: tensor(f"z/{k}") for k in self._z}
         gradients = {k: tensor(f"gradient/{k}") for k in self._z}
         kernel._cache(self._z, tensor("potential"), gradients)
