@@ -92,9 +92,10 @@ def _row(values: NDArray, chains: bool) -> dict[str, float]:
     row = {"mean": values.mean(), "sd": values.std(), "5%": low, "95%": high}
     if chains:
         enough = values.shape[1] >= MIN_DRAWS and np.ptp(values) > 0
-        row["ess_bulk"] = float(array_stats.ess(values, method="bulk")) if enough else np.nan
-        row["ess_tail"] = float(array_stats.ess(values, method="tail", prob=(0.05, 0.95))) if enough else np.nan
-        row["r_hat"] = float(array_stats.rhat(values)) if enough and len(values) > 1 else np.nan
+        with np.errstate(all="ignore"):  # chains that stand still have an infinite R-hat
+            row["ess_bulk"] = float(array_stats.ess(values, method="bulk")) if enough else np.nan
+            row["ess_tail"] = float(array_stats.ess(values, method="tail", prob=(0.05, 0.95))) if enough else np.nan
+            row["r_hat"] = float(array_stats.rhat(values)) if enough and len(values) > 1 else np.nan
     return row
 
 
