@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -56,14 +57,8 @@ class Trainer:
         # Large members are faster one after the other on a CPU: their matrix products fill the cores already.
         alone = jax.default_backend() == "cpu" and task.model.net.size > 100_000
         together = 1 if alone else len(next(iter(initial.values())))
-        self._epoch = jax.jit(partial(jax.lax.map, lambda args: self._steps(*args), batch_size=together))
-
-    def _steps(self, state: Any, batches: Any) -> Any:
-        def step(state: Any, batch: Any) -> Any:
-            return self._svi.update(state, self._x[batch], self._y[batch])
-
-        state, losses = jax.lax.scan(step, state, batches)
-        return state, losses / len(self._x)
+        steps = one_epoch(self._svi, self._x, self._y)
+        self._epoch = jax.jit(partial(jax.lax.map, lambda args: steps(*args), batch_size=together))
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         self._state, losses = self._epoch((self._state, jnp.asarray(batches)))
@@ -81,6 +76,16 @@ class Trainer:
     def values(self) -> Values:
         params = self._svi.get_params(self._state)
         return {name.removesuffix("_map"): np.asarray(v) for name, v in params.items()}
+
+
+def one_epoch(svi: SVI, x: jax.Array, y: jax.Array) -> Callable[[Any, Any], Any]:
+    """A function that takes one member's state over batches of rows (steps, size): new state, losses / n."""
+
+    def epoch(state: Any, batches: Any) -> Any:
+        state, losses = jax.lax.scan(lambda s, rows: svi.update(s, x[rows], y[rows]), state, batches)
+        return state, losses / len(x)
+
+    return epoch
 
 
 def optimiser(rates: NDArray, units: dict[str, float]) -> optax.GradientTransformation:

@@ -14,7 +14,7 @@ from numpyro.infer import autoguide as guides
 from numpyro.infer.initialization import init_to_value
 
 from bayes_rpp.inference.checkpoint import Arrays
-from bayes_rpp.inference.numpyro.map import from_arrays, optimiser, to_arrays
+from bayes_rpp.inference.numpyro.map import from_arrays, one_epoch, optimiser, to_arrays
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
@@ -45,16 +45,9 @@ class Trainer:
             # Operation by operation, as it comes, the start of a small EMLP would take 20 s.
             states.append(jax.jit(lambda key, svi=svi: svi.init(key, *self._row))(key))
         self._state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        self._epoch = jax.jit(jax.vmap(self._steps))
+        self._epoch = jax.jit(jax.vmap(one_epoch(self._svi, self._x, self._y)))
         if hasattr(self._guide, "median"):
             self._median = jax.jit(jax.vmap(self._guide.median))
-
-    def _steps(self, state: Any, batches: Any) -> Any:
-        def step(state: Any, batch: Any) -> Any:
-            return self._svi.update(state, self._x[batch], self._y[batch])
-
-        state, losses = jax.lax.scan(step, state, batches)
-        return state, losses / len(self._x)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         self._state, losses = self._epoch(self._state, jnp.asarray(batches))
