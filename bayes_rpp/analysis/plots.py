@@ -135,7 +135,7 @@ def _finish_rows(ax: Axes, names: Sequence[str], label: str, prob: float) -> Axe
     ax.set_xscale("log")
     ax.set_yticks([-i for i in range(len(names))], names)
     ax.set_ylim(-len(names) + 0.7, 1.05)
-    ax.set_xlabel(f"{label}   (bars: {prob:.0%} intervals, circles: medians)")
+    ax.set_xlabel(f"{label}\nbars: {prob:.0%} intervals, circles: medians")
     return ax
 
 

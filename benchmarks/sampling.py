@@ -1,0 +1,71 @@
+"""Effective draws of NUTS for each gradient in the three parametrisations of a linear Gaussian model whose prior is a
+hundred times wider inside the equivariant subspace than outside of it (NumPyro, all in one run)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from arviz_stats.base import array_stats
+
+from bayes_rpp import EMLP, NUTS, ConvergenceWarning, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
+from bayes_rpp.models import PARAMETRISATIONS, Parametrisation
+
+SIGMA_A, SIGMA_B = 1.0, 0.01
+METHOD = NUTS(chains=4, warmup=500, draws=500)
+# Representation (in and out), group, examples, noise. The subspaces are oblique to the entries of W, so that no
+# diagonal mass matrix removes the ratio of the sigmas.
+PROBLEMS: list[tuple[str, Any, Group, int, float]] = [
+    ("T(2) -> T(2) of O(3), 10 examples, noise 1: weak data", T(2), O(3), 10, 1.0),
+    ("T(2) -> T(2) of O(3), 40 examples, noise 0.3: data tell the equivariant part", T(2), O(3), 40, 0.3),
+    ("T(2) -> T(2) of O(3), 400 examples, noise 0.03: data tell the residual, too", T(2), O(3), 400, 0.03),
+    ("Vector -> Vector of S(6), 10 examples, noise 1: weak data", Vector, S(6), 10, 1.0),
+    ("Vector -> Vector of S(6), 400 examples, noise 0.03: strong data", Vector, S(6), 400, 0.03),
+]
+
+
+def main(seeds: int = 3) -> None:
+    """Print, as medians over seeds: thousands of gradients for one draw's worth of the worst weight, and ratios."""
+    print("| NUTS, sigma_a / sigma_b = 100 | min. ESS per 1000 gradients: whitened | pathways | weights ", end="")
+    print("| whitened / pathways | whitened / weights |\n| --- | --- | --- | --- | --- | --- |")
+    for name, rep, group, n, noise in PROBLEMS:
+        found = {p: efficiencies(rep, group, n, noise, p, seeds) for p in PARAMETRISATIONS}
+        each = " | ".join(f"{1e3 * np.median(found[p]):.3g}" for p in ("whitened", "pathways", "weights"))
+        ratios = " | ".join(f"{np.median(found['whitened'] / found[p]):.3g}" for p in ("pathways", "weights"))
+        print(f"| {name} | {each} | {ratios} |", flush=True)
+
+
+def efficiencies(
+    rep: Any, group: Group, n: int, noise: float, parametrisation: Parametrisation, seeds: int
+) -> np.ndarray:
+    """For each seed, of data and chains: the smallest bulk ESS of all weights per gradient after warm-up."""
+    net = EMLP(rep, rep, group, layers=0)
+    model = Model(
+        net,
+        sigma_a=SIGMA_A,
+        sigma_b=SIGMA_B,
+        scale=None,
+        likelihood=Gaussian(noise),
+        parametrisation=parametrisation,
+    )
+    return np.array([efficiency(_fit(model, n, noise, seed)) for seed in range(seeds)])
+
+
+def efficiency(post: Posterior) -> float:
+    """The smallest bulk ESS of all weights per gradient."""
+    weights = [post.samples[k].reshape((post.chains, post.draws, -1)) for k in post.model.net.parameters]
+    each = np.concatenate(weights, axis=-1).astype(np.float64)
+    ess = min(array_stats.ess(each[..., i], method="bulk") for i in range(each.shape[-1]))
+    return float(ess / post.sample_stats["n_steps"].sum())
+
+
+def _fit(model: Model, n: int, noise: float, seed: int) -> Posterior:
+    """Weights from the prior, inputs of unit variance."""
+    rng, net = np.random.default_rng(seed), model.net
+    truth = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
+    x = rng.normal(size=(n, net.rep_in.size))
+    y = net(truth, x) + noise * rng.normal(size=(n, net.rep_out.size))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what the raw weights earn is measured here
+        return fit(model, x, y, METHOD, engine="numpyro", seed=seed, progress=False)
