@@ -1,4 +1,5 @@
-"""Print a table of ratios: what the library does against the direct way of doing the same, in one run.
+"""Print tables of ratios: what the library does against the direct way of doing the same, in one run. The second table
+is of effective draws per gradient, and takes some minutes; see `benchmarks.sampling`.
 
 Usage: python -m benchmarks [repetitions]
 """
@@ -18,6 +19,7 @@ import numpyro.distributions as dist
 from bayes_rpp import EquivariantSubspace, Group, O, ResidualPathway, T, datasets, uniform_rep
 from bayes_rpp.networks.bilinear import Bilinear, _contract
 from bayes_rpp.symmetry import solver
+from benchmarks import sampling
 
 Case = tuple[str, str, Callable[[], Any], Callable[[], Any]]
 
@@ -28,6 +30,8 @@ def main(repetitions: int = 7) -> None:
         for what, other, ours, theirs in make():
             a, b = _median(ours, repetitions), _median(theirs, repetitions)
             print(f"| {what} | {other} | {a * 1e3:.3g} | {b * 1e3:.3g} | {b / a:.1f} |", flush=True)
+    print()
+    sampling.main()
 
 
 def prior_density() -> list[Case]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -103,10 +104,11 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
     stats = post.sample_stats
     total = stats["diverging"].size
     diverging = int(stats["diverging"].sum())
+    other = "" if post.model.parametrisation in (None, "whitened") else "parametrisation='whitened' or "
     if diverging:
         yield (
             f"{diverging} of {total} draws diverged: there are regions that the sampler cannot enter, so the "
-            "posterior is biased. target_accept=0.95 or higher, parametrisation='whitened' or narrower hyperpriors help"
+            f"posterior is biased. Higher target_accept{_now(post, 'target_accept')}, {other}narrower hyperpriors help"
         )
     depth = _max_depth(post)
     if depth is not None:
@@ -133,7 +135,7 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
         name = table["r_hat"].idxmax()
         yield (
             f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree. Longer warmup and "
-            "more draws, or init= an ensemble, help"
+            "more draws, or chains that start at an ensemble's members (init=), help"
         )
     least = table[["ess_bulk", "ess_tail"]].min(axis=1)
     if least.min() < ESS * post.chains:
@@ -144,6 +146,16 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
 
 
 def _max_depth(post: Posterior) -> int | None:
-    """The depth at which NUTS cut trees off, from the record of how the posterior was made."""
-    found = post.method.partition("max_tree_depth=")[2].partition(")")[0].partition(",")[0]
+    """The depth at which NUTS cut trees off."""
+    found = _setting(post, "max_tree_depth")
     return int(found) if found.isdigit() else None
+
+
+def _now(post: Posterior, name: str) -> str:
+    found = _setting(post, name)
+    return f" (now {found})" if found else ""
+
+
+def _setting(post: Posterior, name: str) -> str:
+    """A number of the method, from the record of how the posterior was made; empty if it is not there."""
+    return re.split(r"[,)]", post.method.partition(f"{name}=")[2])[0]

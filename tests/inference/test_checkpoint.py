@@ -70,7 +70,16 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("name", ["ensemble", "svi", "nuts", "hmc"])
+# Each of these takes half a minute; the cases that are not run by default go the same way on the other engine.
+SLOW = {("pyro", "nuts"), ("numpyro", "long ensemble")}
+
+
+def cases(*names):
+    found = [(e, n) for e in ("numpyro", "pyro") for n in names]
+    return [pytest.param(*c, marks=pytest.mark.slow if c in SLOW else ()) for c in found]
+
+
+@pytest.mark.parametrize(("engine", "name"), cases("ensemble", "svi", "nuts", "hmc"))
 def test_a_stopped_run_goes_on_and_ends_the_same(engine, name, tmp_path, monkeypatch):
     whole = run(name, engine)
     from bayes_rpp.inference.checkpoint import Store
@@ -93,7 +102,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(engine, name, tmp_path, monkeyp
     assert len(saved) == done
 
 
-@pytest.mark.parametrize("name", ["long ensemble", "nuts"])
+@pytest.mark.parametrize(("engine", "name"), cases("long ensemble", "nuts"))
 def test_kill_9_loses_nothing(engine, name, tmp_path):
     folder, out = tmp_path / "run", tmp_path / "post.nc"
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, name, engine, str(folder), str(out)]
