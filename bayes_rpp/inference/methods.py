@@ -177,6 +177,9 @@ CHAIN_METHODS = ("vectorised", "sequential", "parallel")
 class HMC(Method):
     """Hamiltonian Monte Carlo (Neal 2011) with step size and mass matrix adapted during warm-up, as in Stan.
 
+    Works on whitened weights, which is right for sigmas that are inferred; while they are fixed,
+    `Model(..., parametrisation="pathways")` gives more effective draws (docs/results/sampling.md).
+
     Args:
         chains: number of chains. With `fit(..., init=)` each starts at a member of the ensemble.
         warmup: draws for adaptation, thrown away.
