@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/bayes-rpp demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/installed
 	$(BIN)/ruff check .
