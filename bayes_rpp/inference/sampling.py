@@ -87,13 +87,22 @@ def _sequential(task: Task, tasks: list[Task], sampler_type: type[Sampler]) -> l
 
 
 def _parallel(task: Task, tasks: list[Task], sampler_type: type[Sampler]) -> list[tuple[Values, Values]]:
-    executor: Executor | None = task.executor
-    if executor is None:
-        from loky import get_reusable_executor  # workers that need no guard of the main module, as in notebooks
+    if task.executor is not None:
+        return _submitted(task.executor, task, tasks, sampler_type)
+    from loky import ProcessPoolExecutor  # workers that need no guard of the main module, as in notebooks
 
-        cores = os.cpu_count() or 1
-        threads = {"OMP_NUM_THREADS": str(max(1, cores // len(tasks)))}  # else the chains' threads wait for each other
-        executor = get_reusable_executor(max_workers=min(len(tasks), cores), env=threads)
+    cores = os.cpu_count() or 1
+    threads = {"OMP_NUM_THREADS": str(max(1, cores // len(tasks)))}  # else the chains' threads wait for each other
+    pool = ProcessPoolExecutor(max_workers=min(len(tasks), cores), env=threads)
+    try:
+        return _submitted(pool, task, tasks, sampler_type)
+    finally:
+        pool.shutdown(kill_workers=True)  # no worker has work left, unless this was interrupted
+
+
+def _submitted(
+    executor: Executor, task: Task, tasks: list[Task], sampler_type: type[Sampler]
+) -> list[tuple[Values, Values]]:
     futures = [executor.submit(_chains, t, sampler_type) for t in tasks]
     name = type(task.method).__name__
     with tqdm(total=len(tasks), desc=name, unit="chain", disable=not task.progress) as bar:
