@@ -1,5 +1,9 @@
 """Shared fixtures: small problems whose answers are known."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on one core each; threads of two workers would wait
+
 import matplotlib as mpl
 import pytest
 
