@@ -28,10 +28,15 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.allocation import uniform_rep
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.mlp import MLP
+    from bayes_rpp.networks.module import ModuleNetwork
     from bayes_rpp.networks.network import Network
+    from bayes_rpp.networks.soften import soften
     from bayes_rpp.networks.storage import load_network, save_network
+    from bayes_rpp.priors.convolution import ConvolutionSubspace
     from bayes_rpp.priors.hyper import PerLayer, Prior
+    from bayes_rpp.priors.nested import ComposedSubspace, NestedSubspace
     from bayes_rpp.priors.pathway import ResidualPathway
+    from bayes_rpp.priors.span import SpanSubspace, band, block_pattern
     from bayes_rpp.priors.subspaces import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
     from bayes_rpp.symmetry.equivariance import equivariance_error
     from bayes_rpp.symmetry.groups import SL, SO, D, Group, Lorentz, O, S, Sp, Trivial, Z
@@ -54,10 +59,15 @@ _HOMES = {
     "networks.allocation": ["uniform_rep"],
     "networks.emlp": ["EMLP"],
     "networks.mlp": ["MLP"],
+    "networks.module": ["ModuleNetwork"],
     "networks.network": ["Network"],
+    "networks.soften": ["soften"],
     "networks.storage": ["load_network", "save_network"],
+    "priors.convolution": ["ConvolutionSubspace"],
     "priors.hyper": ["PerLayer", "Prior"],
+    "priors.nested": ["ComposedSubspace", "NestedSubspace"],
     "priors.pathway": ["ResidualPathway"],
+    "priors.span": ["SpanSubspace", "band", "block_pattern"],
     "priors.subspaces": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
     "symmetry.equivariance": ["equivariance_error"],
     "symmetry.groups": ["D", "Group", "Lorentz", "O", "S", "SL", "SO", "Sp", "Trivial", "Z"],
@@ -67,14 +77,15 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "HMC", "MAP", "MLP", "NUTS", "SVI", "Bernoulli", "Categorical", "Checkpoint", "ConvergenceWarning", "D",
+    "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvergenceWarning", "ConvolutionSubspace", "D",
     "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker", "EquivariantSubspace", "FullSubspace",
-    "Gaussian", "Group", "Lorentz", "Model", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction",
-    "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "Scalar",
-    "SolverError", "Sp", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z",
-    "ZeroSubspace", "datasets", "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis",
-    "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde",
-    "plot_equivariance_posterior", "predictive_metrics", "save_network", "uniform_rep",
+    "Gaussian", "Group", "HMC", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace",
+    "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar",
+    "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace",
+    "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band",
+    "block_pattern", "datasets", "energy_by_layer", "equivariance_error", "equivariance_interval",
+    "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde",
+    "plot_equivariance_posterior", "predictive_metrics", "save_network", "soften", "uniform_rep",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, is_torch_array
 
 Array = Any  # an array of any supported library
 
-__all__ = ["Array", "array_namespace", "constant", "finite_array", "sigmoid", "swish"]
+__all__ = ["Array", "array_namespace", "constant", "finite_array", "indices", "sigmoid", "swish"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:
@@ -18,6 +18,12 @@ def constant(value: np.ndarray, like: Array) -> Array:
     if is_torch_array(like):
         return xp.asarray(np.array(value), dtype=like.dtype, device=like.device)
     return xp.asarray(value, dtype=like.dtype)
+
+
+def indices(value: np.ndarray, like: Array) -> Array:
+    """Whole numbers to take entries by, as an array of the library and device of `like`."""
+    xp = array_namespace(like)
+    return xp.asarray(value, device=like.device) if is_torch_array(like) else xp.asarray(value)
 
 
 def sigmoid(x: Array) -> Array:

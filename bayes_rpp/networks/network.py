@@ -31,7 +31,13 @@ class Network(ABC):
         parameters: name -> Parameter, in the order of the layers.
         rep_in, rep_out: bound representations of input and output.
         group: the group they are bound to.
+        engines: that can run it; torch modules run in Pyro alone, Flax modules in NumPyro.
+        input_shape: of one example where that is more than a row, such as (channels, height, width) of an image; x may
+            then be (n, *input_shape) as well as (n, rep_in.size).
     """
+
+    engines: tuple[str, ...] = ("numpyro", "pyro")
+    input_shape: tuple[int, ...] | None = None
 
     def __init__(self, rep_in: Rep | int, rep_out: Rep | int, group: Group | None) -> None:
         if group is None:

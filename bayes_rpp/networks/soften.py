@@ -1,0 +1,69 @@
+"""`soften`: any module of torch or Flax with residual pathways, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from bayes_rpp.networks.module import ModuleNetwork
+from bayes_rpp.priors.subspaces import Subspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+Residual = Literal["dense", "local", "kernel"]
+LARGEST = 50_000_000  # entries of one weight: 200 MB in float32, for each member
+
+
+def soften(
+    module: Any,
+    input_shape: int | Sequence[int],
+    *,
+    residual: Residual | Mapping[str, Residual] | None = None,
+    subspaces: Mapping[str, Subspace] | None = None,
+    skip: Sequence[str] = (),
+    rep_in: Rep | None = None,
+    rep_out: Rep | None = None,
+    group: Group | None = None,
+) -> ModuleNetwork:
+    """Give every linear, convolutional or equivariant layer of a module its residual pathway.
+
+    A softened layer has the weight W of all linear maps that its residual may be, with the subspace of those that the
+    layer itself can be. Plain linear layers have no restriction of their own: theirs is the full space, unless
+    `subspaces` says otherwise. What is not linear in its parameters or inputs, and normalisation, attention, recurrent
+    and embedding layers, are left alone: their parameters are inferred as they are, with priors centred at the
+    module's values. `print(net.table)` lists both. Modules are used in evaluation mode: no dropout, and running
+    statistics as the module has them.
+
+    Args:
+        module: torch.nn.Module (runs in Pyro), or a Flax module, nnx or linen (runs in NumPyro). It is not changed.
+        input_shape: of one example, without the batch, such as (3, 32, 32); the module's output must be (n, outputs),
+            or is flattened to that.
+        residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
+            "local", a kernel of its own at each position; "kernel", any other kernel, for steerable convolutions (their
+            default). Or a dict of these by layer, in which a key may be a pattern.
+        subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
+            an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
+        skip: patterns of layers to leave alone.
+        rep_in, rep_out, group: how a group acts on the flattened input and output, for the equivariance error.
+
+    Returns:
+        ModuleNetwork, to be given to Model; `fit(..., init=net.initial)` starts from the module's weights.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit, or the layer whose weight would be too large.
+    """
+    homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
+    shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
+    if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
+        raise ValueError(f"input_shape is {input_shape!r}; the shape of one example, such as (3, 32, 32), would do")
+    options: dict[str, Any] = {"residual": residual, "subspaces": subspaces or {}, "skip": tuple(skip)}
+    options |= {"rep_in": rep_in, "rep_out": rep_out, "group": group}
+    if "torch" in homes:
+        from bayes_rpp.networks.torch import soften as adapt
+    elif "flax" in homes:
+        from bayes_rpp.networks.flax import soften as adapt
+    else:
+        raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")
+    return adapt(module, shape, **options)
