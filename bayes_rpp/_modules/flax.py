@@ -1,4 +1,4 @@
-"""Flax modules, nnx and linen, in evaluation mode, as pure functions of their parameters; their layers can be hooked."""
+"""Flax modules, nnx and linen, in evaluation mode, as pure functions of their parameters; layers can be hooked."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 EVALUATION = {"train": False, "training": False, "is_training": False, "deterministic": True}
+LINEAR: tuple[type, ...] = (nnx.Linear, linen.Dense)
+CONVOLUTIONS: tuple[type, ...] = (nnx.Conv, linen.Conv)
+LEFT_ALONE = {
+    "normalisation": {"BatchNorm", "LayerNorm", "GroupNorm", "RMSNorm", "InstanceNorm", "WeightNorm", "SpectralNorm"},
+    "attention": {"MultiHeadAttention", "MultiHeadDotProductAttention", "SelfAttention"},
+    "recurrent": {"RNNCellBase", "RNN"},
+    "embedding": {"Embed"},
+}
 CONTAINERS = tuple(getattr(nnx, name) for name in ("List", "Dict") if hasattr(nnx, name))
 HELD = "rpp_"  # before the names of what `View` makes a layer hold
 
@@ -50,10 +58,12 @@ class View(ABC):
         values: the real parameters that it has, by name ("layers.0.kernel"), and what was given as held, as
             "path.rpp_name".
         kinds: path -> class of each layer; of linen modules, each that has run.
+        shared: paths of layers that have a parameter in common with another.
     """
 
     values: dict[str, Any]
     kinds: dict[str, type]
+    shared: set[str]
 
     @abstractmethod
     def __call__(self, values: Values, x: Any) -> Any:
@@ -82,13 +92,13 @@ def view(
     """View of a module.
 
     Args:
-        module: nnx or linen; linen ones are initialised with key 0, unless bound to variables.
+        module: nnx or linen, see `bound`.
         shape: of one example.
         hook: is called in place of each layer.
         held: path -> arrays by name that this layer is to hold, for the hook.
     """
     if isinstance(module, linen.Module):
-        return _LinenView(module, tuple(shape), hook, held or {})
+        return _LinenView(bound(module, shape), hook, held or {})
     return _NNXView(module, hook, held or {})
 
 
@@ -98,6 +108,12 @@ class _NNXView(View):
     def __init__(self, module: Any, hook: Hook | None, held: Mapping[str, Mapping[str, Any]]) -> None:
         self._alone = _layers(module)
         self.kinds = {path: type(layer) for path, layer in self._alone.items()}
+        uses: dict[int, list[str]] = {}
+        for path, layer in self._alone.items():
+            for value in vars(layer).values():
+                if isinstance(value, nnx.Param):
+                    uses.setdefault(id(value), []).append(path)
+        self.shared = {path for paths in uses.values() if len(paths) > 1 for path in paths}
         module = nnx.clone(module)
         module.eval()
         for path, layer in _layers(module).items():
@@ -105,12 +121,14 @@ class _NNXView(View):
                 object.__setattr__(layer, "__class__", _hooked(type(layer), path, hook, tuple(held.get(path, ()))))
             for name, value in held.get(path, {}).items():
                 setattr(layer, HELD + name, nnx.Param(jnp.asarray(value)))
-        self._graph, parameters, self._state = nnx.split(module, nnx.Param, ...)
+        self._graph, parameters, state = nnx.split(module, nnx.Param, ...)
         self._flatten(parameters)
+        self._others: Any = jax.tree.flatten(state)
         self._options = _evaluation(module)
 
     def __call__(self, values: Values, x: Any) -> Any:
-        return nnx.merge(self._graph, self._unflatten(values), self._state)(x, **self._options)
+        leaves, structure = self._others  # new variables for each call, as it may count random numbers in them
+        return nnx.merge(self._graph, self._unflatten(values), structure.unflatten(leaves))(x, **self._options)
 
     def layer(self, path: str) -> Any:
         return self._alone[path]
@@ -132,22 +150,11 @@ def _hooked(kind: type, path: str, hook: Hook, names: tuple[str, ...]) -> type:
 class _LinenView(View):
     """Layers are hooked by linen's interceptors; what they hold is a collection of variables of its own."""
 
-    def __init__(
-        self, module: Any, shape: tuple[int, ...], hook: Hook | None, held: Mapping[str, Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, module: Any, hook: Hook | None, held: Mapping[str, Mapping[str, Any]]) -> None:
         self._hook, self._held, self._found = hook, held, dict[str, Any]()
-        self.kinds = {}
+        self.kinds, self.shared = {}, set()
         self._options = _evaluation(module)
-        if module.scope is not None:
-            module, self._variables = module.unbind()
-        else:
-
-            def init(x: Any) -> Any:
-                with linen.intercept_methods(self._intercept):
-                    return module.init(jax.random.key(0), x, **self._options)
-
-            self._variables = jax.jit(init)(jnp.zeros((1, *shape)))
-        self._module = module
+        self._module, self._variables = module.unbind()
         self._variables = linen.meta.unbox(dict(self._variables))
         self._flatten(self._variables.get("params", {}))
         for path, arrays in held.items():
@@ -174,22 +181,41 @@ class _LinenView(View):
             variables[kind] = tree
         return self._found[path].bind(variables)
 
-    def _intercept(self, run: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+    def _intercept(self, run: Any, args: Any, kwargs: Any, context: Any) -> Any:
         layer, path = context.module, ".".join(context.module.path)
         self.kinds.setdefault(path, type(layer))
         if context.method_name != "__call__":
             return run(*args, **kwargs)
         self._found[path] = layer.clone(parent=None, name=None)
-        if isinstance(layer, linen.Dropout):
-            return args[0]
-        if isinstance(layer, linen.BatchNorm):
-            # Given both as attribute and in the call, linen raises.
-            object.__setattr__(layer, "use_running_average", None)
-            args, kwargs = args[:1], {**kwargs, "use_running_average": True}
         if self._hook is None:
-            return run(*args, **kwargs)
+            return _evaluated(run, args, kwargs, context)
         held = {k: layer.get_variable("rpp", HELD + k) for k in self._held.get(path, ())}
-        return self._hook(Call(path, layer, args, kwargs, run, held))
+        again = partial(_evaluated, run, context=context)
+        return self._hook(Call(path, layer, args, kwargs, lambda *a, **k: again(a, k), held))
+
+
+def bound(module: Any, shape: Sequence[int]) -> Any:
+    """A module that has parameters: linen ones that are not bound to variables are initialised with key 0."""
+    if not isinstance(module, linen.Module) or module.scope is not None:
+        return module
+
+    def init(x: Any) -> Any:
+        with linen.intercept_methods(_evaluated):
+            return module.init(jax.random.key(0), x, **_evaluation(module))
+
+    return module.bind(jax.jit(init)(jnp.zeros((1, *shape))))
+
+
+def _evaluated(run: Any, args: Any, kwargs: Any, context: Any) -> Any:
+    """A linen layer's method in evaluation mode."""
+    layer = context.module
+    if context.method_name == "__call__" and isinstance(layer, linen.Dropout):
+        return args[0]
+    if context.method_name == "__call__" and isinstance(layer, linen.BatchNorm):
+        # Given both as attribute and in the call, linen raises.
+        object.__setattr__(layer, "use_running_average", None)
+        args, kwargs = args[:1], {**kwargs, "use_running_average": True}
+    return run(*args, **kwargs)
 
 
 def _evaluation(module: Any) -> dict[str, Any]:
@@ -209,3 +235,14 @@ def x64() -> AbstractContextManager[Any]:
     """float64 within, without a change to the process."""
     home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
     return home.enable_x64(True)
+
+
+def plain(kind: type, kinds: tuple[type, ...]) -> bool:
+    """Whether a class does what one of these does: subclasses may call another function."""
+    return any(issubclass(kind, k) and kind.__call__ is k.__call__ for k in kinds)
+
+
+def left_alone(kind: type) -> str:
+    """Why layers of a class of Flax are never softened, or ""."""
+    names = {base.__name__ for base in kind.__mro__ if base.__module__.startswith("flax.")}
+    return next((why for why, kinds in LEFT_ALONE.items() if names & kinds), "")

@@ -7,7 +7,7 @@ Others are replaced by a product with a dense or a local weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -16,24 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen, nnx
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
-from bayes_rpp._modules.flax import HELD, Call, View, view, x64
-from bayes_rpp.networks import soften as contract
+from bayes_rpp._modules.flax import CONVOLUTIONS, HELD, Call, View, bound, left_alone, plain, view, x64
+from bayes_rpp.networks.flax_layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.module import ModuleNetwork, Softened
-from bayes_rpp.priors.convolution import ConvolutionSubspace
-from bayes_rpp.priors.flax import check_linear, matrix_of
-from bayes_rpp.priors.span import SpanSubspace
-from bayes_rpp.priors.subspaces import FullSubspace, Subspace
+from bayes_rpp.priors.subspaces import Subspace
 
-LEFT_ALONE = {
-    "normalisation": {"BatchNorm", "LayerNorm", "GroupNorm", "RMSNorm", "InstanceNorm", "WeightNorm", "SpectralNorm"},
-    "attention": {"MultiHeadAttention", "MultiHeadDotProductAttention", "SelfAttention"},
-    "recurrent": {"RNNCellBase", "RNN"},
-    "embedding": {"Embed"},
-}
 BATCHES = (5, 7)  # the module is run with: what does not change with them is no batch axis
 
 
@@ -78,7 +68,7 @@ class FlaxNetwork(ModuleNetwork):
             if name in self._held:
                 values[self._held[name]] = w
             elif name in self._turned:
-                values[self._turned[name]] = _to_kernel(w)
+                values[self._turned[name]] = to_kernel(w)
             else:
                 values[name] = w + jnp.asarray(self._centre[name], dtype=w.dtype) if name in self._centre else w
         assert self.input_shape is not None
@@ -91,9 +81,6 @@ class FlaxNetwork(ModuleNetwork):
             return call.run(*call.args, **call.kwargs)
         apply, _ = self._replaced[call.path]
         return apply(call.held["weight"], call.held.get("bias"), call.args[0])
-
-
-Apply = Callable[[Array, Array | None, Array], Array]
 
 
 @dataclass
@@ -113,26 +100,6 @@ class _Plan:
     replaced: dict[str, tuple[Apply, list[str]]] = field(default_factory=dict)
 
 
-@dataclass
-class _Soft:
-    """A softened layer: (subspace, value) of weight and bias; its function, or None where its own kernel is turned."""
-
-    weight: tuple[Subspace, NDArray]
-    bias: tuple[Subspace, NDArray] | None
-    note: str
-    apply: Apply | None = None
-
-
-@dataclass
-class _Seen:
-    """How a layer was called, without the batch axis."""
-
-    inputs: set[tuple[int, ...]] = field(default_factory=set)
-    outputs: set[tuple[int, ...]] = field(default_factory=set)
-    problem: str = ""
-    batched: bool = True
-
-
 def soften(
     module: Any,
     input_shape: tuple[int, ...],
@@ -146,16 +113,20 @@ def soften(
     for how in residual.values() if isinstance(residual, Mapping) else [residual or "dense"]:
         if how not in ("dense", "local", "kernel"):
             raise ValueError(f"residual is {how!r}; 'dense', 'local' or 'kernel' would do")
+    try:
+        module = bound(module, input_shape)
+    except Exception as error:
+        raise _does_not_run(input_shape, error) from error
     seen, outputs = _run(module, input_shape)
     see = view(module, input_shape)
     jax.eval_shape(see, see.values, jnp.zeros((1, *input_shape)))  # linen tells its layers as they run
     plan, owners, convolutions = _Plan(outputs), _owners(see, list(seen)), []
     for path, names in owners.items():
         kind = see.kinds[path]
-        done = _left_alone(kind, path, names, owners, seen, skip)
-        if not done and _plain(kind, nnx.Conv, linen.Conv):
+        done = _reason_of(see, path, owners, seen, skip)
+        if not done and plain(kind, CONVOLUTIONS):
             convolutions.append(path)
-        soft = done or _softened(see, path, names, seen[path], _choice(residual, path))
+        soft = done or softened(see, path, names, seen[path], _choice(residual, path))
         if isinstance(soft, str):
             plan.rest |= {name: np.asarray(see.values[name]) for name in names}
             plan.layers.append(Softened(path, kind.__name__, None, soft))
@@ -174,14 +145,14 @@ def soften(
     return FlaxNetwork(module, input_shape, plan, **reps)
 
 
-def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, _Seen], int]:
+def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:
     """How each layer is called, in this order, and the number of outputs."""
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, Seen] = {}
 
     def record(call: Call) -> Any:
-        layer = seen.setdefault(call.path, _Seen())
+        layer = seen.setdefault(call.path, Seen())
         y = call.run(*call.args, **call.kwargs)
-        x = call.args[0] if call.args else None
+        x: Any = call.args[0] if call.args else None
         others = [*call.args[1:], *call.kwargs.values()]
         if not hasattr(x, "shape") or not hasattr(y, "shape") or not x.ndim or not y.ndim:
             layer.problem = "it is no function of one array to one array"
@@ -193,16 +164,23 @@ def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, _Seen], int]:
             layer.batched &= x.shape[0] % size == 0 and x.shape[0] == y.shape[0]
         return y
 
-    see = None
+    see: View | None = None
+    y: Any = None
     for size in BATCHES:
         try:
             see = see or view(module, shape, record)
             y = jax.eval_shape(see, see.values, jnp.zeros((size, *shape)))
         except Exception as error:
-            raise ValueError(f"the module does not run on input_shape {shape}: {error}") from error
+            raise _does_not_run(shape, error) from error
         if not hasattr(y, "shape") or y.shape[:1] != (size,):
             raise ValueError(f"the module gives {y} for {size} examples; one array of shape (n, outputs) would do")
     return seen, math.prod(y.shape[1:])
+
+
+def _does_not_run(shape: tuple[int, ...], error: Exception) -> ValueError:
+    return ValueError(
+        f"the module does not run on input_shape {shape} (channels last, without the batch): {first_line(error)}"
+    )
 
 
 def _owners(see: View, order: list[str]) -> dict[str, list[str]]:
@@ -211,154 +189,28 @@ def _owners(see: View, order: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in see.values:
         above = [p for p in ["", *_above(name)[:-1]] if p in see.kinds]
-        found.setdefault(next((p for p in above if _reason(see.kinds[p])), above[-1]), []).append(name)
+        found.setdefault(next((p for p in above if left_alone(see.kinds[p])), above[-1]), []).append(name)
     place = {path: k for k, path in enumerate(order)}
     return dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
 
 
-def _left_alone(
-    kind: type, path: str, names: list[str], owners: Mapping[str, Any], seen: Mapping[str, _Seen], skip: Sequence[str]
-) -> str:
+def _reason_of(see: View, path: str, owners: Mapping[str, Any], seen: Mapping[str, Seen], skip: Sequence[str]) -> str:
     """Why a layer is left alone, as far as can be told without a look at what it does; or ""."""
     if any(fnmatchcase(p, pattern) for pattern in skip for p in _above(path)):
         return "skipped"
-    if reason := _reason(kind):
+    if reason := left_alone(see.kinds[path]):
         return reason
     if any(p != path and (not path or p.startswith(f"{path}.")) for p in owners):
         return "parameters of its own, beside its layers"
+    if path in see.shared:
+        return "shares parameters with another layer"
     if path not in seen:
-        return "never called, or shares the parameters of another layer"
+        return "never called"
     if seen[path].problem:
         return seen[path].problem
     if len(seen[path].inputs) > 1:
         return f"called with inputs of different shapes: {', '.join(map(str, sorted(seen[path].inputs)))}"
     return ""
-
-
-def _softened(see: View, path: str, names: list[str], seen: _Seen, residual: str) -> _Soft | str:
-    """The softened layer, or why there is none."""
-    own = {name.rpartition(".")[2]: np.asarray(see.values[name]) for name in names}
-    kind, layer, ((*shape,), (*out,)) = see.kinds[path], see.layer(path), (*seen.inputs, *seen.outputs)
-    usual = set(own) in ({"kernel"}, {"kernel", "bias"})
-    if usual and _plain(kind, nnx.Linear, linen.Dense) and own["kernel"].ndim == 2:
-        return _turned(own, "")
-    if usual and _plain(kind, nnx.Conv, linen.Conv) and own["kernel"].ndim == len(layer.kernel_size) + 2:
-        if residual == "kernel":
-            return _turned(own, "the residual is any other kernel")
-        conv = convolution(layer, own["kernel"].shape, shape, residual)
-        if conv is not None and out[-len(conv.output_size) - 1 :] == [*conv.output_size, conv.out_channels]:
-            _check_size(path, conv.shape, residual)
-            return _convolved(conv, own)
-    if not seen.batched:
-        return "its first axis is not the batch"
-    return _read_off(path, layer, shape, out)
-
-
-def _turned(own: Mapping[str, NDArray], note: str) -> _Soft:
-    weight = np.moveaxis(own["kernel"], (-1, -2), (0, 1))
-    bias = own.get("bias")
-    return _Soft((FullSubspace(weight.shape), weight), None if bias is None else (FullSubspace(bias.shape), bias), note)
-
-
-def _to_kernel(w: Array) -> Array:
-    return jnp.moveaxis(w, (0, 1), (-1, -2))
-
-
-def _convolved(conv: ConvolutionSubspace, own: Mapping[str, NDArray]) -> _Soft:
-    kernel = np.moveaxis(own["kernel"].astype(np.float64), (-1, -2), (0, 1))
-    dims, positions = len(conv.input_size), math.prod(conv.output_size)
-
-    def apply(w: Array, b: Array | None, x: Array) -> Array:
-        lead = tuple(x.shape[: -dims - 1])
-        x = jnp.moveaxis(x.reshape((-1, *x.shape[-dims - 1 :])), -1, 1)
-        y = conv.apply(w, x.reshape((x.shape[0], -1)))
-        y = y if b is None else y + b
-        y = jnp.moveaxis(y.reshape((-1, conv.out_channels, *conv.output_size)), 1, -1)
-        return y.reshape((*lead, *y.shape[1:]))
-
-    bias = None
-    if "bias" in own:
-        tied = SpanSubspace.tied(np.repeat(np.arange(conv.out_channels), positions))
-        bias = tied, np.repeat(own["bias"], positions)
-    wide = "any linear map" if conv.weights == "dense" else "a kernel of its own at each position"
-    return _Soft((conv, conv.from_kernel(kernel)), bias, f"the residual is {wide}", apply)
-
-
-def convolution(layer: Any, kernel: Sequence[int], shape: Sequence[int], weights: str) -> ConvolutionSubspace | None:
-    """The subspace of a Flax convolution, channels first; None if it is of a kind that ConvolutionSubspace is not."""
-    dims = len(kernel) - 2
-    sizes, grid = tuple(kernel[:dims]), tuple(shape[-dims - 1 : -1])
-
-    def each(value: Any) -> tuple[int, ...]:
-        return (value or 1,) * dims if value is None or isinstance(value, int) else tuple(value)
-
-    dilation = each(layer.kernel_dilation)
-    own = [getattr(layer, k, None) for k in ("conv_general_dilated", "conv_general_dilated_cls")]
-    if layer.mask is not None or set(each(layer.input_dilation)) != {1} or len(grid) != dims:
-        return None
-    if any(f not in (None, jax.lax.conv_general_dilated) for f in own):
-        return None
-    padding: Any = layer.padding
-    spans = [d * (k - 1) for d, k in zip(dilation, sizes, strict=True)]
-    mode = padding.upper() if isinstance(padding, str) else ""
-    if mode in ("SAME", "VALID"):
-        padding = mode.lower()
-    elif mode == "CIRCULAR":
-        padding = [(s // 2, (s + 1) // 2) for s in spans]
-    elif mode == "CAUSAL":
-        padding = [(s, 0) for s in spans]
-    elif mode:
-        return None
-    else:
-        padding = [
-            (p, p) if isinstance(p, int) else tuple(p)
-            for p in ([padding] * dims if isinstance(padding, int) else padding)
-        ]
-    try:
-        return ConvolutionSubspace(
-            kernel[-2] * layer.feature_group_count,
-            kernel[-1],
-            sizes,
-            grid,
-            stride=each(layer.strides),
-            padding=padding,
-            dilation=dilation,
-            groups=layer.feature_group_count,
-            padding_mode="circular" if mode == "CIRCULAR" else "zeros",
-            weights=weights,  # type: ignore[arg-type]
-        )
-    except ValueError:  # negative padding
-        return None
-
-
-def _read_off(path: str, layer: Any, shape: Sequence[int], out: Sequence[int]) -> _Soft | str:
-    """Any layer that is linear."""
-    try:
-        check_linear(layer, shape)
-    except Exception as error:  # anything may be in a user's layer
-        return str(error).partition("\n")[0]
-    _check_size(path, (math.prod(out), math.prod(shape)), None)
-    try:
-        span = SpanSubspace.of(layer, shape)
-        weight, bias = matrix_of(layer, shape)
-    except ValueError as error:
-        return str(error)
-
-    def apply(w: Array, b: Array | None, x: Array) -> Array:
-        y = x.reshape((x.shape[0], -1)) @ w.T
-        return (y if b is None else y + b).reshape((x.shape[0], *out))
-
-    return _Soft((span, weight), (span.bias, bias) if span.bias else None, "the residual is any linear map", apply)
-
-
-def _check_size(path: str, shape: tuple[int, ...], residual: str | None) -> None:
-    if math.prod(shape) <= contract.LARGEST:
-        return
-    instead = {"dense": "residual='local'", "local": "residual='kernel'"}.get(residual or "")
-    raise ValueError(
-        f"layer {path!r} would have a weight of {shape[0]:,} x {shape[1]:,}, {math.prod(shape):.2g} numbers, more than "
-        f"{contract.LARGEST:.2g}; {f'{instead}, or ' if instead else ''}skip=[{path!r}] would do"
-    )
 
 
 def _override(plan: _Plan, subspaces: Mapping[str, Subspace]) -> None:
@@ -390,16 +242,6 @@ def _all_used(argument: str, patterns: Any, names: Sequence[str], what: str) -> 
             raise ValueError(
                 f"{argument} has {pattern!r}, which fits no {what}; there are {', '.join(names) or 'none'}"
             )
-
-
-def _plain(kind: type, *kinds: type) -> bool:
-    """Whether a class does what one of these does: subclasses may call another function."""
-    return any(issubclass(kind, k) and kind.__call__ is k.__call__ for k in kinds)  # type: ignore[operator]
-
-
-def _reason(kind: type) -> str:
-    names = {base.__name__ for base in kind.__mro__ if base.__module__.startswith("flax.")}
-    return next((why for why, kinds in LEFT_ALONE.items() if names & kinds), "")
 
 
 def _above(path: str) -> list[str]:
