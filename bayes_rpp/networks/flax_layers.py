@@ -82,7 +82,7 @@ def _convolved(conv: ConvolutionSubspace, own: Mapping[str, NDArray]) -> Soft:
     def apply(w: Array, b: Array | None, x: Array) -> Array:
         xp, lead = array_namespace(x), tuple(x.shape[: -dims - 1])
         x = xp.moveaxis(x.reshape((-1, *x.shape[-dims - 1 :])), -1, 1)
-        y = conv.apply(w, x.reshape((x.shape[0], -1)))
+        y = conv.apply(w, x.reshape((x.shape[0], math.prod(x.shape[1:]))))
         y = y if b is None else y + b
         y = xp.moveaxis(y.reshape((-1, conv.out_channels, *conv.output_size)), 1, -1)
         return y.reshape((*lead, *y.shape[1:]))
