@@ -38,8 +38,9 @@ def soften(
 
     Args:
         module: torch.nn.Module (runs in Pyro), or a Flax module, nnx or linen (runs in NumPyro). It is not changed.
-        input_shape: of one example, without the batch, such as (3, 32, 32); the module's output must be (n, outputs),
-            or is flattened to that.
+            Linen modules hold no weights: `module.bind(variables)` brings them, else they are initialised with key 0.
+        input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
+            must be (n, outputs), or is flattened to that.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "kernel", any other kernel, for steerable convolutions (their
             default). Or a dict of these by layer, in which a key may be a pattern.
