@@ -1,7 +1,7 @@
 """The matrix of a torch layer, W(theta), read off by running the layer.
 
-A layer f(theta, x) that is linear in theta and affine in x is its own derivative: f(e_k, e_i) - f(e_k, 0) is column i of
-dW / d theta_k, and f(e_k, 0) is that of the bias. A copy of the layer runs on all e_i at once, for many e_k by vmap.
+A layer f(theta, x) that is linear in theta and affine in x is its own derivative: f(e_k, e_i) - f(e_k, 0) is column i
+of dW / d theta_k, and f(e_k, 0) is db / d theta_k. A copy of the layer runs on all e_i at once, for many e_k by vmap.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class Reader:
         (outputs, inputs), k = self.shape, len(self.theta)
         if k * outputs * inputs > LARGEST:
             raise ValueError(
-                f"the {self.name} has {k} parameters and a matrix of {outputs} x {inputs}, too many numbers to read off; "
-                "for a convolution, ConvolutionSubspace, or soften with residual='kernel', would do"
+                f"the {self.name} has {k} parameters and a matrix of {outputs} x {inputs}, too many numbers to read "
+                "off; for a convolution, ConvolutionSubspace, or soften with residual='kernel', would do"
             )
         x = torch.cat([torch.zeros(1, inputs).double(), torch.eye(inputs).double()])
         size = max(1, CHUNK // ((inputs + 1) * max(outputs, 1)))
@@ -177,7 +177,7 @@ def copied(module: nn.Module) -> nn.Module:
     return new
 
 
-def _asked(layer: nn.Module) -> tuple[int, ...]:
+def _asked(layer: Any) -> tuple[int, ...]:
     """The shape of an example, as the layer knows it."""
     if not isinstance(layer, nn.Bilinear):
         if isinstance(getattr(layer, "in_features", None), int):
