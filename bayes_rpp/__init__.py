@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bayes_rpp.models import Model
     from bayes_rpp.networks.allocation import uniform_rep
     from bayes_rpp.networks.emlp import EMLP
+    from bayes_rpp.networks.export import to_torch
     from bayes_rpp.networks.mlp import MLP
     from bayes_rpp.networks.module import ModuleNetwork
     from bayes_rpp.networks.network import Network
@@ -58,6 +59,7 @@ _HOMES = {
     "models": ["Model"],
     "networks.allocation": ["uniform_rep"],
     "networks.emlp": ["EMLP"],
+    "networks.export": ["to_torch"],
     "networks.mlp": ["MLP"],
     "networks.module": ["ModuleNetwork"],
     "networks.network": ["Network"],
@@ -85,7 +87,7 @@ __all__ = [
     "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band",
     "block_pattern", "datasets", "energy_by_layer", "equivariance_error", "equivariance_interval",
     "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde",
-    "plot_equivariance_posterior", "predictive_metrics", "save_network", "soften", "uniform_rep",
+    "plot_equivariance_posterior", "predictive_metrics", "save_network", "soften", "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 

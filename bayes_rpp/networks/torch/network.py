@@ -41,11 +41,21 @@ class TorchNetwork(ModuleNetwork):
         """Outputs (..., outputs) for inputs (..., prod(input_shape)) or (..., *input_shape), of torch or numpy."""
         if isinstance(x, torch.Tensor):
             return self._outputs(params, x)
-        arrays = {name: np.asarray(params[name]) for name in self.parameters}
-        dtype = np.result_type(np.asarray(x), *arrays.values())
+        dtype = np.result_type(np.asarray(x), *(np.asarray(params[name]) for name in self.parameters))
         dtype = dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
         with torch.no_grad():
-            return self._outputs({k: _tensor(v, dtype) for k, v in arrays.items()}, _tensor(x, dtype)).numpy()
+            return self._outputs({k: _tensor(params[k], dtype) for k in self.parameters}, _tensor(x, dtype)).numpy()
+
+    def actual(self, params: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+        """Values of the module's parameters: softened ones as they are, the others added to the module's own."""
+        values = {}
+        for name in self.parameters:
+            value = torch.as_tensor(params[name])
+            if name in self._centre:
+                centre = np.array(self._centre[name])
+                value = value + torch.as_tensor(centre, dtype=value.dtype, device=value.device)
+            values[name] = value
+        return values
 
     def _outputs(self, params: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         assert self.input_shape is not None
@@ -53,14 +63,9 @@ class TorchNetwork(ModuleNetwork):
         if x.shape[-1] != self.rep_in.size:
             lead = x.shape[: x.ndim - len(self.input_shape)]
             if tuple(x.shape[len(lead) :]) != self.input_shape:
-                raise ValueError(
-                    f"x has shape {tuple(x.shape)}; (n, {self.rep_in.size}) or (n, "
-                    f"{', '.join(map(str, self.input_shape))}) would do"
-                )
-        values = {name: params[name] for name in self.parameters}
-        for name, centre in self._centre.items():
-            value = values[name]
-            values[name] = value + torch.as_tensor(np.array(centre), dtype=value.dtype, device=value.device)
+                image = ", ".join(map(str, self.input_shape))
+                raise ValueError(f"x has shape {tuple(x.shape)}; (n, {self.rep_in.size}) or (n, {image}) would do")
+        values = self.actual(params)
         like = next(iter(values.values()))
         for name, b in self.module.named_buffers():
             values[name] = b.to(like) if b.is_floating_point() else b.to(like.device)

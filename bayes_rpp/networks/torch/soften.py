@@ -17,6 +17,7 @@ from bayes_rpp.networks.module import Softened
 from bayes_rpp.networks.options import Options
 from bayes_rpp.networks.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
 from bayes_rpp.networks.torch.network import TorchNetwork
+from bayes_rpp.networks.torch.replace import replace_layers
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.priors.torch import copied, run, speaks_types
 from bayes_rpp.symmetry.groups import Group
@@ -78,7 +79,7 @@ def soften(
     if not order:
         raise ValueError(f"module is a {type(module).__name__} without parameters, so there is nothing to infer")
     rest = {n: values[n].cpu().double().numpy() for n in order if n not in weights}
-    softened = _replace(module, replaced)
+    softened = replace_layers(module, replaced)
     found: Any = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "whole": order}
     net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, **found)
     _check(net, x, y)
@@ -172,18 +173,6 @@ def _tied(module: nn.Module) -> dict[str, str]:
             if p is not None:
                 owners.setdefault(id(p), []).append(_join(path, name))
     return {name: next(n for n in names if n != name) for names in owners.values() if len(names) > 1 for name in names}
-
-
-def _replace(module: nn.Module, replaced: Mapping[str, nn.Module]) -> nn.Module:
-    """Put layers in place of those at these paths, wherever else the module holds them too."""
-    new = {id(module.get_submodule(path)): layer for path, layer in replaced.items()}
-    if id(module) in new:
-        return new[id(module)]
-    for parent in list(module.modules()):
-        for name, child in parent._modules.items():
-            if id(child) in new:
-                parent._modules[name] = new[id(child)]
-    return module
 
 
 def _check(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
