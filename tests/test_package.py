@@ -29,7 +29,7 @@ def test_unknown_names_are_attribute_errors():
 
 
 def test_engines_stay_in_their_rooms():
-    """torch is imported only below or in files named pyro or torch, Pyro in those named pyro, JAX and NumPyro likewise."""
+    """torch is imported only below or in files named pyro or torch, JAX in those named numpyro or flax."""
     import re
     from pathlib import Path
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ class Reader:
         for start in range(0, k, size):
             thetas = torch.zeros(min(size, k - start), k).double()
             thetas[torch.arange(len(thetas)), start + torch.arange(len(thetas))] = 1.0
-            y = self._many(thetas, x).reshape(len(thetas), inputs + 1, outputs)
+            y = each(lambda t: self._run(t, x), thetas).reshape(len(thetas), inputs + 1, outputs)
             weight.append(_sparse((y[:, 1:] - y[:, :1]).transpose(1, 2)))
             bias.append(_sparse(y[:, 0]))
         b = sparse.vstack(bias).T.tocsc()
@@ -119,15 +119,6 @@ class Reader:
         x = torch.cat([torch.zeros(1, inputs).double(), torch.eye(inputs).double()])
         y = self._outputs(self.theta, x)
         return (y[1:] - y[:1]).T.numpy().copy(), y[0].numpy().copy()
-
-    def _many(self, thetas: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        if len(thetas) > 1:
-            try:
-                with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                    return torch.func.vmap(self._run, (0, None))(thetas, x)
-            except Exception:  # no batching rule, or a branch on values: one at a time goes
-                pass
-        return torch.stack([self._outputs(t, x) for t in thetas])
 
     def _outputs(self, theta: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return self._run(theta, x).reshape(len(x), -1)
@@ -141,6 +132,18 @@ class Reader:
 
     def _noise(self, *shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=self._random, dtype=torch.float64)
+
+
+@torch.no_grad()
+def each(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -> torch.Tensor:
+    """The function's values of each row, by vmap where that works on it."""
+    if len(rows) > 1:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return torch.func.vmap(function)(rows)
+        except Exception:  # no batching rule, tensors written in place, a branch on values
+            pass
+    return torch.stack([function(row) for row in rows])
 
 
 def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -163,18 +166,33 @@ def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) 
 
 def speaks_types(module: nn.Module) -> bool:
     """Whether it takes and returns escnn's GeometricTensor."""
-    return hasattr(module, "in_type") and any(b.__module__.startswith("escnn.") for b in type(module).__mro__)
+    return getattr(module, "typed", False) or (
+        hasattr(module, "in_type") and any(b.__module__.startswith("escnn.") for b in type(module).__mro__)
+    )
 
 
 def copied(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode, whose outputs depend on its parameters alone."""
     # Values that a layer has computed from its parameters cannot be copied with their history, nor are they wanted.
-    memo = {id(b): b.detach().clone() for b in module.buffers() if b.grad_fn is not None}
+    memo: dict[int, Any] = {id(b): b.detach().clone() for b in module.buffers() if b.grad_fn is not None}
+    # escnn's groups and their representations exist once.
+    memo |= {id(v): v for m in module.modules() for v in _parts(vars(m)) if type(v).__module__.startswith("escnn.")}
     new = copy.deepcopy(module, memo)
     for m in new.modules():
         # escnn's layers keep their expanded weights in evaluation mode, and then ignore their parameters.
         m.training = hasattr(m, "expand_parameters")
     return new
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """What stands in nested containers, modules aside."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for v in value:
+            yield from _parts(v)
+    elif not isinstance(value, (nn.Module, torch.Tensor)):
+        yield value
 
 
 def _asked(layer: Any) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from torch import nn
 from bayes_rpp import ConvolutionSubspace, SpanSubspace
 
 RNG = np.random.default_rng(0)
+EVERYTHING = {"stride": 2, "padding": 2, "dilation": 2, "groups": 2, "padding_mode": "circular"}
 
 
 def members(span, count=3):
@@ -19,11 +20,11 @@ def members(span, count=3):
     ("layer", "grid", "options"),
     [
         (nn.Conv1d(2, 3, 3), (6,), {}),
-        (nn.Conv1d(2, 4, 3, 2, 2, 2, 2, padding_mode="circular"), (7,), {"stride": 2, "padding": 2, "dilation": 2, "groups": 2, "padding_mode": "circular"}),
+        (nn.Conv1d(2, 4, 3, **EVERYTHING), (7,), EVERYTHING),
         (nn.Conv2d(2, 3, (3, 2), padding=(1, 0), bias=False), (4, 3), {"padding": (1, 0)}),
         (nn.Conv3d(1, 2, 2, stride=2), (4, 2, 3), {"stride": 2}),
     ],
-)  # fmt: skip
+)
 def test_convolutions_are_the_convolution_subspace(layer, grid, options):
     found = SpanSubspace.of(layer, (layer.in_channels, *grid))
     wanted = ConvolutionSubspace(layer.in_channels, layer.out_channels, layer.kernel_size, grid, **options)

@@ -26,7 +26,7 @@ from bayes_rpp.networks.torch.layers import (
 from bayes_rpp.priors.nested import ComposedSubspace, NestedSubspace
 from bayes_rpp.priors.span import SpanSubspace
 from bayes_rpp.priors.subspaces import FullSubspace, Subspace
-from bayes_rpp.priors.torch import CHUNK, Reader, copied
+from bayes_rpp.priors.torch import CHUNK, Reader, copied, each
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 ALONE: dict[str, tuple[type[nn.Module], ...]] = {
@@ -174,7 +174,7 @@ def _expansions(layer: Any) -> tuple[sparse.csc_array, sparse.csc_array | None]:
         parts = []
         for start in range(0, k, size):
             rows = torch.eye(k, dtype=torch.float64)[start : start + size]
-            parts.append(sparse.csr_array(torch.func.vmap(expand)(rows).reshape(len(rows), -1).numpy()))
+            parts.append(sparse.csr_array(each(expand, rows).reshape(len(rows), -1).numpy()))
     biases = None if new.bias is None else sparse.csc_array(_values(new.bias_expansion))
     return sparse.vstack(parts).T.tocsc(), biases
 

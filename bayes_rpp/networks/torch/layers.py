@@ -161,6 +161,8 @@ class LocallyConnected(nn.Module):
 class Typed(nn.Module):
     """A map of tensors as one of escnn's GeometricTensors."""
 
+    typed = True
+
     def __init__(self, module: nn.Module, in_type: Any, out_type: Any) -> None:
         super().__init__()
         self.module, self.in_type, self.out_type = module, in_type, out_type

@@ -71,7 +71,8 @@ class TorchNetwork(ModuleNetwork):
             values[name] = b.to(like) if b.is_floating_point() else b.to(like.device)
         with _attention_by_formula():
             y = run(self.module, values, x.reshape((-1, *self.input_shape)))
-        return y.reshape((*lead, self.rep_out.size))
+        # Some of escnn's layers write into tensors of torch's default type.
+        return y.reshape((*lead, self.rep_out.size)).to(like.dtype)
 
 
 @contextmanager

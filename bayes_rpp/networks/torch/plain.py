@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
 from typing import Any
@@ -17,6 +16,7 @@ from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.torch.layers import Layer, linear
 from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
+from bayes_rpp.priors.torch import copied
 
 
 @singledispatch
@@ -46,7 +46,7 @@ def _(net: EMLP, params: Mapping[str, Array]) -> nn.Module:
 
 @plain.register
 def _(net: TorchNetwork, params: Mapping[str, Array]) -> nn.Module:
-    module = copy.deepcopy(net.module)
+    module = copied(net.module)
     values = net.actual({name: _tensor(params[name]) for name in net.parameters})
     new = {id(module.get_parameter(name)): nn.Parameter(value) for name, value in values.items()}
     for m in module.modules():  # parameters that layers share stay shared

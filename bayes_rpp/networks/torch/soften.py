@@ -116,9 +116,9 @@ def _decide(
         return choose(layer, shapes.pop(), residual, dispatch.LARGEST)
     except TooLarge as size:
         would = "'kernel'" if residual == "local" else "'local' or 'kernel'"
+        would = f"residual={{{path!r}: {would}}}, or skip=[{path!r}]," if path else f"residual={would}"
         raise ValueError(
-            f"layer {path!r} would have a weight of {size}, more than {dispatch.LARGEST} entries; "
-            f"residual={{{path!r}: {would}}}, or skip=[{path!r}], would do"
+            f"layer {path!r} would have a weight of {size}, more than {dispatch.LARGEST} entries; {would} would do"
         ) from size
 
 
@@ -158,7 +158,7 @@ def _record(note: Any, path: str, layer: nn.Module, args: Any, kwargs: Any, outp
     x = args[0] if len(args) == 1 and not kwargs else None
     x, y = (getattr(a, "tensor", a) if typed else a for a in (x, output))
     if not isinstance(x, torch.Tensor) or not isinstance(y, torch.Tensor) or typed != hasattr(output, "tensor"):
-        call.trouble = "called with or giving more than one tensor"
+        call.trouble = "called with, or giving, other than one tensor"
     elif x.ndim < 2:
         call.trouble = "called without a batch"
     else:
