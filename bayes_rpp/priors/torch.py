@@ -175,8 +175,10 @@ def copied(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode, whose outputs depend on its parameters alone."""
     # Values that a layer has computed from its parameters cannot be copied with their history, nor are they wanted.
     memo: dict[int, Any] = {id(b): b.detach().clone() for b in module.buffers() if b.grad_fn is not None}
-    # escnn's groups and their representations exist once.
-    memo |= {id(v): v for m in module.modules() for v in _parts(vars(m)) if type(v).__module__.startswith("escnn.")}
+    # escnn's groups, their representations and bases exist once.
+    for m in module.modules():
+        own = {k: v for k, v in vars(m).items() if k not in ("_parameters", "_buffers", "_modules")}
+        memo |= {id(v): v for v in _parts(own) if type(v).__module__.startswith("escnn.")}
     new = copy.deepcopy(module, memo)
     for m in new.modules():
         # escnn's layers keep their expanded weights in evaluation mode, and then ignore their parameters.
@@ -185,13 +187,13 @@ def copied(module: nn.Module) -> nn.Module:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """What stands in nested containers, modules aside."""
+    """What stands in nested containers."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
         for v in value:
             yield from _parts(v)
-    elif not isinstance(value, (nn.Module, torch.Tensor)):
+    else:
         yield value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,17 +167,37 @@ def _expanded(layer: nn.Module) -> tuple[NDArray, NDArray | None]:
 
 
 def _expansions(layer: Any) -> tuple[sparse.csc_array, sparse.csc_array | None]:
-    """Filters of a unit of each of an escnn layer's parameters, (filter entries, k), and biases (channels, k)."""
+    """Filters of a unit of each of an escnn layer's parameters, (filter entries, k), and biases (channels, k).
+
+    Each parameter joins one field of the output with one of the input, and fills their block of the filter alone. So
+    one parameter of each pair of fields is read at a time.
+    """
     new: Any = copied(layer).double()
-    k, expand = new.weights.numel(), new.basisexpansion
+    info = list(new.basisexpansion.get_basis_info())
+    turn, seen = [], Counter[tuple[int, int]]()
+    pairs = [(i["out_field_position"], i["in_field_position"]) for i in info]
+    for pair in pairs:
+        turn.append(seen[pair])
+        seen[pair] += 1
+    rows = torch.zeros(max(turn, default=-1) + 1, len(info), dtype=torch.float64)
+    rows[turn, torch.arange(len(info))] = 1.0
     with torch.no_grad():
-        size = max(1, CHUNK // max(1, expand(new.weights).numel()))
-        parts = []
-        for start in range(0, k, size):
-            rows = torch.eye(k, dtype=torch.float64)[start : start + size]
-            parts.append(sparse.csr_array(each(expand, rows).reshape(len(rows), -1).numpy()))
+        shape = tuple(new.expand_parameters()[0].shape)
+        filters = each(new.basisexpansion, rows).reshape(len(rows), *shape[:2], -1).numpy()
+    entries = np.arange(filters[0].size).reshape(filters[0].shape)
+    where, values = [], []
+    for t, (o, i) in zip(turn, pairs, strict=True):
+        block = np.s_[_field(new.out_type, o), _field(new.in_type, i)]
+        where.append(entries[block].ravel())
+        values.append(filters[t][block].ravel())
+    columns = np.repeat(np.arange(len(info)), [len(w) for w in where])
+    entry = (np.concatenate(values), (np.concatenate(where), columns))
     biases = None if new.bias is None else sparse.csc_array(_values(new.bias_expansion))
-    return sparse.vstack(parts).T.tocsc(), biases
+    return sparse.coo_array(entry, shape=(math.prod(shape), len(info))).tocsc(), biases
+
+
+def _field(kind: Any, number: int) -> slice:
+    return slice(int(kind.fields_start[number]), int(kind.fields_end[number]))
 
 
 def _within(conv: Any, kernels: sparse.csc_array) -> sparse.csc_array:
