@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayes_rpp.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
     from bayes_rpp.models import Model
     from bayes_rpp.networks.allocation import uniform_rep
+    from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.export import to_torch
     from bayes_rpp.networks.mlp import MLP
@@ -58,6 +59,7 @@ _HOMES = {
     "likelihoods": ["Bernoulli", "Categorical", "Gaussian", "Poisson", "StudentT"],
     "models": ["Model"],
     "networks.allocation": ["uniform_rep"],
+    "networks.conv": ["ConvNet"],
     "networks.emlp": ["EMLP"],
     "networks.export": ["to_torch"],
     "networks.mlp": ["MLP"],
@@ -79,15 +81,16 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvergenceWarning", "ConvolutionSubspace", "D",
-    "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker", "EquivariantSubspace", "FullSubspace",
-    "Gaussian", "Group", "HMC", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace",
-    "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar",
-    "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace",
-    "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band",
-    "block_pattern", "datasets", "energy_by_layer", "equivariance_error", "equivariance_interval",
-    "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry", "plot_equivariance_kde",
-    "plot_equivariance_posterior", "predictive_metrics", "save_network", "soften", "to_torch", "uniform_rep",
+    "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
+    "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
+    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "HMC", "Lorentz", "MAP", "MLP", "Model",
+    "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction",
+    "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar",
+    "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial",
+    "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer", "equivariance_error",
+    "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry",
+    "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "save_network", "soften",
+    "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 

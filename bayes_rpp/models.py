@@ -25,7 +25,9 @@ class Model:
         sigma_a: prior standard deviation inside the symmetry's subspace: a number >= 0 (0 leaves the weights
             unstructured); a distribution of either library, such as HalfNormal(1.0), and then it is inferred (site
             "sigma_a"); PerLayer(distribution), one for each layer (sites "sigma_a.layers.0", ...); or a dict of these
-            by parameter, in which a key may be a pattern ("layers.*"; the first that fits counts).
+            by parameter, in which a key may be a pattern ("layers.*"; the first that fits counts). Of a network with
+            nested pathways (`net.pathways` > 1) a list of these, one for each pathway, the most symmetric first (sites
+            "sigma_a_0", "sigma_a_1", ...).
         sigma_b: that of the residual pathway, likewise. 0 is the strictly equivariant network.
         likelihood: Gaussian(noise), or another Likelihood.
         scale: "fan_in" multiplies sigma_a by sqrt(n_out / r) and sigma_b by sqrt(n_out / n), for a weight of n entries,
@@ -35,6 +37,7 @@ class Model:
             latent sites. None lets the method choose.
 
     Attributes:
+        sigmas_a: one for each pathway.
         priors: parameter name -> ResidualPathway with the scaled numbers; typical ones for sigmas that are inferred.
         latents: site -> Prior of all numbers to infer beside the weights: sigmas and the likelihood's.
 
@@ -63,13 +66,12 @@ class Model:
         self.net = net
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.scale, self.parametrisation = scale, parametrisation
-        self.sigma_a = Sigmas(sigma_a, "sigma_a", net.parameters)
+        self.sigmas_a = _by_pathway(sigma_a, net)
         self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters)
-        self.latents: dict[str, Prior] = {
-            **self.sigma_a.latents,
-            **self.sigma_b.latents,
-            **self.likelihood.latents,
-        }
+        self.latents: dict[str, Prior] = {}
+        for sigmas in (*self.sigmas_a, self.sigma_b):
+            self.latents |= sigmas.latents
+        self.latents |= self.likelihood.latents
         self.priors: dict[str, ResidualPathway] = {}
         for name in net.parameters:
             try:
@@ -78,8 +80,14 @@ class Model:
                 raise ValueError(f"parameter {name}: {error}") from error
 
     @property
+    def sigma_a(self) -> Any:
+        """As it was given."""
+        given = [s.given for s in self.sigmas_a]
+        return given if self.net.pathways > 1 else given[0]
+
+    @property
     def infers_sigmas(self) -> bool:
-        return bool(self.sigma_a.latents or self.sigma_b.latents)
+        return any(s.latents for s in (*self.sigmas_a, self.sigma_b))
 
     def prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
         """The prior of a parameter, given the values of `latents` (numbers, or arrays of a batch shape)."""
@@ -87,9 +95,13 @@ class Model:
 
     def _prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
         subspace = self.net.parameters[name].subspace
-        inside, outside = fan_in_scales(subspace.shape, subspace.rank) if self.scale else (1.0, 1.0)
-        a, b = self.sigma_a.value(name, latents), self.sigma_b.value(name, latents)
-        return ResidualPathway(subspace, a * inside, b * outside)
+        rows = rows_of(subspace.shape)
+        scale = fan_in_scale if self.scale else lambda rows, rank: 1.0
+        a: Any = [s.value(name, latents) for s in self.sigmas_a]
+        if len(subspace.levels) < len(a):  # one subspace serves as every level
+            a = [sum(s**2 for s in a) ** 0.5]
+        a = [s * scale(rows, level.rank) for s, level in zip(a, subspace.levels, strict=True)]
+        return ResidualPathway(subspace, a, self.sigma_b.value(name, latents) * scale(rows, subspace.size))
 
     def pyro(self, x: Any, y: Any = None, **options: Any) -> Any:
         """The model function for Pyro: `SVI(model.pyro, guide, ...)`, `NUTS(model.pyro)`, and so on.
@@ -184,7 +196,7 @@ class Model:
         value = lib.sample(site, lib.ResidualPathway(prior.subspace, prior.sigma_a, prior.sigma_b))
         if not strict:
             return value
-        return lib.deterministic(name, self.priors[name].subspace.decode(value), len(self.priors[name].shape))
+        return lib.deterministic(name, self.priors[name].support.decode(value), len(self.priors[name].shape))
 
     @property
     def sites(self) -> dict[str, tuple[str, ResidualPathway]]:
@@ -194,22 +206,37 @@ class Model:
         for name, prior in self.priors.items():
             if not prior.is_strict:
                 found[name] = (name, prior)
-            elif prior.subspace.rank:
+            elif prior.support.rank:
                 found[name] = (f"{name}_beta", prior.strict())
         return found
 
     def __repr__(self) -> str:
         return (
-            f"Model({self.net!r}, sigma_a={self.sigma_a.given}, sigma_b={self.sigma_b.given}, "
+            f"Model({self.net!r}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b.given}, "
             f"likelihood={self.likelihood}, "
             f"scale={self.scale!r})"
         )
 
 
-def fan_in_scales(shape: tuple[int, ...], rank: int) -> tuple[float, float]:
-    """(sqrt(n_out / r), sqrt(n_out / n)): the standard deviations that keep the variance of the signal."""
-    rows, n = (shape[0] if shape else 1), math.prod(shape)
-    return math.sqrt(rows / rank) if rank else 1.0, math.sqrt(rows / n)
+def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
+    count = net.pathways
+    if isinstance(sigma_a, (list, tuple)) != (count > 1) or (count > 1 and len(sigma_a) != count):
+        have = f"a list of {len(sigma_a)}" if isinstance(sigma_a, (list, tuple)) else repr(sigma_a)
+        wanted = f"a list of {count}, one for each, the most symmetric first," if count > 1 else "one number"
+        raise ValueError(f"sigma_a is {have} but the network has {count} pathway(s); {wanted} would do")
+    if count == 1:
+        return (Sigmas(sigma_a, "sigma_a", net.parameters),)
+    return tuple(Sigmas(s, f"sigma_a_{k}", net.parameters) for k, s in enumerate(sigma_a))
+
+
+def rows_of(shape: tuple[int, ...]) -> int:
+    """Number of outputs of a weight."""
+    return shape[0] if shape else 1
+
+
+def fan_in_scale(rows: int, rank: int) -> float:
+    """sqrt(n_out / r): the standard deviation of r coordinates that keeps the variance of the signal."""
+    return math.sqrt(rows / rank) if rank else 1.0
 
 
 def check_parametrisation(value: Any) -> Parametrisation:

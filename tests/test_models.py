@@ -9,13 +9,15 @@ import pytest
 import torch
 from numpyro.infer.util import log_density
 
-from bayes_rpp import EMLP, Gaussian, Model, O, PerLayer, Prior, Scalar, StudentT, Vector, datasets
+from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector, datasets
 from bayes_rpp.inference.sites import Sites
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 
 DATA = datasets.inertia(12)
 NET = EMLP(DATA.rep_in, DATA.rep_out, DATA.group, channels=20, layers=1)
+ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
+NESTED = EMLP(DATA.rep_in, DATA.rep_out, DATA.group, channels=20, layers=1, subgroups=[ABOUT_Z])
 
 
 def latent_values(trace):
@@ -48,14 +50,22 @@ SIGMAS = {
     "by parameter": {"sigma_b": {"output.*": HALF, "layers.*": 0.1}},
     "strict": {"sigma_a": HALF, "sigma_b": 0.0},
     "unstructured": {"sigma_a": 0.0, "sigma_b": HALF},
+    "nested": {"sigma_a": [1.0, HALF], "sigma_b": HALF},
+    "nested, by layer": {"sigma_a": [HALF, PerLayer(HALF)], "sigma_b": 0.05},
+    "nested, strict": {"sigma_a": [1.0, HALF], "sigma_b": 0.0},
 }
+
+
+def net_of(sigmas):
+    return NESTED if sigmas.startswith("nested") else NET
 
 
 @pytest.mark.parametrize("members", [None, 2])
 @pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
 @pytest.mark.parametrize("sigmas", SIGMAS)
 def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation, members):
-    model = Model(NET, **SIGMAS[sigmas], likelihood=StudentT(HALF), parametrisation=parametrisation)
+    net = net_of(sigmas)
+    model = Model(net, **SIGMAS[sigmas], likelihood=StudentT(HALF), parametrisation=parametrisation)
     torch.manual_seed(0)
     trace = pyro.poutine.trace(model.pyro).get_trace(DATA.x, DATA.y, members=members)
     values = latent_values(trace)
@@ -65,17 +75,17 @@ def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation,
     if members is None:  # the weights that the sites stand for, in numpy
         weights = Sites(model, parametrisation).weights(values)
         prior = (
-            sum(model.prior(k, weights).log_prob(weights[k].astype(float)) for k in NET.parameters)
-            if (sigmas != "strict" and parametrisation == "weights")
+            sum(model.prior(k, weights).log_prob(weights[k].astype(float)) for k in net.parameters)
+            if ("strict" not in sigmas and parametrisation == "weights")
             else None
         )
-        for name in NET.parameters:
+        for name in net.parameters:
             np.testing.assert_allclose(
                 weights[name], trace.nodes[name]["value"] if name in trace.nodes else 0, atol=1e-5
             )
         if prior is not None:
             hyper = sum(float(p.distribution(nd).log_prob(values[k])) for k, p in model.latents.items())
-            f = NET(weights, DATA.x)
+            f = net(weights, DATA.x)
             likelihood = model.likelihood.log_prob(f, DATA.y, {"noise": np.asarray(values["noise"])}).sum()
             assert float(density) == pytest.approx(prior + hyper + likelihood, rel=1e-4)
 
@@ -90,14 +100,27 @@ def test_names_of_inferred_sigmas():
 
 
 def test_values_and_weights_of_sites_are_inverse():
-    for given in SIGMAS.values():
-        model = Model(NET, **given)
+    for sigmas, given in SIGMAS.items():
+        model = Model(net_of(sigmas), **given)
         for parametrisation in ("weights", "whitened", "pathways"):
             sites = Sites(model, parametrisation)
             values = sites.initial(np.random.default_rng(0), spread=0.5)
             again = sites.weights(sites.values(sites.weights(values)))
             for name, w in sites.weights(values).items():
                 np.testing.assert_allclose(again[name], w, atol=1e-6)
+
+
+def test_sigmas_of_nested_pathways():
+    model = Model(NESTED, sigma_a=[PerLayer(HALF), 0.3], sigma_b=HALF)
+    assert NESTED.pathways == 2
+    assert set(model.latents) == {"sigma_a_0.layers.0", "sigma_a_0.output", "sigma_b"}
+    weight = model.priors["output.weight"]
+    ranks = [s.rank for s in weight.subspace.levels]
+    assert ranks[0] < ranks[1] < weight.subspace.size
+    np.testing.assert_allclose(weight.sigmas, [0.3 * np.sqrt(9 / r) for r in ranks])
+    # A parameter with one subspace has the variance of both pathways.
+    full = model.priors["layers.0.bilinear.0"]
+    assert full.sigmas[0] == pytest.approx(np.hypot(0.3, 0.3) * np.sqrt(full.shape[0] / full.subspace.rank))
 
 
 def test_density_is_prior_plus_likelihood():
@@ -164,6 +187,9 @@ def test_sigmas_by_parameter():
         ({"sigma_a": -1.0}, ValueError, "sigma_a is -1"),
         ({"sigma_b": -0.1}, ValueError, "sigma_b is -0.1"),
         ({"sigma_a": 0, "sigma_b": 0}, ValueError, "both 0"),
+        ({"sigma_a": [1.0, 1.0]}, ValueError, r"sigma_a is a list of 2 but the network has 1 pathway\(s\); one number"),
+        ({"net": NESTED}, ValueError, r"sigma_a is 1.0 but the network has 2 pathway\(s\); a list of 2"),
+        ({"net": NESTED, "sigma_a": [1, -1]}, ValueError, "sigma_a_1 is -1"),
         ({"sigma_b": {"*": "1"}}, TypeError, "sigma_b\\['\\*'\\] is '1'"),
         ({"sigma_b": np.ones(3)}, TypeError, "sigma_b is an array"),
         ({"sigma_b": nd.Normal(0.0, 1.0)}, ValueError, "sigma_b is a Normal; a distribution of positive numbers"),

@@ -88,13 +88,13 @@ def energy_by_layer(post: Posterior) -> dict[str, Energy]:
     """How each draw's weights divide between the symmetry and what breaks it, by layer (paper, Section 4).
 
     A share says little on its own: a residual of many small directions has energy that the function hardly shows.
-    Compare it with that of the prior, or between data sets.
+    Compare it with that of the prior, or between data sets. With nested pathways the first, most symmetric one counts.
     """
     sums: dict[str, list[NDArray]] = {}
     for name, parameter in post.model.net.parameters.items():
         w = np.asarray(post.samples[name], dtype=np.float64)
         dims = tuple(range(2, w.ndim))
-        inside = parameter.subspace.project(w)
+        inside = parameter.subspace.levels[0].project(w)
         parts = [(inside**2).sum(axis=dims), ((w - inside) ** 2).sum(axis=dims)]
         sums[layer_of(name)] = [a + b for a, b in zip(sums.get(layer_of(name), [0.0, 0.0]), parts, strict=True)]
     return {layer: Energy(*parts) for layer, parts in sums.items()}

@@ -1,6 +1,18 @@
 """Data sets with their representations and group."""
 
 from bayes_rpp.datasets.dataset import Dataset
+from bayes_rpp.datasets.images import cifar10, digits
 from bayes_rpp.datasets.inertia import inertia, modified_inertia
+from bayes_rpp.datasets.tables import breast_cancer, diabetes, uci, wine
 
-__all__ = ["Dataset", "inertia", "modified_inertia"]
+__all__ = [
+    "Dataset",
+    "breast_cancer",
+    "cifar10",
+    "diabetes",
+    "digits",
+    "inertia",
+    "modified_inertia",
+    "uci",
+    "wine",
+]

@@ -58,17 +58,22 @@ def summarise(post: Posterior, x: NDArray | None = None, points: int = 5) -> Sum
     return Summary(table, list(_warnings(post, table)) if chains else [], chains)
 
 
-def asymmetry(post: Posterior) -> dict[str, NDArray]:
+def asymmetry(post: Posterior, pathway: int = 0) -> dict[str, NDArray]:
     """See `Posterior.asymmetry`."""
     model, found = post.model, {}
+    if isinstance(pathway, bool) or not isinstance(pathway, int) or not 0 <= pathway < len(model.sigmas_a):
+        raise ValueError(f"pathway is {pathway!r}; a number from 0 to {len(model.sigmas_a) - 1} would do")
     shape = (post.chains, post.draws)
     for name, prior in model.priors.items():
-        a, b = (s.value(name, post.samples) for s in (model.sigma_a, model.sigma_b))
-        layer = layer_of(name)
-        if layer in found or not 0 < prior.subspace.rank < prior.subspace.size:
+        layer, levels = layer_of(name), prior.subspace.levels
+        if layer in found or not 0 < levels[min(pathway, len(levels) - 1)].rank < prior.subspace.size:
             continue
+        squares = [
+            np.asarray(s.value(name, post.samples), dtype=np.float64) ** 2 for s in (*model.sigmas_a, model.sigma_b)
+        ]
         with np.errstate(divide="ignore"):
-            found[layer] = np.broadcast_to(np.asarray(b, dtype=np.float64) / np.asarray(a, dtype=np.float64), shape)
+            ratio = np.sqrt(sum(squares[pathway + 1 :]) / sum(squares[: pathway + 1]))
+        found[layer] = np.broadcast_to(ratio, shape)
     return found
 
 

@@ -40,11 +40,12 @@ def fit(
 
     Args:
         model: network, prior and likelihood.
-        x: (n, d_in) inputs, d_in the size of rep_in. Columns of a size of about 1 train best.
+        x: (n, d_in) inputs, d_in the size of rep_in, or (n, *input_shape) of a network that has one, such as images.
+            Columns of a size of about 1 train best.
         y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1).
         method: MAP(), DeepEnsemble(members=10), SVI(), NUTS(), HMC().
-        engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro. Both start from the same values and
-            give the same members up to rounding.
+        engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
+            softened module. Both start from the same values and give the same members up to rounding.
         seed: of initial values and the order of data.
         init: start from a posterior (its first draws), or from weights by parameter name, each (*shape) for all members
             or (members, *shape), in place of draws from the prior. With NUTS and HMC, one for each chain.
@@ -71,7 +72,7 @@ def fit(
         raise TypeError(f"model is a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do")
     x, y = check_data(model, x, y)
     check_method(method)
-    chosen = check_engine(engine)
+    chosen = check_engine(engine, model.net.engines)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")
     if validation is not None:
@@ -147,12 +148,15 @@ def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any,
         raise TypeError(f"executor is {executor!r}; a concurrent.futures.Executor would do")
 
 
-def check_engine(engine: str | None) -> str:
-    """The engine's name; raises ValueError for an unknown one, ImportError for one that is not installed."""
+def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> str:
+    """The engine's name; raises ValueError for an unknown one or one that cannot run the network (`able`: those that
+    can), ImportError for one that is not installed."""
     if engine is None:
-        engine = next((name for name in ENGINES if find_spec(name)), "numpyro")
+        engine = next((name for name in able if find_spec(name)), able[0])
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; 'pyro' or 'numpyro' would do")
+    if engine not in able:
+        raise ValueError(f"engine is {engine!r}, which cannot run this network; {able[0]!r} would do")
     if not find_spec(engine):
         raise ImportError(f"engine {engine!r} needs {ENGINES[engine]}: pip install 'bayes-rpp[{engine}]'")
     return engine

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
-from bayes_rpp.inference.task import check_data, floating
+from bayes_rpp.inference.task import check_data, flat_inputs, floating
 from bayes_rpp.models import Model
+from bayes_rpp.networks.network import Network
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 
@@ -88,7 +89,7 @@ class Posterior:
         """Predict at new points.
 
         Args:
-            x: (n, d_in).
+            x: (n, d_in), or (n, *input_shape) of networks that have one, such as images; here and in all that follow.
             seed: None leaves `samples` without observation noise; a number adds it.
 
         Raises:
@@ -139,15 +140,19 @@ class Posterior:
         x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
         return self.model.likelihood.log_prob(evaluate(self.model, self.samples, x), y, self.latents)
 
-    def asymmetry(self) -> dict[str, NDArray]:
+    def asymmetry(self, pathway: int = 0) -> dict[str, NDArray]:
         """How far the data break the symmetry: sigma_b / sigma_a of each layer, (chain, draw).
 
         In the model's own units: with scale="fan_in", the residual signal's share of the equivariant one. Follows the
         data where sigma_b is inferred (and sigma_a, or the scale of y is known).
+
+        Args:
+            pathway: of a network with nested pathways: all that lies outside of this one against what lies inside, in
+                squares: sqrt(sigma_1^2 + ... + sigma_b^2) / sigma_0 for the first.
         """
         from bayes_rpp.inference.diagnostics import asymmetry
 
-        return asymmetry(self)
+        return asymmetry(self, pathway)
 
     def metrics(self, x: Any, y: Any, *, seed: int = 0) -> dict[str, float]:
         """How well the posterior predicts: log-likelihood, errors, and calibration; see `predictive_metrics`."""
@@ -176,29 +181,33 @@ class Posterior:
         return to_arviz(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write samples, model, network, data and training record to one netCDF file; returns its path.
-
-        Raises:
-            TypeError: if the network's kind is not stored.
-        """
+        """Write samples, model, network, data and training record to one netCDF file; returns its path. A network made
+        of code, such as a softened module, is not written: `load` asks for it."""
         from bayes_rpp.inference.storage import save
 
         return save(self, path)
 
     @classmethod
-    def load(cls, path: str | Path, *, custom: Mapping[str, Callable[[NDArray], Any]] | None = None) -> Posterior:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        custom: Mapping[str, Callable[[NDArray], Any]] | None = None,
+        net: Network | None = None,
+    ) -> Posterior:
         """Read what `save` wrote, in any process.
 
         Args:
             path: of the file.
             custom: functions rho of custom representations by name, as functions are not stored.
+            net: the network, made again, where it is code: a softened module, or a Network of your own.
 
         Raises:
-            FileNotFoundError, ValueError: if there is no file, or it is not one of these.
+            FileNotFoundError, ValueError: if there is no file, it is not one of these, or net is needed or no fit.
         """
         from bayes_rpp.inference.storage import load
 
-        return load(path, custom)
+        return load(path, custom, net)
 
     @property
     def latents(self) -> dict[str, NDArray]:
@@ -206,6 +215,7 @@ class Posterior:
         return {k: self.samples[k] for k in self.model.likelihood.latents}
 
     def _points(self, x: Any) -> NDArray:
+        x = flat_inputs(self.model.net, x, "x")
         return floating(finite_array(x, "x", columns=self.model.net.rep_in.size, owner="rep_in has size {}"))
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models import Model, Parametrisation, fan_in_scales
+from bayes_rpp.models import Model, Parametrisation, fan_in_scale, rows_of
 from bayes_rpp.priors.pathway import ResidualPathway
 
 Values = dict[str, NDArray]
@@ -27,14 +27,20 @@ class Sites:
         self.model, self.parametrisation = model, parametrisation
         self.steps: dict[str, float] = dict.fromkeys(model.latents, 1.0)
         for name, (site, prior) in model.sites.items():
-            inside, outside = self._scales(name)
-            if parametrisation == "whitened":
-                self.steps[f"{site}_base"] = inside / prior.sigma_inside
-            elif self._is_split(prior):
-                self.steps[f"{site}_beta"], self.steps[f"{site}_residual"] = inside, outside
-            else:
-                share = prior.subspace.rank / prior.subspace.size
-                self.steps[site] = float((inside**2 * share + outside**2 * (1 - share)) ** 0.5)
+            self.steps |= self._steps(site, prior, rows_of(model.priors[name].shape))
+
+    def _steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, float]:
+        *inside, outside = scales(prior, rows)
+        if self.parametrisation == "whitened":
+            return {f"{site}_base": (inside or [outside])[0] / prior.sigma_inside}
+        if self._is_split(prior):
+            return self._steps(f"{site}_beta", prior.strict(), rows) | {f"{site}_residual": outside}
+        n, left = prior.subspace.size, 1.0
+        variance = 0.0
+        for scale, level in zip(inside, prior.active, strict=True):
+            share = level.rank / n - (1.0 - left)
+            variance, left = variance + scale**2 * share, left - share
+        return {site: (variance + outside**2 * left) ** 0.5}
 
     def initial(self, rng: np.random.Generator, spread: float = 0.0) -> Values:
         """A draw from the prior, no wider than the fan-in scale, so that signals neither vanish nor explode. The same
@@ -45,10 +51,11 @@ class Sites:
         """
         weights: Values = {}
         for name, prior in self.model.priors.items():
-            inside, outside = self._scales(name)
+            *inside, outside = scales(prior, rows_of(prior.shape))
             residual = rng.normal(size=prior.shape) * (0.0 if prior.is_strict else outside)
             if prior.isotropic_sigma is None:
-                residual += prior.subspace.decode(rng.normal(size=prior.subspace.rank) * inside)
+                for scale, level in zip(inside, prior.active, strict=True):
+                    residual += level.decode(rng.normal(size=level.rank) * scale)
             weights[name] = residual
         for k, p in self.model.latents.items():
             weights[k] = np.asarray(p.start * np.exp(spread * rng.normal()))
@@ -64,14 +71,26 @@ class Sites:
         for name, (site, prior) in self._priors(values):
             w, whole = weights[name], self.model.priors[name]
             if whole.is_strict:
-                w = whole.subspace.encode(w)
-            if self.parametrisation == "whitened":
-                values[f"{site}_base"] = prior.whiten(w)
-            elif self._is_split(prior):
-                values[f"{site}_beta"], values[f"{site}_residual"] = prior.split(w)
-            else:
-                values[site] = w
+                w = whole.support.encode(w)
+            values |= self._taken_apart(site, prior, w)
         return values
+
+    def _taken_apart(self, site: str, prior: ResidualPathway, w: NDArray) -> Values:
+        if self.parametrisation == "whitened":
+            return {f"{site}_base": prior.whiten(w)}
+        if not self._is_split(prior):
+            return {site: w}
+        beta, residual = prior.split(w)
+        return self._taken_apart(f"{site}_beta", prior.strict(), beta) | {f"{site}_residual": residual}
+
+    def _joined(self, site: str, prior: ResidualPathway, values: Mapping[str, NDArray]) -> NDArray:
+        """Inverse of `_taken_apart`."""
+        if self.parametrisation == "whitened":
+            return prior.color(values[f"{site}_base"])
+        if not self._is_split(prior):
+            return values[site]
+        beta = self._joined(f"{site}_beta", prior.strict(), values)
+        return prior.support.decode(beta) + values[f"{site}_residual"]
 
     def weights(self, values: Mapping[str, NDArray]) -> Values:
         """Weights W by parameter name, and the inferred numbers, from the sites' values."""
@@ -82,13 +101,8 @@ class Sites:
                 found[name] = np.zeros(self._lead(values) + whole.shape, dtype=np.float32)
                 continue
             site, prior = known[name]
-            if self.parametrisation == "whitened":
-                w = prior.color(values[f"{site}_base"])
-            elif self._is_split(prior):
-                w = prior.subspace.decode(values[f"{site}_beta"]) + values[f"{site}_residual"]
-            else:
-                w = values[site]
-            w = whole.subspace.decode(w) if whole.is_strict else w
+            w = self._joined(site, prior, values)
+            w = whole.support.decode(w) if whole.is_strict else w
             found[name] = np.asarray(w, dtype=values[self._site(site, prior)].dtype)
         return found | {k: np.asarray(values[k]) for k in self.model.latents}
 
@@ -121,10 +135,11 @@ class Sites:
     def _is_split(self, prior: ResidualPathway) -> bool:
         return self.parametrisation == "pathways" and prior.isotropic_sigma is None
 
-    def _scales(self, name: str) -> tuple[float, float]:
-        """Scale inside and outside of the subspace."""
-        prior = self.model.priors[name]
-        limit_in, limit_out = fan_in_scales(prior.shape, prior.subspace.rank)
-        if prior.isotropic_sigma is not None:
-            return (min(prior.isotropic_sigma, limit_out),) * 2
-        return min(prior.sigma_a, limit_in), min(prior.sigma_b, limit_out)
+
+def scales(prior: ResidualPathway, rows: int) -> list[float]:
+    """Scale inside each active level, and last that of the residual: the prior's, at most the fan-in scale."""
+    if prior.isotropic_sigma is not None:
+        limit = min(prior.isotropic_sigma, fan_in_scale(rows, prior.subspace.size))
+        return [limit] * (len(prior.active) + 1)
+    found = [min(s, fan_in_scale(rows, level.rank)) for level, s in prior.pathways]
+    return [*found, min(prior.sigma_b, fan_in_scale(rows, prior.subspace.size))]

@@ -15,6 +15,7 @@ import xarray as xr
 from bayes_rpp.inference.posterior import Posterior, evaluate
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
+from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.storage import Custom, existing, network_from_spec, network_spec
 from bayes_rpp.priors.hyper import Sigmas
 
@@ -53,7 +54,7 @@ def save(post: Posterior, path: str | Path) -> Path:
     return path
 
 
-def load(path: str | Path, custom: Custom | None = None) -> Posterior:
+def load(path: str | Path, custom: Custom | None = None, net: Network | None = None) -> Posterior:
     path = existing(path, ".nc")
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         if "bayes_rpp" not in tree.attrs:
@@ -67,7 +68,7 @@ def load(path: str | Path, custom: Custom | None = None) -> Posterior:
             name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
             for name, node in tree.children.items()
         }
-    model = model_from_spec(spec, custom)
+    model = model_from_spec(spec, custom, net)
     return Posterior(
         model,
         groups["posterior"],
@@ -82,14 +83,10 @@ def load(path: str | Path, custom: Custom | None = None) -> Posterior:
 
 
 def model_spec(model: Model) -> dict[str, Any]:
-    """JSON-able description of a model.
-
-    Raises:
-        TypeError: if the network's kind is not stored.
-    """
+    """JSON-able description of a model."""
     return {
         "net": network_spec(model.net),
-        "sigma_a": model.sigma_a.config(),
+        "sigma_a": [s.config() for s in model.sigmas_a],
         "sigma_b": model.sigma_b.config(),
         "scale": model.scale,
         "parametrisation": model.parametrisation,
@@ -98,11 +95,13 @@ def model_spec(model: Model) -> dict[str, Any]:
     }
 
 
-def model_from_spec(spec: Mapping[str, Any], custom: Custom | None = None) -> Model:
+def model_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net: Network | None = None) -> Model:
     """Inverse of `model_spec`."""
+    sigmas = spec["sigma_a"] if isinstance(spec["sigma_a"], list) else [spec["sigma_a"]]  # one only, before pathways
+    a = [Sigmas.from_config(s) for s in sigmas]
     return Model(
-        network_from_spec(spec["net"], custom),
-        sigma_a=Sigmas.from_config(spec["sigma_a"]),
+        network_from_spec(spec["net"], custom, net),
+        sigma_a=a if len(a) > 1 else a[0],
         sigma_b=Sigmas.from_config(spec["sigma_b"]),
         likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
         scale=spec["scale"],

@@ -14,6 +14,7 @@ from bayes_rpp._arrays import finite_array
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.models import Model, Parametrisation
+from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior import Posterior
@@ -61,7 +62,9 @@ def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")
     columns = likelihood.columns(outputs)
     if columns != outputs and np.ndim(y) == 1:  # classes
         y = np.asarray(y)[:, None]
-    a = finite_array(x, names[0], columns=model.net.rep_in.size, owner="rep_in has size {}")
+    a = finite_array(
+        flat_inputs(model.net, x, names[0]), names[0], columns=model.net.rep_in.size, owner="rep_in has size {}"
+    )
     owner = (
         "rep_out has size {}" if columns == outputs else f"a {type(likelihood).__name__} likelihood needs {{}} column"
     )
@@ -72,6 +75,16 @@ def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")
         raise ValueError(f"{names[0]} has no examples")
     likelihood.check(b, outputs, names[1])
     return floating(a), floating(b)
+
+
+def flat_inputs(net: Network, x: Any, name: str) -> Any:
+    """Images and the like (n, *input_shape) as rows; anything else as it is."""
+    if net.input_shape is None or np.ndim(x) <= 2:
+        return x
+    if np.shape(x)[1:] != net.input_shape:
+        wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
+        raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
+    return np.asarray(x).reshape(len(x), -1)
 
 
 def floating(a: NDArray) -> NDArray:

@@ -14,7 +14,8 @@ from bayes_rpp.networks.allocation import is_permutation, uniform_rep
 from bayes_rpp.networks.bilinear import Bilinear
 from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
-from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, ZeroSubspace
+from bayes_rpp.priors.nested import NestedSubspace
+from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar
 
@@ -31,6 +32,9 @@ class EMLP(Network):
             layers, or a list of one for each layer.
         layers: number of hidden layers; 0 is one linear layer. A list of representations sets it.
         bilinear: whether the blocks contain the bilinear layer.
+        subgroups: smaller and smaller groups on the same R^dim, such as the rotations about one axis within SO(3): each
+            linear layer then has nested pathways, maps equivariant under the group, those under the first subgroup, and
+            so on, and the model a sigma_a for each. The bilinear layers and gates keep the whole group's symmetry.
 
     Raises:
         TypeError, ValueError: if a representation does not fit the group, or a number is out of range.
@@ -45,6 +49,7 @@ class EMLP(Network):
         layers: int | None = None,
         *,
         bilinear: bool = True,
+        subgroups: Sequence[Group] = (),
     ) -> None:
         for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
             if isinstance(rep, int):
@@ -53,16 +58,16 @@ class EMLP(Network):
                     "them as they are, Vector moves them"
                 )
         super().__init__(rep_in, rep_out, group)
-        self.bilinear = bool(bilinear)
+        self.bilinear, self.subgroups = bool(bilinear), _check_subgroups(subgroups, group)
         self.hidden = _hidden(channels, layers, self.group)
         self.blocks: list[Block] = []
         current = self.rep_in
         for k, rep in enumerate(self.hidden):
-            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear)
+            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.subgroups)
             self.blocks.append(block)
             self.parameters.update(block.parameters)
             current = block.rep_out
-        self.parameters.update(_linear_parameters("output", current, self.rep_out))
+        self.parameters.update(_linear_parameters("output", current, self.rep_out, self.subgroups))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         for block in self.blocks:
@@ -70,18 +75,28 @@ class EMLP(Network):
         return linear(params, "output", x)
 
     def config(self) -> dict[str, Any]:
-        return {"channels": list(self.hidden), "bilinear": self.bilinear}
+        subgroups = {"subgroups": list(self.subgroups)} if self.subgroups else {}
+        return {"channels": list(self.hidden), "bilinear": self.bilinear} | subgroups
 
     def __repr__(self) -> str:
         widths = ", ".join(str(b.rep_out.size) for b in self.blocks)
         ends = f"{self.rep_in.rep} -> {self.rep_out.rep}"
-        return f"EMLP({ends}, {self.group}, hidden widths [{widths}], {self.size} weights)"
+        groups = " > ".join(map(str, (self.group, *self.subgroups)))
+        return f"EMLP({ends}, {groups}, hidden widths [{widths}], {self.size} weights)"
 
 
 class Block:
     """One hidden layer: linear, bilinear, gate."""
 
-    def __init__(self, name: str, rep_in: Representation, rep: Rep, group: Group, with_bilinear: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        rep_in: Representation,
+        rep: Rep,
+        group: Group,
+        with_bilinear: bool,
+        subgroups: Sequence[Group],
+    ) -> None:
         self.name = name
         self.rep_out = rep(group)
         # One gate scalar for each copy that is neither a scalar nor permuted; those gate themselves.
@@ -89,7 +104,7 @@ class Block:
         gated = zip(self.rep_out.blocks, self._self_gated, strict=True)
         self.gates = sum(b.count for b, own in gated if not own)
         inner = self.gates * Scalar + rep if self.gates else rep
-        self.parameters = _linear_parameters(name, rep_in, inner(group))
+        self.parameters = _linear_parameters(name, rep_in, inner(group), subgroups)
         self.bilinear = Bilinear(inner(group)) if with_bilinear else None
         for theta, shape in zip(self.bilinear_names, self.bilinear.shapes if self.bilinear else [], strict=True):
             self.parameters[theta] = Parameter(FullSubspace(shape))
@@ -125,11 +140,33 @@ class Block:
         return y if mix is None else y + mix * swish(h)
 
 
-def _linear_parameters(name: str, rep_in: Representation, rep_out: Representation) -> dict[str, Parameter]:
-    return {
-        f"{name}.weight": Parameter(EquivariantSubspace(rep_in, rep_out)),
-        f"{name}.bias": Parameter(EquivariantSubspace(None, rep_out)),
-    }
+def _linear_parameters(
+    name: str, rep_in: Representation, rep_out: Representation, subgroups: Sequence[Group]
+) -> dict[str, Parameter]:
+    weight: list[Subspace] = [EquivariantSubspace(rep_in, rep_out)]
+    bias: list[Subspace] = [EquivariantSubspace(None, rep_out)]
+    for k, h in enumerate(subgroups):
+        into, out = (bind(r.rep, h, f"subgroups[{k}]") for r in (rep_in, rep_out))
+        weight.append(EquivariantSubspace(into, out))
+        bias.append(EquivariantSubspace(None, out))
+    try:
+        return {f"{name}.weight": Parameter(_chain(weight)), f"{name}.bias": Parameter(_chain(bias))}
+    except ValueError as error:
+        raise ValueError(f"subgroups: each must lie within the one before it, the group first ({error})") from error
+
+
+def _chain(levels: list[Subspace]) -> Subspace:
+    return levels[0] if len(levels) == 1 else NestedSubspace(levels)
+
+
+def _check_subgroups(subgroups: Sequence[Group], group: Group) -> tuple[Group, ...]:
+    given = (subgroups,) if isinstance(subgroups, Group) else tuple(subgroups)
+    for k, h in enumerate(given):
+        if not isinstance(h, Group):
+            raise TypeError(f"subgroups[{k}] is {h!r}; a Group would do")
+        if h.dim != group.dim:
+            raise ValueError(f"subgroups[{k}] acts on R^{h.dim} but group on R^{group.dim}")
+    return given
 
 
 def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Group) -> list[Rep]:

@@ -50,10 +50,10 @@ class MLP(Network):
         return {"channels": self.channels, "layers": self.layers}
 
 
-def check_width(channels: Any) -> int:
-    if isinstance(channels, bool) or not isinstance(channels, (int, np.integer)) or channels < 1:
-        raise ValueError(f"channels is {channels!r}; a whole number >= 1 would do")
-    return int(channels)
+def check_width(value: Any, name: str = "channels") -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
+    return int(value)
 
 
 def check_layers(layers: Any) -> int:

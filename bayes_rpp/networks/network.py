@@ -58,6 +58,11 @@ class Network(ABC):
         """Keyword arguments, beside rep_in, rep_out and group, that build this network again."""
 
     @property
+    def pathways(self) -> int:
+        """How many nested subspaces the weights have: 1, or more with subgroups."""
+        return max((len(p.subspace.levels) for p in self.parameters.values()), default=1)
+
+    @property
     def size(self) -> int:
         """Number of weights."""
         return sum(p.subspace.size for p in self.parameters.values())

@@ -33,7 +33,7 @@ class Options:
         for key, subspace in (subspaces or {}).items():
             if not isinstance(subspace, Subspace):
                 raise TypeError(f"subspaces[{key!r}] is {subspace!r}; a Subspace would do")
-        if isinstance(skip, str) or not all(isinstance(p, str) for p in skip):
+        if not all(isinstance(p, str) for p in skip):
             raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as ['head*'], would do")
         self._residual = residual
         self._subspaces, self._skip = dict(subspaces or {}), tuple(skip)

@@ -39,8 +39,9 @@ def soften(
 
     Args:
         module: torch.nn.Module (runs in Pyro), or a Flax module, nnx or linen (runs in NumPyro). It is not changed.
-        input_shape: of one example, without the batch, such as (3, 32, 32); the module's output must be (n, outputs),
-            or is flattened to that.
+            Linen modules hold no weights: `module.bind(variables)` brings them, else they are initialised with key 0.
+        input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
+            must be (n, outputs), or is flattened to that.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "kernel", any other kernel, for steerable convolutions (their
             default). Or a dict of these by layer, in which a key may be a pattern.
@@ -60,12 +61,16 @@ def soften(
     shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
     if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
         raise ValueError(f"input_shape is {input_shape!r}; the shape of one example, such as (3, 32, 32), would do")
-    options: dict[str, Any] = {"residual": residual, "subspaces": subspaces, "skip": skip}
+    if isinstance(skip, str):
+        raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as [{skip!r}], would do")
+    options: dict[str, Any] = {"residual": residual, "subspaces": subspaces or {}, "skip": tuple(skip)}
     options |= {"rep_in": rep_in, "rep_out": rep_out, "group": group}
     if "torch" in homes:
-        from bayes_rpp.networks.torch import soften as adapt
-    elif "flax" in homes:
-        from bayes_rpp.networks.flax import soften as adapt
-    else:
-        raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")
-    return adapt(module, shape, **options)
+        from bayes_rpp.networks.torch import soften as soften_torch
+
+        return soften_torch(module, shape, **options)
+    if "flax" in homes:
+        from bayes_rpp.networks.flax import soften as soften_flax
+
+        return soften_flax(module, shape, **options)
+    raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")

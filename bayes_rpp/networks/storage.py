@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.networks.conv import ConvNet
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
@@ -18,23 +19,22 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Rep
 
 Custom = Mapping[str, Callable[[NDArray], Any]]
-NETWORKS: dict[str, Callable[..., Network]] = {"EMLP": EMLP, "MLP": MLP}
+NETWORKS: dict[str, Callable[..., Network]] = {"EMLP": EMLP, "MLP": MLP, "ConvNet": ConvNet}
 
 
 def network_spec(net: Network) -> dict[str, Any]:
-    """JSON-able description of a network: kind, representations, group and settings.
+    """JSON-able description of a network: kind, representations, group and settings; of one made of code, such as a
+    softened module or your own Network, its parameters' names and shapes.
 
     Raises:
-        TypeError: for a kind of network that is not stored.
         ValueError: if two custom representations share a name, by which alone they are stored.
     """
     kind = type(net).__name__
     if NETWORKS.get(kind) is not type(net):
-        raise TypeError(f"a network of type {kind} cannot be stored; {' or '.join(NETWORKS)} can")
-    settings = {
-        k: [_rep_spec(r) for r in v] if k == "channels" and isinstance(v, list) else v for k, v in net.config().items()
-    }
-    hidden = [r for v in net.config().values() if isinstance(v, list) for r in v]
+        # Modules of other libraries are code: the file says only what the network must look like.
+        return {"network": kind, "parameters": {k: list(p.shape) for k, p in net.parameters.items()}}
+    settings = {k: _SETTINGS[k][0](v) if k in _SETTINGS else v for k, v in net.config().items()}
+    hidden = [r for v in net.config().values() if isinstance(v, list) for r in v if isinstance(r, Rep)]
     functions: dict[str, Any] = {}
     for f in {f for r in (net.rep_in.rep, net.rep_out.rep, *hidden) for f in _custom_factors(r)}:
         if functions.setdefault(f.name, f.rho) is not f.rho:
@@ -51,23 +51,31 @@ def network_spec(net: Network) -> dict[str, Any]:
     }
 
 
-def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None) -> Network:
+def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net: Network | None = None) -> Network:
     """Inverse of `network_spec`.
 
     Args:
         custom: the functions rho of custom representations, by the names they were given: functions are not stored.
+        net: the network itself, where it is made of code.
 
     Raises:
-        ValueError: if the kind is unknown or a custom representation is missing.
+        ValueError: if the kind is unknown, a custom representation is missing, or net is needed or does not fit.
     """
-    if spec["network"] not in NETWORKS:
-        raise ValueError(f"the file holds a network {spec['network']!r}, which this version does not know")
-    settings = {
-        k: [_rep(r, custom) for r in v] if k == "channels" and isinstance(v, list) else v
-        for k, v in spec["settings"].items()
-    }
-    rep_in, rep_out = _rep(spec["rep_in"], custom), _rep(spec["rep_out"], custom)
-    return NETWORKS[spec["network"]](rep_in, rep_out, _group(spec["group"]), **settings)
+    kind = spec["network"]
+    if "parameters" in spec:
+        shapes = {k: tuple(v) for k, v in spec["parameters"].items()}
+        if net is None:
+            raise ValueError(
+                f"the file's network is a {kind}, which is code and not stored; net=, made again, would do"
+            )
+        if {k: p.shape for k, p in net.parameters.items()} != shapes:
+            raise ValueError(f"net has other parameters than the file's {kind}, which has {', '.join(shapes)}")
+        return net
+    if kind not in NETWORKS:
+        raise ValueError(f"the file holds a network {kind!r}, which this version does not know")
+    settings = {k: _SETTINGS[k][1](v, custom) if k in _SETTINGS else v for k, v in spec["settings"].items()}
+    ends = {name: _rep(spec[name], custom) for name in ("rep_in", "rep_out")}
+    return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)
 
 
 def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) -> Path:
@@ -83,10 +91,13 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
     return path
 
 
-def load_network(path: str | Path, *, custom: Custom | None = None) -> tuple[Network, dict[str, NDArray]]:
-    """Read what `save_network` wrote: the network and its weights."""
+def load_network(
+    path: str | Path, *, custom: Custom | None = None, net: Network | None = None
+) -> tuple[Network, dict[str, NDArray]]:
+    """Read what `save_network` wrote: the network and its weights. A network that is made of code, such as a softened
+    module, is to be given as `net`."""
     with np.load(existing(path, ".npz"), allow_pickle=False) as file:
-        net = network_from_spec(json.loads(str(file["spec"])), custom)
+        net = network_from_spec(json.loads(str(file["spec"])), custom, net)
         return net, {name: file[name] for name in net.parameters}
 
 
@@ -96,6 +107,21 @@ def existing(path: str | Path, suffix: str) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(f"there is no file {path}")
+
+
+def _channels_spec(channels: Any) -> Any:
+    return [_rep_spec(r) if isinstance(r, Rep) else r for r in channels] if isinstance(channels, list) else channels
+
+
+def _channels(spec: Any, custom: Custom | None) -> Any:
+    return [_rep(r, custom) if isinstance(r, list) else r for r in spec] if isinstance(spec, list) else spec
+
+
+# Settings that are no plain numbers or strings: how to write them, and how to read them.
+_SETTINGS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Custom | None], Any]]] = {
+    "channels": (_channels_spec, _channels),
+    "subgroups": (lambda groups: [_group_spec(g) for g in groups], lambda spec, _: [_group(g) for g in spec]),
+}
 
 
 def _group_spec(group: Group) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class ConvolutionSubspace(Subspace):
             fewer, for large images.
 
     Attributes:
-        shape: (out_channels * outputs, in_channels * inputs) for "dense", (out_channels * outputs, in_channels / groups *
-            taps) for "local"; channels first, positions row-major.
+        shape: (out_channels * outputs, in_channels * inputs) for "dense", (out_channels * outputs, in_channels / groups
+            * taps) for "local"; channels first, positions row-major.
         rank: out_channels * in_channels / groups * number of taps that see any input.
         output_size: grid of the output.
         counts: (taps in use,) how many pairs of positions each tap joins.

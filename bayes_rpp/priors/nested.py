@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ class NestedSubspace(Subspace):
 
     Args:
         levels: from the smallest (most symmetric) to the largest.
+        check: whether to look that each is within the next; leave it unless you know.
 
     Attributes:
         levels: as given. The prior N(0, sigma_1^2 P_1 + sigma_2^2 P_2 + ... + sigma_b^2 I) has a sigma_a for each.
@@ -24,22 +26,26 @@ class NestedSubspace(Subspace):
         TypeError, ValueError: if one is no subspace, shapes differ, or one is not within the next.
     """
 
-    def __init__(self, levels: Sequence[Subspace]) -> None:
+    def __init__(self, levels: Sequence[Subspace], *, check: bool = True) -> None:
         levels = tuple(levels)
         if not levels or not all(isinstance(s, Subspace) for s in levels):
             raise TypeError(f"levels is {levels!r}; a list of subspaces, the smallest first, would do")
-        for k, (inner, outer) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+        for k, (inner, outer) in enumerate(itertools.pairwise(levels) if check else ()):
             if inner.shape != outer.shape:
                 raise ValueError(f"levels[{k}] has shape {inner.shape} but levels[{k + 1}] has {outer.shape}")
             w = inner.decode(np.random.default_rng(k).normal(size=inner.rank))
             error = np.linalg.norm(w - outer.project(w))
             if error > 1e-6 * max(float(np.linalg.norm(w)), 1e-300):
                 raise ValueError(
-                    f"levels[{k}] is not within levels[{k + 1}]: {error / np.linalg.norm(w):.2g} of a weight of it lies "
+                    f"levels[{k}] is not within levels[{k + 1}]: {error / np.linalg.norm(w):.2g} of a weight of it is "
                     "outside; the larger symmetry, whose maps are the fewer, goes first"
                 )
-        self.levels = levels
+        self._levels = levels
         self.shape, self.rank = levels[-1].shape, levels[-1].rank
+
+    @property
+    def levels(self) -> tuple[Subspace, ...]:
+        return self._levels
 
     def encode(self, w: Array) -> Array:
         return self.levels[-1].encode(w)

@@ -60,11 +60,12 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     Args:
         subspace: the weights that the symmetry allows.
-        sigma_a: number or array > 0, batch shape.
+        sigma_a: number or array > 0, batch shape; of a NestedSubspace, a tuple of these, one for each level.
         sigma_b: number or array > 0, batch shape.
 
     Attributes:
         event_shape: subspace.shape.
+        sigmas: sigma_a of each level; `sigma_a` is the first.
 
     Raises:
         ValueError: if sigma_b is the number 0 and the subspace not the full space.
@@ -72,19 +73,24 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     arg_constraints: ClassVar = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
     reparametrized_params: ClassVar = ["sigma_a", "sigma_b"]
-    pytree_data_fields = ("sigma_a", "sigma_b")
-    pytree_aux_fields = ("subspace", "isotropic")
+    pytree_data_fields = ("sigmas", "sigma_a", "sigma_b")
+    pytree_aux_fields = ("subspace",)
 
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
         prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
         prior.check_density()
-        self.subspace, self.isotropic = subspace, prior.isotropic_sigma is not None
-        batch = jnp.broadcast_shapes(jnp.shape(sigma_a), jnp.shape(sigma_b))
-        a, b = (jnp.broadcast_to(jnp.asarray(s, dtype=jnp.result_type(float)), batch) for s in (sigma_a, sigma_b))
-        self.sigma_a, self.sigma_b = a, b
-        white = distributions.Normal(jnp.zeros(batch + subspace.shape, dtype=a.dtype), 1.0)
+        self.subspace = subspace
+        given = (*prior.sigmas, prior.sigma_b)
+        batch = jnp.broadcast_shapes(*(jnp.shape(s) for s in given))
+        *a, b = (jnp.broadcast_to(jnp.asarray(s, dtype=jnp.result_type(float)), batch) for s in given)
+        self.sigmas, self.sigma_a, self.sigma_b = tuple(a), a[0], b
+        white = distributions.Normal(jnp.zeros(batch + subspace.shape, dtype=b.dtype), 1.0)
         transform = ResidualPathwayTransform(subspace, prior.sigma_a, prior.sigma_b)
         super().__init__(white.to_event(len(subspace.shape)), transform, validate_args=validate_args)
+
+    @property
+    def prior(self) -> pathway.ResidualPathway:
+        return self.transforms[0].prior
 
     @property
     def mean(self) -> jax.Array:
@@ -92,12 +98,14 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     @property
     def variance(self) -> jax.Array:
-        a, b = (s[(...,) + (None,) * self.event_dim] for s in (self.sigma_a, self.sigma_b))
-        return a**2 * jnp.asarray(self.subspace.leverage(), dtype=a.dtype) + b**2
+        *a, b = (s[(...,) + (None,) * self.event_dim] for s in (*self.sigmas, self.sigma_b))
+        levels = zip(a, self.subspace.levels, strict=True)
+        return sum((s**2 * jnp.asarray(level.leverage(), dtype=b.dtype) for s, level in levels), b**2)
 
 
 class PathwaysReparam(Reparam):
-    """Two latent sites in place of W (paper, Section 4): `name_beta`, the coordinates inside, and `name_residual`, B.
+    """Two latent sites in place of W (paper, Section 4): `name_beta`, the coordinates inside, and `name_residual`, B;
+    of a chain of subspaces, `name_beta` is split again.
 
     Sites whose prior is the same in all directions stay as they are.
     """
@@ -108,15 +116,21 @@ class PathwaysReparam(Reparam):
             raise TypeError(f"site {name!r} is a {type(inner).__name__}; PathwaysReparam works on ResidualPathway")
         if obs is not None:
             raise ValueError(f"site {name!r} has a value; PathwaysReparam does not work on observed sites")
-        if inner.isotropic:
+        if inner.prior.isotropic_sigma is not None:
             return fn, None
-        b = numpyro.sample(f"{name}_beta", _normal(inner.sigma_a, batch, (inner.subspace.rank,)))
-        r = numpyro.sample(f"{name}_residual", _normal(inner.sigma_b, batch, inner.subspace.shape))
-        return None, inner.subspace.decode(b) + r
+        return None, _pathways(name, inner.prior, batch)
 
 
-def _normal(sigma: jax.Array, batch: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-    scale = jnp.broadcast_to(sigma, batch)[(...,) + (None,) * len(shape)]
+def _pathways(name: str, prior: pathway.ResidualPathway, batch: tuple[int, ...]) -> jax.Array:
+    if prior.isotropic_sigma is not None:
+        return numpyro.sample(name, _normal(prior.isotropic_sigma, batch, prior.shape))
+    beta = _pathways(f"{name}_beta", prior.strict(), batch)
+    residual = numpyro.sample(f"{name}_residual", _normal(prior.sigma_b, batch, prior.shape))
+    return prior.support.decode(beta) + residual
+
+
+def _normal(sigma: Any, batch: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    scale = jnp.broadcast_to(jnp.asarray(sigma, dtype=jnp.result_type(float)), batch)[(...,) + (None,) * len(shape)]
     scale = jnp.broadcast_to(scale, (*batch, *shape))
     return distributions.Normal(jnp.zeros_like(scale), scale).to_event(len(shape))
 

@@ -2,16 +2,21 @@
 
 With P = Q Q^T and s = sqrt(sigma_a^2 + sigma_b^2) it is the linear image W = sigma_b eps + (s - sigma_b) P eps of white
 noise: standard deviation s inside the subspace, sigma_b outside. Only `covariance()` builds the covariance.
+
+A chain of subspaces S_1 < S_2 < ... has a pathway for each, W ~ N(0, sigma_1^2 P_1 + sigma_2^2 P_2 + ...
++ sigma_b^2 I), with standard deviation s_k = sqrt(sigma_k^2 + sigma_(k+1)^2 + ... + sigma_b^2) in S_k beyond S_(k-1).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp.priors.nested import NestedSubspace, WithinSubspace
 from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
 if TYPE_CHECKING:
@@ -20,16 +25,20 @@ if TYPE_CHECKING:
 
 
 class ResidualPathway:
-    """Gaussian prior that is wide inside a subspace and narrow outside of it.
+    """Gaussian prior that is wide inside a subspace, or a chain of them, and narrow outside of it.
 
     Args:
-        subspace: the weights that the symmetry allows, of rank r.
-        sigma_a: standard deviation of the r coordinates inside; a number >= 0, or an array of a batch shape.
+        subspace: the weights that the symmetry allows, of rank r; a NestedSubspace for several pathways.
+        sigma_a: standard deviation of the r coordinates inside; a number >= 0, or an array of a batch shape; of a
+            NestedSubspace, a tuple of these, one for each level.
         sigma_b: standard deviation of the residual, likewise. With 0 the weight never leaves the subspace: then it has
             no density over W, and `strict()` gives the prior of its coordinates.
 
+    Attributes:
+        pathways: (subspace, sigma) of each level that carries anything: neither of rank 0 nor with the number 0.
+
     Raises:
-        TypeError, ValueError: if subspace is none, or a sigma is negative, not finite, or both are zero.
+        TypeError, ValueError: if subspace is none, or a sigma is negative, not finite, or all are zero.
     """
 
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any) -> None:
@@ -38,8 +47,16 @@ class ResidualPathway:
                 f"subspace is {subspace!r}; a Subspace such as EquivariantSubspace(rep_in(G), rep_out(G)) would do"
             )
         self.subspace = subspace
-        self.sigma_a, self.sigma_b = check_sigma(sigma_a, "sigma_a"), check_sigma(sigma_b, "sigma_b")
-        if self.is_strict and isinstance(self.sigma_a, float) and self.sigma_a == 0:
+        levels = subspace.levels
+        given = tuple(sigma_a) if isinstance(sigma_a, (tuple, list)) else (sigma_a,)
+        if len(given) != len(levels):
+            raise ValueError(f"sigma_a has {len(given)} number(s) but the subspace has {len(levels)} level(s)")
+        self.sigmas = tuple(check_sigma(s, "sigma_a") for s in given)
+        self.sigma_b = check_sigma(sigma_b, "sigma_b")
+        self.pathways = [
+            (s, sigma) for s, sigma in zip(levels, self.sigmas, strict=True) if s.rank and not _is_zero(sigma)
+        ]
+        if self.is_strict and all(map(_is_zero, self.sigmas)):
             raise ValueError("sigma_a and sigma_b are both 0, so the weight is always 0; make one of them positive")
 
     @property
@@ -47,44 +64,69 @@ class ResidualPathway:
         return self.subspace.shape
 
     @property
+    def sigma_a(self) -> Any:
+        """The number inside; of a chain, a tuple."""
+        return self.sigmas[0] if len(self.sigmas) == 1 else self.sigmas
+
+    @property
+    def active(self) -> list[Subspace]:
+        """The subspaces of `pathways`."""
+        return [s for s, _ in self.pathways]
+
+    @property
+    def support(self) -> Subspace:
+        """The largest subspace that has a pathway: where W lies if sigma_b is 0."""
+        return self.pathways[-1][0] if self.pathways else self.subspace.levels[0]
+
+    @property
+    def deviations(self) -> list[Any]:
+        """Standard deviation inside each active level beyond the one before, and last outside of all, sigma_b."""
+        found, total = [self.sigma_b], self.sigma_b**2
+        for _, sigma in reversed(self.pathways):
+            total = total + sigma**2
+            found.insert(0, total**0.5)
+        return found
+
+    @property
     def sigma_inside(self) -> Any:
-        """Standard deviation inside the subspace, sqrt(sigma_a^2 + sigma_b^2)."""
-        return (self.sigma_a**2 + self.sigma_b**2) ** 0.5
+        """Standard deviation inside the smallest subspace: sqrt(sigma_a^2 + sigma_b^2)."""
+        return self.deviations[0]
 
     @property
     def is_strict(self) -> bool:
         """Whether sigma_b = 0 leaves only the subspace, a proper one."""
-        return isinstance(self.sigma_b, float) and self.sigma_b == 0 and self.subspace.rank < self.subspace.size
+        return _is_zero(self.sigma_b) and (not self.pathways or self.support.rank < self.subspace.size)
 
     @property
     def isotropic_sigma(self) -> Any | None:
         """The one standard deviation if all directions share it (full or empty subspace, sigma_a = 0), else None."""
-        if self.subspace.rank == self.subspace.size:
-            return self.sigma_inside
-        if self.subspace.rank == 0 or (isinstance(self.sigma_a, float) and self.sigma_a == 0):
-            return self.sigma_b
+        if not self.pathways or self.pathways[0][0].rank == self.subspace.size:
+            return self.deviations[0]
         return None
 
     def strict(self) -> ResidualPathway:
-        """The prior of the coordinates beta alone, N(0, sigma_a^2 I_r): W = subspace.decode(beta)."""
-        return ResidualPathway(FullSubspace((self.subspace.rank,)), self.sigma_a, 0.0)
+        """The prior of the coordinates beta in the largest subspace: W = support.decode(beta). Of a single subspace
+        N(0, sigma_a^2 I_r); of a chain again a residual pathway, around the smaller ones."""
+        (outer, sigma), inner = self.pathways[-1], self.pathways[:-1]
+        if not inner:
+            return ResidualPathway(FullSubspace((outer.rank,)), sigma, 0.0)
+        chain = NestedSubspace([WithinSubspace(outer, s) for s, _ in inner], check=False)
+        return ResidualPathway(chain, [s for _, s in inner], sigma)
 
     def color(self, eps: Array) -> Array:
         """White noise (..., *shape) to a weight of this prior."""
-        return self._filter(eps, self.sigma_inside, self.sigma_b)
+        return self._filter(eps, self.deviations)
 
     def whiten(self, w: Array) -> Array:
         """The inverse of `color`."""
         self.check_density()
-        return self._filter(
-            w, 1.0 / self.sigma_inside, 1.0 / self.sigma_b if self.subspace.rank < self.subspace.size else 1.0
-        )
+        return self._filter(w, [1.0 if _is_zero(s) else 1.0 / s for s in self.deviations])
 
     def log_abs_det(self) -> Any:
-        """log |det dW/deps| = r log s + (n - r) log sigma_b."""
-        r, n = self.subspace.rank, self.subspace.size
-        total = r * _log(self.sigma_inside) if r else 0.0
-        return total + (n - r) * _log(self.sigma_b) if r < n else total
+        """log |det dW/deps| = sum over levels of (r_k - r_(k-1)) log s_k, and (n - r) log sigma_b."""
+        ranks = [0, *(s.rank for s in self.active), self.subspace.size]
+        counts = [after - before for before, after in itertools.pairwise(ranks)]
+        return sum((c * _log(s) for c, s in zip(counts, self.deviations, strict=True) if c), 0.0)
 
     def log_prob(self, w: Array) -> Array:
         """log density of weights (..., *shape), for numpy, torch and JAX arrays.
@@ -102,19 +144,19 @@ class ResidualPathway:
 
     def split(self, w: Array) -> tuple[Array, Array]:
         """The most probable (beta, B) with decode(beta) + B = w: each direction inside is shared out by variance."""
-        inside = self.subspace.project(w)
-        share = self.sigma_a**2 / self.sigma_inside**2
-        return self.subspace.encode(w) * share, w - inside * share
+        shares = [1.0 - (self.sigma_b / s) ** 2 for s in self.deviations[:-1]]
+        inside = self._filter(w, [*shares, 0.0])
+        return self.support.encode(inside), w - inside
 
     @property
     def variance(self) -> np.ndarray:
         """Marginal variance of each entry, in the shape of the weight, for numbers sigma."""
-        return self.subspace.leverage() * self.sigma_a**2 + self.sigma_b**2
+        return sum((s.leverage() * sigma**2 for s, sigma in self.pathways), np.full(self.shape, self.sigma_b**2))
 
     def covariance(self) -> np.ndarray:
         """Dense (n, n) covariance of vec(W), row-major, float64, for numbers sigma and small weights."""
-        q = self.subspace.basis()
-        return self.sigma_a**2 * q @ q.T + self.sigma_b**2 * np.eye(self.subspace.size)
+        bases = [(s.basis(), sigma) for s, sigma in self.pathways]
+        return sum((sigma**2 * q @ q.T for q, sigma in bases), self.sigma_b**2 * np.eye(self.subspace.size))
 
     def pyro(self, *, validate_args: bool | None = None) -> PyroResidualPathway:
         """This prior as a Pyro distribution, event_shape = shape."""
@@ -128,14 +170,16 @@ class ResidualPathway:
 
         return Distribution(self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args)
 
-    def _filter(self, x: Array, inside: Any, outside: Any) -> Array:
-        """inside * P x + outside * (x - P x); sigmas of a batch shape scale whole weights."""
-        inside, outside = _over(inside, len(self.shape)), _over(outside, len(self.shape))
-        if self.subspace.rank == self.subspace.size:
-            return inside * x
-        if self.subspace.rank == 0 or inside is outside:
-            return outside * x
-        return outside * x + (inside - outside) * self.subspace.project(x)
+    def _filter(self, x: Array, gains: list[Any]) -> Array:
+        """Multiply by a gain inside each level, and by the last outside; gains of a batch shape scale whole weights."""
+        gains = [_over(g, len(self.shape)) for g in gains]
+        levels = self.active
+        if levels and levels[-1].rank == self.subspace.size:  # nothing is outside of a full space
+            levels, gains = levels[:-1], gains[:-1]
+        found = gains[-1] * x
+        for level, gain, beyond in zip(levels, gains[:-1], gains[1:], strict=True):
+            found = found + (gain - beyond) * level.project(x)
+        return found
 
     def check_density(self) -> None:
         """Raise ValueError where W has no density."""
@@ -162,6 +206,10 @@ def check_sigma(value: Any, name: str) -> Any:
     if not hasattr(value, "shape"):
         raise TypeError(f"{name} is {value!r}; a number >= 0 would do")
     return value
+
+
+def _is_zero(sigma: Any) -> bool:
+    return isinstance(sigma, float) and sigma == 0
 
 
 def _over(sigma: Any, event_dim: int) -> Any:

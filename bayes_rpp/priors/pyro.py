@@ -53,11 +53,12 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     Args:
         subspace: the weights that the symmetry allows.
-        sigma_a: number or tensor > 0, batch shape.
+        sigma_a: number or tensor > 0, batch shape; of a NestedSubspace, a tuple of these, one for each level.
         sigma_b: number or tensor > 0, batch shape.
 
     Attributes:
         event_shape: subspace.shape.
+        sigmas: sigma_a of each level; `sigma_a` is the first.
 
     Raises:
         ValueError: if sigma_b is the number 0 and the subspace not the full space.
@@ -68,17 +69,16 @@ class ResidualPathway(distributions.TransformedDistribution):
     def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
         prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
         prior.check_density()
-        if isinstance(sigma_a, np.ndarray) or isinstance(sigma_b, np.ndarray):
-            sigmas = (torch.as_tensor(s, dtype=torch.get_default_dtype()) for s in (sigma_a, sigma_b))
-            prior = pathway.ResidualPathway(subspace, *sigmas)
-        tensors = [s for s in (prior.sigma_a, prior.sigma_b) if torch.is_tensor(s)]
+        given = (*prior.sigmas, prior.sigma_b)
+        if any(isinstance(s, np.ndarray) for s in given):
+            given = tuple(torch.as_tensor(s, dtype=torch.get_default_dtype()) for s in given)
+            prior = pathway.ResidualPathway(subspace, given[:-1], given[-1])
+        tensors = [s for s in given if torch.is_tensor(s)]
         like = tensors[0] if tensors else torch.empty(())
         batch = torch.broadcast_shapes((), *(s.shape for s in tensors))
         self.subspace = subspace
-        self.sigma_a, self.sigma_b = (
-            torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch)
-            for s in (prior.sigma_a, prior.sigma_b)
-        )
+        *a, b = (torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch) for s in given)
+        self.sigmas, self.sigma_a, self.sigma_b = tuple(a), a[0], b
         white = distributions.Normal(like.new_zeros(()).expand(batch + subspace.shape), 1.0)
         base = white.to_event(len(subspace.shape))
         super().__init__(base, ResidualPathwayTransform(prior), validate_args=validate_args)
@@ -86,7 +86,8 @@ class ResidualPathway(distributions.TransformedDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> ResidualPathway:
         new = self._get_checked_instance(ResidualPathway, _instance)
         new.subspace = self.subspace
-        new.sigma_a, new.sigma_b = self.sigma_a.expand(batch_shape), self.sigma_b.expand(batch_shape)
+        new.sigmas = tuple(s.expand(batch_shape) for s in self.sigmas)
+        new.sigma_a, new.sigma_b = new.sigmas[0], self.sigma_b.expand(batch_shape)
         return super().expand(batch_shape, _instance=new)
 
     def log_prob(self, value: torch.Tensor) -> torch.Tensor:
@@ -110,13 +111,14 @@ class ResidualPathway(distributions.TransformedDistribution):
     @property
     def variance(self) -> torch.Tensor:
         k = len(self.event_shape)
-        a, b = (s[(...,) + (None,) * k] for s in (self.sigma_a, self.sigma_b))
-        leverage = torch.as_tensor(self.subspace.leverage(), dtype=a.dtype, device=a.device)
-        return a**2 * leverage + b**2
+        *a, b = (s[(...,) + (None,) * k] for s in (*self.sigmas, self.sigma_b))
+        levels = [torch.as_tensor(s.leverage(), dtype=b.dtype, device=b.device) for s in self.subspace.levels]
+        return sum((s**2 * leverage for s, leverage in zip(a, levels, strict=True)), b**2)
 
 
 class PathwaysReparam(Reparam):
-    """Two latent sites in place of W (paper, Section 4): `name_beta`, the coordinates inside, and `name_residual`, B.
+    """Two latent sites in place of W (paper, Section 4): `name_beta`, the coordinates inside, and `name_residual`, B;
+    of a chain of subspaces, `name_beta` is split again.
 
     Sites whose prior is the same in all directions stay as they are.
     """
@@ -130,17 +132,22 @@ class PathwaysReparam(Reparam):
             return {"fn": msg["fn"], "value": msg["value"], "is_observed": msg["is_observed"]}
         if msg["is_observed"]:
             raise ValueError(f"site {name!r} is observed; PathwaysReparam works on latent sites")
-        beta = residual = None
-        if msg["value"] is not None:  # an initial value for W
-            beta, residual = fn.prior.split(msg["value"])
-        free = {"is_observed": False}
-        b = pyro.sample(f"{name}_beta", _isotropic(fn.sigma_a, (fn.subspace.rank,)), obs=beta, infer=free)
-        r = pyro.sample(f"{name}_residual", _isotropic(fn.sigma_b, fn.subspace.shape), obs=residual, infer=free)
-        value = fn.subspace.decode(b) + r if msg["value"] is None else msg["value"]
+        value = _pathways(name, fn.prior, msg["value"])
         return {"fn": distributions.Delta(value, event_dim=event_dim).mask(False), "value": value, "is_observed": True}
 
 
-def _isotropic(sigma: torch.Tensor, shape: tuple[int, ...]) -> ResidualPathway:
+def _pathways(name: str, prior: pathway.ResidualPathway, value: torch.Tensor | None) -> torch.Tensor:
+    """Sample the pathways of a weight, or set them to an initial value of it."""
+    free = {"is_observed": False}
+    if prior.isotropic_sigma is not None:
+        return pyro.sample(name, _isotropic(prior.isotropic_sigma, prior.shape), obs=value, infer=free)
+    beta, residual = (None, None) if value is None else prior.split(value)
+    b = _pathways(f"{name}_beta", prior.strict(), beta)
+    r = pyro.sample(f"{name}_residual", _isotropic(prior.sigma_b, prior.shape), obs=residual, infer=free)
+    return prior.support.decode(b) + r if value is None else value
+
+
+def _isotropic(sigma: Any, shape: tuple[int, ...]) -> ResidualPathway:
     return ResidualPathway(FullSubspace(shape), sigma, 0.0)
 
 

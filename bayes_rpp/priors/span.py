@@ -7,6 +7,7 @@ block, and Q is kept and multiplied block by block.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -177,8 +178,8 @@ def block_pattern(pattern: Any, rows: Sequence[int], columns: Sequence[int]) -> 
     free = np.asarray(pattern).astype(bool)
     if free.shape != (len(rows), len(columns)):
         raise ValueError(
-            f"pattern has shape {free.shape}; ({len(rows)}, {len(columns)}), a row for each of rows and a column for each "
-            "of columns, would do"
+            f"pattern has shape {free.shape}; ({len(rows)}, {len(columns)}), a row for each of rows and a column for "
+            "each of columns, would do"
         )
     return np.repeat(np.repeat(free, rows, axis=0), columns, axis=1)
 
@@ -190,7 +191,7 @@ def _blocks(t: sparse.csc_array) -> list[tuple[NDArray, NDArray]]:
     order = np.argsort(label, kind="stable")
     starts = np.searchsorted(label[order], np.arange(count + 1))
     found = []
-    for a, b in zip(starts[:-1], starts[1:], strict=True):
+    for a, b in itertools.pairwise(starts):
         members = order[a:b]
         if b - a == 1:  # most often: a column of its own
             where = slice(t.indptr[members[0]], t.indptr[members[0] + 1])

@@ -32,6 +32,11 @@ class Subspace(ABC):
         """Number of weights, n."""
         return math.prod(self.shape)
 
+    @property
+    def levels(self) -> tuple[Subspace, ...]:
+        """The chain of subspaces that the prior has a pathway for; of a plain one, itself."""
+        return (self,)
+
     @abstractmethod
     def encode(self, w: Array) -> Array:
         """Coordinates Q^T vec(w): (..., *shape) -> (..., rank)."""

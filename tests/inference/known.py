@@ -3,7 +3,20 @@
 import numpy as np
 from scipy.special import expit
 
-from bayes_rpp import EMLP, SO, Bernoulli, FullSubspace, Gaussian, Model, Network, O, Prior, Scalar, Vector
+from bayes_rpp import (
+    EMLP,
+    SO,
+    Bernoulli,
+    FullSubspace,
+    Gaussian,
+    Group,
+    Model,
+    Network,
+    O,
+    Prior,
+    Scalar,
+    Vector,
+)
 from bayes_rpp.networks.network import Parameter
 
 NOISE = 0.3
@@ -17,15 +30,15 @@ class Conjugate:
         mode: {parameter: W at the mode, which is also the mean}.
     """
 
-    def __init__(self, rep_in, rep_out, group, sigma_b, parametrisation, n, noise, sigma_a=1.0):
+    def __init__(self, rep_in, rep_out, group, sigma_b, parametrisation, n, noise, sigma_a=1.0, subgroups=()):
         rng = np.random.default_rng(0)
-        self.net = EMLP(rep_in, rep_out, group, layers=0)
+        self.net = EMLP(rep_in, rep_out, group, layers=0, subgroups=subgroups)
         self.model = Model(
             self.net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(noise), parametrisation=parametrisation
         )
         self.rows, self.columns = self.net.rep_out.size, self.net.rep_in.size
         self.x = rng.normal(size=(n, self.columns))
-        prior = Model(self.net, sigma_a=1.0, sigma_b=0.2).priors["output.weight"]
+        prior = Model(EMLP(rep_in, rep_out, group, layers=0), sigma_a=1.0, sigma_b=0.2).priors["output.weight"]
         truth = prior.color(rng.normal(size=(self.rows, self.columns)))
         self.y = self.x @ truth.T + 0.1 + NOISE * rng.normal(size=(n, self.rows))
 
@@ -74,6 +87,15 @@ class SmallLinearProblem(Conjugate):
 
     def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE, sigma_a=1.0):
         super().__init__(Vector, Vector, SO(2), sigma_b, parametrisation, n, noise, sigma_a)
+
+
+class NestedProblem(Conjugate):
+    """6 numbers, O(2) > reflections in the first axis > none."""
+
+    def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE):
+        mirror = Group(2, discrete_generators=[np.diag([1.0, -1.0])], name="mirror")
+        sigmas = [1.0, 0.4]
+        super().__init__(Vector, Vector, O(2), sigma_b, parametrisation, n, noise, sigmas, [mirror])
 
 
 class Slope(Network):

@@ -12,7 +12,7 @@ import pytest
 from arviz_stats.base import array_stats
 
 from bayes_rpp import HMC, MAP, NUTS, SVI, ConvergenceWarning, DeepEnsemble, fit
-from tests.inference.known import Funnel, LinearProblem, Logistic, SmallLinearProblem
+from tests.inference.known import Funnel, LinearProblem, Logistic, NestedProblem, SmallLinearProblem
 
 SAMPLERS = [NUTS, HMC]
 each_sampler = pytest.mark.parametrize("kind", SAMPLERS, ids=lambda k: k.__name__)
@@ -74,6 +74,19 @@ def test_strict_models_are_sampled_in_their_subspace(engine):
         assert abs(z_score(theta[..., i], problem.mean[i])) < 4
     np.testing.assert_allclose(np.cov(theta.reshape(-1, 6).T), covariance, atol=0.1 * covariance.max())
     np.testing.assert_array_equal(theta[..., 4:], 0)
+
+
+@pytest.mark.parametrize(("sigma_b", "parametrisation"), [(0.2, "pathways"), (0.2, "whitened"), (0.0, "whitened")])
+def test_nested_pathways_have_the_exact_posterior(engine, sigma_b, parametrisation):
+    problem = NestedProblem(sigma_b=sigma_b, parametrisation=parametrisation)
+    if engine == "numpyro" or (sigma_b, parametrisation) == (0.2, "whitened"):
+        post = run(problem, sampler(NUTS, engine), engine, seed=1)
+        free = problem.covariance.diagonal() > 1e-9  # without a residual, what neither group allows is zero
+        theta = problem.theta(post)[..., free]
+        assert_moments(theta, problem.mean[free], problem.covariance[free][:, free])
+    mode = run(NestedProblem(sigma_b, "pathways"), MAP(2000, None, learning_rate=0.05), engine)
+    for name, want in problem.mode.items():
+        np.testing.assert_allclose(mode.samples[name][0, 0], want, atol=1e-4)
 
 
 @pytest.mark.parametrize("guide", ["full", "low_rank"])

@@ -246,29 +246,28 @@ def test_fit_lowers_the_loss(name, method):
     assert post.predict(x).mean.shape == y.shape
 
 
-def draw(net, sigma_b):
+def draw(net, sigma_a, sigma_b):
     """Weights of the prior, as numpy arrays."""
     rng, params = np.random.default_rng(0), {}
-    for name, prior in rpp.Model(net, sigma_b=sigma_b).priors.items():
-        if prior.is_strict:
-            params[name] = prior.subspace.decode(prior.strict().color(rng.normal(size=prior.subspace.rank)))
-        else:
-            params[name] = prior.color(rng.normal(size=prior.shape))
+    for name, prior in rpp.Model(net, sigma_a=sigma_a, sigma_b=sigma_b).priors.items():
+        at = prior.strict() if prior.is_strict else prior
+        value = at.color(rng.normal(size=at.shape))
+        params[name] = prior.support.decode(value) if prior.is_strict else value
     return params
 
 
-@pytest.mark.parametrize("residual", ["kernel", "dense"])
+@pytest.mark.parametrize("residual", ["kernel", "dense", "local"])
 def test_only_the_residual_breaks_the_symmetry_of_escnn(residual):
     torch.manual_seed(0)
     module, shape = torch_modules.escnn(pool=False)
     net = rpp.soften(module, shape, residual=residual)
     x = inputs(net).astype(np.float64)
-    for sigma_b, broken in ((0.0, False), (0.3, True)):
-        params = draw(net, sigma_b)
-        if residual == "dense":  # a nested subspace is all convolutions; the steerable ones are its first level
-            for name, p in net.parameters.items():
-                if isinstance(p.subspace, rpp.NestedSubspace) and not broken:
-                    params[name] = p.subspace.levels[0].project(params[name])
+    # As matrices, steerable kernels are nested within the kernels, and these within all maps.
+    cases = [(1.0, 0.0, False), (1.0, 0.3, True)]
+    if residual != "kernel":
+        cases = [([1.0, 0.0], 0.0, False), ([1.0, 0.3], 0.0, True), ([1.0, 0.0], 0.3, True)]
+    for sigma_a, sigma_b, broken in cases:
+        params = draw(net, sigma_a, sigma_b)
         y, turned = (net(params, a).reshape(3, 3, 3) for a in (x, np.rot90(x, axes=(2, 3)).copy()))
         error = np.abs(turned - np.rot90(y, axes=(1, 2))).max() / np.abs(y).max()
         assert (error > 1e-2) if broken else (error < 1e-6)
@@ -281,7 +280,7 @@ def test_only_the_residual_breaks_the_symmetry_of_e3nn():
     net = rpp.soften(module, 5, **reps)
     x = np.random.default_rng(0).normal(size=(20, 5))
     for sigma_b, broken in ((0.0, False), (0.3, True)):
-        params = draw(net, sigma_b)
+        params = draw(net, 1.0, sigma_b)
         # e3nn's constants are float32.
         error = rpp.equivariance_error(lambda a, p=params: net(p, a), x, net.rep_in, net.rep_out, net.group)
         assert (np.median(error) > 1e-2) if broken else (error.max() < 1e-5)

@@ -9,15 +9,30 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from bayes_rpp import EquivariantSubspace, FullSubspace, O, ResidualPathway, Scalar, Vector, ZeroSubspace
+from bayes_rpp import (
+    EquivariantSubspace,
+    FullSubspace,
+    Group,
+    NestedSubspace,
+    O,
+    ResidualPathway,
+    Scalar,
+    Vector,
+    ZeroSubspace,
+)
 
 S = EquivariantSubspace((2 * Scalar + Vector)(O(3)), (Scalar + 2 * Vector)(O(3)))
+ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
+CHAIN = NestedSubspace([S, EquivariantSubspace((2 * Scalar + Vector)(ABOUT_Z), (Scalar + 2 * Vector)(ABOUT_Z))])
 PRIORS = [
     ResidualPathway(S, 1.3, 0.2),
     ResidualPathway(S, 0.0, 0.7),
     ResidualPathway(FullSubspace((3, 2)), 0.5, 0.4),
     ResidualPathway(ZeroSubspace((2,)), 1.0, 0.3),
     ResidualPathway(FullSubspace(()), 2.0, 0.0),
+    ResidualPathway(CHAIN, (1.3, 0.6), 0.2),
+    ResidualPathway(CHAIN, (1.3, 0.0), 0.2),
+    ResidualPathway(NestedSubspace([S, *CHAIN.levels[1:], FullSubspace(S.shape)]), (1.3, 0.6, 0.2), 0.0),
 ]
 each_prior = pytest.mark.parametrize("prior", PRIORS, ids=repr)
 
@@ -133,6 +148,30 @@ def test_split_is_the_most_probable_pair():
     assert all(energy(beta) < energy(beta + 0.05 * rng.normal(size=S.rank)) for _ in range(20))
 
 
+def test_a_chain_is_split_into_its_most_probable_pathways():
+    """The mean of (W_1, W_2, B) given their sum, by the equations of the dense normal."""
+    prior, w = PRIORS[5], weights(PRIORS[5])
+    parts = [s**2 * (q.basis() @ q.basis().T) for q, s in prior.pathways]
+    gain = np.linalg.solve(prior.covariance(), w.reshape(-1))
+    beta, residual = prior.split(w)
+    inside = prior.support.decode(beta)
+    np.testing.assert_allclose(inside.reshape(-1), sum(parts) @ gain, atol=1e-12)
+    np.testing.assert_allclose(residual, w - inside, atol=1e-12)
+    inner = prior.strict()
+    first, second = inner.split(beta)
+    np.testing.assert_allclose(
+        prior.support.decode(inner.support.decode(first)).reshape(-1), parts[0] @ gain, atol=1e-12
+    )
+    np.testing.assert_allclose(prior.support.decode(second).reshape(-1), parts[1] @ gain, atol=1e-12)
+
+
+def test_a_strict_chain_lies_in_its_largest_subspace():
+    prior = ResidualPathway(CHAIN, (1.3, 0.6), 0.0)
+    inner, q = prior.strict(), CHAIN.basis()
+    assert prior.is_strict
+    np.testing.assert_allclose(q @ inner.covariance() @ q.T, prior.covariance(), atol=1e-12)
+
+
 @pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
 def test_parametrisations_have_the_same_density_over_w(parametrisation, engine, float64):
     """The marginal density of W, from the sites' joint density by a change of variables that is known here."""
@@ -189,6 +228,8 @@ def test_parametrisations_have_the_same_density_over_w(parametrisation, engine, 
         (lambda: ResidualPathway(S, 1.0, float("nan")), ValueError, "sigma_b is nan"),
         (lambda: ResidualPathway(S, 0.0, 0.0), ValueError, "both 0"),
         (lambda: ResidualPathway(S, "1", 1.0), TypeError, "sigma_a is '1'"),
+        (lambda: ResidualPathway(CHAIN, 1.0, 1.0), ValueError, r"sigma_a has 1 number\(s\) but .* 2 level\(s\)"),
+        (lambda: ResidualPathway(CHAIN, (0.0, 0.0), 0.0), ValueError, "both 0"),
         (lambda: ResidualPathway(S, 1.0, 0.0).log_prob(weights(PRIORS[0])), ValueError, "no density"),
         (lambda: ResidualPathway(S, 1.0, 0.0).pyro(), ValueError, "no density"),
         (lambda: ResidualPathway(S, 1.0, 0.0).numpyro(), ValueError, "no density"),

@@ -6,22 +6,37 @@ import pytest
 import torch
 
 from bayes_rpp import (
+    ComposedSubspace,
+    ConvolutionSubspace,
     D,
     DenseSubspace,
     EquivariantSubspace,
     FullSubspace,
+    Group,
     Lorentz,
+    NestedSubspace,
     O,
     S,
     Scalar,
+    SpanSubspace,
     T,
     Vector,
     ZeroSubspace,
+    band,
+    block_pattern,
     equivariant_basis,
 )
+from bayes_rpp.priors.nested import WithinSubspace
 
 RNG = np.random.default_rng(0)
 MIXED = (Vector + 2 * Scalar + Vector)(O(3))
+ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")
+CHAIN = NestedSubspace([EquivariantSubspace(T(1)(g), T(2)(g)) for g in (O(3), ABOUT_Z)])
+# Two blocks of two columns alike, one of a single column, and a column that depends on two others.
+COLUMNS = np.zeros((10, 6))
+COLUMNS[[0, 2], :2] = COLUMNS[[1, 3], 2:4] = [[1.0, 2.0], [3.0, 4.0]]
+COLUMNS[4:9, 4] = 2.0
+COLUMNS[:, 5] = COLUMNS[:, 0] + COLUMNS[:, 1]
 SUBSPACES = [
     FullSubspace((3, 2)),
     FullSubspace(()),
@@ -34,6 +49,18 @@ SUBSPACES = [
     EquivariantSubspace((2 * Vector)(S(4)), T(2)(S(4))),
     EquivariantSubspace(T(1)(Lorentz()), T(0, 1)(Lorentz())),
     EquivariantSubspace(Vector(D(4)), Scalar(D(4))),
+    ConvolutionSubspace(2, 4, (3, 2), (4, 3), stride=(1, 2), padding=1, groups=2),
+    ConvolutionSubspace(2, 4, 3, (4, 3), padding="same", groups=2, weights="local"),
+    ConvolutionSubspace(1, 2, 5, 4, padding="same", padding_mode="circular"),  # a kernel longer than the circle
+    ConvolutionSubspace(1, 1, 1, 1, stride=3, padding=2),  # sees nothing but zeros
+    SpanSubspace((4, 2), RNG.normal(size=(8, 3))),
+    SpanSubspace((5, 2), COLUMNS),
+    SpanSubspace((3,), np.zeros((3, 2))),
+    SpanSubspace.tied([[0, 1, -1], [1, 0, 7]]),
+    SpanSubspace.masked(band(4, 6, 1)),
+    CHAIN,
+    ComposedSubspace(CHAIN.levels[1], WithinSubspace(CHAIN.levels[1], CHAIN.levels[0])),
+    WithinSubspace(CHAIN.levels[1], CHAIN.levels[0]),
 ]
 ARRAYS = {"numpy": np.asarray, "torch": torch.as_tensor, "jax": jnp.asarray}
 
@@ -81,8 +108,38 @@ def test_a_wide_layer_never_makes_a_dense_basis():
         (lambda: DenseSubspace((2,), [[np.nan], [1.0]]), ValueError, "not finite"),
         (lambda: EquivariantSubspace(Vector, Vector(O(3))), TypeError, "rep_in"),
         (lambda: EquivariantSubspace(Vector(O(2)), Vector(O(3))), ValueError, "different groups"),
+        (lambda: SpanSubspace((2,), np.ones((3, 1))), ValueError, "columns has shape"),
+        (lambda: SpanSubspace((2,), [[np.nan], [1.0]]), ValueError, "not finite"),
+        (lambda: SpanSubspace.of(3), TypeError, "layer is a int; a torch.nn.Module or a Flax module would do"),
+        (lambda: SpanSubspace.tied([0.5]), TypeError, "labels has dtype float64"),
+        (lambda: SpanSubspace.masked([0, 1]), TypeError, "mask has dtype int64; booleans"),
+        (lambda: band(3, 3, -1), ValueError, "width is -1"),
+        (lambda: block_pattern(np.ones((2, 2)), [1], [1, 1]), ValueError, r"pattern has shape \(2, 2\); \(1, 2\)"),
+        (lambda: NestedSubspace(CHAIN.levels[::-1]), ValueError, r"levels\[0\] is not within levels\[1\]: [01]"),
+        (lambda: NestedSubspace([CHAIN.levels[0], SUBSPACES[0]]), ValueError, r"levels\[0\] has shape \(9, 3\)"),
+        (lambda: NestedSubspace([]), TypeError, "levels is"),
+        (lambda: ComposedSubspace(CHAIN.levels[0], SUBSPACES[0]), ValueError, "inner has shape"),
     ],
 )
 def test_bad_input_is_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_composition_and_restriction_are_inverse():
+    small, large = CHAIN.levels
+    both = ComposedSubspace(large, WithinSubspace(large, small))
+    w = RNG.normal(size=(2, *small.shape))
+    np.testing.assert_allclose(both.project(w), small.project(w), atol=1e-12)
+    np.testing.assert_allclose(CHAIN.project(w), large.project(w), atol=1e-12)
+
+
+def test_masks():
+    assert band(3, 3, 0).tolist() == np.eye(3, dtype=bool).tolist()
+    np.testing.assert_array_equal(band(4, 4, 1), np.tril(np.triu(np.ones((4, 4)), -1), 1))
+    assert band(2, 5, 1).sum(axis=1).tolist() == [2, 2]
+    chain = block_pattern(np.tril(np.triu(np.ones((3, 3)), -1)), [2] * 3, [1, 2, 1])
+    assert chain.shape == (6, 4)
+    assert chain[2:4].tolist() == [[True, True, True, False]] * 2
+    tied = SpanSubspace.tied([[3, 3], [-1, 3]])
+    np.testing.assert_allclose(tied.project(np.array([[1.0, 2.0], [5.0, 6.0]])), [[3, 3], [0, 3]])

@@ -123,7 +123,7 @@ def start_values(sites: Sites, initial: Values) -> Values:
     weights = sites.weights(initial)
     priors = sites.model.priors
     strict = {
-        site: priors[name].subspace.encode(weights[name])
+        site: priors[name].support.encode(weights[name])
         for name, (site, _) in sites.model.sites.items()
         if priors[name].is_strict
     }

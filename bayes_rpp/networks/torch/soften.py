@@ -20,8 +20,6 @@ from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.priors.torch import copied, run, speaks_types
-from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep
 
 TOLERANCE = 1e-2  # relative, in the module's own precision, which may be half; a mistake is of order 1
 
@@ -38,12 +36,10 @@ def soften(
     module: nn.Module,
     input_shape: tuple[int, ...],
     *,
-    residual: str | Mapping[str, str] | None = None,
-    subspaces: Mapping[str, Subspace] | None = None,
-    skip: Sequence[str] = (),
-    rep_in: Rep | None = None,
-    rep_out: Rep | None = None,
-    group: Group | None = None,
+    residual: str | Mapping[str, str] | None,
+    subspaces: Mapping[str, Subspace],
+    skip: Sequence[str],
+    **reps: Any,
 ) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
     options = Options(residual, subspaces, skip)
@@ -80,8 +76,7 @@ def soften(
         raise ValueError(f"module is a {type(module).__name__} without parameters, so there is nothing to infer")
     rest = {n: values[n].cpu().double().numpy() for n in order if n not in weights}
     softened = replace_layers(module, replaced)
-    found: Any = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "whole": order}
-    net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, **found)
+    net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, whole=order, **reps)
     _check(net, x, y)
     net.vectorised = _runs_as_one(net, x)
     return net

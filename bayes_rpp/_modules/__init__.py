@@ -1,0 +1,1 @@
+"""Modules of other libraries as functions of their parameters."""

@@ -1,0 +1,167 @@
+"""Convolutional network with residual pathways (Finzi et al. 2021, Section 4.2 and Table 1).
+
+Block: h = swish(norm(W x + b)). Each W is a linear map between grids whose prior prefers the convolutions, each b
+prefers one number for each channel; a linear layer on all that is left ends it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from bayes_rpp._arrays import Array, array_namespace, swish
+from bayes_rpp.networks.mlp import check_width
+from bayes_rpp.networks.network import Network, Parameter, linear
+from bayes_rpp.priors.convolution import ConvolutionSubspace
+from bayes_rpp.priors.span import SpanSubspace
+from bayes_rpp.priors.subspaces import FullSubspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+
+class ConvNet(Network):
+    """Convolutional network whose prior decides between convolutions, soft convolutions and none.
+
+    `Model(net, sigma_b=0)` is the convolutional network, `sigma_a=0` a multilayer perceptron of the same size, and both
+    positive an RPP. Without weight sharing, a layer has as many weights as the perceptron's: weights="local" keeps
+    those of larger images to windows.
+
+    Args:
+        input_shape: (channels, *grid) of one example, a grid of 1 to 3 dimensions.
+        outputs: number of outputs.
+        channels: of each convolution.
+        kernel_size: of all convolutions: a number, or one for each dimension.
+        strides: of the convolutions: a number for all, or one for each.
+        padding: "same", "valid" or a number; see ConvolutionSubspace.
+        padding_mode: "zeros" or "circular".
+        dense: widths of the fully connected hidden layers between the convolutions and the output.
+        weights: "dense": residuals may join any input to any output; "local": only those that the kernel joins.
+        norm: whether to scale the units of a layer to mean 0 and variance 1 in each example, which deep networks need;
+            in place of batch normalisation, as it makes no example depend on others.
+        columns: of x, if fewer than the grid holds: the rest are zeros, so that a table's rows become images.
+        rep_in, rep_out, group: how a group acts on the columns of x and the outputs, for the equivariance error.
+
+    Attributes:
+        input_shape: as given; None with `columns`.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        outputs: int,
+        *,
+        channels: Sequence[int] = (32, 32),
+        kernel_size: int | Sequence[int] = 3,
+        strides: int | Sequence[int] = 1,
+        padding: Any = "same",
+        padding_mode: Literal["zeros", "circular"] = "zeros",
+        dense: Sequence[int] = (),
+        weights: Literal["dense", "local"] = "dense",
+        norm: bool = False,
+        columns: int | None = None,
+        rep_in: Rep | int | None = None,
+        rep_out: Rep | int | None = None,
+        group: Group | None = None,
+    ) -> None:
+        shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+        if not 2 <= len(shape) <= 4 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) for n in shape):
+            raise ValueError(f"input_shape is {input_shape!r}; (channels, *grid), such as (1, 28, 28), would do")
+        units, outputs = math.prod(shape), check_width(outputs, "outputs")
+        if columns is not None and check_width(columns, "columns") > units:
+            raise ValueError(f"columns is {columns} but input_shape {shape} has room for {units}")
+        super().__init__(rep_in or columns or units, rep_out or outputs, group)
+        for name, rep, size in (("rep_in", self.rep_in, columns or units), ("rep_out", self.rep_out, outputs)):
+            if rep.size != size:
+                raise ValueError(f"{name} has size {rep.size}; {size} would do")
+        self.input_shape = None if columns else shape
+        self._settings = {
+            "input_shape": list(shape),
+            "outputs": outputs,
+            "channels": [check_width(c, "channels") for c in channels],
+            "kernel_size": kernel_size,
+            "strides": [strides] * len(channels) if isinstance(strides, int) else list(strides),
+            "padding": padding,
+            "padding_mode": padding_mode,
+            "dense": [check_width(w, "dense") for w in dense],
+            "weights": weights,
+            "norm": bool(norm),
+            "columns": columns,
+        }
+        self.outputs, self.norm, self._missing = outputs, bool(norm), units - (columns or units)
+        if len(self._settings["strides"]) != len(channels):
+            raise ValueError(
+                f"strides is {strides!r}; a number, or {len(channels)}, one for each of channels, would do"
+            )
+        self.convolutions: list[ConvolutionSubspace] = []
+        c, grid = shape[0], shape[1:]
+        for k, (width, stride) in enumerate(zip(channels, self._settings["strides"], strict=True)):
+            s = ConvolutionSubspace(
+                c, width, kernel_size, grid, stride=stride, padding=padding, padding_mode=padding_mode, weights=weights
+            )
+            self.convolutions.append(s)
+            self.parameters[f"layers.{k}.weight"] = Parameter(s)
+            self.parameters[f"layers.{k}.bias"] = Parameter(channel_bias(width, s.output_size))
+            c, grid = width, s.output_size
+        sizes = [c * math.prod(grid), *self._settings["dense"], outputs]
+        self._dense = [f"layers.{len(channels) + k}" for k in range(len(dense))]
+        for name, n_in, n_out in zip([*self._dense, "output"], sizes[:-1], sizes[1:], strict=True):
+            self.parameters[f"{name}.weight"] = Parameter(FullSubspace((n_out, n_in)))
+            self.parameters[f"{name}.bias"] = Parameter(FullSubspace((n_out,)))
+
+    @classmethod
+    def for_table(cls, columns: int, outputs: int, *, channels: Sequence[int] = (32,) * 4, **settings: Any) -> ConvNet:
+        """The paper's network for tables (Table 1, UCI): the columns of a row, with zeros after them, as a grid as
+        square as can be, and four convolutions of 32 channels."""
+        height = math.isqrt(check_width(columns, "columns") - 1) + 1
+        grid = (1, height, -(-columns // height))
+        return cls(grid, outputs, channels=channels, columns=columns, **settings)
+
+    @classmethod
+    def for_cifar10(cls, width: int = 4, **settings: Any) -> ConvNet:
+        """The paper's network for CIFAR-10 (Table 1): eight convolutions of widths a, 2a, 2a, 4a, 4a, 8a, 8a, 16a and
+        strides 1, 2, 1, 2, 1, 2, 1, 2, then a linear layer on 64a units; with normalisation of each example."""
+        channels = [width * k for k in (1, 2, 2, 4, 4, 8, 8, 16)]
+        preset: dict[str, Any] = {"channels": channels, "strides": [1, 2] * 4, "norm": True}
+        return cls((3, 32, 32), 10, **preset | settings)
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+        if self._missing:
+            x = array_namespace(x).concat([x] + [x[..., :1] * 0.0] * self._missing, axis=-1)
+        lead = tuple(x.shape[:-1])
+        h = x.reshape((math.prod(lead), x.shape[-1]))
+        for k, layer in enumerate(self.convolutions):
+            h = layer.apply(params[f"layers.{k}.weight"], h) + params[f"layers.{k}.bias"]
+            h = self._activation(h)
+        for name in self._dense:
+            h = self._activation(linear(params, name, h))
+        return linear(params, "output", h).reshape((*lead, self.outputs))
+
+    def _activation(self, h: Array) -> Array:
+        return swish(standardised(h) if self.norm else h)
+
+    def config(self) -> dict[str, Any]:
+        return dict(self._settings)
+
+    def __repr__(self) -> str:
+        shown = {k: v for k, v in self._settings.items() if k in ("channels", "strides", "dense", "weights")}
+        settings = ", ".join(f"{k}={v}" for k, v in shown.items() if v)
+        shape = tuple(self._settings["input_shape"])
+        return f"ConvNet({shape} -> {self.outputs}, {settings}, {self.size} weights)"
+
+
+def channel_bias(channels: int, grid: Sequence[int]) -> SpanSubspace:
+    """Biases (channels * positions,) that are one number for each channel."""
+    return SpanSubspace.tied(np.repeat(np.arange(channels), math.prod(grid)))
+
+
+def standardised(h: Array) -> Array:
+    """Each row with mean 0 and variance 1."""
+    xp = array_namespace(h)
+    h = h - xp.mean(h, axis=-1, keepdims=True)
+    return h / xp.sqrt(xp.mean(h * h, axis=-1, keepdims=True) + 1e-5)
