@@ -3,7 +3,8 @@
 #
 # escnn needs lie_learn and py3nj. The wheels of lie_learn are compiled for numpy 1 and ask for numpy<2, but they hold
 # their Cython sources: a wheel is built from these. py3nj, which makes escnn's Clebsch-Gordan coefficients of SO(3)
-# fast, is Fortran; without a compiler escnn does without it, and warns.
+# fast, is Fortran; without a compiler escnn does without it, and warns. Where scikit-learn is installed, escnn 1.0.11
+# hands it a matrix, which it refuses (groups with reflections fail): that one word is mended in the installed file.
 set -eu
 
 python=${1:?"usage: $0 PYTHON, the executable of the environment to install into"}
@@ -11,7 +12,17 @@ python=${1:?"usage: $0 PYTHON, the executable of the environment to install into
   echo "$0: $python is not the python of a virtual environment" >&2
   exit 2
 }
-if "$python" -W ignore -c 'from escnn import gspaces, nn' 2>/dev/null; then
+works() {
+  "$python" -W ignore -c '
+from escnn import gspaces, nn
+for space in gspaces.rot2dOnR2(8), gspaces.flipRot2dOnR2(6), gspaces.rot3dOnR3():
+    scalar = nn.FieldType(space, [space.trivial_repr])
+    (nn.R3Conv if space.dimensionality == 3 else nn.R2Conv)(scalar, scalar, 3)
+irreps = nn.FieldType(space := gspaces.flipRot2dOnR2(6), [space.irrep(1, 1), space.irrep(1, 2)])
+nn.R2Conv(irreps, irreps, 3)'
+}
+
+if works 2> /dev/null; then
   echo "escnn is there already"
   exit 0
 fi
@@ -75,8 +86,12 @@ else
   retry "$python" -m pip install --quiet autograd joblib pymanopt
   retry "$python" -m pip install --quiet --no-deps escnn==1.0.11
 fi
-"$python" -W ignore -c 'from escnn import gspaces, nn
-t = nn.FieldType(gspaces.rot2dOnR2(8), [gspaces.rot2dOnR2(8).trivial_repr])
-nn.R2Conv(t, t, 3)
-gspaces.rot3dOnR3()
-print("escnn is installed")'
+"$python" - <<'END'
+from importlib.util import find_spec
+from pathlib import Path
+
+file = Path(find_spec("escnn").origin).parent / "group" / "_numerical.py"
+file.write_text(file.read_text().replace("null(constraint.todense(),", "null(constraint.toarray(),"))
+END
+works
+echo "escnn is installed"

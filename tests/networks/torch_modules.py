@@ -105,7 +105,33 @@ def escnn_in_torch():
     return Net(), (1, 5, 5)
 
 
-MODULES = {f.__name__: f for f in (cnn, one_dimensional, grouped, transformer, recurrent, e3nn, escnn, escnn_in_torch)}
+def escnn_mixed():
+    """Fields of several kinds, in groups, and a layer that is no convolution of a kernel within a window."""
+    pytest.importorskip("escnn")
+    from escnn import gspaces
+    from escnn import nn as enn
+
+    space = gspaces.flipRot2dOnR2(6)
+    image = enn.FieldType(space, 2 * [space.trivial_repr, space.irrep(1, 1)])
+    inner = enn.FieldType(space, 2 * [space.irrep(1, 1), space.trivial_repr, space.irrep(1, 2)])
+    return enn.SequentialModule(
+        enn.R2Conv(image, inner, 3, stride=2, padding=1, padding_mode="reflect", groups=2),
+        enn.R2ConvTransposed(inner, image, 3),
+    ), (6, 4, 4)
+
+
+def escnn_solid():
+    pytest.importorskip("escnn")
+    from escnn import gspaces
+    from escnn import nn as enn
+
+    space = gspaces.rot3dOnR3()
+    scalar, inner = (enn.FieldType(space, r) for r in ([space.irrep(0)], [space.irrep(0), space.irrep(1)]))
+    return enn.SequentialModule(enn.R3Conv(scalar, inner, 3, padding=1), enn.R3Conv(inner, scalar, 3)), (1, 4, 3, 3)
+
+
+MAKERS = (cnn, one_dimensional, grouped, transformer, recurrent, e3nn, escnn, escnn_in_torch, escnn_mixed, escnn_solid)
+MODULES = {f.__name__: f for f in MAKERS}
 
 
 def make(name):
