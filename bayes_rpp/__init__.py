@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.mlp import MLP
     from bayes_rpp.networks.module import ModuleNetwork
     from bayes_rpp.networks.network import Network
+    from bayes_rpp.networks.restrict import LinearPath, restrict
     from bayes_rpp.networks.soften import soften
     from bayes_rpp.networks.storage import load_network, save_network
     from bayes_rpp.priors.convolution import ConvolutionSubspace
@@ -65,6 +66,7 @@ _HOMES = {
     "networks.mlp": ["MLP"],
     "networks.module": ["ModuleNetwork"],
     "networks.network": ["Network"],
+    "networks.restrict": ["LinearPath", "restrict"],
     "networks.soften": ["soften"],
     "networks.storage": ["load_network", "save_network"],
     "priors.convolution": ["ConvolutionSubspace"],
@@ -83,14 +85,14 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
     "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
-    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "HMC", "Lorentz", "MAP", "MLP", "Model",
-    "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction",
-    "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar",
-    "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial",
-    "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer", "equivariance_error",
-    "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density", "plot_asymmetry",
-    "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "save_network", "soften",
-    "to_torch", "uniform_rep",
+    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "HMC", "LinearPath", "Lorentz", "MAP", "MLP",
+    "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson", "Posterior",
+    "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI",
+    "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError",
+    "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer",
+    "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density",
+    "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "restrict",
+    "save_network", "soften", "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 

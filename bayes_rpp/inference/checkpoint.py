@@ -115,10 +115,7 @@ def _identity(task: Task) -> dict[str, str]:
     """What makes two runs the same."""
     from bayes_rpp.inference.storage import model_spec
 
-    try:
-        model = json.dumps(model_spec(task.model), sort_keys=True)
-    except TypeError:  # networks of the user's own
-        model = repr(task.model)
+    model = json.dumps(model_spec(task.model), sort_keys=True) + repr(task.model)
     data = [task.x, task.y, *(task.validation or ())]
     return {
         "model": _digest(model.encode()),

@@ -34,10 +34,12 @@ class Network(ABC):
         engines: that can run it; torch modules run in Pyro alone, Flax modules in NumPyro.
         input_shape: of one example where that is more than a row, such as (channels, height, width) of an image; x may
             then be (n, *input_shape) as well as (n, rep_in.size).
+        is_code: whether it takes more than `config()` to build it again: files do not hold it, and loading asks for it.
     """
 
     engines: tuple[str, ...] = ("numpyro", "pyro")
     input_shape: tuple[int, ...] | None = None
+    is_code: bool = False
 
     def __init__(self, rep_in: Rep | int, rep_out: Rep | int, group: Group | None) -> None:
         if group is None:

@@ -14,12 +14,13 @@ from bayes_rpp.networks.conv import ConvNet
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.restrict import LinearPath
 from bayes_rpp.symmetry import groups
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Rep
 
 Custom = Mapping[str, Callable[[NDArray], Any]]
-NETWORKS: dict[str, Callable[..., Network]] = {"EMLP": EMLP, "MLP": MLP, "ConvNet": ConvNet}
+NETWORKS: dict[str, Callable[..., Network]] = {k.__name__: k for k in (EMLP, MLP, ConvNet, LinearPath)}
 
 
 def network_spec(net: Network) -> dict[str, Any]:
@@ -30,9 +31,11 @@ def network_spec(net: Network) -> dict[str, Any]:
         ValueError: if two custom representations share a name, by which alone they are stored.
     """
     kind = type(net).__name__
-    if NETWORKS.get(kind) is not type(net):
-        # Modules of other libraries are code: the file says only what the network must look like.
+    if net.is_code or NETWORKS.get(kind) is not type(net):
+        # The file says only what the network must look like.
         return {"network": kind, "parameters": {k: list(p.shape) for k, p in net.parameters.items()}}
+    if isinstance(net, LinearPath):
+        return {"network": kind, "net": network_spec(net.net)}
     settings = {k: _SETTINGS[k][0](v) if k in _SETTINGS else v for k, v in net.config().items()}
     hidden = [r for v in net.config().values() if isinstance(v, list) for r in v if isinstance(r, Rep)]
     functions: dict[str, Any] = {}
@@ -73,6 +76,8 @@ def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net
         return net
     if kind not in NETWORKS:
         raise ValueError(f"the file holds a network {kind!r}, which this version does not know")
+    if kind == "LinearPath":
+        return LinearPath(network_from_spec(spec["net"], custom))
     settings = {k: _SETTINGS[k][1](v, custom) if k in _SETTINGS else v for k, v in spec["settings"].items()}
     ends = {name: _rep(spec[name], custom) for name in ("rep_in", "rep_out")}
     return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)

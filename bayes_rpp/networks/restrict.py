@@ -1,0 +1,81 @@
+"""Other restrictions than symmetry (Finzi et al. 2021, Section 4: locality, linearity, Markov structure, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from fnmatch import fnmatchcase
+from typing import Any
+
+from bayes_rpp._arrays import Array
+from bayes_rpp.networks.network import Network, Parameter, linear
+from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace
+
+
+def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
+    """The same network with other subspaces for some of its weights.
+
+    Example: a linear model in which each output sees its neighbours, softly:
+    `restrict(MLP(20, 20, layers=0), {"output.weight": SpanSubspace.masked(band(20, 20, 2))})`.
+
+    Args:
+        net: any network; it is not changed.
+        subspaces: by parameter, of the parameter's shape; a key may be a pattern ("*.weight"; the first that fits
+            counts).
+
+    Raises:
+        TypeError, ValueError: if one is no subspace, fits no parameter, or has another shape.
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(20, 20, layers=0) would do")
+    new = copy(net)
+    new.parameters = dict(net.parameters)
+    for key, subspace in subspaces.items():
+        if not isinstance(subspace, Subspace):
+            raise TypeError(f"subspaces[{key!r}] is a {type(subspace).__name__}; a Subspace would do")
+        if not any(fnmatchcase(name, key) for name in net.parameters):
+            raise ValueError(f"subspaces has {key!r}, which fits no parameter; there are {', '.join(net.parameters)}")
+    for name, parameter in net.parameters.items():
+        found = next(((k, s) for k, s in subspaces.items() if fnmatchcase(name, k)), None)
+        if found is None:
+            continue
+        if found[1].shape != parameter.shape:
+            raise ValueError(f"subspaces[{found[0]!r}] has shape {found[1].shape} but {name} has {parameter.shape}")
+        new.parameters[name] = Parameter(found[1])
+    new.is_code = True
+    return new
+
+
+class LinearPath(Network):
+    """f(x) = W x + b + net(x): a linear model whose residual pathway is a network.
+
+    With a wide prior on "linear.*" and a narrow one on "net.output.*" it stays linear unless the data say otherwise:
+    `Model(LinearPath(MLP(5, 1)), sigma_a={"net.output.*": 0.1, "*": 1.0}, sigma_b=0.0)`. If the network is restricted,
+    so is the linear path: to equivariant maps.
+
+    Args:
+        net: any network; its parameters are called "net.<name>" here.
+    """
+
+    def __init__(self, net: Network) -> None:
+        if not isinstance(net, Network):
+            raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(5, 1) would do")
+        super().__init__(net.rep_in.rep, net.rep_out.rep, net.group)
+        self.net, self.engines, self.input_shape, self.is_code = net, net.engines, net.input_shape, net.is_code
+        free = all(p.subspace.rank == p.subspace.size for p in net.parameters.values())
+        shape = (self.rep_out.size, self.rep_in.size)
+        self.parameters = {
+            "linear.weight": Parameter(FullSubspace(shape) if free else EquivariantSubspace(self.rep_in, self.rep_out)),
+            "linear.bias": Parameter(FullSubspace(shape[:1]) if free else EquivariantSubspace(None, self.rep_out)),
+            **{f"net.{name}": p for name, p in net.parameters.items()},
+        }
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+        inner = {name: params[f"net.{name}"] for name in self.net.parameters}
+        return linear(params, "linear", x) + self.net(inner, x)
+
+    def config(self) -> dict[str, Any]:
+        return {"net": self.net}
+
+    def __repr__(self) -> str:
+        return f"LinearPath({self.net!r})"

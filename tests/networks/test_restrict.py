@@ -1,0 +1,87 @@
+"""Networks with other subspaces, and linear models beside networks."""
+
+import numpy as np
+import pytest
+
+from bayes_rpp import (
+    EMLP,
+    MAP,
+    MLP,
+    Gaussian,
+    LinearPath,
+    Model,
+    O,
+    Posterior,
+    Scalar,
+    SpanSubspace,
+    Vector,
+    band,
+    equivariance_error,
+    fit,
+    load_network,
+    restrict,
+    save_network,
+)
+
+RNG = np.random.default_rng(0)
+LOCAL = {"output.weight": SpanSubspace.masked(band(4, 4, 1))}
+
+
+def test_strict_restrictions_hold_in_the_fit(engine, tmp_path):
+    free = MLP(4, 4, layers=0)
+    net = restrict(free, LOCAL)
+    x, y = RNG.normal(size=(50, 4)), RNG.normal(size=(50, 4))
+    post = fit(Model(net, sigma_b=0.0), x, y, MAP(20), engine=engine, progress=False)
+    w = post.samples["output.weight"][0, 0]
+    assert (w[~band(4, 4, 1)] == 0).all()
+    assert np.abs(w[band(4, 4, 1)]).min() > 0
+    assert free.parameters["output.weight"].subspace.rank == 16
+    # The restriction is code: the file asks for the network, and takes no other.
+    path = post.save(tmp_path / "p.nc")
+    with pytest.raises(ValueError, match="the file's network is a MLP, which is code and not stored; net="):
+        Posterior.load(path)
+    with pytest.raises(ValueError, match="net has other parameters"):
+        Posterior.load(path, net=MLP(4, 4, layers=1))
+    np.testing.assert_array_equal(Posterior.load(path, net=net).predict(x).mean, post.predict(x).mean)
+    file = save_network(tmp_path / "n.npz", net, {k: v[0, 0] for k, v in post.samples.items()})
+    assert load_network(file, net=net)[0] is net
+
+
+def test_linear_path(tmp_path):
+    net = LinearPath(MLP(3, 2, channels=5, layers=1))
+    params = {k: RNG.normal(size=p.shape) for k, p in net.parameters.items()}
+    x = RNG.normal(size=(7, 3))
+    inner = net.net({k[4:]: v for k, v in params.items() if k.startswith("net.")}, x)
+    np.testing.assert_allclose(net(params, x), x @ params["linear.weight"].T + params["linear.bias"] + inner)
+    model = Model(net, sigma_a={"net.output.*": 0.1, "*": 1.0}, sigma_b=0.0, likelihood=Gaussian(0.1))
+    assert set(model.sites) == set(net.parameters)
+    again, weights = load_network(save_network(tmp_path / "net", net, params))
+    np.testing.assert_array_equal(again(weights, x), net(params, x))
+    assert repr(again) == repr(net)
+
+
+def test_a_linear_path_is_restricted_as_the_network_is():
+    net = LinearPath(EMLP(Scalar + Vector, Vector, O(3), channels=8, layers=1))
+    params = {k: p.subspace.project(RNG.normal(size=p.shape)) for k, p in net.parameters.items()}
+    x = RNG.normal(size=(20, 4))
+    assert equivariance_error(lambda v: net(params, v), x, Scalar + Vector, Vector, O(3)).max() < 1e-12
+    assert np.abs(params["linear.weight"]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: restrict("net", LOCAL), TypeError, "net is a str"),
+        (lambda: restrict(MLP(4, 4, layers=0), {"*.weight": 3}), TypeError, r"subspaces\['\*.weight'\] is a int"),
+        (lambda: restrict(MLP(4, 4, layers=0), {"w": LOCAL["output.weight"]}), ValueError, "fits no parameter"),
+        (
+            lambda: restrict(MLP(3, 4, layers=0), LOCAL),
+            ValueError,
+            r"has shape \(4, 4\) but output.weight has \(4, 3\)",
+        ),
+        (lambda: LinearPath(3), TypeError, "net is a int"),
+    ],
+)
+def test_bad_input_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
