@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.allocation import uniform_rep
     from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
+    from bayes_rpp.networks.export import to_torch
     from bayes_rpp.networks.mlp import MLP
     from bayes_rpp.networks.module import ModuleNetwork
     from bayes_rpp.networks.network import Network
@@ -61,6 +62,7 @@ _HOMES = {
     "networks.allocation": ["uniform_rep"],
     "networks.conv": ["ConvNet"],
     "networks.emlp": ["EMLP"],
+    "networks.export": ["to_torch"],
     "networks.mlp": ["MLP"],
     "networks.module": ["ModuleNetwork"],
     "networks.network": ["Network"],
@@ -90,7 +92,7 @@ __all__ = [
     "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer",
     "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density",
     "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "restrict",
-    "save_network", "soften", "uniform_rep",
+    "save_network", "soften", "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 

@@ -21,6 +21,8 @@ from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:
+    import torch
+
     from bayes_rpp.inference.diagnostics import Summary
 
 CHUNK = 2000  # rows at a time, so that a long x does not need memory for all its hidden layers
@@ -124,6 +126,12 @@ class Posterior:
         """One draw of the network as a function of (n, d_in) arrays."""
         params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
         return lambda x: self.model.net(params, x)
+
+    def to_torch(self, chain: int = 0, draw: int = 0) -> torch.nn.Module:
+        """One draw of the network as a plain torch module; see `bayes_rpp.to_torch`."""
+        from bayes_rpp.networks.export import to_torch
+
+        return to_torch(self.model.net, {k: self.samples[k][chain, draw] for k in self.model.net.parameters})
 
     def log_likelihood(self, x: Any = None, y: Any = None) -> NDArray:
         """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""

@@ -60,17 +60,17 @@ class EMLP(Network):
         super().__init__(rep_in, rep_out, group)
         self.bilinear, self.subgroups = bool(bilinear), _check_subgroups(subgroups, group)
         self.hidden = _hidden(channels, layers, self.group)
-        self._blocks: list[_Block] = []
+        self.blocks: list[Block] = []
         current = self.rep_in
         for k, rep in enumerate(self.hidden):
-            block = _Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.subgroups)
-            self._blocks.append(block)
+            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.subgroups)
+            self.blocks.append(block)
             self.parameters.update(block.parameters)
             current = block.rep_out
         self.parameters.update(_linear_parameters("output", current, self.rep_out, self.subgroups))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
-        for block in self._blocks:
+        for block in self.blocks:
             x = block(params, x)
         return linear(params, "output", x)
 
@@ -79,13 +79,13 @@ class EMLP(Network):
         return {"channels": list(self.hidden), "bilinear": self.bilinear} | subgroups
 
     def __repr__(self) -> str:
-        widths = ", ".join(str(b.rep_out.size) for b in self._blocks)
+        widths = ", ".join(str(b.rep_out.size) for b in self.blocks)
         ends = f"{self.rep_in.rep} -> {self.rep_out.rep}"
         groups = " > ".join(map(str, (self.group, *self.subgroups)))
         return f"EMLP({ends}, {groups}, hidden widths [{widths}], {self.size} weights)"
 
 
-class _Block:
+class Block:
     """One hidden layer: linear, bilinear, gate."""
 
     def __init__(
@@ -106,17 +106,24 @@ class _Block:
         inner = self.gates * Scalar + rep if self.gates else rep
         self.parameters = _linear_parameters(name, rep_in, inner(group), subgroups)
         self.bilinear = Bilinear(inner(group)) if with_bilinear else None
-        if self.bilinear:
-            for k, shape in enumerate(self.bilinear.shapes):
-                self.parameters[f"{name}.bilinear.{k}"] = Parameter(FullSubspace(shape))
-        self._mixes = not all(self._self_gated)
-        if self._mixes:
+        for theta, shape in zip(self.bilinear_names, self.bilinear.shapes if self.bilinear else [], strict=True):
+            self.parameters[theta] = Parameter(FullSubspace(shape))
+        self.mixes = not all(self._self_gated)
+        if self.mixes:
             self.parameters[f"{name}.swish"] = Parameter(ZeroSubspace(()))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
-        h = linear(params, self.name, x)
+        thetas = [params[name] for name in self.bilinear_names]
+        mix = params[f"{self.name}.swish"] if self.mixes else None
+        return self.activate(linear(params, self.name, x), thetas, mix)
+
+    @property
+    def bilinear_names(self) -> list[str]:
+        return [f"{self.name}.bilinear.{k}" for k in range(len(self.bilinear.shapes))] if self.bilinear else []
+
+    def activate(self, h: Array, thetas: list[Array], mix: Array | None) -> Array:
+        """What follows the linear layer: bilinear layer with these thetas, gates, and mix * swish (None: without)."""
         if self.bilinear:
-            thetas = [params[f"{self.name}.bilinear.{k}"] for k in range(len(self.bilinear.shapes))]
             h = h + BILINEAR_SCALE * self.bilinear(thetas, h)
         gate, h = h[..., : self.gates], h[..., self.gates :]
         lead, used, parts = tuple(h.shape[:-1]), 0, []
@@ -130,7 +137,7 @@ class _Block:
                 used += b.count
                 parts.append((g * part.reshape((*lead, b.count, b.size))).reshape((*lead, b.count * b.size)))
         y = parts[0] if len(parts) == 1 else array_namespace(h).concat(parts, axis=-1)
-        return y + params[f"{self.name}.swish"] * swish(h) if self._mixes else y
+        return y if mix is None else y + mix * swish(h)
 
 
 def _linear_parameters(

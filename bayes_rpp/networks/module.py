@@ -22,7 +22,7 @@ class Softened:
     """What became of one layer of a module.
 
     Attributes:
-        name: path within the module.
+        name: path within the module; "" for the module itself.
         kind: its class.
         subspace: that of its weight; None if the layer was left alone.
         note: why it was left alone, or what its residual may be.
@@ -93,7 +93,7 @@ class ModuleNetwork(Network):
         for layer in self.layers:
             s = layer.subspace
             size = ("left alone", "") if s is None else (" x ".join(map(str, s.shape)), f"{s.rank} of {s.size}")
-            rows.append((layer.name, layer.kind, *size, layer.note))
+            rows.append((layer.name or "(module)", layer.kind, *size, layer.note))
         widths = [max(len(r[i]) for r in rows) for i in range(4)]
         return "\n".join(
             "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows

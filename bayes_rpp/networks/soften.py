@@ -31,9 +31,10 @@ def soften(
 
     A softened layer has the weight W of all linear maps that its residual may be, with the subspace of those that the
     layer itself can be. Plain linear layers have no restriction of their own: theirs is the full space, unless
-    `subspaces` says otherwise. What is not linear in its parameters or inputs, and normalisation, attention, recurrent
-    and embedding layers, are left alone: their parameters are inferred as they are, with priors centred at the
-    module's values. `print(net.table)` lists both. Modules are used in evaluation mode: no dropout, and running
+    `subspaces` says otherwise. Left alone are normalisation, attention, recurrent and embedding layers, what is not
+    linear in its parameters or input, layers that share a parameter or are called with inputs of different shapes, and
+    `skip`: their parameters are inferred as they are, with priors centred at the module's values. `print(net.table)`
+    lists both, with the reasons. Modules are used in evaluation mode: no dropout, and running
     statistics as the module has them.
 
     Args:
@@ -46,25 +47,30 @@ def soften(
             default). Or a dict of these by layer, in which a key may be a pattern.
         subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
             an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
-        skip: patterns of layers to leave alone.
+        skip: patterns of layers, or of parts of the module, to leave alone.
         rep_in, rep_out, group: how a group acts on the flattened input and output, for the equivariance error.
 
     Returns:
         ModuleNetwork, to be given to Model; `fit(..., init=net.initial)` starts from the module's weights.
 
     Raises:
-        TypeError, ValueError: naming the argument that does not fit, or the layer whose weight would be too large.
+        TypeError, ValueError: naming the argument that does not fit, a pattern that fits nothing, the layer whose
+            weight would be too large, or what the module does that does not go with new layers.
     """
     homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
     shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
     if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
         raise ValueError(f"input_shape is {input_shape!r}; the shape of one example, such as (3, 32, 32), would do")
+    if isinstance(skip, str):
+        raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as [{skip!r}], would do")
     options: dict[str, Any] = {"residual": residual, "subspaces": subspaces or {}, "skip": tuple(skip)}
     options |= {"rep_in": rep_in, "rep_out": rep_out, "group": group}
     if "torch" in homes:
-        from bayes_rpp.networks.torch import soften as adapt
-    elif "flax" in homes:
-        from bayes_rpp.networks.flax import soften as adapt
-    else:
-        raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")
-    return adapt(module, shape, **options)
+        from bayes_rpp.networks.torch import soften as soften_torch
+
+        return soften_torch(module, shape, **options)
+    if "flax" in homes:
+        from bayes_rpp.networks.flax import soften as soften_flax
+
+        return soften_flax(module, shape, **options)
+    raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")

@@ -152,6 +152,10 @@ class ConvolutionSubspace(Subspace):
 
     def from_kernel(self, kernel: Array) -> Array:
         """The weights that convolve with a kernel (..., out_channels, in_channels / groups, *kernel_size)."""
+        return self.decode(self.encode_kernel(kernel))
+
+    def encode_kernel(self, kernel: Array) -> Array:
+        """Coordinates of the weights that convolve with a kernel, without building them: (..., rank)."""
         shape = (self.out_channels, self._per_group, *self.kernel_size)
         self._check(kernel, shape, "kernel")
         lead = tuple(kernel.shape[: kernel.ndim - len(shape)])
@@ -159,7 +163,7 @@ class ConvolutionSubspace(Subspace):
         sums = np.zeros((self._inputs.shape[1], len(self._taps)))
         for k, tap in enumerate(self._taps):
             sums[next(c for c in self._classes if c[0] == tap), k] = math.sqrt(self.counts[k])
-        return self.decode((flat @ constant(sums, kernel)).reshape((*lead, self.rank)))
+        return (flat @ constant(sums, kernel)).reshape((*lead, self.rank))
 
     def apply(self, w: Array, x: Array) -> Array:
         """The layer itself: x (n, in_channels * inputs) to (n, out_channels * outputs), with weights w (*shape)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -165,7 +166,16 @@ def integers(a: torch.Tensor) -> torch.Tensor:
 
 
 def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
-    return torch.func.vmap(function, in_dims=in_dims)
+    if getattr(function, "vectorised", True):
+        return torch.func.vmap(function, in_dims=in_dims)
+    return partial(_one_by_one, function, in_dims)
+
+
+def _one_by_one(function: Callable[..., Any], in_dims: tuple[Any, ...], params: Any, x: torch.Tensor) -> torch.Tensor:
+    """vmap for a network of operations that have no rule for it."""
+    count = len(next(iter(params.values())))
+    rows = [({k: v[i] for k, v in params.items()}, x if in_dims[1] is None else x[i]) for i in range(count)]
+    return torch.stack([function(*row) for row in rows])
 
 
 def compiled(net: Callable[..., Any]) -> Callable[..., Any]:

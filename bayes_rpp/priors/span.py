@@ -63,7 +63,7 @@ class SpanSubspace(Subspace):
 
         Args:
             layer: torch module, or Flax module (linen or nnx), that is linear in its parameters, and affine in its
-                input: the constant part is its bias. It is read by automatic differentiation in float64, and checked.
+                input: the constant part is its bias. It is read off in float64, and checked.
             input_shape: of one example, without the batch: (channels, height, width) of a torch convolution, (height,
                 width, channels) of a Flax one. None: asked of the layer (in_features, irreps_in, in_type).
 

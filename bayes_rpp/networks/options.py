@@ -1,0 +1,86 @@
+"""What a caller of `soften` asked for, layer by layer: patterns of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from bayes_rpp.priors.subspaces import Subspace
+
+RESIDUALS = ("dense", "local", "kernel")
+
+
+class Options:
+    """Looks patterns up and remembers which were of use.
+
+    Args: see `soften`.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+
+    def __init__(
+        self, residual: str | Mapping[str, str] | None, subspaces: Mapping[str, Subspace] | None, skip: Sequence[str]
+    ) -> None:
+        for name, given in (("residual", residual), ("subspaces", subspaces)):
+            if given is not None and not isinstance(given, Mapping) and not (name == "residual" and given in RESIDUALS):
+                would = f"{', '.join(map(repr, RESIDUALS))} or a dict of these by layer"
+                would = would if name == "residual" else "a dict of subspaces by parameter"
+                raise (ValueError if isinstance(given, str) else TypeError)(f"{name} is {given!r}; {would} would do")
+        for key, value in residual.items() if isinstance(residual, Mapping) else ():
+            if value not in RESIDUALS:
+                raise ValueError(f"residual[{key!r}] is {value!r}; {', '.join(map(repr, RESIDUALS))} would do")
+        for key, subspace in (subspaces or {}).items():
+            if not isinstance(subspace, Subspace):
+                raise TypeError(f"subspaces[{key!r}] is {subspace!r}; a Subspace would do")
+        if not all(isinstance(p, str) for p in skip):
+            raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as ['head*'], would do")
+        self._residual = residual
+        self._subspaces, self._skip = dict(subspaces or {}), tuple(skip)
+        self._used: set[tuple[str, str]] = set()
+
+    def residual(self, layer: str) -> str | None:
+        """What the residual of a layer may be; None if that was left open."""
+        if not isinstance(self._residual, Mapping):
+            return self._residual
+        pattern = self._first("residual", self._residual, _ancestors(layer))
+        return None if pattern is None else self._residual[pattern]
+
+    def skips(self, layer: str) -> bool:
+        """Whether a layer, or a part of the module that it belongs to, is to be left alone."""
+        return self._first("skip", self._skip, _ancestors(layer)) is not None
+
+    def subspace(self, parameter: str, default: Subspace) -> Subspace:
+        """That given for a parameter, or the default; raises ValueError if their shapes differ."""
+        pattern = self._first("subspaces", self._subspaces, [parameter])
+        if pattern is None:
+            return default
+        given = self._subspaces[pattern]
+        if given.shape != default.shape:
+            raise ValueError(f"subspaces[{pattern!r}] has shape {given.shape} but {parameter} has {default.shape}")
+        return given
+
+    def check_used(self, layers: Iterable[str], parameters: Iterable[str]) -> None:
+        """Raise ValueError for a pattern that fits nothing."""
+        residual = self._residual if isinstance(self._residual, Mapping) else ()
+        for name, patterns, kind, known in (
+            ("residual", residual, "layer", layers),
+            ("skip", self._skip, "layer", layers),
+            ("subspaces", self._subspaces, "softened parameter", parameters),
+        ):
+            for pattern in patterns:
+                if (name, pattern) not in self._used:
+                    raise ValueError(f"{name} has {pattern!r}, which fits no {kind}; there are {', '.join(known)}")
+
+    def _first(self, name: str, patterns: Iterable[str], texts: Sequence[str]) -> str | None:
+        found = None
+        for pattern in patterns:
+            if any(fnmatchcase(text, pattern) for text in texts):
+                self._used.add((name, pattern))  # one behind another that fits as well is of use, too
+                found = pattern if found is None else found
+        return found
+
+
+def _ancestors(layer: str) -> list[str]:
+    parts = layer.split(".")
+    return [".".join(parts[:k]) for k in range(1, len(parts) + 1)]

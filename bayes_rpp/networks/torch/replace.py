@@ -1,0 +1,19 @@
+"""Putting layers of a torch module in place of others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import nn
+
+
+def replace_layers(module: nn.Module, new: Mapping[str, nn.Module]) -> nn.Module:
+    """Put layers in place of those at these paths, and wherever else the module holds them; "" is the module itself."""
+    by_id = {id(module.get_submodule(path)): layer for path, layer in new.items()}
+    if id(module) in by_id:
+        return by_id[id(module)]
+    for parent in list(module.modules()):
+        for name, child in parent._modules.items():
+            if id(child) in by_id:
+                parent._modules[name] = by_id[id(child)]
+    return module

@@ -1,0 +1,287 @@
+"""`soften` on modules of torch, e3nn and escnn."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bayes_rpp as rpp
+from bayes_rpp.networks import soften as dispatch
+from bayes_rpp.priors import pyro
+from tests.networks import torch_modules
+from tests.networks.torch_modules import MODULES, make, outputs
+
+CONVOLUTIONAL = ["cnn", "one_dimensional", "grouped", "escnn", "escnn_in_torch", "escnn_mixed", "escnn_solid"]
+CASES = [(name, None) for name in MODULES] + [(n, r) for n in CONVOLUTIONAL for r in ("dense", "local", "kernel")]
+
+
+def inputs(net, n=3):
+    return np.random.default_rng(0).uniform(0.0, 1.0, (n, *net.input_shape)).astype(np.float32)
+
+
+def start(net, dtype=np.float32):
+    return {k: v.astype(dtype) for k, v in net.initial.items()}
+
+
+def layers(net):
+    return {layer.name: layer for layer in net.layers}
+
+
+@pytest.mark.parametrize(("name", "residual"), CASES)
+def test_initial_weights_are_the_module(name, residual):
+    module, shape = make(name)
+    before, state = {k: v.clone() for k, v in module.state_dict().items()}, torch.get_rng_state()
+    net = rpp.soften(module, shape, residual=residual)
+    assert (torch.get_rng_state() == state).all()
+    assert module.training
+    assert all((before[k] == v).all() for k, v in module.state_dict().items())
+    x = inputs(net)
+    wanted = outputs(module, x)
+    found = net(start(net), x.reshape(len(x), -1))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(net(start(net), x), wanted, atol=1e-5, rtol=1e-5)
+    exact = net(net.initial, x.astype(np.float64))
+    assert exact.dtype == np.float64
+    np.testing.assert_allclose(exact, wanted, atol=1e-5, rtol=1e-5)
+    # Weights of softened layers lie in their subspaces, and every one of them is of use.
+    for layer in net.layers:
+        if layer.subspace is not None:
+            weight = net.initial[f"{layer.name}.weight" if layer.name else "weight"]
+            np.testing.assert_allclose(layer.subspace.project(weight), weight, atol=1e-6)
+    # Members run as one, or one by one, and have gradients.
+    t = torch.as_tensor(x).flatten(1)
+    two = {k: torch.as_tensor(np.stack([v, 0.9 * v])).requires_grad_() for k, v in start(net).items()}
+    y = pyro.vmap(net, (0, None))(two, t)
+    np.testing.assert_allclose(y[0].detach(), wanted, atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(y[1].detach(), net({k: v[1].detach() for k, v in two.items()}, t).detach(), atol=1e-5)
+    y.square().sum().backward()
+    assert all(p.grad is not None for p in two.values())
+
+
+# escnn cannot copy its groups of rotations in space.
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "escnn_solid"])
+def test_copies_run(name):
+    module, shape = make(name)
+    net = rpp.soften(module, shape)
+    x, params = inputs(net), start(net)
+    np.testing.assert_array_equal(copy.deepcopy(net)(params, x), net(params, x))
+    if name in ("cnn", "e3nn", "transformer"):
+        if name == "e3nn":  # its class is local to a function; what counts is that the layers go through
+            net = rpp.soften(module.first, shape)
+            params = start(net)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(net))(params, x), net(params, x))
+
+
+def test_cnn_listing():
+    module, shape = make("cnn")
+    net = rpp.soften(module, shape)
+    assert net.table.splitlines() == [
+        "layer  kind         weight      rank",
+        "0      Conv2d       75 x 50     54 of 3750   residual: any linear map",
+        "1      BatchNorm2d  left alone               normalisation",
+        "3      Conv2d       16 x 75     108 of 1200  residual: any linear map",
+        "6      Linear       2 x 16      32 of 32     residual: none of its own",
+    ]
+    assert list(net.parameters) == [f"{k}.{p}" for k in (0, 1, 3, 6) for p in ("weight", "bias")]
+    assert net.parameters["0.bias"].subspace.rank == 3
+    assert net.parameters["0.bias"].shape == (75,)
+    assert (net.initial["1.weight"] == 0).all()
+    assert net.engines == ("pyro",)
+    kinds = rpp.soften(module, shape, residual={"0": "kernel", "*": "local"}, skip=["6"])
+    shapes = {k: None if v.subspace is None else v.subspace.shape for k, v in layers(kinds).items()}
+    assert shapes == {"0": (3, 2, 3, 3), "1": None, "3": (16, 27), "6": None}
+
+
+def test_transformer_listing():
+    module, shape = make("transformer")
+    notes = {k: v.note for k, v in layers(rpp.soften(module, shape)).items() if v.subspace is None}
+    assert notes == {
+        "self_attn": "attention",
+        "self_attn.out_proj": "part of attention",
+        "norm1": "normalisation",
+        "norm2": "normalisation",
+    }
+    module, shape = make("recurrent")
+    notes = {k: v.note for k, v in layers(rpp.soften(module, shape)).items() if v.subspace is None}
+    assert notes == {"embed": "embedding", "gru": "recurrent"}
+
+
+def test_steerable_layers_have_their_kernels_within_all_kernels():
+    module, shape = make("escnn")
+    for residual, wanted in ((None, (4, 1, 3, 3)), ("dense", (100, 25)), ("local", (100, 9))):
+        net = rpp.soften(module, shape, residual=residual)
+        subspace = layers(net)["0"].subspace
+        assert subspace.shape == wanted
+        inside = subspace.levels[0] if residual else subspace
+        assert inside.rank == module[0].weights.numel()
+        if residual:
+            assert isinstance(subspace, rpp.NestedSubspace)
+            assert subspace.rank == 36
+
+
+def test_modules_that_use_layers_in_odd_ways():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.twice = nn.Conv1d(1, 1, 3, padding=1), nn.Conv1d(1, 1, 1)
+            self.a, self.b, self.unused = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(2, 2)
+            self.b.weight = self.a.weight
+            self.shared = self.again = nn.Linear(4, 4)
+            self.scale = nn.Parameter(torch.ones(4))
+
+        def forward(self, x):
+            x = self.conv(x[:, None])
+            x = self.twice(x) + self.twice(x[..., :2]).sum()
+            return self.scale * self.again(self.shared(self.b(self.a(input=x[:, 0]))))
+
+    module = Odd()
+    net = rpp.soften(module, 4)
+    found = {k: v.note for k, v in layers(net).items() if v.subspace is None}
+    assert found == {
+        "": "holds other layers",
+        "twice": "called with inputs of different shapes: (1, 2), (1, 4)",
+        "a": "its weight is b.weight as well",
+        "b": "its weight is a.weight as well",
+        "unused": "never called, or not as a layer",
+    }
+    assert "(module)" in net.table
+    assert {"shared.weight", "a.weight", "a.bias", "b.bias", "scale"} < set(net.parameters)
+    assert not {"again.weight", "b.weight"} & set(net.parameters)
+    assert net.initial["shared.weight"].any()
+    assert not net.initial["a.weight"].any()
+
+
+def test_subspaces_may_be_given():
+    group = rpp.SO(3)
+    inner = rpp.EquivariantSubspace(rpp.Vector(group), rpp.Vector(group))
+    module = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+    net = rpp.soften(module, 3, subspaces={"0.w*": inner, "*.weight": rpp.ZeroSubspace((3, 3))})
+    assert net.parameters["0.weight"].subspace is inner
+    assert layers(net)["0"].subspace is inner
+    assert net.parameters["2.weight"].subspace.rank == 0
+    assert net.parameters["2.bias"].subspace.rank == 3
+
+
+CONV = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"residual": "any"}, ValueError, "residual is 'any'; 'dense', 'local', 'kernel' or a dict"),
+        ({"residual": 3}, TypeError, "residual is 3"),
+        ({"residual": {"0": "any"}}, ValueError, r"residual\['0'\] is 'any'"),
+        ({"residual": {"conv": "local"}}, ValueError, "residual has 'conv', which fits no layer; there are 0, 2"),
+        ({"skip": "0"}, TypeError, "skip is '0'; a list"),
+        ({"skip": ["5"]}, ValueError, "skip has '5', which fits no layer"),
+        ({"subspaces": {"2.weight": 3}}, TypeError, r"subspaces\['2.weight'\] is 3"),
+        ({"subspaces": [3]}, TypeError, "subspaces is"),
+        ({"subspaces": {"x.*": rpp.ZeroSubspace((2, 4))}}, ValueError, "subspaces has 'x..', which fits no softened"),
+        (
+            {"subspaces": {"2.weight": rpp.ZeroSubspace((2, 3))}},
+            ValueError,
+            r"shape \(2, 3\) but 2.weight has \(2, 4\)",
+        ),
+        ({"rep_in": rpp.Vector, "group": rpp.O(3)}, ValueError, "rep_in has size 3 but the module has 16 inputs"),
+        ({"rep_out": 3 * rpp.Scalar}, ValueError, "rep_out has size 3 but the module has 2 outputs"),
+        ({"input_shape": (2, 4, 4)}, ValueError, r"module does not run on an input of shape \(2, 2, 4, 4\)"),
+        ({"module": nn.ReLU()}, ValueError, "ReLU without parameters"),
+        ({"module": nn.Flatten(0), "input_shape": 4}, ValueError, r"output of shape \(8,\) of 2 examples"),
+        ({"module": nn.GRU(4, 2), "input_shape": (3, 4)}, ValueError, "a tuple; one tensor"),
+    ],
+)
+def test_bad_arguments_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        rpp.soften(**{"module": CONV, "input_shape": (1, 4, 4), **options})
+
+
+def test_weights_that_would_be_too_large_are_named(monkeypatch):
+    monkeypatch.setattr(dispatch, "LARGEST", 50)
+    with pytest.raises(
+        ValueError, match=r"layer '0' .* 4 x 16, .* 50 .*residual=\{'0': 'local' or 'kernel'\}, or skip"
+    ):
+        rpp.soften(CONV, (1, 4, 4))
+    assert rpp.soften(CONV, (1, 4, 4), residual="local").parameters["0.weight"].shape == (4, 9)
+    assert rpp.soften(CONV, (1, 4, 4), skip=["0"]).parameters["0.weight"].shape == (1, 1, 3, 3)
+    module = nn.Sequential(nn.ConvTranspose1d(1, 1, 3), nn.Flatten())
+    assert "its matrix would have 18 x 16" in rpp.soften(module, (1, 16)).layers[0].note
+
+
+def test_modules_that_look_into_their_layers_are_refused():
+    class Nosy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv1d(1, 1, 3)
+
+        def forward(self, x):
+            return self.conv(x) * self.conv.stride[0]
+
+    with pytest.raises(ValueError, match=r"does not run with new layers.*skip"):
+        rpp.soften(Nosy(), (1, 5))
+    assert rpp.soften(Nosy(), (1, 5), residual="kernel").layers[0].subspace is not None
+
+
+@pytest.mark.parametrize("name", ["cnn", "e3nn", "escnn_in_torch", "escnn"])
+@pytest.mark.parametrize("method", [rpp.MAP, rpp.DeepEnsemble])
+def test_fit_lowers_the_loss(name, method):
+    module, shape = make(name)
+    net = rpp.soften(module, shape)
+    x = np.random.default_rng(1).normal(size=(16, int(np.prod(shape)))).astype(np.float32)
+    y = np.tanh(x[:, :1] + x[:, 1:2]) * np.ones((1, net.rep_out.size), dtype=np.float32)
+    options = {"members": 2} if method is rpp.DeepEnsemble else {}
+    post = rpp.fit(
+        rpp.Model(net, sigma_b=0.1),
+        x,
+        y,
+        method(epochs=15, batch_size=8, learning_rate=0.01, **options),
+        engine="pyro",
+        init=net.initial,
+        progress=False,
+    )
+    loss = post.training["loss"]
+    assert (loss[:, -1] < loss[:, 0]).all()
+    assert post.predict(x).mean.shape == y.shape
+
+
+def draw(net, sigma_a, sigma_b):
+    """Weights of the prior, as numpy arrays."""
+    rng, params = np.random.default_rng(0), {}
+    for name, prior in rpp.Model(net, sigma_a=sigma_a, sigma_b=sigma_b).priors.items():
+        at = prior.strict() if prior.is_strict else prior
+        value = at.color(rng.normal(size=at.shape))
+        params[name] = prior.support.decode(value) if prior.is_strict else value
+    return params
+
+
+@pytest.mark.parametrize("residual", ["kernel", "dense", "local"])
+def test_only_the_residual_breaks_the_symmetry_of_escnn(residual):
+    torch.manual_seed(0)
+    module, shape = torch_modules.escnn(pool=False)
+    net = rpp.soften(module, shape, residual=residual)
+    x = inputs(net).astype(np.float64)
+    # As matrices, steerable kernels are nested within the kernels, and these within all maps.
+    cases = [(1.0, 0.0, False), (1.0, 0.3, True)]
+    if residual != "kernel":
+        cases = [([1.0, 0.0], 0.0, False), ([1.0, 0.3], 0.0, True), ([1.0, 0.0], 0.3, True)]
+    for sigma_a, sigma_b, broken in cases:
+        params = draw(net, sigma_a, sigma_b)
+        y, turned = (net(params, a).reshape(3, 3, 3) for a in (x, np.rot90(x, axes=(2, 3)).copy()))
+        error = np.abs(turned - np.rot90(y, axes=(1, 2))).max() / np.abs(y).max()
+        assert (error > 1e-2) if broken else (error < 1e-6)
+
+
+def test_only_the_residual_breaks_the_symmetry_of_e3nn():
+    module, _ = make("e3nn")
+    reps = {"rep_in": 2 * rpp.Scalar + rpp.Vector, "rep_out": rpp.Scalar + rpp.Vector, "group": rpp.O(3)}
+    # The product's own parameters are left alone, and any values of them are equivariant.
+    net = rpp.soften(module, 5, **reps)
+    x = np.random.default_rng(0).normal(size=(20, 5))
+    for sigma_b, broken in ((0.0, False), (0.3, True)):
+        params = draw(net, 1.0, sigma_b)
+        # e3nn's constants are float32.
+        error = rpp.equivariance_error(lambda a, p=params: net(p, a), x, net.rep_in, net.rep_out, net.group)
+        assert (np.median(error) > 1e-2) if broken else (error.max() < 1e-5)
