@@ -46,6 +46,9 @@ class ConvNet(Network):
 
     Attributes:
         input_shape: as given; None with `columns`.
+        convolutions: the subspace of each.
+        dense: names of the fully connected hidden layers.
+        missing: how many zeros are added to each row of x.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
@@ -93,7 +96,7 @@ class ConvNet(Network):
             "norm": bool(norm),
             "columns": columns,
         }
-        self.outputs, self.norm, self._missing = outputs, bool(norm), units - (columns or units)
+        self.outputs, self.norm, self.missing = outputs, bool(norm), units - (columns or units)
         if len(self._settings["strides"]) != len(channels):
             raise ValueError(
                 f"strides is {strides!r}; a number, or {len(channels)}, one for each of channels, would do"
@@ -109,8 +112,8 @@ class ConvNet(Network):
             self.parameters[f"layers.{k}.bias"] = Parameter(channel_bias(width, s.output_size))
             c, grid = width, s.output_size
         sizes = [c * math.prod(grid), *self._settings["dense"], outputs]
-        self._dense = [f"layers.{len(channels) + k}" for k in range(len(dense))]
-        for name, n_in, n_out in zip([*self._dense, "output"], sizes[:-1], sizes[1:], strict=True):
+        self.dense = [f"layers.{len(channels) + k}" for k in range(len(dense))]
+        for name, n_in, n_out in zip([*self.dense, "output"], sizes[:-1], sizes[1:], strict=True):
             self.parameters[f"{name}.weight"] = Parameter(FullSubspace((n_out, n_in)))
             self.parameters[f"{name}.bias"] = Parameter(FullSubspace((n_out,)))
 
@@ -131,14 +134,14 @@ class ConvNet(Network):
         return cls((3, 32, 32), 10, **preset | settings)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
-        if self._missing:
-            x = array_namespace(x).concat([x] + [x[..., :1] * 0.0] * self._missing, axis=-1)
+        if self.missing:
+            x = array_namespace(x).concat([x] + [x[..., :1] * 0.0] * self.missing, axis=-1)
         lead = tuple(x.shape[:-1])
         h = x.reshape((math.prod(lead), x.shape[-1]))
         for k, layer in enumerate(self.convolutions):
             h = layer.apply(params[f"layers.{k}.weight"], h) + params[f"layers.{k}.bias"]
             h = self._activation(h)
-        for name in self._dense:
+        for name in self.dense:
             h = self._activation(linear(params, name, h))
         return linear(params, "output", h).reshape((*lead, self.outputs))
 

@@ -99,25 +99,14 @@ class Convolution(Layer):
     ) -> None:
         super().__init__(original, weight, bias)
         self.subspace = subspace
-        names = ("stride", "padding", "dilation", "padding_mode")
-        self.options = {name: getattr(original, name) for name in names}
 
     def apply_weight(self, x: torch.Tensor) -> torch.Tensor:
         y = self.subspace.apply(self.weight, x.reshape(len(x), -1))
         y = y if self.bias is None else y + self.bias
         return y.reshape(len(x), self.subspace.out_channels, *self.subspace.output_size)
 
-    @torch.no_grad()
     def plain_map(self) -> nn.Module:
-        s, w = self.subspace, self.weight
-        bias = None if self.bias is None else self.bias.reshape(s.out_channels, -1)
-        differences = [(w - s.project(w), w)] + ([] if bias is None else [(bias - bias.mean(1, keepdim=True), bias)])
-        if all(float(d.norm()) <= WITHIN * float(whole.norm()) for d, whole in differences):
-            return convolution(s.kernel(w), None if bias is None else bias.mean(1), s.groups, self.options)
-        if s.weights == "local":
-            return LocallyConnected(s, w, self.bias)
-        back = nn.Unflatten(1, (s.out_channels, *s.output_size))
-        return nn.Sequential(nn.Flatten(), linear(w, self.bias), back)
+        return merged(self.subspace, self.weight, self.bias)
 
 
 class Kernel(Layer):
@@ -171,6 +160,30 @@ class Typed(nn.Module):
         from escnn.nn import GeometricTensor
 
         return GeometricTensor(self.module(x.tensor), self.out_type)
+
+
+@torch.no_grad()
+def merged(s: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+    """A map between grids as nn.Conv, where the weight is a convolution and the bias the same everywhere; else as
+    nn.Linear on all of them, or LocallyConnected."""
+    each = None if bias is None else bias.reshape(s.out_channels, -1)
+    differences = [(weight - s.project(weight), weight)]
+    differences += [] if each is None else [(each - each.mean(1, keepdim=True), each)]
+    if all(float(d.norm()) <= WITHIN * float(whole.norm()) for d, whole in differences):
+        options: dict[str, Any] = {"stride": s.stride, "dilation": s.dilation, "padding_mode": s.padding_mode}
+        before = []
+        if all(a == b for a, b in s.padding):
+            options["padding"] = tuple(a for a, _ in s.padding)
+        else:  # nn.Conv pads both ends alike
+            pads = tuple(p for pair in reversed(s.padding) for p in pair)
+            kinds = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
+            kinds["circular"] = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
+            before, options["padding_mode"] = [kinds[s.padding_mode][len(s.padding) - 1](pads)], "zeros"
+        layer = convolution(s.kernel(weight), None if each is None else each.mean(1), s.groups, options)
+        return nn.Sequential(*before, layer) if before else layer
+    if s.weights == "local":
+        return LocallyConnected(s, weight, bias)
+    return nn.Sequential(nn.Flatten(), linear(weight, bias), nn.Unflatten(1, (s.out_channels, *s.output_size)))
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from bayes_rpp._arrays import Array
+from bayes_rpp.networks.conv import ConvNet
 from bayes_rpp.networks.emlp import EMLP, Block
 from bayes_rpp.networks.mlp import MLP
-from bayes_rpp.networks.torch.layers import Layer, linear
+from bayes_rpp.networks.torch.layers import Layer, linear, merged
 from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
 from bayes_rpp.priors.torch import copied
@@ -32,6 +33,26 @@ def _(net: MLP, params: Mapping[str, Array]) -> nn.Module:
     for k in range(net.layers):
         layers += [_linear(params, f"layers.{k}"), nn.SiLU()]
     return nn.Sequential(*layers, _linear(params, "output")).eval()
+
+
+@plain.register
+def _(net: ConvNet, params: Mapping[str, Array]) -> nn.Module:
+    first = net.convolutions[0]
+    shape = (first.in_channels, *first.input_size)
+    layers: list[nn.Module] = [nn.ConstantPad1d((0, net.missing), 0.0)] if net.missing else []
+    layers.append(nn.Unflatten(1, shape))
+    for k, s in enumerate(net.convolutions):
+        weight, bias = (_tensor(params[f"layers.{k}.{part}"]) for part in ("weight", "bias"))
+        layers += [merged(s, weight, bias), *_activation(net, (s.out_channels, *s.output_size))]
+    layers.append(nn.Flatten())
+    for name in net.dense:
+        layers += [_linear(params, name), *_activation(net, params[f"{name}.bias"].shape)]
+    return nn.Sequential(*layers, _linear(params, "output")).eval()
+
+
+def _activation(net: ConvNet, shape: Sequence[int]) -> list[nn.Module]:
+    norm = [nn.LayerNorm(list(shape), elementwise_affine=False)] if net.norm else []
+    return [*norm, nn.SiLU()]
 
 
 @plain.register
