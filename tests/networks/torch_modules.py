@@ -1,8 +1,16 @@
 """Small modules of all kinds, with the shape of an example."""
 
+import jax
 import pytest
 import torch
 from torch import nn
+
+
+def need_escnn():
+    """Skip without escnn. It imports pymanopt, which switches JAX to float64 for good: undone here."""
+    before = jax.config.jax_enable_x64
+    pytest.importorskip("escnn")
+    jax.config.update("jax_enable_x64", before)
 
 
 def cnn():
@@ -64,7 +72,7 @@ def e3nn(width=2):
 
 
 def escnn(pool=True):
-    pytest.importorskip("escnn")
+    need_escnn()
     from escnn import gspaces
     from escnn import nn as enn
 
@@ -82,7 +90,7 @@ def escnn(pool=True):
 
 def escnn_in_torch():
     """A torch module that wraps its input itself, and ends in steerable and plain linear layers."""
-    pytest.importorskip("escnn")
+    need_escnn()
     from escnn import gspaces
     from escnn import nn as enn
 
@@ -107,7 +115,7 @@ def escnn_in_torch():
 
 def escnn_mixed():
     """Fields of several kinds, in groups, and a layer that is no convolution of a kernel within a window."""
-    pytest.importorskip("escnn")
+    need_escnn()
     from escnn import gspaces
     from escnn import nn as enn
 
@@ -121,7 +129,7 @@ def escnn_mixed():
 
 
 def escnn_solid():
-    pytest.importorskip("escnn")
+    need_escnn()
     from escnn import gspaces
     from escnn import nn as enn
 

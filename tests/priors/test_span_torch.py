@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from bayes_rpp import ConvolutionSubspace, SpanSubspace
+from tests.networks.torch_modules import need_escnn
 
 RNG = np.random.default_rng(0)
 EVERYTHING = {"stride": 2, "padding": 2, "dilation": 2, "groups": 2, "padding_mode": "circular"}
@@ -84,7 +85,7 @@ def test_e3nn_linear_commutes_with_rotations():
 
 
 def test_escnn_convolution_commutes_with_quarter_turns():
-    pytest.importorskip("escnn")
+    need_escnn()
     from escnn import gspaces
     from escnn import nn as enn
 
@@ -102,7 +103,7 @@ def test_escnn_convolution_commutes_with_quarter_turns():
 
 
 def test_escnn_linear_commutes_with_its_group():
-    pytest.importorskip("escnn")
+    need_escnn()
     from escnn import gspaces
     from escnn import nn as enn
 
