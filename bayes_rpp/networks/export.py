@@ -18,8 +18,9 @@ def to_torch(net: Network, params: Mapping[str, Array]) -> torch.nn.Module:
     """A plain torch module that computes net(params, x): trainable, with a state_dict, in evaluation mode.
 
     An MLP becomes nn.Sequential, a ConvNet too, an EMLP nn.Linear layers with its gates and bilinear layers between
-    them, and a softened module is itself again, with its inputs and outputs, and its layers' weights merged: a convolution whose
-    weight is one is nn.Conv, any other linear map nn.Linear (or, of local weights, a kernel for each position).
+    them, and a softened module is itself again, with its inputs and outputs, and its layers' weights merged: a
+    convolution whose weight is one is nn.Conv, any other linear map nn.Linear, or, of local weights, a kernel for each
+    position.
 
     Args:
         net: EMLP, MLP, ConvNet, or what `soften` makes of a torch module.

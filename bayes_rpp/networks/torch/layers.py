@@ -176,7 +176,7 @@ def merged(s: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | No
             options["padding"] = tuple(a for a, _ in s.padding)
         else:  # nn.Conv pads both ends alike
             pads = tuple(p for pair in reversed(s.padding) for p in pair)
-            kinds = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
+            kinds: dict[str, Any] = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
             kinds["circular"] = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
             before, options["padding_mode"] = [kinds[s.padding_mode][len(s.padding) - 1](pads)], "zeros"
         layer = convolution(s.kernel(weight), None if each is None else each.mean(1), s.groups, options)
