@@ -5,18 +5,26 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
 README = Path(__file__).parent.parent / "README.md"
-SMALLER = {"channels=384": "channels=16", "members=10": "members=2", "epochs=50": "epochs=5", "epochs=100": "epochs=2"}
+SMALLER = {
+    "channels=384": "channels=16",
+    "members=10": "members=2",
+    "epochs=50": "epochs=5",
+    "epochs=100": "epochs=2",
+    "epochs=20)": "epochs=2)",
+}
 SMALLER |= {"warmup=100, draws=100": "warmup=20, draws=10"}
 
 
 @pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
 def test_every_block_runs_in_order(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")
+    pytest.importorskip("pyro")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         for large, small in SMALLER.items():
@@ -24,6 +32,8 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     assert (tmp_path / "posterior.nc").exists()
     assert (tmp_path / "my-run" / "state.npz").exists()
+    assert isinstance(names["module"][3], torch.nn.Linear)
+    assert names["nested"].net.pathways == 2
     assert names["mcmc"].get_samples()["output.weight"].shape == (100, 3, 3)
     assert names["post"].equivariance_error(names["x"][:, :3]).shape == (1, 100, 200)
     plt.close("all")

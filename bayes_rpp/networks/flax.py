@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 import jax
@@ -19,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
-from bayes_rpp._modules.flax import CONVOLUTIONS, HELD, Call, View, bound, left_alone, plain, view, x64
+from bayes_rpp._modules.flax import HELD, Call, View, bound, left_alone, view, x64
 from bayes_rpp.networks.flax_layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.module import ModuleNetwork, Softened
+from bayes_rpp.networks.options import GIVEN, Options
 from bayes_rpp.priors.subspaces import Subspace
 
 BATCHES = (5, 7)  # the module is run with: what does not change with them is no batch axis
@@ -110,9 +110,7 @@ def soften(
     **reps: Any,
 ) -> FlaxNetwork:
     """See `bayes_rpp.soften`."""
-    for how in residual.values() if isinstance(residual, Mapping) else [residual or "dense"]:
-        if how not in ("dense", "local", "kernel"):
-            raise ValueError(f"residual is {how!r}; 'dense', 'local' or 'kernel' would do")
+    options = Options(residual, subspaces, skip)
     try:
         module = bound(module, input_shape)
     except Exception as error:
@@ -120,28 +118,26 @@ def soften(
     seen, outputs = _run(module, input_shape)
     see = view(module, input_shape)
     jax.eval_shape(see, see.values, jnp.zeros((1, *input_shape)))  # linen tells its layers as they run
-    plan, owners, convolutions = _Plan(outputs), _owners(see, list(seen)), []
+    plan, owners = _Plan(outputs), _owners(see, list(seen))
     for path, names in owners.items():
-        kind = see.kinds[path]
-        done = _reason_of(see, path, owners, seen, skip)
-        if not done and plain(kind, CONVOLUTIONS):
-            convolutions.append(path)
-        soft = done or softened(see, path, names, seen[path], _choice(residual, path))
+        kind, how = see.kinds[path], options.residual(path)
+        reason = "skipped, as asked" if options.skips(path) else _reason_of(see, path, owners, seen)
+        soft = reason or softened(see, path, names, seen[path], how or "dense")
         if isinstance(soft, str):
             plan.rest |= {name: np.asarray(see.values[name]) for name in names}
             plan.layers.append(Softened(path, kind.__name__, None, soft))
             continue
         parts = {"weight": soft.weight, **({"bias": soft.bias} if soft.bias else {})}
-        plan.weights |= {_join(path, k): v for k, v in parts.items()}
-        plan.layers.append(Softened(path, kind.__name__, soft.weight[0], soft.note))
+        for k, (subspace, value) in parts.items():
+            plan.weights[_join(path, k)] = options.subspace(_join(path, k), subspace), value
+        subspace = plan.weights[_join(path, "weight")][0]
+        note = soft.note if subspace is soft.weight[0] else GIVEN
+        plan.layers.append(Softened(path, kind.__name__, subspace, note))
         if soft.apply:
             plan.replaced[path] = soft.apply, list(parts)
         else:
             plan.turned[_join(path, "weight")] = _join(path, "kernel")
-    _all_used("skip", skip, [p for path in owners for p in _above(path)], "layer")
-    if isinstance(residual, Mapping):
-        _all_used("residual", residual, convolutions, "convolution")
-    _override(plan, subspaces)
+    options.check_used(owners, plan.weights)
     return FlaxNetwork(module, input_shape, plan, **reps)
 
 
@@ -194,10 +190,8 @@ def _owners(see: View, order: list[str]) -> dict[str, list[str]]:
     return dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
 
 
-def _reason_of(see: View, path: str, owners: Mapping[str, Any], seen: Mapping[str, Seen], skip: Sequence[str]) -> str:
+def _reason_of(see: View, path: str, owners: Mapping[str, Any], seen: Mapping[str, Seen]) -> str:
     """Why a layer is left alone, as far as can be told without a look at what it does; or ""."""
-    if any(fnmatchcase(p, pattern) for pattern in skip for p in _above(path)):
-        return "skipped"
     if reason := left_alone(see.kinds[path]):
         return reason
     if any(p != path and (not path or p.startswith(f"{path}.")) for p in owners):
@@ -211,37 +205,6 @@ def _reason_of(see: View, path: str, owners: Mapping[str, Any], seen: Mapping[st
     if len(seen[path].inputs) > 1:
         return f"called with inputs of different shapes: {', '.join(map(str, sorted(seen[path].inputs)))}"
     return ""
-
-
-def _override(plan: _Plan, subspaces: Mapping[str, Subspace]) -> None:
-    _all_used("subspaces", subspaces, list(plan.weights), "softened weight")
-    for name, (old, value) in plan.weights.items():
-        key = next((k for k in subspaces if fnmatchcase(name, k)), None)
-        if key is None:
-            continue
-        new = subspaces[key]
-        if not isinstance(new, Subspace):
-            raise TypeError(f"subspaces[{key!r}] is a {type(new).__name__}; a Subspace of shape {old.shape} would do")
-        if new.shape != old.shape:
-            raise ValueError(f"subspaces[{key!r}] has shape {new.shape} but {name} has {old.shape}")
-        plan.weights[name] = new, value
-        for k, layer in enumerate(plan.layers):
-            if _join(layer.name, "weight") == name:
-                plan.layers[k] = Softened(layer.name, layer.kind, new, "subspace as given")
-
-
-def _choice(residual: str | Mapping[str, str] | None, path: str) -> str:
-    if isinstance(residual, Mapping):
-        return next((how for key, how in residual.items() if fnmatchcase(path, key)), "dense")
-    return residual or "dense"
-
-
-def _all_used(argument: str, patterns: Any, names: Sequence[str], what: str) -> None:
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(
-                f"{argument} has {pattern!r}, which fits no {what}; there are {', '.join(names) or 'none'}"
-            )
 
 
 def _above(path: str) -> list[str]:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from bayes_rpp.priors.subspaces import Subspace
 
 RESIDUALS = ("dense", "local", "kernel")
+GIVEN = "subspace as given"  # the note on a layer whose weight has one of the caller's
 
 
 class Options:

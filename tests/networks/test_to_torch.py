@@ -166,3 +166,32 @@ def test_bad_arguments_are_named(net, change, error, message):
     params = {} if change is None or not isinstance(net, rpp.MLP) else weights(net) | change
     with pytest.raises(error, match=message):
         rpp.to_torch(net, params)
+
+
+CONVNETS = {
+    "dense": rpp.ConvNet((2, 6, 5), 3, channels=[4, 3], strides=[1, 2], dense=[7]),
+    "local": rpp.ConvNet((2, 6, 5), 3, channels=[4], padding=1, weights="local", norm=True),
+    "circular": rpp.ConvNet((1, 8), 2, channels=[3, 2], kernel_size=4, padding_mode="circular", norm=True),
+    "table": rpp.ConvNet.for_table(11, 2, channels=[4, 4]),
+}
+
+
+@pytest.mark.parametrize("strict", [True, False], ids=["convolutions", "any"])
+@pytest.mark.parametrize("kind", CONVNETS)
+def test_convolutional_networks_become_plain_layers(kind, strict):
+    net, rng = CONVNETS[kind], np.random.default_rng(0)
+    params = {k: p.color(rng.normal(size=p.shape)) for k, p in rpp.Model(net, sigma_b=0.3).priors.items()}
+    if strict:
+        params = {k: net.parameters[k].subspace.project(w) for k, w in params.items()}
+    params = {k: w.astype(np.float32) for k, w in params.items()}
+    x = rng.normal(size=(6, net.rep_in.size)).astype(np.float32)
+    module = rpp.to_torch(net, params)
+    agree(module, net, params)
+    np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), net(params, x), atol=1e-5)
+    kinds = [type(m) for m in module.modules()]
+    convolutions = [k for k in kinds if k in (torch.nn.Conv1d, torch.nn.Conv2d)]
+    assert len(convolutions) == (len(net.convolutions) if strict else 0)
+    again = rpp.to_torch(net, {k: w * 0.5 for k, w in params.items()})
+    again.load_state_dict(module.state_dict())
+    np.testing.assert_array_equal(again(torch.tensor(x)).detach(), module(torch.tensor(x)).detach())
+    trains(module, net)

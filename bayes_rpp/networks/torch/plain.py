@@ -40,7 +40,7 @@ def _(net: ConvNet, params: Mapping[str, Array]) -> nn.Module:
     first = net.convolutions[0]
     shape = (first.in_channels, *first.input_size)
     layers: list[nn.Module] = [nn.ConstantPad1d((0, net.missing), 0.0)] if net.missing else []
-    layers.append(nn.Unflatten(1, shape))
+    layers += [nn.Flatten(), nn.Unflatten(1, shape)]  # images, or rows
     for k, s in enumerate(net.convolutions):
         weight, bias = (_tensor(params[f"layers.{k}.{part}"]) for part in ("weight", "bias"))
         layers += [merged(s, weight, bias), *_activation(net, (s.out_channels, *s.output_size))]

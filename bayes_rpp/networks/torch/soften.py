@@ -14,7 +14,7 @@ from torch import nn
 
 from bayes_rpp.networks import soften as dispatch
 from bayes_rpp.networks.module import Softened
-from bayes_rpp.networks.options import Options
+from bayes_rpp.networks.options import GIVEN, Options
 from bayes_rpp.networks.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
 from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
@@ -70,7 +70,8 @@ def soften(
             weights[_join(path, name)] = (options.subspace(_join(path, name), subspace), value)
             order.append(_join(path, name))
         weight = weights[_join(path, "weight")][0]
-        layers.append(Softened(path, type(layer).__name__, weight, choice.note))
+        note = choice.note if weight is choice.weights["weight"][0] else GIVEN
+        layers.append(Softened(path, type(layer).__name__, weight, note))
     options.check_used([s.name for s in layers], weights)
     if not order:
         raise ValueError(f"module is a {type(module).__name__} without parameters, so there is nothing to infer")
