@@ -20,13 +20,14 @@ from bayes_rpp import EquivariantSubspace, Group, O, ResidualPathway, T, dataset
 from bayes_rpp.networks.bilinear import Bilinear, _contract
 from bayes_rpp.symmetry import solver
 from benchmarks import sampling
+from benchmarks.merged import merged
 
 Case = tuple[str, str, Callable[[], Any], Callable[[], Any]]
 
 
 def main(repetitions: int = 7) -> None:
     print("| what | against | this, ms | other, ms | ratio |\n| --- | --- | --- | --- | --- |")
-    for make in (prior_density, bilinear_layer, invariants):
+    for make in (prior_density, bilinear_layer, invariants, merged):
         for what, other, ours, theirs in make():
             a, b = _median(ours, repetitions), _median(theirs, repetitions)
             print(f"| {what} | {other} | {a * 1e3:.3g} | {b * 1e3:.3g} | {b / a:.1f} |", flush=True)
