@@ -29,28 +29,14 @@ def merged() -> list[Case]:
     rng = np.random.default_rng(0)
     any_map = {k: w + 0.01 * rng.normal(size=w.shape) for k, w in soft.initial.items()}
     x = torch.randn(500, 1, 8, 8)
-    group = rpp.datasets.inertia(1)
-    emlp = rpp.EMLP(group.rep_in, group.rep_out, group.group, channels=384, layers=3, bilinear=False)
-    mlp = rpp.MLP(20, 9, channels=emlp.blocks[0].rep_out.size, layers=3)
-    points = torch.randn(500, 20)
     return [
         ("merged, strict convolutions", "the plain CNN", _run(_module(soft, soft.initial), x), _run(cnn, x)),
         ("merged, any linear maps", "a perceptron of these sizes", _run(_module(soft, any_map), x), _run(dense, x)),
-        (
-            "EMLP without bilinear layers",
-            "MLP",
-            _run(_module(emlp, _random(emlp, rng)), points),
-            _run(_module(mlp, _random(mlp, rng)), points),
-        ),
     ]
 
 
 def _module(net: rpp.Network, params: dict[str, np.ndarray]) -> torch.nn.Module:
     return rpp.to_torch(net, {k: w.astype(np.float32) for k, w in params.items()})
-
-
-def _random(net: rpp.Network, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    return {k: 0.05 * rng.normal(size=p.shape) for k, p in net.parameters.items()}
 
 
 def _run(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], Any]:
