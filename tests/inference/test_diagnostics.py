@@ -19,9 +19,10 @@ from bayes_rpp import (
     Posterior,
     Prior,
     Vector,
+    energy_by_layer,
     fit,
 )
-from tests.inference.known import LinearProblem, SmallLinearProblem
+from tests.inference.known import LinearProblem, NestedProblem, SmallLinearProblem
 
 STATS = ("acceptance_rate", "diverging", "energy", "lp", "n_steps", "step_size", "tree_depth")
 
@@ -114,3 +115,22 @@ def test_sigmas_are_in_the_summary_by_layer():
     np.testing.assert_allclose(ratio["output"], post.samples["sigma_b.output"], rtol=1e-6)
     fixed = fit(LinearProblem().model, LinearProblem().x, LinearProblem().y, MAP(epochs=1), progress=False)
     np.testing.assert_allclose(fixed.asymmetry()["output"], 0.2)
+
+
+def test_asymmetry_and_energy_of_nested_pathways():
+    half = Prior("HalfNormal", {"scale": 1.0})
+    problem = NestedProblem()
+    model = Model(problem.net, sigma_a=[1.0, half], sigma_b=half)
+    small, large = problem.net.parameters["output.weight"].subspace.levels
+    rng = np.random.default_rng(0)
+    w = large.decode(rng.normal(size=(1, 3, large.rank)))
+    samples = {"output.weight": w, "output.bias": np.zeros((1, 3, 2))}
+    samples |= {"sigma_a_1": np.full((1, 3), 0.3), "sigma_b": np.full((1, 3), 0.4)}
+    post = Posterior(model, samples, x=problem.x, y=problem.y)
+    np.testing.assert_allclose(post.asymmetry()["output"], np.hypot(0.3, 0.4))
+    np.testing.assert_allclose(post.asymmetry(pathway=1)["output"], 0.4 / np.hypot(1.0, 0.3))
+    with pytest.raises(ValueError, match="pathway is 2; a number from 0 to 1"):
+        post.asymmetry(pathway=2)
+    energy = energy_by_layer(post)["output"]
+    np.testing.assert_allclose(energy.equivariant, (small.project(w) ** 2).sum(axis=(-1, -2)))
+    np.testing.assert_allclose(energy.equivariant + energy.residual, (w**2).sum(axis=(-1, -2)))
