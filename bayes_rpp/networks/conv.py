@@ -16,7 +16,6 @@ from bayes_rpp._arrays import Array, array_namespace, swish
 from bayes_rpp.networks.mlp import check_width
 from bayes_rpp.networks.network import Network, Parameter, linear
 from bayes_rpp.priors.convolution import ConvolutionSubspace
-from bayes_rpp.priors.span import SpanSubspace
 from bayes_rpp.priors.subspaces import FullSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -109,7 +108,7 @@ class ConvNet(Network):
             )
             self.convolutions.append(s)
             self.parameters[f"layers.{k}.weight"] = Parameter(s)
-            self.parameters[f"layers.{k}.bias"] = Parameter(channel_bias(width, s.output_size))
+            self.parameters[f"layers.{k}.bias"] = Parameter(s.channel_bias())
             c, grid = width, s.output_size
         sizes = [c * math.prod(grid), *self._settings["dense"], outputs]
         self.dense = [f"layers.{len(channels) + k}" for k in range(len(dense))]
@@ -156,11 +155,6 @@ class ConvNet(Network):
         settings = ", ".join(f"{k}={v}" for k, v in shown.items() if v)
         shape = tuple(self._settings["input_shape"])
         return f"ConvNet({shape} -> {self.outputs}, {settings}, {self.size} weights)"
-
-
-def channel_bias(channels: int, grid: Sequence[int]) -> SpanSubspace:
-    """Biases (channels * positions,) that are one number for each channel."""
-    return SpanSubspace.tied(np.repeat(np.arange(channels), math.prod(grid)))
 
 
 def standardised(h: Array) -> Array:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._modules.flax import CONVOLUTIONS, LINEAR, View, plain
 from bayes_rpp.networks import soften as contract
+from bayes_rpp.networks.options import NOTES
 from bayes_rpp.priors.convolution import ConvolutionSubspace
 from bayes_rpp.priors.flax import check_linear, matrix_of
 from bayes_rpp.priors.span import SpanSubspace
@@ -51,10 +52,10 @@ def softened(see: View, path: str, names: list[str], seen: Seen, residual: str) 
     if usual and dims and own["kernel"].ndim != dims:
         return "one of many whose parameters are stacked"
     if usual and plain(kind, LINEAR):
-        return _turned(own, "")
+        return _turned(own, NOTES["none"])
     if usual and plain(kind, CONVOLUTIONS):
         if residual == "kernel":
-            return _turned(own, "the residual is any other kernel")
+            return _turned(own, NOTES["kernel"])
         conv = convolution(layer, own["kernel"].shape, shape, residual)
         if conv is not None and out[-len(conv.output_size) - 1 :] == [*conv.output_size, conv.out_channels]:
             _check_size(path, conv.shape, residual)
@@ -77,7 +78,7 @@ def to_kernel(w: Array) -> Array:
 
 def _convolved(conv: ConvolutionSubspace, own: Mapping[str, NDArray]) -> Soft:
     kernel = np.moveaxis(own["kernel"].astype(np.float64), (-1, -2), (0, 1))
-    dims, positions = len(conv.input_size), math.prod(conv.output_size)
+    dims = len(conv.input_size)
 
     def apply(w: Array, b: Array | None, x: Array) -> Array:
         xp, lead = array_namespace(x), tuple(x.shape[: -dims - 1])
@@ -87,12 +88,10 @@ def _convolved(conv: ConvolutionSubspace, own: Mapping[str, NDArray]) -> Soft:
         y = xp.moveaxis(y.reshape((-1, conv.out_channels, *conv.output_size)), 1, -1)
         return y.reshape((*lead, *y.shape[1:]))
 
-    bias = None
+    bias: tuple[Subspace, NDArray] | None = None
     if "bias" in own:
-        tied = SpanSubspace.tied(np.repeat(np.arange(conv.out_channels), positions))
-        bias = tied, np.repeat(own["bias"], positions)
-    wide = "any linear map" if conv.weights == "dense" else "a kernel of its own at each position"
-    return Soft((conv, conv.from_kernel(kernel)), bias, f"the residual is {wide}", apply)
+        bias = conv.channel_bias(), np.repeat(own["bias"], math.prod(conv.output_size))
+    return Soft((conv, conv.from_kernel(kernel)), bias, NOTES[conv.weights], apply)
 
 
 def convolution(layer: Any, kernel: Sequence[int], shape: Sequence[int], weights: str) -> ConvolutionSubspace | None:
@@ -159,7 +158,7 @@ def _read_off(path: str, layer: Any, shape: Sequence[int], out: Sequence[int]) -
         y = x.reshape((x.shape[0], -1)) @ w.T
         return (y if b is None else y + b).reshape((x.shape[0], *out))
 
-    return Soft((span, weight), (span.bias, bias) if span.bias else None, "the residual is any linear map", apply)
+    return Soft((span, weight), (span.bias, bias) if span.bias else None, NOTES["dense"], apply)
 
 
 def _check_size(path: str, shape: tuple[int, ...], residual: str | None) -> None:

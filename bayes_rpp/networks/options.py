@@ -8,7 +8,14 @@ from fnmatch import fnmatchcase
 from bayes_rpp.priors.subspaces import Subspace
 
 RESIDUALS = ("dense", "local", "kernel")
-GIVEN = "subspace as given"  # the note on a layer whose weight has one of the caller's
+# What the listing says of a softened layer.
+NOTES = {
+    "none": "residual: none of its own",
+    "kernel": "residual: any kernel",
+    "dense": "residual: any linear map",
+    "local": "residual: any local linear map",
+}
+GIVEN = "subspace as given"
 
 
 class Options:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, array_namespace, constant, indices
+from bayes_rpp.priors.span import SpanSubspace
 from bayes_rpp.priors.subspaces import Subspace
 
 Sizes = int | Sequence[int]
@@ -164,6 +165,10 @@ class ConvolutionSubspace(Subspace):
         for k, tap in enumerate(self._taps):
             sums[next(c for c in self._classes if c[0] == tap), k] = math.sqrt(self.counts[k])
         return (flat @ constant(sums, kernel)).reshape((*lead, self.rank))
+
+    def channel_bias(self) -> SpanSubspace:
+        """The biases (out_channels * outputs,) that are one number for each channel."""
+        return SpanSubspace.tied(np.repeat(np.arange(self.out_channels), self._inputs.shape[0]))
 
     def apply(self, w: Array, x: Array) -> Array:
         """The layer itself: x (n, in_channels * inputs) to (n, out_channels * outputs), with weights w (*shape)."""

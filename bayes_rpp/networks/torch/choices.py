@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import nn
 
+from bayes_rpp.networks.options import NOTES
 from bayes_rpp.networks.torch.layers import (
     CONVOLUTIONS,
     Convolution,
@@ -22,7 +23,6 @@ from bayes_rpp.networks.torch.layers import (
     Matrix,
     Tokens,
     convolution_subspace,
-    tied_labels,
 )
 from bayes_rpp.priors.nested import ComposedSubspace, NestedSubspace
 from bayes_rpp.priors.span import SpanSubspace
@@ -76,10 +76,10 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
     """
     kernel = layer._parameters.get("weight")
     if _is(layer, nn.Linear) and kernel is not None:
-        return Choice(_full(layer), note="residual: none of its own")
+        return Choice(_full(layer), note=NOTES["none"])
     if _is(layer, *CONVOLUTIONS, *TRANSPOSED) and kernel is not None:
         if residual == "kernel":
-            return Choice(_full(layer), note="residual: any kernel")
+            return Choice(_full(layer), note=NOTES["kernel"])
         if _is(layer, *CONVOLUTIONS) and layer.padding_mode in ("zeros", "circular"):
             return _convolution(layer, shape[1:], residual or "dense", largest)
     if _is_steerable(layer):
@@ -131,7 +131,7 @@ def _convolution(layer: Any, grid: tuple[int, ...], weights: str, largest: int) 
         raise TooLarge(f"{conv.shape[0]} x {conv.shape[1]}")
     positions = math.prod(conv.output_size)
     subspace: Subspace = conv
-    tied = SpanSubspace.tied(tied_labels(conv.out_channels, conv.output_size))
+    tied = conv.channel_bias()
     if _is_steerable(layer):
         kernels, biases = _expansions(layer)
         inside = ComposedSubspace(conv, SpanSubspace((conv.rank,), _within(conv, kernels)))
@@ -145,7 +145,7 @@ def _convolution(layer: Any, grid: tuple[int, ...], weights: str, largest: int) 
     if bias is not None:
         made["bias"] = (tied, np.repeat(bias, positions))
     new = Convolution(layer, made["weight"][1], made["bias"][1] if bias is not None else None, conv)
-    return Choice(made, new, f"residual: any {'local ' if weights == 'local' else ''}linear map")
+    return Choice(made, new, NOTES[weights])
 
 
 def _steerable_kernel(layer: Any) -> Choice:
@@ -155,7 +155,7 @@ def _steerable_kernel(layer: Any) -> Choice:
     made: dict[str, tuple[Subspace, NDArray]] = {"weight": (SpanSubspace(kernel.shape, kernels), kernel)}
     if biases is not None and bias is not None:
         made["bias"] = (SpanSubspace(bias.shape, biases), bias)
-    return Choice(made, Kernel(layer, kernel, bias), "residual: any kernel")
+    return Choice(made, Kernel(layer, kernel, bias), NOTES["kernel"])
 
 
 def _expanded(layer: nn.Module) -> tuple[NDArray, NDArray | None]:
@@ -228,7 +228,7 @@ def _span(layer: nn.Module, shape: tuple[int, ...], largest: int) -> Choice:
         made["bias"] = (SpanSubspace((outputs,), biases), bias)
     arrays = (weight, None if biases is None else bias)
     new = Tokens(layer, *arrays) if tokens else Matrix(layer, *arrays, reader.output_shape)
-    return Choice(made, new, "residual: any linear map")
+    return Choice(made, new, NOTES["dense"])
 
 
 def _values(tensor: torch.Tensor) -> NDArray:

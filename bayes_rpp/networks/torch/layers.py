@@ -5,11 +5,9 @@ Each takes the place of a layer of the module: the same shapes in and out, and e
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -238,8 +236,3 @@ def convolution_subspace(layer: Any, size: tuple[int, ...], weights: Any) -> Con
         padding_mode=layer.padding_mode,
         weights=weights,
     )
-
-
-def tied_labels(channels: int, grid: tuple[int, ...]) -> NDArray[np.int64]:
-    """(channels * positions,) labels of a bias that is the same everywhere."""
-    return np.repeat(np.arange(channels), math.prod(grid))
