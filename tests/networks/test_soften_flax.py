@@ -221,7 +221,7 @@ def test_what_is_left_alone_is_listed():
     notes = {layer.name: layer.note for layer in net.layers}
     assert notes == {
         "": "parameters of its own, beside its layers",
-        "embed": "",
+        "embed": "residual: none of its own",
         "attention": "attention",
         "norm": "normalisation",
         "unused": "never called",
