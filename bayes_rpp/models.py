@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
+
 from bayes_rpp.likelihoods import Gaussian, Likelihood
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigmas
@@ -67,6 +69,8 @@ class Model:
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.scale, self.parametrisation = scale, parametrisation
         self.sigmas_a = _by_pathway(sigma_a, net)
+        if isinstance(sigma_b, (list, tuple)):
+            raise TypeError(f"sigma_b is a list of {len(sigma_b)}; one number, as there is one residual, would do")
         self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters)
         self.latents: dict[str, Prior] = {}
         for sigmas in (*self.sigmas_a, self.sigma_b):
@@ -95,7 +99,7 @@ class Model:
 
     def _prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
         subspace = self.net.parameters[name].subspace
-        rows = rows_of(subspace.shape)
+        rows = subspace.rows
         scale = fan_in_scale if self.scale else lambda rows, rank: 1.0
         a: Any = [s.value(name, latents) for s in self.sigmas_a]
         if len(subspace.levels) < len(a):  # one subspace serves as every level
@@ -134,12 +138,17 @@ class Model:
         members: int | None = None,
         parametrisation: Parametrisation | None = None,
     ) -> Any:
+        engine = lib.__name__.rpartition(".")[2]
+        if engine not in self.net.engines:
+            raise ValueError(f"this network cannot run in {engine}; model.{self.net.engines[0]} would do")
         chosen = check_parametrisation(parametrisation or self.parametrisation or "pathways")
         sites = [site for site, _ in self.sites.values()]
         return lib.reparametrise(partial(self._run, lib, size, members), chosen, sites)
 
     def _run(self, lib: Any, size: int | None, members: int | None, x: Any, y: Any) -> Any:
         x, y = lib.array(x), None if y is None else lib.array(y)
+        if self.net.input_shape and tuple(x.shape[1:]) == self.net.input_shape:
+            x = x.reshape((x.shape[0], self.net.rep_in.size))
         self._check_shapes(x, y, members)
         with lib.plate("members", members, dim=-2) if members else nullcontext():
             latents = {k: lib.sample(k, p.distribution(lib.distributions)) for k, p in self.latents.items()}
@@ -220,6 +229,7 @@ class Model:
 
 def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
     count = net.pathways
+    sigma_a = list(sigma_a) if isinstance(sigma_a, np.ndarray) and sigma_a.ndim == 1 else sigma_a
     if isinstance(sigma_a, (list, tuple)) != (count > 1) or (count > 1 and len(sigma_a) != count):
         have = f"a list of {len(sigma_a)}" if isinstance(sigma_a, (list, tuple)) else repr(sigma_a)
         wanted = f"a list of {count}, one for each, the most symmetric first," if count > 1 else "one number"
@@ -227,11 +237,6 @@ def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
     if count == 1:
         return (Sigmas(sigma_a, "sigma_a", net.parameters),)
     return tuple(Sigmas(s, f"sigma_a_{k}", net.parameters) for k, s in enumerate(sigma_a))
-
-
-def rows_of(shape: tuple[int, ...]) -> int:
-    """Number of outputs of a weight."""
-    return shape[0] if shape else 1
 
 
 def fan_in_scale(rows: int, rank: int) -> float:

@@ -211,6 +211,23 @@ def test_bad_input_is_named(arguments, error, message):
         Model(arguments.pop("net", NET), **arguments)
 
 
+def test_steps_of_nested_models_are_those_of_their_widest_pathway():
+    for parametrisation in ("weights", "whitened"):
+        narrow, none = (
+            Sites(Model(NESTED, sigma_a=[a, 1.0], sigma_b=0.01), parametrisation).steps for a in (0.01, 0.0)
+        )
+        assert narrow == pytest.approx(none, rel=1e-2)
+
+
+def test_the_wrong_engine_is_named():
+    class Torch(EMLP):
+        engines = ("pyro",)
+
+    model = Model(Torch(Vector, Vector, O(3), layers=0))
+    with pytest.raises(ValueError, match=r"cannot run in numpyro; model\.pyro would do"):
+        model.numpyro(np.zeros((2, 3)))
+
+
 def test_strict_model_fits_vectors():
     # Every weight of the strict network lies in its subspace.
     model = Model(EMLP(Vector, Vector, O(3), layers=0), sigma_b=0.0)

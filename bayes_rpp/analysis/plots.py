@@ -117,10 +117,12 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
         shared = all(np.array_equal(first, r) for r in ratios.values())
         named = {label: first} if shared else {f"{label}, {layer}": r for layer, r in ratios.items()}
         rows += [(name, r, f"C{k}") for name, r in named.items()]
+    nested = any(post.model.net.pathways > 1 for post in posteriors.values())
     ax = ax if ax is not None else _axes()
     for row, (_, ratio, color) in enumerate(rows):
         _density_row(ax, ratio.ravel(), -row, color, prob)
-    return _finish_rows(ax, [name for name, *_ in rows], "asymmetry  sigma_b / sigma_a", prob)
+    label = "asymmetry  beyond / within the first pathway" if nested else "asymmetry  sigma_b / sigma_a"
+    return _finish_rows(ax, [name for name, *_ in rows], label, prob)
 
 
 def _density_row(ax: Axes, values: NDArray, base: int, color: str, prob: float) -> None:

@@ -84,6 +84,7 @@ class EquivarianceTracker:
                     f"the network has {own.size}. A group on R^{net.group.dim} would do"
                 )
         self._probe = Probe(x, net.rep_in, net.rep_out, self.group, self.seed)
+        self._probe.warn_if_empty()
         self._records = []
 
     def resume(self, records: dict[str, dict[int, NDArray]]) -> None:

@@ -81,9 +81,12 @@ def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
     """Name -> (chain, draw) of all that has an identity."""
     for name in post.model.latents:
         yield name, post.samples[name]
-    for layer, ratio in asymmetry(post).items():
-        if np.ptp(ratio) > 0:
-            yield f"sigma_b / sigma_a, {layer}", ratio
+    count = len(post.model.sigmas_a)
+    for pathway in range(count):
+        name = "sigma_b / sigma_a" if count == 1 else f"beyond / within pathway {pathway}"
+        for layer, ratio in asymmetry(post, pathway).items():
+            if np.ptp(ratio) > 0:
+                yield f"{name}, {layer}", ratio
     f = evaluate(post.model, post.samples, x)
     for i in range(len(x)):
         for d in range(f.shape[-1]):

@@ -113,7 +113,9 @@ class Posterior:
             seed: of the elements g, which all draws share.
         """
         net = self.model.net
-        return self.measure(Probe(self._points(x), net.rep_in, net.rep_out, group or net.group, seed))
+        probe = Probe(self._points(x), net.rep_in, net.rep_out, group or net.group, seed)
+        probe.warn_if_empty()
+        return self.measure(probe)
 
     def measure(self, probe: Probe) -> NDArray:
         """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""
@@ -125,7 +127,8 @@ class Posterior:
     def function(self, chain: int = 0, draw: int = 0) -> Callable[[NDArray], NDArray]:
         """One draw of the network as a function of (n, d_in) arrays."""
         params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
-        return lambda x: self.model.net(params, x)
+        dtype = next(iter(params.values())).dtype
+        return lambda x: self.model.net(params, np.asarray(x, dtype=dtype))
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> torch.nn.Module:
         """One draw of the network as a plain torch module; see `bayes_rpp.to_torch`."""
@@ -231,6 +234,7 @@ def evaluate(model: Model, samples: Mapping[str, NDArray], x: NDArray) -> NDArra
     chains, draws = samples[next(iter(net.parameters))].shape[:2]
     dtype = samples[next(iter(net.parameters))].dtype
     found = np.empty((chains, draws, len(x), net.rep_out.size), dtype=dtype)
+    x = x.astype(dtype, copy=False)
     for c, d in np.ndindex(chains, draws):
         params = {k: samples[k][c, d] for k in net.parameters}
         for start in range(0, len(x), CHUNK):

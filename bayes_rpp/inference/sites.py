@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models import Model, Parametrisation, fan_in_scale, rows_of
+from bayes_rpp.models import Model, Parametrisation, fan_in_scale
 from bayes_rpp.priors.pathway import ResidualPathway
 
 Values = dict[str, NDArray]
@@ -27,20 +27,18 @@ class Sites:
         self.model, self.parametrisation = model, parametrisation
         self.steps: dict[str, float] = dict.fromkeys(model.latents, 1.0)
         for name, (site, prior) in model.sites.items():
-            self.steps |= self._steps(site, prior, rows_of(model.priors[name].shape))
+            self.steps |= self._steps(site, prior, model.priors[name].subspace.rows)
 
     def _steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, float]:
         *inside, outside = scales(prior, rows)
         if self.parametrisation == "whitened":
-            return {f"{site}_base": (inside or [outside])[0] / prior.sigma_inside}
+            return {f"{site}_base": sum(s**2 for s in inside or [outside]) ** 0.5 / prior.sigma_inside}
         if self._is_split(prior):
             return self._steps(f"{site}_beta", prior.strict(), rows) | {f"{site}_residual": outside}
-        n, left = prior.subspace.size, 1.0
-        variance = 0.0
-        for scale, level in zip(inside, prior.active, strict=True):
-            share = level.rank / n - (1.0 - left)
-            variance, left = variance + scale**2 * share, left - share
-        return {site: (variance + outside**2 * left) ** 0.5}
+        if prior.isotropic_sigma is not None:
+            return {site: outside}
+        levels = zip(inside, prior.active, strict=True)
+        return {site: (sum(s**2 * level.rank / prior.subspace.size for s, level in levels) + outside**2) ** 0.5}
 
     def initial(self, rng: np.random.Generator, spread: float = 0.0) -> Values:
         """A draw from the prior, no wider than the fan-in scale, so that signals neither vanish nor explode. The same
@@ -51,7 +49,7 @@ class Sites:
         """
         weights: Values = {}
         for name, prior in self.model.priors.items():
-            *inside, outside = scales(prior, rows_of(prior.shape))
+            *inside, outside = scales(prior, prior.subspace.rows)
             residual = rng.normal(size=prior.shape) * (0.0 if prior.is_strict else outside)
             if prior.isotropic_sigma is None:
                 for scale, level in zip(inside, prior.active, strict=True):

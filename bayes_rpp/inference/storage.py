@@ -16,7 +16,14 @@ from bayes_rpp.inference.posterior import Posterior, evaluate
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
-from bayes_rpp.networks.storage import Custom, existing, network_from_spec, network_spec
+from bayes_rpp.networks.storage import (
+    Custom,
+    check_probe,
+    existing,
+    network_from_spec,
+    network_probe,
+    network_spec,
+)
 from bayes_rpp.priors.hyper import Sigmas
 
 FORMAT = 1
@@ -69,6 +76,8 @@ def load(path: str | Path, custom: Custom | None = None, net: Network | None = N
             for name, node in tree.children.items()
         }
     model = model_from_spec(spec, custom, net)
+    if "probe" in spec["net"]:
+        check_probe(model.net, _first({k: groups["posterior"][k] for k in model.net.parameters}), spec["net"]["probe"])
     return Posterior(
         model,
         groups["posterior"],
@@ -111,7 +120,15 @@ def model_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net: 
 
 def _spec(post: Posterior) -> dict[str, Any]:
     run = {"format": FORMAT, "method": post.method, "engine": post.engine, "seed": post.seed}
-    return model_spec(post.model) | run
+    spec = model_spec(post.model) | run
+    if "parameters" in spec["net"]:
+        spec["net"]["probe"] = network_probe(post.model.net, _first(post.samples))
+    return spec
+
+
+def _first(samples: Mapping[str, Any]) -> dict[str, Any]:
+    """The first draw."""
+    return {k: v[0, 0] for k, v in samples.items()}
 
 
 def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:

@@ -84,7 +84,7 @@ def flat_inputs(net: Network, x: Any, name: str) -> Any:
     if np.shape(x)[1:] != net.input_shape:
         wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
         raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
-    return np.asarray(x).reshape(len(x), -1)
+    return np.asarray(x).reshape(len(x), net.rep_in.size)
 
 
 def floating(a: NDArray) -> NDArray:

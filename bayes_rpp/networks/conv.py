@@ -14,7 +14,7 @@ import numpy as np
 
 from bayes_rpp._arrays import Array, array_namespace, swish
 from bayes_rpp.networks.mlp import check_width
-from bayes_rpp.networks.network import Network, Parameter, linear
+from bayes_rpp.networks.network import LARGEST, Network, Parameter, linear
 from bayes_rpp.priors.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces import FullSubspace
 from bayes_rpp.symmetry.groups import Group
@@ -71,12 +71,18 @@ class ConvNet(Network):
         rep_out: Rep | int | None = None,
         group: Group | None = None,
     ) -> None:
-        shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
-        if not 2 <= len(shape) <= 4 or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) for n in shape):
+        shape = tuple(input_shape) if isinstance(input_shape, (Sequence, np.ndarray)) else ()
+        whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in shape)
+        if not 2 <= len(shape) <= 4 or not whole:
             raise ValueError(f"input_shape is {input_shape!r}; (channels, *grid), such as (1, 28, 28), would do")
+        shape = tuple(int(n) for n in shape)
+        if not isinstance(channels, Sequence) or not channels:
+            raise ValueError(f"channels is {channels!r}; a list of one number or more, such as [32, 32], would do")
         units, outputs = math.prod(shape), check_width(outputs, "outputs")
         if columns is not None and check_width(columns, "columns") > units:
             raise ValueError(f"columns is {columns} but input_shape {shape} has room for {units}")
+        if group is None and (rep_in is not None or rep_out is not None):
+            raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
         super().__init__(rep_in or columns or units, rep_out or outputs, group)
         for name, rep, size in (("rep_in", self.rep_in, columns or units), ("rep_out", self.rep_out, outputs)):
             if rep.size != size:
@@ -86,14 +92,14 @@ class ConvNet(Network):
             "input_shape": list(shape),
             "outputs": outputs,
             "channels": [check_width(c, "channels") for c in channels],
-            "kernel_size": kernel_size,
-            "strides": [strides] * len(channels) if isinstance(strides, int) else list(strides),
-            "padding": padding,
+            "kernel_size": plain_numbers(kernel_size),
+            "strides": plain_numbers([strides] * len(channels) if np.ndim(strides) == 0 else strides),
+            "padding": plain_numbers(padding),
             "padding_mode": padding_mode,
             "dense": [check_width(w, "dense") for w in dense],
             "weights": weights,
             "norm": bool(norm),
-            "columns": columns,
+            "columns": None if columns is None else int(columns),
         }
         self.outputs, self.norm, self.missing = outputs, bool(norm), units - (columns or units)
         if len(self._settings["strides"]) != len(channels):
@@ -106,6 +112,12 @@ class ConvNet(Network):
             s = ConvolutionSubspace(
                 c, width, kernel_size, grid, stride=stride, padding=padding, padding_mode=padding_mode, weights=weights
             )
+            if s.size > LARGEST:
+                hint = "weights='local', smaller channels" if weights == "dense" else "smaller channels"
+                raise ValueError(
+                    f"layer {k} would have a weight of {s.shape[0]} x {s.shape[1]}, more than {LARGEST} entries; "
+                    f"{hint} or larger strides would do"
+                )
             self.convolutions.append(s)
             self.parameters[f"layers.{k}.weight"] = Parameter(s)
             self.parameters[f"layers.{k}.bias"] = Parameter(s.channel_bias())
@@ -155,6 +167,13 @@ class ConvNet(Network):
         settings = ", ".join(f"{k}={v}" for k, v in shown.items() if v)
         shape = tuple(self._settings["input_shape"])
         return f"ConvNet({shape} -> {self.outputs}, {settings}, {self.size} weights)"
+
+
+def plain_numbers(value: Any) -> Any:
+    """numpy's whole numbers as Python's, in lists too: files hold them."""
+    if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str):
+        return [plain_numbers(v) for v in value]
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def standardised(h: Array) -> Array:

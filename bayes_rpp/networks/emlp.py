@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bayes_rpp._arrays import Array, array_namespace, sigmoid, swish
 from bayes_rpp.networks.allocation import is_permutation, uniform_rep
 from bayes_rpp.networks.bilinear import Bilinear
@@ -17,7 +19,7 @@ from bayes_rpp.networks.network import Network, Parameter, bind, linear
 from bayes_rpp.priors.nested import NestedSubspace
 from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Vector
 
 BILINEAR_SCALE = 0.1
 
@@ -67,7 +69,7 @@ class EMLP(Network):
             self.blocks.append(block)
             self.parameters.update(block.parameters)
             current = block.rep_out
-        self.parameters.update(_linear_parameters("output", current, self.rep_out, self.subgroups))
+        self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         for block in self.blocks:
@@ -104,7 +106,7 @@ class Block:
         gated = zip(self.rep_out.blocks, self._self_gated, strict=True)
         self.gates = sum(b.count for b, own in gated if not own)
         inner = self.gates * Scalar + rep if self.gates else rep
-        self.parameters = _linear_parameters(name, rep_in, inner(group), subgroups)
+        self.parameters = equivariant_parameters(name, rep_in, inner(group), subgroups)
         self.bilinear = Bilinear(inner(group)) if with_bilinear else None
         for theta, shape in zip(self.bilinear_names, self.bilinear.shapes if self.bilinear else [], strict=True):
             self.parameters[theta] = Parameter(FullSubspace(shape))
@@ -140,19 +142,17 @@ class Block:
         return y if mix is None else y + mix * swish(h)
 
 
-def _linear_parameters(
+def equivariant_parameters(
     name: str, rep_in: Representation, rep_out: Representation, subgroups: Sequence[Group]
 ) -> dict[str, Parameter]:
+    """Weight and bias of an equivariant linear layer, chains of subspaces where there are subgroups."""
     weight: list[Subspace] = [EquivariantSubspace(rep_in, rep_out)]
     bias: list[Subspace] = [EquivariantSubspace(None, rep_out)]
     for k, h in enumerate(subgroups):
         into, out = (bind(r.rep, h, f"subgroups[{k}]") for r in (rep_in, rep_out))
         weight.append(EquivariantSubspace(into, out))
         bias.append(EquivariantSubspace(None, out))
-    try:
-        return {f"{name}.weight": Parameter(_chain(weight)), f"{name}.bias": Parameter(_chain(bias))}
-    except ValueError as error:
-        raise ValueError(f"subgroups: each must lie within the one before it, the group first ({error})") from error
+    return {f"{name}.weight": Parameter(_chain(weight)), f"{name}.bias": Parameter(_chain(bias))}
 
 
 def _chain(levels: list[Subspace]) -> Subspace:
@@ -166,7 +166,25 @@ def _check_subgroups(subgroups: Sequence[Group], group: Group) -> tuple[Group, .
             raise TypeError(f"subgroups[{k}] is {h!r}; a Group would do")
         if h.dim != group.dim:
             raise ValueError(f"subgroups[{k}] acts on R^{h.dim} but group on R^{group.dim}")
+        larger = group if k == 0 else given[k - 1]
+        # Looked at on the algebra and on maps of tensors, whatever the network's representations are.
+        large, small = (g.lie_algebra.reshape(-1, h.dim**2) for g in (larger, h))
+        ranks = [np.linalg.matrix_rank(a, tol=1e-8) for a in (large, small, np.concatenate([large, small]))]
+        rep = Scalar + Vector + Vector**2
+        maps = [EquivariantSubspace(rep(g), rep(g)) for g in (larger, h)]
+        if ranks[2] > ranks[0] or maps[0].rank > maps[1].rank or not _lies_in(maps[0], maps[1]):
+            raise ValueError(f"subgroups[{k}], {h}, does not lie in {larger}; each must lie in the one before it")
+        if ranks[0] == ranks[1] and maps[0].rank == maps[1].rank:
+            raise ValueError(f"subgroups[{k}], {h}, leaves the same maps as {larger}; leave it out")
     return given
+
+
+def _lies_in(inner: Subspace, outer: Subspace) -> bool:
+    try:
+        NestedSubspace([inner, outer])
+    except ValueError:
+        return False
+    return True
 
 
 def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Group) -> list[Rep]:

@@ -55,7 +55,7 @@ def softened(see: View, path: str, names: list[str], seen: Seen, residual: str) 
         return _turned(own, NOTES["none"])
     if usual and plain(kind, CONVOLUTIONS):
         if residual == "kernel":
-            return _turned(own, NOTES["kernel"])
+            return _turned(own, NOTES["none"])
         conv = convolution(layer, own["kernel"].shape, shape, residual)
         if conv is not None and out[-len(conv.output_size) - 1 :] == [*conv.output_size, conv.out_channels]:
             _check_size(path, conv.shape, residual)

@@ -62,6 +62,8 @@ class ModuleNetwork(Network):
     ) -> None:
         """Args: shape of an example; columns of the output; softened parameters with subspace and value; the values of
         the other parameters; the listing; and how a group acts on the flattened input and output, if one does."""
+        if group is None and (rep_in is not None or rep_out is not None):
+            raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
         self.input_shape = tuple(inputs)
         super().__init__(rep_in or int(np.prod(self.input_shape)), rep_out or outputs, group)
         for name, rep, size in (
@@ -100,6 +102,7 @@ class ModuleNetwork(Network):
         )
 
     def __repr__(self) -> str:
-        softened = sum(layer.subspace is not None for layer in self.layers)
+        restricted = [s.levels[0] for s in (layer.subspace for layer in self.layers) if s is not None]
+        softened = sum(s.rank < s.size for s in restricted)
         ends = f"{self.input_shape} -> {self.rep_out.size}"
         return f"{type(self).__name__}({ends}, {softened} of {len(self.layers)} layers softened, {self.size} weights)"

@@ -12,6 +12,8 @@ from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
 
+LARGEST = 50_000_000  # entries of one weight: 200 MB in float32, for each member
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -34,11 +36,13 @@ class Network(ABC):
         engines: that can run it; torch modules run in Pyro alone, Flax modules in NumPyro.
         input_shape: of one example where that is more than a row, such as (channels, height, width) of an image; x may
             then be (n, *input_shape) as well as (n, rep_in.size).
+        traceable: whether torch can compile it by tracing.
         is_code: whether it takes more than `config()` to build it again: files do not hold it, and loading asks for it.
     """
 
     engines: tuple[str, ...] = ("numpyro", "pyro")
     input_shape: tuple[int, ...] | None = None
+    traceable: bool = True
     is_code: bool = False
 
     def __init__(self, rep_in: Rep | int, rep_out: Rep | int, group: Group | None) -> None:

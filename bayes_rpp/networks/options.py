@@ -74,11 +74,12 @@ class Options:
         for name, patterns, kind, known in (
             ("residual", residual, "layer", layers),
             ("skip", self._skip, "layer", layers),
-            ("subspaces", self._subspaces, "softened parameter", parameters),
+            ("subspaces", self._subspaces, "parameter", parameters),
         ):
             for pattern in patterns:
                 if (name, pattern) not in self._used:
-                    raise ValueError(f"{name} has {pattern!r}, which fits no {kind}; there are {', '.join(known)}")
+                    there = ", ".join(n or "(module)" for n in known)
+                    raise ValueError(f"{name} has {pattern!r}, which fits no {kind}; there are {there}")
 
     def _first(self, name: str, patterns: Iterable[str], texts: Sequence[str]) -> str | None:
         found = None

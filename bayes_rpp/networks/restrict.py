@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
-from fnmatch import fnmatchcase
 from typing import Any
 
 from bayes_rpp._arrays import Array
+from bayes_rpp.networks.emlp import equivariant_parameters
 from bayes_rpp.networks.network import Network, Parameter, linear
-from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace
+from bayes_rpp.networks.options import Options
+from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
 
 def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
@@ -28,21 +29,11 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
     """
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(20, 20, layers=0) would do")
+    options = Options(None, subspaces, ())
     new = copy(net)
-    new.parameters = dict(net.parameters)
-    for key, subspace in subspaces.items():
-        if not isinstance(subspace, Subspace):
-            raise TypeError(f"subspaces[{key!r}] is a {type(subspace).__name__}; a Subspace would do")
-        if not any(fnmatchcase(name, key) for name in net.parameters):
-            raise ValueError(f"subspaces has {key!r}, which fits no parameter; there are {', '.join(net.parameters)}")
-    for name, parameter in net.parameters.items():
-        found = next(((k, s) for k, s in subspaces.items() if fnmatchcase(name, k)), None)
-        if found is None:
-            continue
-        if found[1].shape != parameter.shape:
-            raise ValueError(f"subspaces[{found[0]!r}] has shape {found[1].shape} but {name} has {parameter.shape}")
-        new.parameters[name] = Parameter(found[1])
-    new.is_code = True
+    new.parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
+    options.check_used((), new.parameters)
+    new.is_code = new.is_code or bool(subspaces)
     return new
 
 
@@ -62,13 +53,12 @@ class LinearPath(Network):
             raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(5, 1) would do")
         super().__init__(net.rep_in.rep, net.rep_out.rep, net.group)
         self.net, self.engines, self.input_shape, self.is_code = net, net.engines, net.input_shape, net.is_code
-        free = all(p.subspace.rank == p.subspace.size for p in net.parameters.values())
         shape = (self.rep_out.size, self.rep_in.size)
-        self.parameters = {
-            "linear.weight": Parameter(FullSubspace(shape) if free else EquivariantSubspace(self.rep_in, self.rep_out)),
-            "linear.bias": Parameter(FullSubspace(shape[:1]) if free else EquivariantSubspace(None, self.rep_out)),
-            **{f"net.{name}": p for name, p in net.parameters.items()},
-        }
+        if all(p.subspace.rank == p.subspace.size for p in net.parameters.values()):
+            path = {f"linear.{k}": Parameter(FullSubspace(s)) for k, s in (("weight", shape), ("bias", shape[:1]))}
+        else:
+            path = equivariant_parameters("linear", self.rep_in, self.rep_out, getattr(net, "subgroups", ()))
+        self.parameters = path | {f"net.{name}": p for name, p in net.parameters.items()}
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         inner = {name: params[f"net.{name}"] for name in self.net.parameters}

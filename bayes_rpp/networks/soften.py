@@ -8,12 +8,12 @@ from typing import Any, Literal
 import numpy as np
 
 from bayes_rpp.networks.module import ModuleNetwork
+from bayes_rpp.networks.network import LARGEST as LARGEST  # of a softened weight
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
 Residual = Literal["dense", "local", "kernel"]
-LARGEST = 50_000_000  # entries of one weight: 200 MB in float32, for each member
 
 
 def soften(
@@ -68,9 +68,21 @@ def soften(
     if "torch" in homes:
         from bayes_rpp.networks.torch import soften as soften_torch
 
-        return soften_torch(module, shape, **options)
+        return _checked(soften_torch(module, shape, **options))
     if "flax" in homes:
         from bayes_rpp.networks.flax import soften as soften_flax
 
-        return soften_flax(module, shape, **options)
+        return _checked(soften_flax(module, shape, **options))
     raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")
+
+
+def _checked(net: ModuleNetwork) -> ModuleNetwork:
+    """Raise ValueError unless each example has an output of its own."""
+    x = np.random.default_rng(0).uniform(size=(3, net.rep_in.size)).astype(np.float32)
+    start = {k: w.astype(np.float32) for k, w in net.initial.items()}
+    together, alone = net(start, x), net(start, x[:1])
+    if np.abs(together[:1] - alone).max() > 1e-2 * max(1.0, np.abs(alone).max()):
+        raise ValueError(
+            "the module's output for an example depends on the other examples; a function of each example would do"
+        )
+    return net

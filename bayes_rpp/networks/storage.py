@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bayes_rpp.networks.conv import ConvNet
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
-from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.network import Network, Parameter
 from bayes_rpp.networks.restrict import LinearPath
 from bayes_rpp.symmetry import groups
 from bayes_rpp.symmetry.groups import Group
@@ -33,7 +33,7 @@ def network_spec(net: Network) -> dict[str, Any]:
     kind = type(net).__name__
     if net.is_code or NETWORKS.get(kind) is not type(net):
         # The file says only what the network must look like.
-        return {"network": kind, "parameters": {k: list(p.shape) for k, p in net.parameters.items()}}
+        return {"network": kind, "parameters": {k: _parameter_spec(p) for k, p in net.parameters.items()}}
     if isinstance(net, LinearPath):
         return {"network": kind, "net": network_spec(net.net)}
     settings = {k: _SETTINGS[k][0](v) if k in _SETTINGS else v for k, v in net.config().items()}
@@ -66,13 +66,18 @@ def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net
     """
     kind = spec["network"]
     if "parameters" in spec:
-        shapes = {k: tuple(v) for k, v in spec["parameters"].items()}
         if net is None:
             raise ValueError(
-                f"the file's network is a {kind}, which is code and not stored; net=, made again, would do"
+                f"the file does not hold its network, a {kind} that is code or was restricted; net=, made again, would "
+                "do"
             )
-        if {k: p.shape for k, p in net.parameters.items()} != shapes:
-            raise ValueError(f"net has other parameters than the file's {kind}, which has {', '.join(shapes)}")
+        wanted, found = spec["parameters"], {k: _parameter_spec(p) for k, p in net.parameters.items()}
+        wrong = next((k for k in [*wanted, *found] if wanted.get(k) != found.get(k)), None)
+        if wrong is not None:
+            raise ValueError(
+                f"net does not fit the file: parameter {wrong!r} has shape and ranks {found.get(wrong)}, but "
+                f"{wanted.get(wrong)} in the file"
+            )
         return net
     if kind not in NETWORKS:
         raise ValueError(f"the file holds a network {kind!r}, which this version does not know")
@@ -92,7 +97,10 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
     if path.suffix != ".npz":
         path = path.with_name(path.name + ".npz")
     arrays: dict[str, Any] = {name: np.asarray(params[name]) for name in net.parameters}
-    np.savez(path, spec=np.array(json.dumps(network_spec(net))), **arrays)
+    spec = network_spec(net)
+    if "parameters" in spec:
+        spec["probe"] = network_probe(net, arrays)
+    np.savez(path, spec=np.array(json.dumps(spec)), **arrays)
     return path
 
 
@@ -102,8 +110,12 @@ def load_network(
     """Read what `save_network` wrote: the network and its weights. A network that is made of code, such as a softened
     module, is to be given as `net`."""
     with np.load(existing(path, ".npz"), allow_pickle=False) as file:
-        net = network_from_spec(json.loads(str(file["spec"])), custom, net)
-        return net, {name: file[name] for name in net.parameters}
+        spec = json.loads(str(file["spec"]))
+        net = network_from_spec(spec, custom, net)
+        params = {name: file[name] for name in net.parameters}
+    if "probe" in spec:
+        check_probe(net, params, spec["probe"])
+    return net, params
 
 
 def existing(path: str | Path, suffix: str) -> Path:
@@ -112,6 +124,26 @@ def existing(path: str | Path, suffix: str) -> Path:
         if candidate.is_file():
             return candidate
     raise FileNotFoundError(f"there is no file {path}")
+
+
+def _parameter_spec(parameter: Parameter) -> list[list[int]]:
+    return [list(parameter.shape), [s.rank for s in parameter.subspace.levels]]
+
+
+def network_probe(net: Network, params: Mapping[str, NDArray]) -> list[list[float]]:
+    """Outputs at one point, by which a network that is code is known again: a module has a state of its own."""
+    x = np.full((1, net.rep_in.size), 0.5)
+    return np.asarray(net({k: np.asarray(params[k], dtype=np.float64) for k in net.parameters}, x)).tolist()
+
+
+def check_probe(net: Network, params: Mapping[str, NDArray], wanted: Any) -> None:
+    """Raise ValueError if a network gives other outputs than the one that was stored."""
+    error = np.abs(np.subtract(network_probe(net, params), wanted)).max()
+    if not error <= 1e-4 * max(1.0, np.abs(wanted).max()):
+        raise ValueError(
+            f"net gives other outputs than the file's network did (off by {error:.2g}): its module has another state, "
+            "such as the running statistics of a normalisation; load its state_dict before soften"
+        )
 
 
 def _channels_spec(channels: Any) -> Any:

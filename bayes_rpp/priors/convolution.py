@@ -145,10 +145,8 @@ class ConvolutionSubspace(Subspace):
         xp, lead = array_namespace(beta), tuple(beta.shape[:-1])
         kernel = beta.reshape((*lead, self.out_channels, self._per_group, len(self._taps)))
         kernel = kernel / constant(np.sqrt(self.counts), beta)
-        place = np.full(self._inputs.shape[1], len(self._taps))
-        place[self._taps] = np.arange(len(self._taps))
         kernel = xp.concat([kernel, xp.sum(kernel * 0.0, axis=-1)[..., None]], axis=-1)
-        kernel = xp.take(kernel, indices(place, beta), axis=-1)
+        kernel = xp.take(kernel, indices(self._place, beta), axis=-1)
         return kernel.reshape((*lead, self.out_channels, self._per_group, *self.kernel_size))
 
     def from_kernel(self, kernel: Array) -> Array:
@@ -232,13 +230,18 @@ class ConvolutionSubspace(Subspace):
         return rows, columns, share
 
     @cached_property
+    def _place(self) -> NDArray:
+        """(all taps,): where each stands among the taps in use; their number, for those that are not."""
+        place = np.full(self._inputs.shape[1], len(self._taps))
+        place[self._taps] = np.arange(len(self._taps))
+        return place
+
+    @cached_property
     def _lookup(self) -> NDArray:
         """(outputs * width,): which of the taps in use fills an entry; their number, for a zero."""
-        outputs, taps = self._inputs.shape
+        outputs = self._inputs.shape[0]
         if self.weights == "local":
-            place = np.full(taps, len(self._taps))
-            place[self._taps] = np.arange(len(self._taps))
-            return np.where(self._inputs >= 0, place, len(self._taps)).reshape(-1)
+            return np.where(self._inputs >= 0, self._place, len(self._taps)).reshape(-1)
         table = np.full((outputs, math.prod(self.input_size)), len(self._taps), dtype=np.int32)
         for k, tap in enumerate(self._taps):
             where = np.flatnonzero(self._inputs[:, tap] >= 0)

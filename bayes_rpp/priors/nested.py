@@ -27,9 +27,9 @@ class NestedSubspace(Subspace):
     """
 
     def __init__(self, levels: Sequence[Subspace], *, check: bool = True) -> None:
-        levels = tuple(levels)
+        levels = tuple(levels) if isinstance(levels, (list, tuple)) else ()
         if not levels or not all(isinstance(s, Subspace) for s in levels):
-            raise TypeError(f"levels is {levels!r}; a list of subspaces, the smallest first, would do")
+            raise TypeError(f"levels is {levels or 'no list'}; a list of subspaces, the smallest first, would do")
         for k, (inner, outer) in enumerate(itertools.pairwise(levels) if check else ()):
             if inner.shape != outer.shape:
                 raise ValueError(f"levels[{k}] has shape {inner.shape} but levels[{k + 1}] has {outer.shape}")

@@ -48,7 +48,8 @@ class SpanSubspace(Subspace):
             raise ValueError(f"columns has shape {t.shape}; ({self.size}, k) fits weights of shape {self.shape}")
         if not np.isfinite(t.data).all():
             raise ValueError("columns holds values that are not finite")
-        t.data[np.abs(t.data) <= 1e-12 * np.abs(t.data).max(initial=0.0)] = 0.0
+        largest = abs(t).max(axis=0).toarray().ravel() if t.nnz else np.zeros(t.shape[1])
+        t.data[np.abs(t.data) <= 1e-12 * np.repeat(largest, np.diff(t.indptr))] = 0.0
         t.eliminate_zeros()
         self._groups = _group(_blocks(t))
         used = np.concatenate([rows.reshape(-1) for rows, _ in self._groups] or [np.zeros(0, dtype=np.int64)])
@@ -164,6 +165,9 @@ def band(rows: int, columns: int, width: int) -> NDArray[np.bool_]:
     """Mask of a local layer: output i sees the inputs at most `width` from its place, both spread over one line."""
     if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 0:
         raise ValueError(f"width is {width!r}; a whole number >= 0 would do")
+    for name, value in (("rows", rows), ("columns", columns)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
     last = max(rows, columns) - 1
     distance = np.linspace(0, last, rows)[:, None] - np.linspace(0, last, columns)
     return np.abs(distance) <= width + 1e-9

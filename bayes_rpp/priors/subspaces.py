@@ -33,6 +33,11 @@ class Subspace(ABC):
         return math.prod(self.shape)
 
     @property
+    def rows(self) -> int:
+        """Number of outputs of the weight, by which the fan-in scale goes: its first dimension, mostly."""
+        return self.shape[0] if self.shape else 1
+
+    @property
     def levels(self) -> tuple[Subspace, ...]:
         """The chain of subspaces that the prior has a pathway for; of a plain one, itself."""
         return (self,)
@@ -72,11 +77,20 @@ class Subspace(ABC):
 
 
 class FullSubspace(Subspace):
-    """All weights of a shape: nothing is restricted."""
+    """All weights of a shape: nothing is restricted.
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = tuple(shape)
+    Args:
+        shape: of the weight.
+        rows: number of outputs, where that is not the first dimension (transposed convolutions).
+    """
+
+    def __init__(self, shape: tuple[int, ...], rows: int | None = None) -> None:
+        self.shape, self._rows = tuple(shape), rows
         self.rank = self.size
+
+    @property
+    def rows(self) -> int:
+        return super().rows if self._rows is None else self._rows
 
     def encode(self, w: Array) -> Array:
         self._check(w, self.shape, "w")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,7 @@ def equivariance_error(
         raise ValueError(f"samples is {samples!r}; a whole number >= 1 would do")
     rng = np.random.default_rng(seed)
     probes = [Probe(x, rep_in, rep_out, group, rng) for _ in range(samples)]
+    probes[0].warn_if_empty()
     return np.mean([p.error(f) for p in probes], axis=0)
 
 
@@ -67,6 +69,17 @@ class Probe:
         dtype = self.x.dtype if np.issubdtype(self.x.dtype, np.floating) else np.float64
         self.moved = np.stack([before.rho(m) @ p for m, p in zip(g, self.x, strict=True)]).astype(dtype)
         self._rho = np.stack([self._after.rho(m) for m in g])
+        moves = not (np.array_equal(self.moved, self.x) and (self._rho == np.eye(self._after.size)).all())
+        # A group that leaves all columns as they are has an error of zero, whatever the function.
+        self.is_empty = not moves and bool(len(group.lie_algebra) or len(group.discrete_generators))
+
+    def warn_if_empty(self) -> None:
+        if self.is_empty:
+            warnings.warn(
+                "the group leaves all inputs and outputs as they are (scalars), so the equivariance error is 0 "
+                "whatever the function; rep_in, rep_out and group of the network say how it acts",
+                stacklevel=3,
+            )
 
     def error(self, f: Callable[[NDArray], Any]) -> NDArray[np.float64]:
         """Eq. 2 at each point, (n,)."""

@@ -15,11 +15,14 @@ from bayes_rpp import (
     Gaussian,
     Model,
     Posterior,
+    Scalar,
     Vector,
     Z,
     datasets,
     equivariance_error,
     fit,
+    load_network,
+    save_network,
 )
 
 RNG = np.random.default_rng(0)
@@ -133,6 +136,14 @@ def test_images_are_fitted_saved_and_predicted(engine, tmp_path):
         post.predict(x.reshape(128, 8, 8, 1))
 
 
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    net = ConvNet(
+        np.array([1, 8, 8]), np.int64(10), channels=[np.int64(2)], kernel_size=np.int64(3), strides=np.int64(2)
+    )
+    again, _ = load_network(save_network(tmp_path / "net", net, draw(Model(net))))
+    assert again.config() == net.config()
+
+
 def test_both_engines_train_the_same_network():
     x, y = RNG.normal(size=(40, 8)), RNG.normal(size=(40, 1))
     model = Model(ConvNet.for_table(8, 1, channels=[2, 2]), likelihood=Gaussian(0.5))
@@ -153,6 +164,11 @@ def test_both_engines_train_the_same_network():
         (((1, 4, 4), 1), {"columns": 17}, "columns is 17"),
         (((1, 4, 4), 1), {"rep_in": Vector, "group": Z(4)}, "rep_in has size 4; 16 would do"),
         (((1, 4, 4), 1), {"weights": "sparse"}, "weights is 'sparse'"),
+        (((1, 4, 4), 1), {"channels": []}, r"channels is \[\]; a list"),
+        (((1, 4, 4), 1), {"channels": 4}, "channels is 4; a list"),
+        (((1, -4, 4), 1), {}, r"input_shape is \(1, -4, 4\)"),
+        (((3, 224, 224), 10), {"channels": [64]}, "layer 0 would have a weight of 3211264 x 150528.*weights='local'"),
+        (((1, 4, 4), 1), {"rep_in": 16 * Scalar}, "group is not; group="),
     ],
 )
 def test_bad_input_is_named(arguments, settings, message):

@@ -3,7 +3,25 @@ import numpy as np
 import pytest
 import torch
 
-from bayes_rpp import EMLP, MLP, SL, SO, D, Lorentz, O, Pseudoscalar, Regular, S, Scalar, T, Vector, Z, uniform_rep
+from bayes_rpp import (
+    EMLP,
+    MLP,
+    SL,
+    SO,
+    D,
+    Group,
+    Lorentz,
+    O,
+    Pseudoscalar,
+    Regular,
+    S,
+    Scalar,
+    T,
+    Vector,
+    Z,
+    equivariance_error,
+    uniform_rep,
+)
 from bayes_rpp.inference.sites import Sites
 from bayes_rpp.models import Model
 
@@ -60,6 +78,27 @@ def test_bilinear_layer_against_its_definition():
         np.testing.assert_allclose(_contract(theta, maps, x), want, atol=1e-12)
 
 
+def test_nested_pathways_have_the_symmetry_of_each_group():
+    """Weights in the first level commute with SO(3), those in the second with rotations about z, and no more."""
+    about_z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")
+    net = EMLP(Scalar + Vector, Vector, SO(3), channels=30, layers=1, subgroups=about_z)
+    x = np.random.default_rng(0).normal(size=(30, 4))
+
+    def errors(sigma_a, group):
+        model, rng = Model(net, sigma_a=sigma_a, sigma_b=0.0), np.random.default_rng(1)
+        params = {}
+        for name, prior in model.priors.items():
+            at = prior.strict() if prior.is_strict and prior.support.rank else prior
+            empty = prior.is_strict and not prior.support.rank
+            value = np.zeros(prior.shape) if empty else at.color(rng.normal(size=at.shape))
+            params[name] = prior.support.decode(value) if at is not prior else value
+        return equivariance_error(lambda v: net(params, v), x, Scalar + Vector, Vector, group).max()
+
+    assert errors([1.0, 0.0], SO(3)) < 1e-10
+    assert errors([1.0, 1.0], about_z) < 1e-10
+    assert errors([1.0, 1.0], SO(3)) > 0.1
+
+
 def test_widths():
     # 384 channels of O(3), as the paper's: 102 scalars, 34 vectors, 11 T(2), 3 T(3).
     counts = {b.size: b.count for b in uniform_rep(384, O(3))(O(3)).blocks}
@@ -90,6 +129,11 @@ def test_explicit_hidden_representations():
         (lambda: EMLP(Vector, Scalar, O(3), channels=[Vector], layers=2), ValueError, "layers is 2"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=[3]), TypeError, "channels"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=Regular), ValueError, "channels\\[0\\]"),
+        (lambda: EMLP(Vector, Scalar, SO(3), subgroups=[O(3)]), ValueError, r"O\(3\), does not lie in SO\(3\)"),
+        (lambda: EMLP(Vector, Scalar, S(3), subgroups=[SO(3)]), ValueError, r"SO\(3\), does not lie in S\(3\)"),
+        (lambda: EMLP(Vector, Scalar, SO(3), subgroups=[SO(3)]), ValueError, "leaves the same maps as"),
+        (lambda: EMLP(Vector, Scalar, SO(3), subgroups=[SO(2)]), ValueError, r"acts on R\^2 but group on R\^3"),
+        (lambda: EMLP(Vector, Scalar, SO(3), subgroups="SO"), TypeError, r"subgroups\[0\] is 'S'"),
         (lambda: uniform_rep(0, O(3)), ValueError, "channels is 0"),
         (lambda: MLP(3, 2, channels=2.5), ValueError, "channels is 2.5"),
         (lambda: MLP(0, 2), TypeError, "rep_in is 0"),

@@ -7,7 +7,9 @@ from bayes_rpp import (
     EMLP,
     MAP,
     MLP,
+    SO,
     Gaussian,
+    Group,
     LinearPath,
     Model,
     O,
@@ -38,9 +40,9 @@ def test_strict_restrictions_hold_in_the_fit(engine, tmp_path):
     assert free.parameters["output.weight"].subspace.rank == 16
     # The restriction is code: the file asks for the network, and takes no other.
     path = post.save(tmp_path / "p.nc")
-    with pytest.raises(ValueError, match="the file's network is a MLP, which is code and not stored; net="):
+    with pytest.raises(ValueError, match="the file does not hold its network, a MLP"):
         Posterior.load(path)
-    with pytest.raises(ValueError, match="net has other parameters"):
+    with pytest.raises(ValueError, match=r"net does not fit the file: parameter '.*' has"):
         Posterior.load(path, net=MLP(4, 4, layers=1))
     np.testing.assert_array_equal(Posterior.load(path, net=net).predict(x).mean, post.predict(x).mean)
     file = save_network(tmp_path / "n.npz", net, {k: v[0, 0] for k, v in post.samples.items()})
@@ -60,6 +62,19 @@ def test_linear_path(tmp_path):
     assert repr(again) == repr(net)
 
 
+def test_the_linear_path_of_a_nested_network_is_nested():
+    about_z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")
+    net = LinearPath(EMLP(Vector, Vector, SO(3), channels=8, layers=1, subgroups=[about_z]))
+    assert [s.rank for s in net.parameters["linear.weight"].subspace.levels] == [1, 3]
+
+
+def test_a_restricted_network_is_not_taken_for_the_plain_one(tmp_path):
+    net = restrict(MLP(4, 4, layers=0), LOCAL)
+    file = save_network(tmp_path / "n", net, {k: RNG.normal(size=p.shape) for k, p in net.parameters.items()})
+    with pytest.raises(ValueError, match=r"'output.weight' has shape and ranks \[\[4, 4\], \[16\]\], but .*\[10\]"):
+        load_network(file, net=MLP(4, 4, layers=0))
+
+
 def test_a_linear_path_is_restricted_as_the_network_is():
     net = LinearPath(EMLP(Scalar + Vector, Vector, O(3), channels=8, layers=1))
     params = {k: p.subspace.project(RNG.normal(size=p.shape)) for k, p in net.parameters.items()}
@@ -72,8 +87,16 @@ def test_a_linear_path_is_restricted_as_the_network_is():
     ("make", "error", "message"),
     [
         (lambda: restrict("net", LOCAL), TypeError, "net is a str"),
-        (lambda: restrict(MLP(4, 4, layers=0), {"*.weight": 3}), TypeError, r"subspaces\['\*.weight'\] is a int"),
-        (lambda: restrict(MLP(4, 4, layers=0), {"w": LOCAL["output.weight"]}), ValueError, "fits no parameter"),
+        (
+            lambda: restrict(MLP(4, 4, layers=0), {"*.weight": 3}),
+            TypeError,
+            r"'\*.weight'\] is 3; a Subspace",
+        ),
+        (
+            lambda: restrict(MLP(4, 4, layers=0), {"w": LOCAL["output.weight"]}),
+            ValueError,
+            "fits no parameter; there are",
+        ),
         (
             lambda: restrict(MLP(3, 4, layers=0), LOCAL),
             ValueError,

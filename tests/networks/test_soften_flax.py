@@ -296,7 +296,7 @@ def test_subspaces_by_pattern():
         (CNN, {"residual": "wide"}, ValueError, "residual is 'wide'"),
         (CNN, {"residual": {"nothing": "local"}}, ValueError, "residual has 'nothing', which fits no layer"),
         (CNN, {"skip": ["none*"]}, ValueError, r"skip has 'none\*', which fits no layer"),
-        (CNN, {"subspaces": {"x": rpp.ZeroSubspace((1,))}}, ValueError, "subspaces has 'x', which fits no softened"),
+        (CNN, {"subspaces": {"x": rpp.ZeroSubspace((1,))}}, ValueError, "subspaces has 'x', which fits no parameter"),
         (CNN, {"subspaces": {"out.weight": 3}}, TypeError, r"subspaces\['out.weight'\] is 3; a Subspace would do"),
         (CNN, {"input_shape": (4, 6, 3)}, ValueError, "does not run on input_shape"),
         (LinenCNN, {"input_shape": (4,)}, ValueError, "does not run on input_shape"),

@@ -135,7 +135,7 @@ def test_modules_that_use_layers_in_odd_ways():
 
         def forward(self, x):
             x = self.conv(x[:, None])
-            x = self.twice(x) + self.twice(x[..., :2]).sum()
+            x = self.twice(x) + self.twice(x[..., :2]).sum(-1, keepdim=True)
             return self.scale * self.again(self.shared(self.b(self.a(input=x[:, 0]))))
 
     module = Odd()
@@ -180,14 +180,14 @@ CONV = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
         ({"skip": ["5"]}, ValueError, "skip has '5', which fits no layer"),
         ({"subspaces": {"2.weight": 3}}, TypeError, r"subspaces\['2.weight'\] is 3"),
         ({"subspaces": [3]}, TypeError, "subspaces is"),
-        ({"subspaces": {"x.*": rpp.ZeroSubspace((2, 4))}}, ValueError, "subspaces has 'x..', which fits no softened"),
+        ({"subspaces": {"x.*": rpp.ZeroSubspace((2, 4))}}, ValueError, "subspaces has 'x..', which fits no parameter"),
         (
             {"subspaces": {"2.weight": rpp.ZeroSubspace((2, 3))}},
             ValueError,
             r"shape \(2, 3\) but 2.weight has \(2, 4\)",
         ),
         ({"rep_in": rpp.Vector, "group": rpp.O(3)}, ValueError, "rep_in has size 3 but the module has 16 inputs"),
-        ({"rep_out": 3 * rpp.Scalar}, ValueError, "rep_out has size 3 but the module has 2 outputs"),
+        ({"rep_out": 3 * rpp.Scalar, "group": rpp.O(3)}, ValueError, "rep_out has size 3 but the module has 2 outputs"),
         ({"input_shape": (2, 4, 4)}, ValueError, r"module does not run on an input of shape \(2, 2, 4, 4\)"),
         ({"module": nn.ReLU()}, ValueError, "ReLU without parameters"),
         ({"module": nn.Flatten(0), "input_shape": 4}, ValueError, r"output of shape \(8,\) of 2 examples"),
@@ -285,3 +285,47 @@ def test_only_the_residual_breaks_the_symmetry_of_e3nn():
         # e3nn's constants are float32.
         error = rpp.equivariance_error(lambda a, p=params: net(p, a), x, net.rep_in, net.rep_out, net.group)
         assert (np.median(error) > 1e-2) if broken else (error.max() < 1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.parametrize("name", ["cnn", "e3nn"])
+def test_softened_modules_are_sampled(name):
+    module, shape = make(name)
+    net = rpp.soften(module, shape)
+    x = np.random.default_rng(1).normal(size=(8, int(np.prod(shape))))
+    y = np.zeros((8, net.rep_out.size))
+    for method in (rpp.NUTS(chains=1, warmup=20, draws=3, max_tree_depth=2), rpp.SVI(epochs=3, draws=4)):
+        post = rpp.fit(rpp.Model(net), x, y, method, init=rpp.fit(rpp.Model(net), x, y, rpp.MAP(2), progress=False),
+                       progress=False)  # fmt: skip
+        assert np.isfinite(post.predict(x).mean).all()
+
+
+def test_modules_keep_their_state_and_examples_apart(tmp_path):
+    norm = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    norm.train()(torch.randn(50, 3) * 3 + 1)
+    net = rpp.soften(norm, 3)
+    file = rpp.save_network(tmp_path / "net", net, net.initial)
+    assert rpp.load_network(file, net=rpp.soften(norm, 3))[0].size == net.size
+    fresh = nn.Sequential(norm[0], nn.BatchNorm1d(2))
+    with pytest.raises(ValueError, match="its module has another state"):
+        rpp.load_network(file, net=rpp.soften(fresh, 3))
+
+    class Mixing(nn.Linear):
+        def forward(self, x):
+            return super().forward(x - x.mean(0))
+
+    with pytest.raises(ValueError, match="depends on the other examples"):
+        rpp.soften(nn.Sequential(Mixing(3, 2)), 3)
+
+    class Log(nn.Linear):
+        def forward(self, x):
+            return torch.log(-super().forward(x).abs())
+
+    with pytest.raises(ValueError, match="not finite"):
+        rpp.soften(nn.Sequential(Log(3, 2)), 3)
+
+
+def test_one_row_of_an_image_is_no_row():
+    net = rpp.soften(nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), (1, 16))
+    x = np.random.default_rng(0).normal(size=(5, 1, 16)).astype(np.float32)
+    assert net({k: v.astype(np.float32) for k, v in net.initial.items()}, x).shape == (5, 3)

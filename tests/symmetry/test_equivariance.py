@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import O, Scalar, T, Vector, equivariance_error
+from bayes_rpp import O, Scalar, T, Trivial, Vector, equivariance_error
 
 X = np.random.default_rng(0).normal(size=(50, 3))
 
@@ -46,6 +46,12 @@ def test_functions_of_other_libraries():
 def test_bad_input_is_named(arguments, error, message):
     with pytest.raises(error, match=message):
         equivariance_error(*arguments)
+
+
+def test_an_action_on_scalars_alone_is_warned_of():
+    with pytest.warns(UserWarning, match="leaves all inputs and outputs as they are"):
+        assert (equivariance_error(outer, X, 3 * Scalar, 9 * Scalar, O(3)) == 0).all()
+    assert (equivariance_error(outer, X, Vector, T(2), Trivial(3)) == 0).all()
 
 
 def test_samples_must_be_a_count():

@@ -79,7 +79,7 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
         return Choice(_full(layer), note=NOTES["none"])
     if _is(layer, *CONVOLUTIONS, *TRANSPOSED) and kernel is not None:
         if residual == "kernel":
-            return Choice(_full(layer), note=NOTES["kernel"])
+            return Choice(_full(layer), note=NOTES["none"])
         if _is(layer, *CONVOLUTIONS) and layer.padding_mode in ("zeros", "circular"):
             return _convolution(layer, shape[1:], residual or "dense", largest)
     if _is_steerable(layer):
@@ -92,7 +92,8 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
 
 def reason_alone(layer: nn.Module) -> str | None:
     """Why layers of this class are always left alone, or None."""
-    if re.search(r"Norm(\d?d)?$", type(layer).__name__):
+    kinds = [b.__name__ for b in type(layer).__mro__ if b.__module__.split(".")[0] in ("torch", "escnn", "e3nn")]
+    if any(re.search(r"Norm(\d?d)?$", kind) for kind in kinds):
         return "normalisation"
     return next((reason for reason, kinds in ALONE.items() if isinstance(layer, kinds)), None)
 
@@ -121,7 +122,11 @@ def _is_steerable(layer: nn.Module) -> bool:
 
 
 def _full(layer: nn.Module) -> dict[str, tuple[Subspace, NDArray]]:
-    return {name: (FullSubspace(tuple(p.shape)), _values(p)) for name, p in layer.named_parameters()}
+    rows = layer.out_channels if isinstance(layer, TRANSPOSED) else None  # their weights are (in, out, ...)
+    return {
+        name: (FullSubspace(tuple(p.shape), rows if name == "weight" else None), _values(p))
+        for name, p in layer.named_parameters()
+    }
 
 
 def _convolution(layer: Any, grid: tuple[int, ...], weights: str, largest: int) -> Choice:

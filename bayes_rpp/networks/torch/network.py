@@ -27,7 +27,7 @@ class TorchNetwork(ModuleNetwork):
     """
 
     engines = ("pyro",)
-    vectorised = True
+    vectorised, traceable = True, False
 
     def __init__(
         self, module: nn.Module, inputs: Sequence[int], outputs: int, *args: Any, whole: Sequence[str], **options: Any
@@ -41,7 +41,7 @@ class TorchNetwork(ModuleNetwork):
         """Outputs (..., outputs) for inputs (..., prod(input_shape)) or (..., *input_shape), of torch or numpy."""
         if isinstance(x, torch.Tensor):
             return self._outputs(params, x)
-        dtype = np.result_type(np.asarray(x), *(np.asarray(params[name]) for name in self.parameters))
+        dtype = np.result_type(*(np.asarray(params[name]) for name in self.parameters))
         dtype = dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
         with torch.no_grad():
             return self._outputs({k: _tensor(params[k], dtype) for k in self.parameters}, _tensor(x, dtype)).numpy()
@@ -59,12 +59,13 @@ class TorchNetwork(ModuleNetwork):
 
     def _outputs(self, params: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         assert self.input_shape is not None
-        lead = x.shape[:-1]
-        if x.shape[-1] != self.rep_in.size:
-            lead = x.shape[: x.ndim - len(self.input_shape)]
-            if tuple(x.shape[len(lead) :]) != self.input_shape:
-                image = ", ".join(map(str, self.input_shape))
-                raise ValueError(f"x has shape {tuple(x.shape)}; (n, {self.rep_in.size}) or (n, {image}) would do")
+        if tuple(x.shape[1:]) == self.input_shape:
+            lead = x.shape[:1]
+        elif x.shape[-1] == self.rep_in.size:
+            lead = x.shape[:-1]
+        else:
+            image = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"x has shape {tuple(x.shape)}; (n, {self.rep_in.size}) or (n, {image}) would do")
         values = self.actual(params)
         like = next(iter(values.values()))
         for name, b in self.module.named_buffers():

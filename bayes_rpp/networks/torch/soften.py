@@ -111,7 +111,9 @@ def _decide(
     try:
         return choose(layer, shapes.pop(), residual, dispatch.LARGEST)
     except TooLarge as size:
-        would = "'kernel'" if residual == "local" else "'local' or 'kernel'"
+        would = (
+            "'kernel'" if residual == "local" else "'local' or 'kernel'"
+        )  # the kernel of a plain one has no residual
         would = f"residual={{{path!r}: {would}}}, or skip=[{path!r}]," if path else f"residual={would}"
         raise ValueError(
             f"layer {path!r} would have a weight of {size}, more than {dispatch.LARGEST} entries; {would} would do"
@@ -181,6 +183,8 @@ def _check(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
         raise ValueError(
             f"module does not run with new layers in place of its own: {error}; skip=[...] leaves a layer alone"
         ) from error
+    if not torch.isfinite(y).all():
+        raise ValueError("the module's output is not finite at inputs between 0 and 1")
     change = float((found - y.reshape(2, -1)).abs().max() / y.abs().max().clamp_min(1e-30))
     if not change <= TOLERANCE:
         raise ValueError(
