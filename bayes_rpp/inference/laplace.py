@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bayes_rpp.inference.curvature import Curvature, Data, Kronecker, Weights, matrix_shape
+from bayes_rpp.inference.curvature import Curvature
+from bayes_rpp.inference.full import Data, Weights
+from bayes_rpp.inference.kronecker import Kronecker, matrix_shape
 from bayes_rpp.inference.linearisation import CHUNK, Coordinates, Jacobian, Linearisation
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
@@ -18,6 +20,7 @@ from bayes_rpp.inference.task import Task
 from bayes_rpp.inference.training import train
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import layer_of
+from bayes_rpp.priors.pathway import ResidualPathway
 
 GAIN = 1e-7  # in log density: what is left to the mode when polishing ends
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
@@ -74,7 +77,7 @@ class _Laplace:
             if self.tuned:
                 numbers, _ = self._tune(curvature, numbers)
             still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in self.tuned)
-            step = curvature.at_numbers(numbers)[1]
+            step = curvature.evidence(numbers)[1]
             if still and step.gain < GAIN:
                 break
             better = _search(at, numbers, step.step)
@@ -84,7 +87,7 @@ class _Laplace:
                 continue
             at = at.moved(better)
             curvature = self.curvature(at)
-        factorised, evidence = curvature.at_numbers(numbers)
+        factorised, evidence = curvature.evidence(numbers)
         rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
         drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
         dtype = next(iter(post.samples.values())).dtype
@@ -148,12 +151,12 @@ class _Laplace:
         gigabytes = {
             "weights": 8e-9 * (2 * n * p + 5 * p**2),
             "data": 8e-9 * (2 * n * p + (parts + 5) * n**2),
-            "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k].shape) for k in self.coordinates.names)),
+            "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k]) for k in self.coordinates.names)),
         }
         full = "data" if n < p else "weights"
         kind = self.method.curvature if self.method.curvature in gigabytes else full
         if gigabytes[kind] > self.method.memory:
-            able = [k for k, size in gigabytes.items() if size <= self.method.memory and not self.tuned]
+            able = [k for k, size in gigabytes.items() if size <= self.method.memory]
             able += ["last_layer"] if self.method.curvature != "last_layer" else []
             raise ValueError(
                 f"curvature {self.method.curvature!r} needs about {gigabytes[kind]:.2g} GB for {n} outputs at the data "
@@ -163,9 +166,10 @@ class _Laplace:
         return kind
 
 
-def _factors(shape: tuple[int, ...]) -> int:
-    rows, columns = matrix_shape(shape)
-    return 3 * (rows**2 + columns**2)
+def _factors(prior: ResidualPathway) -> int:
+    rows, columns = matrix_shape(prior.shape)
+    rank = 0 if prior.isotropic_sigma is not None else prior.support.rank
+    return 3 * (rows**2 + columns**2) + 2 * rank**2
 
 
 def _search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:

@@ -132,12 +132,11 @@ class Laplace(MAP):
 
     Args:
         curvature: "weights" (full, H itself), "data" (full, through the covariance of the outputs at the data: the same
-            result, faster with fewer outputs than weights), "auto" (the smaller of the two), "kronecker" (H is
-            block-diagonal over weights, and each block of J^T L J a Kronecker product of a factor of the weight's rows
-            and one of its columns, A (x) B / tr A, with the partial traces of the block as A and B; that is K-FAC for
-            layers x W^T + b, but taken after whitening, where its product form is an approximation also for one
-            example), or "last_layer" (full, of the last layer alone; the others keep their MAP, and the evidence is
-            that of the last layer given them).
+            result, faster with fewer outputs than weights), "auto" (the smaller of the two), "kronecker" (weights apart
+            from each other, and J^T L J of each the product A (x) B / tr A of a factor for its rows and one for its
+            columns, its partial traces, as in K-FAC (Martens and Grosse 2015); exact in the prior and its pathways; for
+            large networks), or "last_layer" (full, of the last layer alone; the others keep their MAP, and the evidence
+            is that of the last layer given them).
         draws: samples of the weights.
         predictions: "linearised" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
             or "network" (of the network at each sample, which underfits where the Gaussian is wide).
@@ -179,11 +178,6 @@ class Laplace(MAP):
         ):
             if getattr(self, name) not in able:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; one of {', '.join(map(repr, able))} would do")
-        if self.evidence and self.curvature == "kronecker":
-            raise ValueError(
-                "evidence is 'maximise' but curvature is 'kronecker', whose factors hold for one value of the sigmas; "
-                "'auto', 'weights', 'data' or 'last_layer' would do"
-            )
 
     @property
     def name(self) -> str:
