@@ -7,8 +7,7 @@ Each way to factorise H has a class (full.py, kronecker.py); evidence, gradient 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +16,6 @@ from bayes_rpp.inference.linearisation import Linearisation
 
 Numbers = Mapping[str, float]
 STEP = 1e-5  # of the logarithm of a number, in differences of the likelihood
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The evidence of the linearised model.
-
-    Attributes:
-        value: log p(y | x), up to no constant.
-        gain: g^T H^-1 g / 2, how much higher the density is at the linearised model's mode than at W_0.
-        step: (size,) from W_0 to that mode.
-        gradient: site -> d value / d log number.
-    """
-
-    value: float
-    gain: float
-    step: NDArray
-    gradient: dict[str, float] = field(default_factory=dict)
 
 
 class Factorised(ABC):
@@ -64,15 +46,11 @@ class Curvature(ABC):
 
     Args:
         at: the linearisation.
-
-    Attributes:
-        is_full: whether H is that of the linearised model, and so the step leads to its mode.
     """
-
-    is_full = True
 
     def __init__(self, at: Linearisation) -> None:
         self.at, self.coordinates = at, at.coordinates
+        self._last: tuple[tuple[tuple[str, float], ...], Factorised] | None = None
 
     @abstractmethod
     def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
@@ -80,34 +58,43 @@ class Curvature(ABC):
 
     def pull(self, v: NDArray) -> NDArray:
         """J^T v, for v (n, d)."""
-        return np.einsum("ndp,nd->p", self.at.jacobian, v)
+        return v.reshape(-1) @ self.at.jacobian.reshape(-1, self.coordinates.size)
 
-    def evidence(self, numbers: Numbers) -> tuple[Factorised, Evidence]:
-        """H and the evidence at these numbers, without its gradient."""
+    def at_numbers(self, numbers: Numbers) -> Factorised:
+        """H at these numbers; the last one is kept."""
+        key = tuple(sorted(numbers.items()))
+        if self._last is None or self._last[0] != key:
+            bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[1]
+            self._last = key, self.factorise(numbers, square_root(bend))
+        return self._last[1]
+
+    def evidence(self, numbers: Numbers) -> float:
+        """Laplace's log p(y | x): log p(y | W_0) - |eps_0|^2 / 2 - log|H| / 2."""
+        return self.at.log_joint(numbers) - 0.5 * self.at_numbers(numbers).logdet
+
+    def newton(self, numbers: Numbers) -> tuple[NDArray, float]:
+        """From W_0 to the mode of the linearised model, (size,), and g^T H^-1 g / 2: how much higher its density is."""
         c = self.coordinates
-        slope, bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)
-        h = self.factorise(numbers, square_root(bend))
+        slope = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[0]
         g = c.color(self.pull(slope), numbers) - c.whiten(self.at.at, numbers)
-        step = h.solve(g)
-        gain = 0.5 * float(g @ step)
-        value = self.at.log_joint(numbers) + (gain if self.is_full else 0.0) - 0.5 * h.logdet
-        return h, Evidence(value, gain, c.color(step, numbers))
+        step = self.at_numbers(numbers).solve(g)
+        return c.color(step, numbers), 0.5 * float(g @ step)
 
-    def gradient(self, numbers: Numbers, sites: Iterable[str]) -> Evidence:
-        """The evidence with its gradient in the logarithm of some numbers.
+    def gradient(self, numbers: Numbers, sites: Iterable[str], moved: bool = False) -> tuple[float, dict[str, float]]:
+        """The evidence, and its gradient in the logarithm of some numbers.
 
-        As the linearised posterior is a Gaussian N(m, Sigma), the gradient is the mean under it of that of the log
-        joint density: in sigma^2 of a pathway, (|P C^+ m|^2 - information) / 2 with C = A A, and in a number of the
-        likelihood, that of its quadratic expansion.
+        It is the mean of the log joint density's gradient under N(m, H^-1): in sigma^2 of a pathway, (|P C^+ m|^2 -
+        information) / 2 with C = A A, and in a number of the likelihood, that of its quadratic expansion.
+
+        Args:
+            moved: whether m is the mode of the linearised model at these numbers, whose evidence has the gain of the
+                step to it added (Antoran et al. 2022); else it is W_0 (Immer et al. 2021b). At the mode they are equal.
         """
-        h, found = self.evidence(numbers)
-        gradient = self._of_sigmas(h, numbers, sites, self.at.at + found.step)
-        own = set(sites) & set(self.at.model.likelihood.latents)
-        if own:
-            moved = np.einsum("ndp,p->nd", self.at.jacobian, found.step)
-            second = h.output_covariance() + moved[:, :, None] * moved[:, None, :]
-            gradient |= {site: self._of_likelihood(site, numbers, moved, second) for site in own}
-        return Evidence(found.value, found.gain, found.step, gradient)
+        h, value = self.at_numbers(numbers), self.evidence(numbers)
+        step, gain = self.newton(numbers) if moved else (np.zeros(self.coordinates.size), 0.0)
+        gradient = self._of_sigmas(h, numbers, sites, self.at.at + step)
+        own = set(gradient) & set(self.at.model.likelihood.latents)
+        return value + gain, gradient | (self._of_likelihood(h, numbers, own, step) if own else {})
 
     def _of_sigmas(self, h: Factorised, numbers: Numbers, sites: Iterable[str], mean: NDArray) -> dict[str, float]:
         """For the posterior's mean W; 0 for other sites."""
@@ -121,15 +108,24 @@ class Curvature(ABC):
                 gradient[site] = numbers[site] ** 2 * (inside - h.information(site))
         return gradient
 
-    def _of_likelihood(self, site: str, numbers: Numbers, first: NDArray, second: NDArray) -> float:
-        """d/d log number of E[log p(y | f)], with its expansion's mean and second moment around f_0."""
-        ends = []
-        for sign in (1, -1):
-            there = {**numbers, site: numbers[site] * np.exp(sign * STEP)}
-            slope, bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, there)
-            here = self.at.model.likelihood.log_prob(self.at.f, self.at.y, there).sum()
-            ends.append(here + (slope * first).sum() - 0.5 * (bend * second).sum())
-        return float(ends[0] - ends[1]) / (2 * STEP)
+    def _of_likelihood(self, h: Factorised, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+        """Of the mean of the likelihood's expansion around f_0."""
+        likelihood, at = self.at.model.likelihood, self.at
+        first = (at.jacobian.reshape(-1, len(step)) @ step).reshape(at.f.shape)
+        second = h.output_covariance() + first[:, :, None] * first[:, None, :]
+
+        def mean(numbers: Numbers) -> float:
+            slope, bend = likelihood.expansion(at.f, at.y, numbers)
+            here = likelihood.log_prob(at.f, at.y, numbers).sum()
+            return float(here + (slope * first).sum() - 0.5 * (bend * second).sum())
+
+        return {site: difference(mean, numbers, site) for site in sites}
+
+
+def difference(function: Callable[[Numbers], float], numbers: Numbers, site: str) -> float:
+    """d function / d log number, by a central difference."""
+    ahead, behind = (function({**numbers, site: numbers[site] * np.exp(sign * STEP)}) for sign in (1, -1))
+    return (ahead - behind) / (2 * STEP)
 
 
 def square_root(bend: NDArray) -> NDArray:

@@ -28,7 +28,7 @@ class Weights(Curvature):
         factor = proportion(r, self._root)
         if factor is not None:
             return factor**2 * self._product
-        rooted = np.einsum("nab,nap->nbp", r, self.at.jacobian).reshape(-1, self.coordinates.size)
+        rooted = (r.swapaxes(1, 2) @ self.at.jacobian).reshape(-1, self.coordinates.size)
         self._root, self._product = r, rooted.T @ rooted
         return self._product
 
@@ -112,8 +112,8 @@ class _OfData(Factorised):
 
     def _rooted(self, a: NDArray, back: bool = False) -> NDArray:
         """R^T a, or R a, for a (n d, ...)."""
-        split = a.reshape((*self._shape, -1))
-        return np.einsum("nba,nac->nbc" if back else "nab,nac->nbc", self._r, split).reshape(a.shape)
+        r = self._r if back else self._r.swapaxes(1, 2)
+        return (r @ a.reshape((*self._shape, -1))).reshape(a.shape)
 
     def _shrink(self, v: NDArray) -> NDArray:
         """A J^T R S^-1 R^T J v for v (size, ...) = A eps."""
@@ -140,4 +140,5 @@ class _OfData(Factorised):
         n, d = self._shape
         half = solve_triangular(self._s[0], self._rooted(self._k), lower=True).reshape(n * d, n, d)
         prior = self._k.reshape(n, d, n, d)[np.arange(n), :, np.arange(n)]
-        return prior - np.einsum("ina,inb->nab", half, half)
+        half = np.moveaxis(half, 0, 1)
+        return prior - half.swapaxes(1, 2) @ half

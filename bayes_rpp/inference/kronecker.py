@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bayes_rpp.inference.curvature import STEP, Curvature, Evidence, Factorised, Numbers, proportion, square_root
+from bayes_rpp.inference.curvature import Curvature, Factorised, Numbers, difference, proportion
 from bayes_rpp.inference.linearisation import Coordinates, Linearisation
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces import Subspace
@@ -41,8 +41,6 @@ class Factors:
 
 class Kronecker(Curvature):
     """H with Kronecker factors for each weight. The Jacobian is made a piece at a time, and never kept."""
-
-    is_full = False
 
     def __init__(self, at: Linearisation) -> None:
         super().__init__(at)
@@ -74,21 +72,9 @@ class Kronecker(Curvature):
             found += np.einsum("ndp,nd->p", block, v[rows])
         return found
 
-    def gradient(self, numbers: Numbers, sites: Iterable[str]) -> Evidence:
-        """Of the evidence at W_0, without the gain; in numbers of the likelihood by a difference."""
-        h, value = self._at_centre(numbers)
-        gradient = self._of_sigmas(h, numbers, sites, self.at.at)
-        for site in set(gradient) & set(self.at.model.likelihood.latents):
-            ahead, behind = (
-                self._at_centre({**numbers, site: numbers[site] * np.exp(sign * STEP)})[1] for sign in (1, -1)
-            )
-            gradient[site] = (ahead - behind) / (2 * STEP)
-        return Evidence(value, 0.0, np.zeros(self.coordinates.size), gradient)
-
-    def _at_centre(self, numbers: Numbers) -> tuple[Factorised, float]:
-        _, bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)
-        h = self.factorise(numbers, square_root(bend))
-        return h, self.at.log_joint(numbers) - 0.5 * h.logdet
+    def _of_likelihood(self, h: Factorised, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+        # The covariance of the outputs would take the Jacobian again.
+        return {site: difference(self.evidence, numbers, site) for site in sites}
 
 
 class _OfKronecker(Factorised):
@@ -110,7 +96,7 @@ class _OfKronecker(Factorised):
         return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.pathways(site))
 
     def output_covariance(self) -> NDArray:
-        raise NotImplementedError("it would take the Jacobian again; see Kronecker.gradient")
+        raise NotImplementedError("it would take the Jacobian again")
 
     def _each(self, v: NDArray, apply: Callable[[_Weight, NDArray], NDArray]) -> NDArray:
         return self._c.flat({k: apply(self._parts[k], w) for k, w in self._c.weights(v).items()})

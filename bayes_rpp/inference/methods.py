@@ -125,10 +125,9 @@ class Laplace(MAP):
 
     MacKay 1992; Immer et al. 2021a, "Improving predictions of Bayesian neural nets via local linearization". It works
     in whitened coordinates eps (W = color(eps)), where the prior is N(0, I) and H = I + J^T L J, with J the Jacobian of
-    the outputs and L the likelihood's curvature. `Posterior.log_evidence` is that of the linearised model (Antoran et
-    al. 2022), log p(y | eps) - |eps|^2 / 2 + g^T H^-1 g / 2 - log|H| / 2, with g the gradient that is left (zero at the
-    mode); exact for linear models with a Gaussian likelihood. Where numbers are inferred it is conditional on them:
-    those in `Posterior.samples`.
+    the outputs and L the likelihood's curvature. `Posterior.log_evidence` is log p(y | eps) - |eps|^2 / 2 - log|H| / 2:
+    exact for linear models with a Gaussian likelihood. Where numbers are inferred it is conditional on them: those in
+    `Posterior.samples`.
 
     Args:
         curvature: "weights" (full, H itself), "data" (full, through the covariance of the outputs at the data: the same
@@ -143,9 +142,10 @@ class Laplace(MAP):
         polish: Gauss-Newton steps in float64 on all data after the training, each no longer than the posterior density
             allows; they end early at the mode. None: 10, or 0 with patience, which stops short of the mode on purpose.
         evidence: "maximise" tunes all numbers that the model gives as distributions (sigmas, noise) to the highest
-            evidence during the training (Immer et al. 2021b, "Scalable marginal likelihood estimation") and while
-            polishing. The distributions say where they start, and no more: the evidence is not weighted by them. A
-            number stays within a factor of 1000 of its start. None: the numbers are at the joint mode, as in MAP.
+            evidence, in turn with the weights, during the training (Immer et al. 2021b, "Scalable marginal likelihood
+            estimation") and while polishing. The distributions say where they start, and no more: the evidence is not
+            weighted by them. A number stays within a factor of 1000 of its start. None: the numbers are at the joint
+            mode, as in MAP.
         every: epochs between two rounds of tuning.
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
