@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bayes_rpp.priors.subspaces import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
     from bayes_rpp.symmetry.equivariance import equivariance_error
     from bayes_rpp.symmetry.groups import SL, SO, D, Group, Lorentz, O, S, Sp, Trivial, Z
+    from bayes_rpp.symmetry.parse import parse_group, parse_rep
     from bayes_rpp.symmetry.representations import Pseudoscalar, Regular, Rep, Scalar, T, Vector
     from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
 
@@ -77,6 +78,7 @@ _HOMES = {
     "priors.subspaces": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
     "symmetry.equivariance": ["equivariance_error"],
     "symmetry.groups": ["D", "Group", "Lorentz", "O", "S", "SL", "SO", "Sp", "Trivial", "Z"],
+    "symmetry.parse": ["parse_group", "parse_rep"],
     "symmetry.representations": ["Pseudoscalar", "Regular", "Rep", "Scalar", "T", "Vector"],
     "symmetry.solver": ["SolverError", "equivariant_basis"],
 }
@@ -90,7 +92,7 @@ __all__ = [
     "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI",
     "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError",
     "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer",
-    "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density",
+    "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density", "parse_group", "parse_rep",
     "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "restrict",
     "save_network", "soften", "to_torch", "uniform_rep",
 ]  # fmt: skip
