@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bayes_rpp import datasets
     from bayes_rpp.analysis.equivariance import Energy, energy_by_layer, equivariance_interval, log_error_density
+    from bayes_rpp.analysis.group_map import GroupErrorMap, group_error_map
+    from bayes_rpp.analysis.group_plots import plot_group_map
     from bayes_rpp.analysis.plots import plot_asymmetry, plot_equivariance_kde, plot_equivariance_posterior
     from bayes_rpp.inference.callbacks import EquivarianceTracker
     from bayes_rpp.inference.checkpoint import Checkpoint
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analysis.equivariance": ["Energy", "energy_by_layer", "equivariance_interval", "log_error_density"],
+    "analysis.group_map": ["GroupErrorMap", "group_error_map"],
+    "analysis.group_plots": ["plot_group_map"],
     "analysis.plots": ["plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior"],
     "inference.callbacks": ["EquivarianceTracker"],
     "inference.checkpoint": ["Checkpoint"],
@@ -87,14 +91,15 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
     "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
-    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "HMC", "LinearPath", "Lorentz", "MAP", "MLP",
-    "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson", "Posterior",
-    "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI",
-    "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError",
-    "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer",
-    "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density", "parse_group", "parse_rep",
-    "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "restrict",
-    "save_network", "soften", "to_torch", "uniform_rep",
+    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "LinearPath", "Lorentz",
+    "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson",
+    "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL",
+    "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T",
+    "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets",
+    "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "group_error_map",
+    "load_network", "log_error_density", "parse_group", "parse_rep", "plot_asymmetry", "plot_equivariance_kde",
+    "plot_equivariance_posterior", "plot_group_map", "predictive_metrics", "restrict", "save_network", "soften",
+    "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 

@@ -79,8 +79,8 @@ def _parse(text: Any, read: Callable[[ast.expr, str], Any]) -> Any:
 def _rep(node: ast.expr, text: str) -> Any:
     """A Rep, or a whole number that is to multiply one."""
     match node:
-        case ast.Constant(value=int()) if not isinstance(node.value, bool):
-            return _size(node.value, text)
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            return _size(number, text)
         case ast.Name(id=name) if name in _REPS:
             return _REPS[name]
         case ast.Call(func=ast.Name(id="T"), args=args, keywords=[]) if len(args) in (1, 2):

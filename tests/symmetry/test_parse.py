@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,7 +129,5 @@ def test_groups_that_are_not_understood_are_named(text, message):
 @given(st.text(alphabet="OSTVZD()[]*+.,-3 0aeclortdun_'\"\\\n", max_size=30))
 def test_any_text_is_read_or_refused(text):
     for parse in (parse_rep, parse_group, parse_named_group):
-        try:
+        with contextlib.suppress(ValueError):
             parse(text)
-        except ValueError as error:
-            assert str(error)
