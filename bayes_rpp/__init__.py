@@ -13,6 +13,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bayes_rpp import datasets
+    from bayes_rpp.analysis.compare import Comparison, compare_symmetries
+    from bayes_rpp.analysis.compare_plots import plot_comparison
+    from bayes_rpp.analysis.degree import degree_of_symmetry
     from bayes_rpp.analysis.equivariance import Energy, energy_by_layer, equivariance_interval, log_error_density
     from bayes_rpp.analysis.group_map import GroupErrorMap, group_error_map
     from bayes_rpp.analysis.group_plots import plot_group_map
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
     from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
 
 _HOMES = {
+    "analysis.compare": ["Comparison", "compare_symmetries"],
+    "analysis.compare_plots": ["plot_comparison"],
+    "analysis.degree": ["degree_of_symmetry"],
     "analysis.equivariance": ["Energy", "energy_by_layer", "equivariance_interval", "log_error_density"],
     "analysis.group_map": ["GroupErrorMap", "group_error_map"],
     "analysis.group_plots": ["plot_group_map"],
@@ -89,17 +95,17 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
+    "Bernoulli", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
     "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
     "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "LinearPath", "Lorentz",
     "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson",
     "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL",
     "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T",
-    "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets",
-    "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "group_error_map",
-    "load_network", "log_error_density", "parse_group", "parse_rep", "plot_asymmetry", "plot_equivariance_kde",
-    "plot_equivariance_posterior", "plot_group_map", "predictive_metrics", "restrict", "save_network", "soften",
-    "to_torch", "uniform_rep",
+    "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "compare_symmetries",
+    "datasets", "degree_of_symmetry", "energy_by_layer", "equivariance_error", "equivariance_interval",
+    "equivariant_basis", "fit", "group_error_map", "load_network", "log_error_density", "parse_group", "parse_rep",
+    "plot_asymmetry", "plot_comparison", "plot_equivariance_kde", "plot_equivariance_posterior", "plot_group_map",
+    "predictive_metrics", "restrict", "save_network", "soften", "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 
