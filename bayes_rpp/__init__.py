@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.checkpoint import Checkpoint
     from bayes_rpp.inference.diagnostics import ConvergenceWarning, Summary
     from bayes_rpp.inference.fit import fit
-    from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble
+    from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble, Laplace
     from bayes_rpp.inference.metrics import predictive_metrics
     from bayes_rpp.inference.posterior import Posterior, Prediction
     from bayes_rpp.inference.training import Progress, TrainingError
@@ -64,7 +64,7 @@ _HOMES = {
     "inference.checkpoint": ["Checkpoint"],
     "inference.diagnostics": ["ConvergenceWarning", "Summary"],
     "inference.fit": ["fit"],
-    "inference.methods": ["HMC", "MAP", "NUTS", "SVI", "DeepEnsemble"],
+    "inference.methods": ["HMC", "MAP", "NUTS", "SVI", "DeepEnsemble", "Laplace"],
     "inference.metrics": ["predictive_metrics"],
     "inference.posterior": ["Posterior", "Prediction"],
     "inference.training": ["Progress", "TrainingError"],
@@ -97,10 +97,10 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Bernoulli", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
     "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
-    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "LinearPath", "Lorentz",
-    "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson",
-    "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL",
-    "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T",
+    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "Laplace", "LinearPath",
+    "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer",
+    "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway",
+    "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T",
     "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "compare_symmetries",
     "datasets", "degree_of_symmetry", "energy_by_layer", "equivariance_error", "equivariance_interval",
     "equivariant_basis", "fit", "group_error_map", "load_network", "log_error_density", "parse_group", "parse_rep",

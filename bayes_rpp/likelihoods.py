@@ -66,6 +66,15 @@ class Likelihood(ABC):
         """numpy: log density of each example, (..., n)."""
 
     @abstractmethod
+    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+        """numpy: log density of each example as a quadratic around outputs f (n, d), for numbers `latents`.
+
+        Returns:
+            Gradient (n, d) in f, and curvature (n, d, d): minus the Hessian, or where that may be negative (StudentT)
+            its expectation, the Fisher information.
+        """
+
+    @abstractmethod
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
         """numpy: observations around outputs f (..., n, d), (..., n, columns)."""
 
@@ -112,6 +121,10 @@ class Gaussian(Likelihood):
         z = (np.asarray(y, dtype=np.float64) - f) / s
         return (-0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)).sum(axis=-1)
 
+    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+        precision = np.broadcast_to(self._number("noise", latents) ** -2.0, f.shape)
+        return (y - f) * precision, _diagonal(precision)
+
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
         return f + self._number("noise", latents) * rng.normal(size=f.shape)
 
@@ -143,6 +156,12 @@ class StudentT(Likelihood):
         df, noise = self._number("df", latents), self._number("noise", latents)
         return stats.t.logpdf(y, df, loc=f, scale=noise).sum(axis=-1)
 
+    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+        df, noise = self._number("df", latents), self._number("noise", latents)
+        z = (y - f) / noise
+        fisher = np.broadcast_to((df + 1) / ((df + 3) * noise**2), f.shape)
+        return (df + 1) * z / (df + z**2) / noise, _diagonal(fisher)
+
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
         return f + self._number("noise", latents) * rng.standard_t(self._number("df", latents), size=f.shape)
 
@@ -167,6 +186,10 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
         return special.log_expit(np.where(np.asarray(y) > 0, f, -f).astype(np.float64)).sum(axis=-1)
+
+    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+        p = special.expit(f)
+        return y - p, _diagonal(p * (1 - p))
 
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
         return (rng.random(f.shape) < special.expit(f)).astype(np.float64)
@@ -200,6 +223,11 @@ class Categorical(Likelihood):
         chosen = np.broadcast_to(np.asarray(y).astype(np.int64), (*f.shape[:-1], 1))
         return np.take_along_axis(logp, chosen, axis=-1)[..., 0]
 
+    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+        p = special.softmax(f, axis=-1)
+        chosen = np.asarray(y).astype(np.int64) == np.arange(f.shape[-1])
+        return chosen - p, _diagonal(p) - p[..., :, None] * p[..., None, :]
+
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
         return (f + rng.gumbel(size=f.shape)).argmax(axis=-1)[..., None].astype(np.float64)
 
@@ -225,6 +253,10 @@ class Poisson(Likelihood):
         y, f = np.asarray(y, dtype=np.float64), f.astype(np.float64)
         return (y * f - np.exp(f) - special.gammaln(y + 1)).sum(axis=-1)
 
+    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+        mean = np.exp(f)
+        return y - mean, _diagonal(mean)
+
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
         return rng.poisson(np.exp(f)).astype(np.float64)
 
@@ -244,6 +276,10 @@ def likelihood_from_config(kind: str, config: Mapping[str, Any]) -> Likelihood:
     return LIKELIHOODS[kind](
         **{k: Prior(*next(iter(v.items()))) if isinstance(v, Mapping) else v for k, v in config.items()}
     )
+
+
+def _diagonal(entries: NDArray) -> NDArray:
+    return entries[..., None] * np.eye(entries.shape[-1])
 
 
 def _check_values(good: NDArray, y: NDArray, name: str, wanted: str) -> None:

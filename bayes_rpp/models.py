@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from bayes_rpp.likelihoods import Gaussian, Likelihood
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigmas
 from bayes_rpp.priors.pathway import ResidualPathway
+from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
 Parametrisation = Literal["pathways", "weights", "whitened"]
 PARAMETRISATIONS = ("pathways", "weights", "whitened")
@@ -92,6 +93,15 @@ class Model:
     def prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
         """The prior of a parameter, given the values of `latents` (numbers, or arrays of a batch shape)."""
         return self._prior(name, latents) if self.infers_sigmas else self.priors[name]
+
+    def pathways(self, name: str) -> Iterator[tuple[Subspace, float | str, float]]:
+        """The prior's covariance as a sum over pathways, residual last: (subspace, a number or its site, scale) stand
+        for (scale * number)^2 P with P the projector on the subspace."""
+        subspace = self.net.parameters[name].subspace
+        levels, rows = subspace.levels, rows_of(subspace.shape)
+        inside = [(levels[min(k, len(levels) - 1)], s) for k, s in enumerate(self.sigmas_a)]
+        for level, sigmas in [*inside, (FullSubspace(subspace.shape), self.sigma_b)]:
+            yield level, sigmas[name], fan_in_scale(rows, level.rank) if self.scale else 1.0
 
     def _prior(self, name: str, latents: Mapping[str, Any]) -> ResidualPathway:
         subspace = self.net.parameters[name].subspace

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.posterior import Posterior, evaluate
+from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.priors.hyper import layer_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
     for layer, ratio in asymmetry(post).items():
         if np.ptp(ratio) > 0:
             yield f"sigma_b / sigma_a, {layer}", ratio
-    f = evaluate(post.model, post.samples, x)
+    f = post.outputs(x)
     for i in range(len(x)):
         for d in range(f.shape[-1]):
             yield f"f(x[{i}])[{d}]", f[:, :, i, d]

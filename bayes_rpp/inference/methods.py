@@ -30,6 +30,10 @@ class Method:
         """The parametrisation in which the method works on a model that leaves it open."""
         return "whitened"
 
+    def held(self, model: Model) -> tuple[str, ...]:
+        """Sites that an optimiser leaves as they are, as the method finds them in another way."""
+        return ()
+
 
 @dataclass(frozen=True)
 class Optimiser(Method):
@@ -109,6 +113,89 @@ class DeepEnsemble(MAP):
     @property
     def count(self) -> int:
         return self.members
+
+
+CURVATURES = ("auto", "weights", "data", "kronecker", "last_layer")
+
+
+@dataclass(frozen=True)
+class Laplace(MAP):
+    """A Gaussian around the MAP, with the curvature of the network's linearisation (generalised Gauss-Newton): samples,
+    predictions and the log evidence.
+
+    MacKay 1992; Immer et al. 2021a, "Improving predictions of Bayesian neural nets via local linearization". It works
+    in whitened coordinates eps (W = color(eps)), where the prior is N(0, I) and H = I + J^T L J, with J the Jacobian of
+    the outputs and L the likelihood's curvature. `Posterior.log_evidence` is that of the linearised model (Antoran et
+    al. 2022), log p(y | eps) - |eps|^2 / 2 + g^T H^-1 g / 2 - log|H| / 2, with g the gradient that is left (zero at the
+    mode); exact for linear models with a Gaussian likelihood. Where numbers are inferred it is conditional on them:
+    those in `Posterior.samples`.
+
+    Args:
+        curvature: "weights" (full, H itself), "data" (full, through the covariance of the outputs at the data: the same
+            result, faster with fewer outputs than weights), "auto" (the smaller of the two), "kronecker" (H is
+            block-diagonal over weights, and each block of J^T L J a Kronecker product of a factor of the weight's rows
+            and one of its columns, A (x) B / tr A, with the partial traces of the block as A and B; that is K-FAC for
+            layers x W^T + b, but taken after whitening, where its product form is an approximation also for one
+            example), or "last_layer" (full, of the last layer alone; the others keep their MAP, and the evidence is
+            that of the last layer given them).
+        draws: samples of the weights.
+        predictions: "linearised" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
+            or "network" (of the network at each sample, which underfits where the Gaussian is wide).
+        polish: Gauss-Newton steps in float64 on all data after the training, each no longer than the posterior density
+            allows; they end early at the mode. None: 10, or 0 with patience, which stops short of the mode on purpose.
+        evidence: "maximise" tunes all numbers that the model gives as distributions (sigmas, noise) to the highest
+            evidence during the training (Immer et al. 2021b, "Scalable marginal likelihood estimation") and while
+            polishing. The distributions say where they start, and no more: the evidence is not weighted by them. A
+            number stays within a factor of 1000 of its start. None: the numbers are at the joint mode, as in MAP.
+        every: epochs between two rounds of tuning.
+        steps: of L-BFGS in each round.
+        memory: what curvature may take, in GB; more raises an error with the numbers.
+        epochs, batch_size, learning_rate, schedule, patience: as in MAP.
+
+    Raises:
+        ValueError: naming the argument that is out of range.
+    """
+
+    curvature: Literal["auto", "weights", "data", "kronecker", "last_layer"] = "auto"
+    draws: int = 200
+    predictions: Literal["linearised", "network"] = "linearised"
+    polish: int | None = None
+    evidence: Literal["maximise"] | None = None
+    every: int = 20
+    steps: int = 20
+    memory: float = 4.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("draws", "every", "steps"):
+            check_count(getattr(self, name), name)
+        if self.polish != 0 and self.polish is not None:
+            check_count(self.polish, "polish")
+        check_positive(self.memory, "memory", "4.0")
+        for name, able in (
+            ("curvature", CURVATURES),
+            ("predictions", ("linearised", "network")),
+            ("evidence", ("maximise", None)),
+        ):
+            if getattr(self, name) not in able:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; one of {', '.join(map(repr, able))} would do")
+        if self.evidence and self.curvature == "kronecker":
+            raise ValueError(
+                "evidence is 'maximise' but curvature is 'kronecker', whose factors hold for one value of the sigmas; "
+                "'auto', 'weights', 'data' or 'last_layer' would do"
+            )
+
+    @property
+    def name(self) -> str:
+        return "laplace"
+
+    @property
+    def polishing(self) -> int:
+        """Gauss-Newton steps after training, at most."""
+        return self.polish if self.polish is not None else 0 if self.patience else 10
+
+    def held(self, model: Model) -> tuple[str, ...]:
+        return tuple(model.latents) if self.evidence else ()
 
 
 GUIDES = ("mean_field", "low_rank", "full")

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayes_rpp.inference.posterior import evaluate
 from bayes_rpp.inference.task import check_data
 from bayes_rpp.likelihoods import Bernoulli, Categorical
 
@@ -43,7 +42,7 @@ def predictive_metrics(post: Posterior, x: Any, y: Any, *, seed: int = 0) -> dic
     """
     x, y = check_data(post.model, x, y)
     likelihood, latents = post.model.likelihood, post.latents
-    f = evaluate(post.model, post.samples, x)
+    f = post.outputs(x)
     logp = likelihood.log_prob(f, y, latents)
     draws = logp.shape[0] * logp.shape[1]
     found = {"nll": float(-(logsumexp(logp, axis=(0, 1)) - np.log(draws)).mean())}

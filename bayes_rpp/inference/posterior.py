@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.diagnostics import Summary
 
 CHUNK = 2000  # rows at a time, so that a long x does not need memory for all its hidden layers
+STEP = 1e-4  # of the way from the centre to a draw, in central differences
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Posterior:
             "energy", "acceptance_rate", "step_size").
         x, y: the training data.
         training: record name -> (member, epoch), NaN where nothing was recorded.
+        log_evidence: log p(y | x) of the model as the method approximates it (Laplace), or None.
+        centre: of Laplace with linearised predictions: parameter name -> (*shape) weights W_0, float64; else None. With
+            one, the outputs of a draw W are f(W_0) + J (W - W_0) in all that follows, but for `to_torch`.
         method, engine, seed: how it was made.
     """
 
@@ -68,6 +72,8 @@ class Posterior:
         y: NDArray,
         training: Mapping[str, NDArray] | None = None,
         sample_stats: Mapping[str, NDArray] | None = None,
+        log_evidence: float | None = None,
+        centre: Mapping[str, NDArray] | None = None,
         method: str = "",
         engine: str = "",
         seed: int = 0,
@@ -75,6 +81,8 @@ class Posterior:
         self.model, self.samples = model, {k: np.asarray(v) for k, v in samples.items()}
         self.x, self.y = check_data(model, x, y)
         self.training, self.sample_stats = dict(training or {}), dict(sample_stats or {})
+        self.log_evidence = log_evidence
+        self.centre = None if centre is None else {k: np.asarray(v, dtype=np.float64) for k, v in centre.items()}
         self.method, self.engine, self.seed = method, engine, seed
 
     @property
@@ -95,7 +103,7 @@ class Posterior:
         Raises:
             TypeError, ValueError: if x does not fit rep_in or is not finite.
         """
-        f = evaluate(self.model, self.samples, self._points(x))
+        f = self.outputs(self._points(x))
         likelihood, latents = self.model.likelihood, self.latents
         each = likelihood.mean(f)
         mean = each.mean(axis=(0, 1), dtype=np.float64)
@@ -125,7 +133,12 @@ class Posterior:
     def function(self, chain: int = 0, draw: int = 0) -> Callable[[NDArray], NDArray]:
         """One draw of the network as a function of (n, d_in) arrays."""
         params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
-        return lambda x: self.model.net(params, x)
+        net, centre = self.model.net, self.centre
+        return lambda x: net(params, x) if centre is None else linearised(net, centre, params, x)
+
+    def outputs(self, x: NDArray) -> NDArray:
+        """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
+        return evaluate(self.model, self.samples, x, self.centre)
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> torch.nn.Module:
         """One draw of the network as a plain torch module; see `bayes_rpp.to_torch`."""
@@ -138,7 +151,7 @@ class Posterior:
         if (x is None) != (y is None):
             raise ValueError("x and y go together; give both, or neither for the training data")
         x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
-        return self.model.likelihood.log_prob(evaluate(self.model, self.samples, x), y, self.latents)
+        return self.model.likelihood.log_prob(self.outputs(x), y, self.latents)
 
     def asymmetry(self, pathway: int = 0) -> dict[str, NDArray]:
         """How far the data break the symmetry: sigma_b / sigma_a of each layer, (chain, draw).
@@ -225,14 +238,39 @@ class Posterior:
         )
 
 
-def evaluate(model: Model, samples: Mapping[str, NDArray], x: NDArray) -> NDArray:
-    """Outputs of each draw, (chain, draw, n, d_out)."""
+def evaluate(
+    model: Model, samples: Mapping[str, NDArray], x: NDArray, centre: Mapping[str, NDArray] | None = None
+) -> NDArray:
+    """Outputs of each draw, (chain, draw, n, d_out); of the network linearised around a centre, if one is given."""
     net = model.net
     chains, draws = samples[next(iter(net.parameters))].shape[:2]
     dtype = samples[next(iter(net.parameters))].dtype
     found = np.empty((chains, draws, len(x), net.rep_out.size), dtype=dtype)
-    for c, d in np.ndindex(chains, draws):
-        params = {k: samples[k][c, d] for k in net.parameters}
-        for start in range(0, len(x), CHUNK):
-            found[c, d, start : start + CHUNK] = net(params, x[start : start + CHUNK])
+    for start in range(0, len(x), CHUNK):
+        rows = x[start : start + CHUNK]
+        middle = None if centre is None else net(centre, rows.astype(np.float64))
+        for c, d in np.ndindex(chains, draws):
+            params = {k: samples[k][c, d] for k in net.parameters}
+            f = net(params, rows) if centre is None else linearised(net, centre, params, rows, middle)
+            found[c, d, start : start + CHUNK] = f
     return found
+
+
+def linearised(
+    net: Network,
+    centre: Mapping[str, NDArray],
+    params: Mapping[str, NDArray],
+    x: NDArray,
+    middle: NDArray | None = None,
+) -> NDArray:
+    """f(W_0) + J (W - W_0), the derivative along W - W_0 by a central difference in float64: exact to some 1e-8.
+
+    Args:
+        centre, params: W_0 and W.
+        middle: f(W_0), if it is known.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    move = {k: STEP * (np.asarray(params[k], dtype=np.float64) - centre[k]) for k in net.parameters}
+    ahead, behind = ({k: centre[k] + s * m for k, m in move.items()} for s in (1, -1))
+    middle = net(centre, x) if middle is None else middle
+    return middle + (net(ahead, x) - net(behind, x)) / (2 * STEP)

@@ -5,7 +5,7 @@ All arrays may have leading dimensions (members, draws). Both engines start from
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,16 @@ class Sites:
     """The sites of a model in one parametrisation.
 
     Attributes:
-        steps: site -> its scale, the unit of learning rates: the prior's standard deviation, at most the fan-in scale.
+        steps: site -> its scale, the unit of learning rates: the prior's standard deviation, at most the fan-in scale;
+            0 of those in `held`, which stay where they are.
     """
 
-    def __init__(self, model: Model, parametrisation: Parametrisation) -> None:
+    def __init__(self, model: Model, parametrisation: Parametrisation, held: Iterable[str] = ()) -> None:
         self.model, self.parametrisation = model, parametrisation
         self.steps: dict[str, float] = dict.fromkeys(model.latents, 1.0)
         for name, (site, prior) in model.sites.items():
             self.steps |= self._steps(site, prior, rows_of(model.priors[name].shape))
+        self.steps |= dict.fromkeys(held, 0.0)
 
     def _steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, float]:
         *inside, outside = scales(prior, rows)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayes_rpp.inference.posterior import Posterior, evaluate
+from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -24,7 +24,7 @@ FORMAT = 1
 
 def to_arviz(post: Posterior) -> Any:
     """All groups, in the form that the installed ArviZ speaks."""
-    f = evaluate(post.model, post.samples, post.x)
+    f = post.outputs(post.x)
     latents = post.latents
     y = post.model.likelihood.sample(np.random.default_rng(post.seed), f, latents)
     extra = {
@@ -64,6 +64,7 @@ def load(path: str | Path, custom: Custom | None = None, net: Network | None = N
             raise ValueError(
                 f"{path} has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp"
             )
+        log_evidence = None if "log_evidence" not in tree.attrs else float(tree.attrs["log_evidence"])
         groups = {
             name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
             for name, node in tree.children.items()
@@ -76,6 +77,8 @@ def load(path: str | Path, custom: Custom | None = None, net: Network | None = N
         y=groups["observed_data"]["y"],
         training=groups.get("training"),
         sample_stats=groups.get("sample_stats"),
+        log_evidence=log_evidence,
+        centre=groups.get("centre"),
         method=spec["method"],
         engine=spec["engine"],
         seed=spec["seed"],
@@ -132,6 +135,10 @@ def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
         records = {"training": post.training}
         coords = {"epoch": np.arange(1, epochs + 1)}
         tree = _join(tree, from_dict(records, sample_dims=["member", "epoch"], coords=coords))
+    if post.centre is not None:
+        tree = _join(tree, from_dict({"centre": post.centre}, sample_dims=[]))
+    if post.log_evidence is not None:
+        tree.attrs["log_evidence"] = post.log_evidence
     return tree
 
 

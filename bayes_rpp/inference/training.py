@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -90,8 +91,14 @@ class Progress:
         self._run.record(name, self.epoch, value)
 
 
-def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
+Between = Callable[[int, Any], Mapping[str, float]]
+
+
+def train(task: Task, trainer_type: type[Trainer], between: Between | None = None) -> Posterior:
     """Optimise all members together; see MAP for what the method's numbers mean.
+
+    Args:
+        between: called after each epoch with its number and the trainer, which it may change; returns what to record.
 
     Raises:
         TrainingError: if a loss is not finite, naming member, epoch and step.
@@ -131,6 +138,10 @@ def train(task: Task, trainer_type: type[Trainer]) -> Posterior:
             run.current = trainer.values()
             loss = losses.mean(axis=1)
             run.record("loss", epoch, loss)
+            if between:
+                for name, value in between(epoch, trainer).items():
+                    run.record(name, epoch, np.array(value))
+                run.current = trainer.values()
             validation = run.validation_loss() if task.validation else None
             if validation is not None:
                 run.record("validation_loss", epoch, validation)
@@ -181,7 +192,7 @@ class _Run:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.sites = Sites(task.model, task.parametrisation)
+        self.sites = Sites(task.model, task.parametrisation, task.method.held(task.model))
         self.current: Values = {}
         self.records: dict[str, dict[int, NDArray]] = {}
         net = task.model.net

@@ -53,7 +53,8 @@ class Trainer:
                 init_params={f"{site}_map": v for site, v in values.items()},
             )
 
-        self._state = jax.jit(jax.vmap(init))(start)
+        self._init = jax.jit(jax.vmap(init))
+        self._state = self._init(start)
         # Large members are faster one after the other on a CPU: their matrix products fill the cores already.
         alone = jax.default_backend() == "cpu" and task.model.net.size > 100_000
         together = 1 if alone else len(next(iter(initial.values())))
@@ -69,6 +70,11 @@ class Trainer:
 
     def restore(self, state: Arrays) -> None:
         self._state = from_arrays(self._state, state)
+
+    def replace(self, values: Values) -> None:
+        fresh = self._init({site: jnp.asarray(v, dtype=jnp.result_type(float)) for site, v in values.items()})
+        count, (_, moments) = self._state.optim_state
+        self._state = self._state._replace(optim_state=(count, (fresh.optim_state[1][0], moments)))
 
     def draws(self) -> Values:
         return {k: v[None] for k, v in self.values().items()}

@@ -33,6 +33,7 @@ class Trainer:
         # A plate at dim -2 leaves a dimension of size one for the examples at dim -1.
         named = start_values(sites, initial)
         start = {site: torch.as_tensor(v, dtype=dtype)[:, None].clone() for site, v in named.items()}
+        self._positive = set(task.model.latents)
         self._shapes = {site: v.shape for site, v in initial.items()}
         members = len(next(iter(initial.values())))
         self._model = partial(task.model.pyro, size=len(task.x), members=members, parametrisation=sites.parametrisation)
@@ -59,6 +60,13 @@ class Trainer:
         with settings(), torch.no_grad():
             found = self._guide.median(self._x[:1], self._y[:1])
         return {site: found[site].reshape(shape).cpu().numpy().copy() for site, shape in self._shapes.items()}
+
+    def replace(self, values: Values) -> None:
+        with torch.no_grad():
+            for name, p in self._guide.named_parameters():
+                site = name.removesuffix("_unconstrained")
+                value = torch.as_tensor(values[site]).reshape(p.shape)
+                p.copy_(value.log() if site in self._positive else value)
 
     def draws(self) -> Values:
         return {k: v[None] for k, v in self.values().items()}

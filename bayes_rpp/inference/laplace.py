@@ -1,0 +1,178 @@
+"""Laplace's method after the training of the MAP, the same for both engines; see `bayes_rpp.Laplace`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from bayes_rpp.inference.curvature import Curvature, Data, Kronecker, Weights, matrix_shape
+from bayes_rpp.inference.linearisation import CHUNK, Coordinates, Jacobian, Linearisation
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.sites import Sites, Values
+from bayes_rpp.inference.task import Task
+from bayes_rpp.inference.training import train
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.hyper import layer_of
+
+GAIN = 1e-7  # in log density: what is left to the mode when polishing ends
+STILL = 1e-6  # in the logarithm of a number: when tuning ends
+ROUND, RANGE = math.log(10.0), math.log(1000.0)  # how far the logarithm may move in a round, and from its start
+Numbers = dict[str, float]
+JacobianOf = Callable[[Network, Sequence[str]], Jacobian]
+
+
+def laplace(task: Task, trainer_type: Any, jacobian_of: JacobianOf) -> Posterior:
+    """Train the MAP, polish it, and put a Gaussian around it.
+
+    Raises:
+        ValueError: if there is nothing to tune, or the curvature would take more memory than the method allows.
+    """
+    run = _Laplace(task, jacobian_of)
+    post = train(task, trainer_type, run.between if run.tuned else None)
+    weights = {k: post.samples[k][0, 0] for k in task.model.net.parameters}
+    numbers = {k: float(post.samples[k][0, 0]) for k in task.model.latents}
+    return run.finish(weights, numbers, post)
+
+
+class _Laplace:
+    def __init__(self, task: Task, jacobian_of: JacobianOf) -> None:
+        method, model = task.method, task.model
+        self.task, self.method, self.model = task, method, model
+        names = list(model.net.parameters)
+        if method.curvature == "last_layer":
+            names = [k for k in names if layer_of(k) == layer_of(names[-1])]
+        self.coordinates = Coordinates(model, names)
+        self.tuned = self._tuned(names) if method.evidence else ()
+        self.kind = self._kind()
+        self._jacobian = jacobian_of(model.net, names)
+        self._sites = Sites(model, task.parametrisation)
+
+    def between(self, epoch: int, trainer: Any) -> Numbers:
+        """Tune between two epochs."""
+        if epoch % self.method.every:
+            return {}
+        found = self._sites.weights(trainer.values())
+        weights = {k: found[k][0] for k in self.model.net.parameters}
+        numbers = {k: float(found[k][0]) for k in self.model.latents}
+        numbers, value = self._tune(self.curvature(self.linearise(weights)), numbers)
+        lead: Values = {k: np.array([v]) for k, v in numbers.items()}
+        trainer.replace(self._sites.values({**found, **lead}))
+        return {"log_evidence": value} | {k: numbers[k] for k in self.tuned}
+
+    def finish(self, weights: dict[str, NDArray], numbers: Numbers, post: Posterior) -> Posterior:
+        """Polish, draw, and put together."""
+        method = self.method
+        at = self.linearise(weights)
+        curvature = self.curvature(at)
+        for _ in range(method.polishing):
+            before = numbers
+            if self.tuned:
+                numbers, _ = self._tune(curvature, numbers)
+            still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in self.tuned)
+            step = curvature.at_numbers(numbers)[1]
+            if still and step.gain < GAIN:
+                break
+            better = _search(at, numbers, step.step)
+            if better is None:
+                if still:
+                    break
+                continue
+            at = at.moved(better)
+            curvature = self.curvature(at)
+        factorised, evidence = curvature.at_numbers(numbers)
+        rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
+        drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
+        dtype = next(iter(post.samples.values())).dtype
+        shape = (1, method.draws)
+        samples = {k: np.broadcast_to(w, shape + w.shape) for k, w in at.weights.items()}
+        samples |= {k: w[None] for k, w in self.coordinates.weights(drawn).items()}
+        samples |= {k: np.full(shape, v) for k, v in numbers.items()}
+        return self.task.posterior(
+            {k: v.astype(dtype) for k, v in samples.items()},
+            training=post.training,
+            log_evidence=evidence.value,
+            centre=at.weights if method.predictions == "linearised" else None,
+        )
+
+    def linearise(self, weights: dict[str, NDArray]) -> Linearisation:
+        return Linearisation(self.model, self.task.x, self.task.y, weights, self.coordinates, self._jacobian)
+
+    def curvature(self, at: Linearisation) -> Curvature:
+        kinds: dict[str, type[Weights | Data | Kronecker]] = {"weights": Weights, "data": Data, "kronecker": Kronecker}
+        return kinds[self.kind](at)
+
+    def _tune(self, curvature: Curvature, numbers: Numbers) -> tuple[Numbers, float]:
+        """The numbers of the highest evidence of the linearised model, and that evidence."""
+        start = np.log([numbers[k] for k in self.tuned])
+        middle = np.log([self.model.latents[k].start for k in self.tuned])
+        low, high = np.maximum(start - ROUND, middle - RANGE), np.minimum(start + ROUND, middle + RANGE)
+
+        def negative(logs: NDArray) -> tuple[float, NDArray]:
+            there = numbers | {k: math.exp(v) for k, v in zip(self.tuned, logs, strict=True)}
+            found = curvature.gradient(there, self.tuned)
+            return -found.value, -np.array([found.gradient[k] for k in self.tuned])
+
+        bounds = list(zip(low, np.maximum(high, low), strict=True))
+        options = {"maxiter": self.method.steps, "ftol": 1e-15, "gtol": 1e-7}
+        best = minimize(
+            negative, np.clip(start, low, high), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        return numbers | {k: math.exp(v) for k, v in zip(self.tuned, best.x, strict=True)}, -float(best.fun)
+
+    def _tuned(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Sites that the evidence depends on."""
+        model = self.model
+        if not model.latents:
+            raise ValueError(
+                "evidence is 'maximise' but the model has no number to tune; a distribution for sigma_a, sigma_b or "
+                "the noise, such as sigma_b=HalfNormal(0.1), would do"
+            )
+        seen = {number for k in names for _, number, _ in model.pathways(k)} | set(model.likelihood.latents)
+        unseen = [k for k in model.latents if k not in seen]
+        if unseen:
+            raise ValueError(
+                f"curvature is 'last_layer', whose evidence does not depend on {', '.join(unseen)}; 'auto', or numbers "
+                "in place of these distributions, would do"
+            )
+        return tuple(model.latents)
+
+    def _kind(self) -> str:
+        """Which class does it: the one asked for, if it has the memory."""
+        n, p = len(self.task.x) * self.model.net.rep_out.size, self.coordinates.size
+        parts = len(self.tuned) + 1
+        gigabytes = {
+            "weights": 8e-9 * (2 * n * p + 5 * p**2),
+            "data": 8e-9 * (2 * n * p + (parts + 5) * n**2),
+            "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k].shape) for k in self.coordinates.names)),
+        }
+        full = "data" if n < p else "weights"
+        kind = self.method.curvature if self.method.curvature in gigabytes else full
+        if gigabytes[kind] > self.method.memory:
+            able = [k for k, size in gigabytes.items() if size <= self.method.memory and not self.tuned]
+            able += ["last_layer"] if self.method.curvature != "last_layer" else []
+            raise ValueError(
+                f"curvature {self.method.curvature!r} needs about {gigabytes[kind]:.2g} GB for {n} outputs at the data "
+                f"and {p} weights, but memory is {self.method.memory:g} GB; curvature "
+                f"{' or '.join(map(repr, able))}{', or ' if able else ''}more memory would do"
+            )
+        return kind
+
+
+def _factors(shape: tuple[int, ...]) -> int:
+    rows, columns = matrix_shape(shape)
+    return 3 * (rows**2 + columns**2)
+
+
+def _search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
+    """The first of ever shorter steps that makes the weights more probable; None if none does."""
+    now = at.log_joint(numbers)
+    for k in range(12):
+        there = at.at + 0.5**k * step
+        if at.log_joint(numbers, there) > now:
+            return there
+    return None

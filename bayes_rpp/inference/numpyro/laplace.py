@@ -1,0 +1,45 @@
+"""Laplace in NumPyro: MAP's trainer, and the Jacobian of the outputs in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.inference.laplace import laplace
+from bayes_rpp.inference.numpyro.map import Trainer
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.task import Task
+from bayes_rpp.networks.network import Network
+
+
+def fit(task: Task) -> Posterior:
+    return laplace(task, Trainer, jacobian)
+
+
+def jacobian(net: Network, names: Sequence[str]) -> Callable[[Mapping[str, NDArray], NDArray], dict[str, NDArray]]:
+    """A function of weights and inputs (n, d_in): df/dW by the name of W, (n, d_out, *shape)."""
+
+    def outputs(some: Any, rest: Any, x: Any) -> Any:
+        return net({**rest, **some}, x[None])[0]
+
+    compiled = jax.jit(jax.vmap(jax.jacrev(outputs), (None, None, 0)))
+
+    def of(params: Mapping[str, NDArray], x: NDArray) -> dict[str, NDArray]:
+        with _x64():
+            every = {k: jnp.asarray(params[k], dtype=jnp.float64) for k in net.parameters}
+            some = {k: every.pop(k) for k in names}
+            return {k: np.asarray(j) for k, j in compiled(some, every, jnp.asarray(x, dtype=jnp.float64)).items()}
+
+    return of
+
+
+def _x64() -> Any:
+    """float64 within, without a change to the process."""
+    home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+    return home.enable_x64(True)
