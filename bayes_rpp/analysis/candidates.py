@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +20,9 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, bind_rep
 
 KINDS = ("strict", "soft", "free")
-START_A, START_B = 1.0, 0.1  # where the tuning of sigmas starts
+SIGMA_A = 1.0  # with scale="fan_in" and standardised data it keeps the variance of the signal
+# Where the tuning of sigma_b starts, by turns: from a small one the evidence often has no way up to a large one.
+STARTS_B = (0.3, 0.05)
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Candidate:
     """A group with its network and its models.
 
     Attributes:
-        models: "strict", "soft", "free" -> Model; of a group under which every linear map is equivariant, such as
-            Trivial, "strict" alone, as the three are the same.
+        kinds: "strict", "soft" and "free"; of a group under which every linear map is equivariant, such as Trivial,
+            "strict" alone, as the three are the same.
         contains: names of the candidates that this group contains, as far as the network's linear maps can tell.
         same: names of those with the same maps, which no data could tell from this one.
     """
@@ -37,9 +39,32 @@ class Candidate:
     name: str
     group: Group
     net: Network
-    models: dict[str, Model] = field(repr=False)
+    likelihood: Likelihood
     contains: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        linear = [p.subspace for name, p in self.net.parameters.items() if name.endswith(("weight", "bias"))]
+        return KINDS[:1] if all(s.rank == s.size for s in linear) else KINDS
+
+    def model(self, kind: str, start: int = 0) -> Model:
+        """The model of a kind; sigma_b of the soft one, by layer, is tuned from a start of its own."""
+        residual = PerLayer(Prior("HalfNormal", {"scale": STARTS_B[start % len(STARTS_B)]}))
+        a, b = {"strict": (SIGMA_A, 0.0), "soft": (SIGMA_A, residual), "free": (0.0, SIGMA_A)}[kind]
+        return Model(self.net, sigma_a=a, sigma_b=b, likelihood=self.likelihood)
+
+    def is_alike(self, kind: str, other: Candidate) -> bool:
+        """Whether another candidate's model of this kind is the same, as free models of the same layers are."""
+        ours, theirs = self.net, other.net
+        if kind != "free" or {k: p.shape for k, p in ours.parameters.items()} != {
+            k: p.shape for k, p in theirs.parameters.items()
+        }:
+            return False
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(3, ours.rep_in.size))
+        params = {k: rng.normal(size=p.shape) for k, p in ours.parameters.items()}
+        return bool(np.allclose(ours(params, x), theirs(params, x), rtol=1e-9))
 
 
 def make_candidates(
@@ -72,7 +97,7 @@ def make_candidates(
         back = {other: _within(spaces[other], spaces[name]) for other in within}
         contains = tuple(other for other in within if within[other] and not back[other])
         same = tuple(other for other in within if within[other] and back[other])
-        found.append(Candidate(name, groups[name], net, _models(net, likelihood), contains, same))
+        found.append(Candidate(name, groups[name], net, likelihood, contains, same))
     return found
 
 
@@ -98,17 +123,6 @@ def _reference(groups: Mapping[str, Group]) -> Group:
     """The group whose tensors the hidden layers of all candidates hold: the first that moves anything."""
     moving = [g for g in groups.values() if len(g.lie_algebra) or len(g.discrete_generators)]
     return moving[0] if moving else next(iter(groups.values()))
-
-
-def _models(net: Network, likelihood: Likelihood) -> dict[str, Model]:
-    a, b = (PerLayer(Prior("HalfNormal", {"scale": s})) for s in (START_A, START_B))
-    models = {"strict": Model(net, sigma_a=a, sigma_b=0.0, likelihood=likelihood)}
-    linear = [p.subspace for name, p in net.parameters.items() if name.endswith(("weight", "bias"))]
-    if all(s.rank == s.size for s in linear):
-        return models
-    models["soft"] = Model(net, sigma_a=a, sigma_b=b, likelihood=likelihood)
-    models["free"] = Model(net, sigma_a=0.0, sigma_b=a, likelihood=likelihood)
-    return models
 
 
 def _subspaces(net: Network) -> list[EquivariantSubspace]:

@@ -17,8 +17,9 @@ from bayes_rpp.analysis.scores import Score, score, stacking_weights
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.analysis.verdict import Verdict, judge
 from bayes_rpp.inference.fit import fit
-from bayes_rpp.inference.methods import Laplace, Method
+from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
+from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 NOISE = 0.3  # where its tuning starts, in standardised units
 POINTS = 200  # at which the equivariance error is measured
 Key = tuple[str, str]
+METHOD = Laplace(evidence="maximise", epochs=120, batch_size=None, draws=200, every=60, steps=6, polish=6)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Comparison:
     @property
     def doubts(self) -> list[str]:
         return self.judgement.doubts
+
+    @property
+    def recommended(self) -> Key:
+        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with."""
+        return max(self.scores, key=lambda key: _rank(self.scores[key]))
 
     def posterior(self, name: str | None = None, model: str = "soft") -> Posterior:
         """Of a candidate (None: the best) and a model; where strict, soft and free are the same, that one.
@@ -128,7 +135,7 @@ def compare_symmetries(
     network: Callable[[Group], Network] | None = None,
     likelihood: Likelihood | None = None,
     method: Method | None = None,
-    starts: int = 2,
+    starts: int = 1,
     engine: str | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -151,7 +158,9 @@ def compare_symmetries(
         likelihood: None: Gaussian, with its noise tuned.
         method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
             such as NUTS, leaves the decision to LOO.
-        starts: fits of each model, of which the one with the highest evidence (or else LOO) counts.
+        starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
+            counts. The strict and the soft model are also fitted from each other's weights, so that they do not differ
+            by the luck of their starts (MAP, ensembles and Laplace).
         engine, seed: as in `fit`.
         progress: whether to say which model is fitted.
 
@@ -172,28 +181,50 @@ def compare_symmetries(
     real = isinstance(likelihood, (Gaussian, StudentT))
     to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
     x, y = to_x(x), to_y(y)
-    method = method if method is not None else Laplace(evidence="maximise", epochs=EPOCHS, batch_size=None, draws=DRAWS)
+    method = method if method is not None else METHOD
     posteriors: dict[Key, Posterior] = {}
     scores: dict[Key, Score] = {}
     seconds: dict[Key, float] = {}
+
+    def keep(key: Key, post: Posterior) -> None:
+        found = score(post)
+        if key not in scores or _rank(found) > _rank(scores[key]):
+            posteriors[key], scores[key] = post, found
+
     for candidate in candidates:
-        for kind, model in candidate.models.items():
+        for kind in candidate.kinds:
             key, begin = (candidate.name, kind), time.perf_counter()
-            for start in range(starts):
-                post = fit(model, x, y, method, engine=engine, seed=seed + start, progress=False)
-                found = score(post)
-                if key not in scores or _rank(found) > _rank(scores[key]):
-                    posteriors[key], scores[key] = post, found
+            alike = next((c.name for c in candidates if (c.name, kind) in scores and candidate.is_alike(kind, c)), None)
+            if alike is not None:
+                posteriors[key], scores[key], seconds[key] = posteriors[alike, kind], scores[alike, kind], 0.0
+                continue
+            for start in range(starts if kind != "free" else 1):
+                model = candidate.model(kind, start)
+                keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, progress=False))
             seconds[key] = time.perf_counter() - begin
-            if progress:
-                _say(key, scores[key], seconds[key])
+        if len(candidate.kinds) > 1 and isinstance(method, MAP):
+            for kind, other in (("strict", "soft"), ("soft", "strict")):
+                key, begin = (candidate.name, kind), time.perf_counter()
+                model = candidate.model(kind, 1)
+                init = _weights(posteriors[candidate.name, other], model)
+                keep(key, fit(model, x, y, method, engine=engine, seed=seed, init=init, progress=False))
+                seconds[key] += time.perf_counter() - begin
+        if progress:
+            for kind in candidate.kinds:
+                _say((candidate.name, kind), scores[candidate.name, kind], seconds[candidate.name, kind])
     by_name = {c.name: c for c in candidates}
     table = _table(posteriors, scores, seconds)
     verdict = judge(by_name, posteriors, scores, table)
     return Comparison(table, verdict.best, verdict, by_name, posteriors, scores, to_x, to_y)
 
 
-EPOCHS, DRAWS = 300, 400
+def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
+    """A posterior's centre, as far as the model can have it: where its fit starts."""
+    found = {}
+    for name, prior in model.priors.items():
+        w = post.centre[name] if post.centre is not None else post.samples[name].mean(axis=(0, 1))
+        found[name] = prior.support.project(w) if prior.is_strict else w
+    return found | {k: np.mean(post.samples[k]) for k in model.likelihood.latents}
 
 
 def _rank(found: Score) -> float:

@@ -65,7 +65,7 @@ def judge(
 
 def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Difference]:
     """The strict model against each model that breaks the symmetry, or asks for less."""
-    others = [(candidate.name, kind) for kind in candidate.models if kind != "strict"]
+    others = [(candidate.name, kind) for kind in candidate.kinds if kind != "strict"]
     others += [(name, "strict") for name in candidate.contains]
     return {key: difference(scores[candidate.name, "strict"], scores[key]) for key in others}
 
@@ -80,14 +80,14 @@ def _sentences(
 ) -> Iterator[str]:
     if best is None:
         yield "None of the candidates holds exactly" + (
-            "." if any(len(c.models) == 1 for c in candidates.values()) else '; "no symmetry" (Trivial) was not asked.'
+            "." if any(len(c.kinds) == 1 for c in candidates.values()) else '; "no symmetry" (Trivial) was not asked.'
         )
-    elif len(candidates[best].models) == 1:
+    elif len(candidates[best].kinds) == 1:
         yield f"No symmetry among the candidates holds: {best} is left."
     else:
         against = " and ".join(f"{_of(k)} by {d}" for k, d in rivals[best].items())
         yield f"{best} holds: its strict model is not significantly worse than those that ask for less ({against})."
-        followers = [name for name in kept if name in candidates[best].contains and len(candidates[name].models) > 1]
+        followers = [name for name in kept if name in candidates[best].contains and len(candidates[name].kinds) > 1]
         if followers:
             yield f"So {'do' if len(followers) > 1 else 'does'} {', '.join(followers)}, which it contains."
         apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
