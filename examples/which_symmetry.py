@@ -17,7 +17,7 @@ import numpy as np
 import bayes_rpp as rpp
 
 OUT = Path("docs/results/which_symmetry.md")
-EXAMPLES, NOISE, BREAKING, SEEDS = 100, 0.1, 0.5, 3
+EXAMPLES, NOISE, BREAKING, SEEDS = 80, 0.1, 0.5, 3
 GENERIC = np.array([[0.3, 0.5, -0.2], [0.1, -0.6, 0.4], [0.6, 0.2, 0.4]])
 BROKEN = {"SO(3)": np.zeros((3, 3)), "SO(2)": np.diag([0.0, 0.0, 1.0]), "none": GENERIC}
 GROUPS = {"none": rpp.Trivial(3), "SO(2)": rpp.SO(2) * rpp.Trivial(1), "SO(3)": rpp.SO(3)}
@@ -80,7 +80,7 @@ def report(rows: list[dict]) -> str:
         f"{EXAMPLES} examples, noise {NOISE}, what breaks the symmetry {BREAKING} times v; EMLPs with one hidden layer "
         f"({CHANNELS}), test sets of 1000. NLL per example in standardised units.\n\n"
         f"The right symmetry is named in {right} of {len(rows)} runs. The answer's soft model is within 2 % of the "
-        f"lowest test NLL of a soft model in {near} of {len(rows)}, the model of the highest evidence in {best_near} of "
+        f"lowest test NLL of a soft model in {near} of {len(rows)}, the highest evidence in {best_near} of "
         f"{len(rows)}.\n\n{table}\n"
     )
 

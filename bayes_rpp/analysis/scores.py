@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PARETO_K = 0.7  # above, the estimate of that example cannot be trusted (Vehtari, Gelman and Gabry 2017)
 MAX_LEVERAGE = 0.98  # of an example on its own prediction; noisy draws may give more than 1
 NATS = 3.0  # of evidence, odds of 20 to 1: "strong" (Kass and Raftery 1995)
+MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
 ERRORS = 2.0  # standard errors of a difference
 
 
@@ -65,8 +66,11 @@ class Difference:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the first is significantly worse: by 3 nats of evidence, or without one by 2 standard errors."""
-        return self.evidence < -NATS if np.isfinite(self.evidence) else self.loo_is_worse
+        """Whether the first is significantly worse: by 3 nats of evidence and 2 standard errors of LOO, or by more
+        evidence than two modes of a network differ by, 30 nats; without an evidence by 2 standard errors of LOO."""
+        if not np.isfinite(self.evidence):
+            return self.loo_is_worse
+        return self.evidence < -MODES or (self.evidence < -NATS and self.loo_is_worse)
 
     @property
     def loo_is_worse(self) -> bool:

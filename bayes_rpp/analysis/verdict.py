@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
-from bayes_rpp.analysis.scores import PARETO_K, Difference, Score, difference
+from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,8 +49,7 @@ def judge(
 ) -> Verdict:
     """The verdict on fitted candidates.
 
-    A symmetry holds if its strict model is not significantly worse (3 nats of evidence, or without one 2 standard
-    errors of LOO) than its own soft and free models and the strict models of the smaller symmetries within it. Of those
+    A symmetry holds if its strict model is not significantly worse (`Difference.is_worse`) than its own soft and free models and the strict models of the smaller symmetries within it. Of those
     that hold the largest is the answer: the smaller ones follow from it. Of several that do not contain each other, the
     one whose strict model scores highest.
     """
@@ -138,6 +137,8 @@ def _doubts(
         for key, d in found.items():
             if d.disagree:
                 yield f"evidence and LOO disagree on {name}, strict, against {_of(key)}: {d}"
+            elif not d.is_worse and d.evidence < -NATS:
+                yield f"the evidence is against {name}, strict, and for {_of(key)}, but not by enough: {d}"
             elif d.is_worse and np.isfinite(d.evidence) and d.is_close and not _clear(found):
                 yield f"{name} was rejected by the evidence, but LOO sees no difference from {_of(key)}: {d}"
     bad = {key: s for key, s in scores.items() if s.bad}
