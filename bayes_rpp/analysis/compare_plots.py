@@ -55,15 +55,14 @@ def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
     axes[0].set_xlabel("log evidence below the best (nats)")
     axes[0].legend(frameon=False, loc="best")
     axes[1].set_xlabel("LOO below the best, ± 2 SE")
-    if len(axes[1].containers):
-        least = found.table["d_elpd"].min()
-        axes[1].set_xscale("symlog", linthresh=10 if least < -50 else 1e6)
+    if found.table["d_elpd"].min() < -50:
+        axes[1].set_xscale("symlog", linthresh=10)
     axes[2].set_xlabel("equivariance error of the soft model, 90 %")
     axes[2].set_xlim(left=0)
     for ax in axes:
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.grid(axis="x", color="0.9")
-        for label, name in zip(ax.get_yticklabels(), names, strict=True):
-            label.set_fontweight("bold" if name == found.best else "normal")
+    for label, name in zip(axes[0].get_yticklabels(), names, strict=True):
+        label.set_fontweight("bold" if name == found.best else "normal")
     return axes

@@ -17,6 +17,7 @@ from bayes_rpp.likelihoods import Gaussian
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior import Posterior
 
+MIN_DRAWS = 25  # of which PSIS takes the fifth of largest weight for its tail
 PARETO_K = 0.7  # above, the estimate of that example cannot be trusted (Vehtari, Gelman and Gabry 2017)
 MAX_LEVERAGE = 0.98  # of an example on its own prediction; noisy draws may give more than 1
 NATS = 3.0  # of evidence, odds of 20 to 1: "strong" (Kass and Raftery 1995)
@@ -101,11 +102,20 @@ def score(post: Posterior) -> Score:
     PSIS-LOO needs draws of the posterior: some hundreds for a Laplace posterior, more for correlated chains. Draws of
     one chain, such as Laplace's, count as independent. Where Pareto k is above 0.7, a Laplace posterior with Gaussian
     noise gives that example's value in closed form, as ArviZ's `reloo` does by fitting again.
+
+    Raises:
+        ValueError: if there are fewer than 25 draws.
     """
     import arviz_stats
     from arviz_base import from_dict
 
     logp = np.asarray(post.log_likelihood(), dtype=np.float64)
+    draws = logp[..., 0].size
+    if draws < MIN_DRAWS:
+        raise ValueError(
+            f"the posterior has {draws} draw(s); PSIS-LOO needs at least {MIN_DRAWS}, and better some hundreds: "
+            "Laplace(draws=200)"
+        )
     groups = {"posterior": {"lp": logp.sum(axis=-1)}, "log_likelihood": {"y": logp}}
     tree = from_dict(groups, sample_dims=["chain", "draw"], dims={"y": ["example"]})
     with warnings.catch_warnings():  # of Pareto k: it is in the table and in the verdict's doubts

@@ -49,9 +49,9 @@ def judge(
 ) -> Verdict:
     """The verdict on fitted candidates.
 
-    A symmetry holds if its strict model is not significantly worse (`Difference.is_worse`) than its own soft and free models and the strict models of the smaller symmetries within it. Of those
-    that hold the largest is the answer: the smaller ones follow from it. Of several that do not contain each other, the
-    one whose strict model scores highest.
+    A symmetry holds if its strict model is not significantly worse (`Difference.is_worse`) than its own soft and free
+    models and the strict models of the smaller symmetries within it. Of those that hold the largest is the answer: the
+    smaller ones follow from it. Of several that do not contain each other, the one whose strict model scores highest.
     """
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     kept = tuple(name for name, found in rivals.items() if not any(d.is_worse for d in found.values()))
@@ -137,10 +137,14 @@ def _doubts(
         for key, d in found.items():
             if d.disagree:
                 yield f"evidence and LOO disagree on {name}, strict, against {_of(key)}: {d}"
-            elif not d.is_worse and d.evidence < -NATS:
-                yield f"the evidence is against {name}, strict, and for {_of(key)}, but not by enough: {d}"
-            elif d.is_worse and np.isfinite(d.evidence) and d.is_close and not _clear(found):
-                yield f"{name} was rejected by the evidence, but LOO sees no difference from {_of(key)}: {d}"
+        worse = {key: d for key, d in found.items() if not d.disagree and d.evidence < -NATS}
+        if not worse:
+            continue
+        key, d = min(worse.items(), key=lambda item: _worth(item[1]))
+        if not any(other.is_worse for other in found.values()):
+            yield f"the evidence is against {name}, strict, and for {_of(key)}, but not by enough: {d}"
+        elif not any(other.is_worse and other.loo_is_worse for other in found.values()):
+            yield f"{name} was rejected by the evidence alone; LOO sees no clear difference from {_of(key)}: {d}"
     bad = {key: s for key, s in scores.items() if s.bad}
     if bad:
         key = max(bad, key=lambda k: bad[k].bad / len(bad[k].pareto_k))
@@ -169,11 +173,6 @@ def _close(best: str, candidates: Mapping[str, Candidate], scores: Mapping[Key, 
         if d.is_close and not (abs(d.evidence) > 10):
             more = "larger" if best in c.contains else "smaller" if name in candidates[best].contains else "other"
             yield f"{name}, a {more} symmetry, is within 2 standard errors: {best} against {name}, strict, {d}"
-
-
-def _clear(found: Mapping[Key, Difference]) -> bool:
-    """Whether at least one rival wins by evidence and LOO both."""
-    return any(d.is_worse and d.loo_is_worse for d in found.values())
 
 
 def _chains(posteriors: Mapping[Key, Posterior]) -> Iterator[str]:
