@@ -36,7 +36,7 @@ def main() -> None:
     columns = ["log_evidence", "elpd", "se", "d_elpd", "d_se", "pareto_k", "weight", "noise", "sigma_ratio", "error"]
     OUT.write_text(
         "# May columns of the diabetes table be swapped?\n\nMade by `python examples/unknown_symmetry.py`: "
-        "442 patients, linear models (their evidence is exact), candidates none, S(4) on s1 to s4, S(6) on s1 to s6.\n\n```\n"
+        "442 patients, linear models (their evidence is exact), none, S(4) on s1-s4, S(6) on s1-s6.\n\n```\n"
         f"{found.table[columns].to_string(float_format='%.3g')}\n\n{found.verdict}\n```\n\n"
         "![error of each swap](unknown_symmetry.png)\n\n![scores](unknown_symmetry_scores.png)\n"
     )
