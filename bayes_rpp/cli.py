@@ -93,15 +93,17 @@ def _arrays(file: Path) -> tuple[Any, Any]:
     if not file.exists():
         raise FileNotFoundError(f"there is no file {file}; an npz written by numpy.savez(file, x=x, y=y) would do")
     try:
-        with np.load(file, allow_pickle=False) as loaded:
-            names = set(loaded.files) if isinstance(loaded, np.lib.npyio.NpzFile) else set()
-            if {"x", "y"} <= names:
-                return loaded["x"], loaded["y"]
+        loaded = np.load(file, allow_pickle=False)
+        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {}
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            loaded.close()
     except (ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{file} is no npz file that can be read ({error}); numpy.savez(file, x=x, y=y) writes one"
         ) from error
-    raise ValueError(f"{file} has the arrays {', '.join(sorted(names)) or 'none'}; x and y would do")
+    if not {"x", "y"} <= set(arrays):
+        raise ValueError(f"{file} has the arrays {', '.join(sorted(arrays)) or 'none'}; x and y would do")
+    return arrays["x"], arrays["y"]
 
 
 def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:

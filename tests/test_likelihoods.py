@@ -55,6 +55,27 @@ def test_log_prob_is_the_libraries_own(name, engine):
 
 
 @each_likelihood
+def test_expansions_are_the_gradient_and_its_expectation(name):
+    """To finite differences; the curvature of StudentT in mean over y."""
+    likelihood, y = CASES[name]
+    numbers = {k: float(LATENTS[k][0, 1]) for k in likelihood.latents}
+    f = F[0, 0]
+    slope, bend = likelihood.expansion(f, y, numbers)
+    assert bend.shape == (*f.shape, f.shape[1])
+    eye = np.eye(f.shape[1])
+    for i, e in enumerate(1e-5 * eye):
+        ends = [likelihood.log_prob(f + s * e, y, numbers) for s in (1, -1)]
+        np.testing.assert_allclose(slope[:, i], (ends[0] - ends[1]) / 2e-5, rtol=1e-5, atol=1e-6)
+        if not isinstance(likelihood, StudentT):
+            ends = [likelihood.expansion(f + s * e, y, numbers)[0] for s in (1, -1)]
+            np.testing.assert_allclose(bend[:, :, i], (ends[1] - ends[0]) / 2e-5, rtol=1e-5, atol=1e-6)
+    if isinstance(likelihood, StudentT):
+        many = likelihood.sample(np.random.default_rng(0), np.zeros((200_000, 1)), numbers)
+        fisher = (likelihood.expansion(np.zeros_like(many), many, numbers)[0] ** 2).mean()
+        assert bend[0, 0, 0] == pytest.approx(fisher, rel=0.02)
+
+
+@each_likelihood
 def test_samples_have_the_mean_and_variance(name):
     likelihood, y = CASES[name]
     f = np.broadcast_to(F[:1, :1], (1, 1, *F.shape[2:]))

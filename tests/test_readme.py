@@ -16,7 +16,7 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 7
     names: dict = {}
     for block in blocks:
         for large, small in SMALLER.items():
@@ -24,6 +24,7 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
     assert (tmp_path / "posterior.nc").exists()
     assert (tmp_path / "my-run" / "state.npz").exists()
+    assert isinstance(names["laplace"].log_evidence, float)
     assert names["mcmc"].get_samples()["output.weight"].shape == (100, 3, 3)
     assert names["post"].equivariance_error(names["x"][:, :3]).shape == (1, 100, 200)
     plt.close("all")

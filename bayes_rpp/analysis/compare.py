@@ -15,7 +15,7 @@ from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_c
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.analysis.scores import Score, score, stacking_weights
 from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.analysis.verdict import Verdict, judge
+from bayes_rpp.analysis.verdict import Verdict, is_settled, judge
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NOISE = 0.3  # where its tuning starts, in standardised units
 POINTS = 200  # at which the equivariance error is measured
 Key = tuple[str, str]
-METHOD = Laplace(evidence="maximise", epochs=120, batch_size=None, draws=200, every=60, steps=6, polish=6)
+METHOD = Laplace(evidence="maximise", epochs=250, batch_size=None, draws=200, every=125, steps=6, polish=25)
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def compare_symmetries(
 
     def keep(key: Key, post: Posterior) -> None:
         found = score(post)
-        if key not in scores or _rank(found) > _rank(scores[key]):
+        if key not in scores or (is_settled(post), _rank(found)) > (is_settled(posteriors[key]), _rank(scores[key])):
             posteriors[key], scores[key] = post, found
 
     for candidate in candidates:

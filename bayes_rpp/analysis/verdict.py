@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 RHAT = 1.01
+SETTLED = 1.25  # residuals in units of the noise; at the mode they are smaller than 1
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,12 @@ def _doubts(
             f"{len(bad[key].pareto_k)} examples ({_of(key)}): their LOO is too optimistic, its errors too small"
         )
     yield from _chains(posteriors)
+    loose = [key for key, post in posteriors.items() if not is_settled(post)]
+    if loose:
+        yield (
+            f"{', '.join(map(_of, loose))}: the fit is not at its mode, and its scores cannot be trusted; more epochs "
+            "or polish of Laplace help"
+        )
     if not np.isfinite(table["log_evidence"]).any():
         yield "the method gives no evidence; LOO alone decided, which prefers larger models more than evidence does"
     noise = table["noise"].min()
@@ -181,6 +188,15 @@ def _chains(posteriors: Mapping[Key, Posterior]) -> Iterator[str]:
             worst = post.summary().table["r_hat"].max()
             if worst > RHAT:
                 yield f"R-hat of {_of(key)} is up to {worst:.2f}: its chains have not converged"
+
+
+def is_settled(post: Posterior) -> bool:
+    """Whether a Laplace posterior with tuned Gaussian noise has reached its mode: the residuals are no larger than the
+    noise says. Elsewhere its evidence is extrapolated, and too high."""
+    if post.centre is None or "noise" not in post.samples:
+        return True
+    residual = np.sqrt(((post.model.net(post.centre, post.x) - post.y) ** 2).mean())
+    return bool(residual < SETTLED * post.samples["noise"].flat[0])
 
 
 def _of(key: Key) -> str:

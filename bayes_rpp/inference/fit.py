@@ -43,7 +43,7 @@ def fit(
         x: (n, d_in) inputs, d_in the size of rep_in, or (n, *input_shape) of a network that has one, such as images.
             Columns of a size of about 1 train best.
         y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1).
-        method: MAP(), DeepEnsemble(members=10), SVI(), NUTS(), HMC().
+        method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC().
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
             softened module. Both start from the same values and give the same members up to rounding.
         seed: of initial values and the order of data.
@@ -57,8 +57,8 @@ def fit(
         executor: any concurrent.futures.Executor to run the chains of NUTS and HMC in, one task for each chain.
 
     Returns:
-        Posterior, with samples of the weights of the shape (chain, draw): (1, members) of MAP and ensembles, (members,
-        draws) of SVI, (chains, draws) of NUTS and HMC.
+        Posterior, with samples of the weights of the shape (chain, draw): (1, members) of MAP and ensembles, (1, draws)
+        of Laplace, (members, draws) of SVI, (chains, draws) of NUTS and HMC.
 
     Warns:
         ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.

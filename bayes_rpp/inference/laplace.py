@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bayes_rpp.inference.curvature import Curvature, Data, Kronecker, Weights, matrix_shape
+from bayes_rpp.inference.curvature import Curvature
+from bayes_rpp.inference.full import Data, Weights
+from bayes_rpp.inference.kronecker import Kronecker, matrix_shape
 from bayes_rpp.inference.linearisation import CHUNK, Coordinates, Jacobian, Linearisation
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
@@ -18,6 +20,7 @@ from bayes_rpp.inference.task import Task
 from bayes_rpp.inference.training import train
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import layer_of
+from bayes_rpp.priors.pathway import ResidualPathway
 
 GAIN = 1e-7  # in log density: what is left to the mode when polishing ends
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
@@ -49,6 +52,7 @@ class _Laplace:
         self.coordinates = Coordinates(model, names)
         self.tuned = self._tuned(names) if method.evidence else ()
         self.kind = self._kind()
+        self._is_bold = self.kind != "kronecker"
         self._jacobian = jacobian_of(model.net, names)
         self._sites = Sites(model, task.parametrisation)
 
@@ -67,24 +71,14 @@ class _Laplace:
     def finish(self, weights: dict[str, NDArray], numbers: Numbers, post: Posterior) -> Posterior:
         """Polish, draw, and put together."""
         method = self.method
-        at = self.linearise(weights)
-        curvature = self.curvature(at)
+        curvature = self.curvature(self.linearise(weights))
         for _ in range(method.polishing):
             before = numbers
-            if self.tuned:
-                numbers, _ = self._tune(curvature, numbers)
+            curvature, numbers = self._polish(curvature, numbers)
             still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in self.tuned)
-            step = curvature.at_numbers(numbers)[1]
-            if still and step.gain < GAIN:
+            if still and curvature.newton(numbers)[1] < GAIN:
                 break
-            better = _search(at, numbers, step.step)
-            if better is None:
-                if still:
-                    break
-                continue
-            at = at.moved(better)
-            curvature = self.curvature(at)
-        factorised, evidence = curvature.at_numbers(numbers)
+        at, factorised = curvature.at, curvature.at_numbers(numbers)
         rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
         drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
         dtype = next(iter(post.samples.values())).dtype
@@ -95,9 +89,27 @@ class _Laplace:
         return self.task.posterior(
             {k: v.astype(dtype) for k, v in samples.items()},
             training=post.training,
-            log_evidence=evidence.value,
+            log_evidence=curvature.evidence(numbers),
             centre=at.weights if method.predictions == "linearised" else None,
         )
+
+    def _polish(self, curvature: Curvature, numbers: Numbers) -> tuple[Curvature, Numbers]:
+        """One step of the weights, and before it of the numbers."""
+        if not self.tuned:
+            return self._step(curvature, numbers), numbers
+        if self._is_bold:
+            # Exact for linear networks; others may not follow the linearised model so far.
+            bold, _ = self._tune(curvature, numbers, moved=True)
+            there = self._step(curvature, bold)
+            if there.evidence(bold) >= curvature.evidence(numbers):
+                return there, bold
+            self._is_bold = False
+        numbers, _ = self._tune(curvature, numbers)
+        return self._step(curvature, numbers), numbers
+
+    def _step(self, curvature: Curvature, numbers: Numbers) -> Curvature:
+        better = _search(curvature.at, numbers, curvature.newton(numbers)[0])
+        return curvature if better is None else self.curvature(curvature.at.moved(better))
 
     def linearise(self, weights: dict[str, NDArray]) -> Linearisation:
         return Linearisation(self.model, self.task.x, self.task.y, weights, self.coordinates, self._jacobian)
@@ -106,16 +118,17 @@ class _Laplace:
         kinds: dict[str, type[Weights | Data | Kronecker]] = {"weights": Weights, "data": Data, "kronecker": Kronecker}
         return kinds[self.kind](at)
 
-    def _tune(self, curvature: Curvature, numbers: Numbers) -> tuple[Numbers, float]:
-        """The numbers of the highest evidence of the linearised model, and that evidence."""
+    def _tune(self, curvature: Curvature, numbers: Numbers, moved: bool = False) -> tuple[Numbers, float]:
+        """The numbers of the highest evidence around the weights as they are, and that evidence; `moved` as in
+        Curvature.gradient."""
         start = np.log([numbers[k] for k in self.tuned])
         middle = np.log([self.model.latents[k].start for k in self.tuned])
         low, high = np.maximum(start - ROUND, middle - RANGE), np.minimum(start + ROUND, middle + RANGE)
 
         def negative(logs: NDArray) -> tuple[float, NDArray]:
             there = numbers | {k: math.exp(v) for k, v in zip(self.tuned, logs, strict=True)}
-            found = curvature.gradient(there, self.tuned)
-            return -found.value, -np.array([found.gradient[k] for k in self.tuned])
+            value, gradient = curvature.gradient(there, self.tuned, moved)
+            return -value, -np.array([gradient[k] for k in self.tuned])
 
         bounds = list(zip(low, np.maximum(high, low), strict=True))
         options = {"maxiter": self.method.steps, "ftol": 1e-15, "gtol": 1e-7}
@@ -148,12 +161,12 @@ class _Laplace:
         gigabytes = {
             "weights": 8e-9 * (2 * n * p + 5 * p**2),
             "data": 8e-9 * (2 * n * p + (parts + 5) * n**2),
-            "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k].shape) for k in self.coordinates.names)),
+            "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k]) for k in self.coordinates.names)),
         }
         full = "data" if n < p else "weights"
         kind = self.method.curvature if self.method.curvature in gigabytes else full
         if gigabytes[kind] > self.method.memory:
-            able = [k for k, size in gigabytes.items() if size <= self.method.memory and not self.tuned]
+            able = [k for k, size in gigabytes.items() if size <= self.method.memory]
             able += ["last_layer"] if self.method.curvature != "last_layer" else []
             raise ValueError(
                 f"curvature {self.method.curvature!r} needs about {gigabytes[kind]:.2g} GB for {n} outputs at the data "
@@ -163,9 +176,10 @@ class _Laplace:
         return kind
 
 
-def _factors(shape: tuple[int, ...]) -> int:
-    rows, columns = matrix_shape(shape)
-    return 3 * (rows**2 + columns**2)
+def _factors(prior: ResidualPathway) -> int:
+    rows, columns = matrix_shape(prior.shape)
+    rank = 0 if prior.isotropic_sigma is not None else prior.support.rank
+    return 3 * (rows**2 + columns**2) + 2 * rank**2
 
 
 def _search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:

@@ -44,6 +44,10 @@ class Coordinates:
             if number == site and level.rank
         ]
 
+    def prior(self, name: str, numbers: Mapping[str, float]) -> ResidualPathway:
+        """Of one weight at these values of the numbers to infer."""
+        return self.model.prior(name, numbers)
+
     def flat(self, weights: Weights) -> NDArray:
         """(..., size) from the weights by name."""
         parts = []
@@ -69,11 +73,9 @@ class Coordinates:
     def _each(
         self, flat: NDArray, numbers: Mapping[str, float], apply: Callable[[ResidualPathway, NDArray], NDArray]
     ) -> NDArray:
-        found, sites = np.empty_like(flat), self.model.sites
+        found = np.empty_like(flat)
         for k, part in self.weights(flat).items():
-            # A weight that the prior fixes at zero has no sigma to change.
-            prior = self.model.prior(k, numbers) if k in sites else self.model.priors[k]
-            found[..., self.slices[k]] = apply(prior, part).reshape((*flat.shape[:-1], -1))
+            found[..., self.slices[k]] = apply(self.prior(k, numbers), part).reshape((*flat.shape[:-1], -1))
         return found
 
 

@@ -1,0 +1,441 @@
+"""Laplace against evidences and posteriors that are known: in closed form, by quadrature, or by importance sampling."""
+
+import importlib
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.linalg import block_diag
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal, norm
+
+from bayes_rpp import (
+    EMLP,
+    MLP,
+    SO,
+    Bernoulli,
+    Categorical,
+    DeepEnsemble,
+    EquivarianceTracker,
+    Gaussian,
+    Group,
+    Laplace,
+    Model,
+    O,
+    PerLayer,
+    Poisson,
+    Posterior,
+    Prior,
+    StudentT,
+    Vector,
+    fit,
+)
+from bayes_rpp.inference.full import Data, Weights
+from bayes_rpp.inference.kronecker import Kronecker
+from bayes_rpp.inference.linearisation import Coordinates, Linearisation
+from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(15, 2)), RNG.normal(size=(15, 2))
+MIRROR = Group(2, discrete_generators=[np.diag([1.0, -1.0])], name="mirror")
+PROBLEMS = {
+    "linear": lambda: LinearProblem(),
+    "strict": lambda: LinearProblem(sigma_b=0.0),
+    "unstructured": lambda: SmallLinearProblem(sigma_a=0.0),
+    "nested": lambda: NestedProblem(),
+    "strict nested": lambda: NestedProblem(sigma_b=0.0),
+}
+
+
+def half_normal(scale):
+    return Prior("HalfNormal", {"scale": scale})
+
+
+def run(problem, method, engine="pyro", **options):
+    return fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False, **options)
+
+
+def exact_evidence(problem, noise=NOISE):
+    _, features, prior = problem._gain
+    covariance = features @ prior @ features.T + noise**2 * np.eye(len(features))
+    return multivariate_normal(np.zeros(len(features)), covariance).logpdf(problem.y.T.reshape(-1))
+
+
+def linearised(model, engine, seed=0):
+    names = list(model.net.parameters)
+    coordinates = Coordinates(model, names)
+    rng = np.random.default_rng(seed)
+    weights = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
+    jacobian = importlib.import_module(f"bayes_rpp.inference.{engine}.laplace").jacobian(model.net, names)
+    return Linearisation(model, X, Y, weights, coordinates, jacobian)
+
+
+def dense_prior(model):
+    return block_diag(*(model.priors[k].covariance() for k in model.net.parameters))
+
+
+@pytest.mark.parametrize("curvature", ["weights", "data", "last_layer"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_evidence_of_a_linear_model_is_exact(name, curvature):
+    problem = PROBLEMS[name]()
+    post = run(problem, Laplace(epochs=5, batch_size=16, curvature=curvature, draws=2))
+    assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["linear", "strict nested"])
+def test_so_it_is_on_either_engine(engine, name):
+    problem = PROBLEMS[name]()
+    post = run(problem, Laplace(epochs=5, draws=2), engine)
+    assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-6)
+    for k, want in problem.mode.items():
+        np.testing.assert_allclose(post.centre[k], want, atol=1e-6)
+
+
+@pytest.mark.parametrize("curvature", ["weights", "data"])
+@pytest.mark.parametrize("name", ["linear", "strict nested"])
+def test_samples_have_the_exact_mean_and_covariance(name, curvature):
+    problem = PROBLEMS[name]()
+    post = run(problem, Laplace(epochs=5, curvature=curvature, draws=20_000), seed=3)
+    theta = problem.theta(post)[0]
+    sd = np.sqrt(problem.covariance.diagonal())
+    assert (np.abs(theta.mean(axis=0) - problem.mean) <= 4.5 * sd / math.sqrt(20_000) + 1e-6).all()
+    np.testing.assert_allclose(np.cov(theta.T), problem.covariance, atol=0.05 * problem.covariance.max())
+
+
+def nonlinear(**options):
+    net = EMLP(Vector, Vector, O(2), channels=6, layers=1, subgroups=[MIRROR])
+    return Model(net, **{"sigma_a": [1.0, 0.4], "sigma_b": 0.2, "likelihood": Gaussian(0.5), **options})
+
+
+def test_predictions_are_those_of_the_linearised_network():
+    """Each draw's, and their covariance, from the Jacobian and dense matrices."""
+    model = nonlinear()
+    post = fit(model, X, Y, Laplace(epochs=100, batch_size=None, draws=20_000), engine="pyro", progress=False)
+    names = list(model.net.parameters)
+    from bayes_rpp.inference.pyro.laplace import jacobian
+
+    at = Linearisation(model, X, Y, post.centre, Coordinates(model, names), jacobian(model.net, names))
+    moved = at.coordinates.flat({k: post.samples[k][0, :5] for k in names}) - at.at
+    want = at.f + np.einsum("ndp,sp->snd", at.jacobian, moved)
+    part = Posterior(model, {k: v[:, :5] for k, v in post.samples.items()}, x=X, y=Y, centre=post.centre)
+    np.testing.assert_allclose(part.predict(X).samples[0], want, atol=1e-5)
+    np.testing.assert_allclose(part.log_likelihood()[0], model.likelihood.log_prob(want, Y, {}), rtol=1e-4)
+    np.testing.assert_allclose(part.function(0, 2)(X), want[2], atol=1e-5)
+
+    prior = dense_prior(model)
+    j = at.jacobian.reshape(-1, prior.shape[0])
+    k = j @ prior @ j.T
+    variance = (k - k @ np.linalg.solve(k + 0.25 * np.eye(len(k)), k)).diagonal()
+    found = post.predict(X).samples[0].var(axis=0).reshape(-1)
+    np.testing.assert_allclose(found, variance, rtol=5 * math.sqrt(2 / 20_000))
+
+
+def test_network_predictions_and_the_same_draws():
+    model = nonlinear()
+    post, other = (
+        fit(model, X, Y, Laplace(epochs=5, draws=3, predictions=p), engine="pyro", progress=False)
+        for p in ("linearised", "network")
+    )
+    assert other.centre is None
+    np.testing.assert_array_equal(post.samples["output.weight"], other.samples["output.weight"])
+    params = {k: v[0, 1] for k, v in other.samples.items()}
+    np.testing.assert_allclose(other.predict(X).samples[0, 1], model.net(params, X.astype(np.float32)), atol=1e-5)
+    assert np.abs(post.predict(X).samples - other.predict(X).samples).max() > 1e-3
+    assert post.equivariance_error(X).shape == (1, 3, 15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "moved"), [(Weights, False), (Weights, True), (Data, False), (Data, True), (Kronecker, False)]
+)
+def test_gradients_of_the_evidence(engine, kind, moved):
+    """In every number, to finite differences: sigmas by pathway and by layer, noise and degrees of freedom."""
+    likelihood = StudentT(half_normal(0.3), Prior("Gamma", {"concentration": 2.0, "rate": 0.5}))
+    model = nonlinear(
+        sigma_a=[half_normal(1.0), half_normal(0.4)], sigma_b=PerLayer(half_normal(0.2)), likelihood=likelihood
+    )
+    curvature = kind(linearised(model, engine))
+    numbers = {k: 1.3 * p.start for k, p in model.latents.items()}
+    _, gradient = curvature.gradient(numbers, numbers, moved)
+    assert len(gradient) == 6
+    for site, found in gradient.items():
+        ends = [curvature.gradient({**numbers, site: numbers[site] * math.exp(h)}, [], moved)[0] for h in (1e-4, -1e-4)]
+        assert found == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-4), site
+
+
+def test_spaces_agree_and_strict_gradients(engine):
+    model = nonlinear(sigma_a=[half_normal(1.0), 0.5], sigma_b=0.0, likelihood=Gaussian(half_normal(0.5)))
+    at = linearised(model, engine)
+    numbers = {"sigma_a_0": 0.8, "noise": 0.4}
+    one, other = (kind(at).gradient(numbers, numbers, True) for kind in (Weights, Data))
+    assert one[0] == pytest.approx(other[0], abs=1e-8)
+    assert one[1] == pytest.approx(other[1], rel=1e-8)
+    np.testing.assert_allclose(Weights(at).newton(numbers)[0], Data(at).newton(numbers)[0], atol=1e-9)
+
+
+def test_gradient_of_the_exact_evidence_of_a_linear_model():
+    problem = LinearProblem()
+
+    def at(a, b, noise):
+        other = LinearProblem()
+        other.model = Model(problem.net, sigma_a=a, sigma_b=b)
+        return exact_evidence(other, noise)
+
+    model = Model(
+        problem.net, sigma_a=half_normal(1.0), sigma_b=half_normal(0.2), likelihood=Gaussian(half_normal(NOISE))
+    )
+    names = list(model.net.parameters)
+    from bayes_rpp.inference.pyro.laplace import jacobian
+
+    lin = Linearisation(
+        model, problem.x, problem.y, problem.mode, Coordinates(model, names), jacobian(model.net, names)
+    )
+    numbers = {"sigma_a": 1.0, "sigma_b": 0.2, "noise": NOISE}
+    value, gradient = Data(lin).gradient(numbers, numbers)
+    assert value == pytest.approx(at(*numbers.values()), abs=1e-6)
+    for i, (site, found) in enumerate(gradient.items()):
+        ends = [at(*(v * math.exp(h * (j == i)) for j, v in enumerate(numbers.values()))) for h in (1e-4, -1e-4)]
+        assert found == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-4), site
+
+
+@pytest.mark.parametrize("curvature", ["data", "weights"])
+def test_maximised_evidence_is_the_highest_exact_one(engine, curvature):
+    problem = LinearProblem()
+    net, likelihood = problem.net, Gaussian(half_normal(0.8))
+
+    def negative(logs):
+        problem.model = Model(net, sigma_a=math.exp(logs[0]), sigma_b=math.exp(logs[1]))
+        return -exact_evidence(problem, math.exp(logs[2]))
+
+    best = minimize(negative, np.log([1.0, 0.2, 0.5]))
+    problem.model = Model(net, sigma_a=half_normal(1.0), sigma_b=half_normal(0.1), likelihood=likelihood)
+    post = run(problem, Laplace(epochs=40, evidence="maximise", curvature=curvature, draws=3), engine)
+    found = [post.samples[k] for k in ("sigma_a", "sigma_b", "noise")]
+    assert post.log_evidence == pytest.approx(-best.fun, abs=1e-5)
+    for values, want in zip(found, np.exp(best.x), strict=True):
+        np.testing.assert_allclose(values, np.full((1, 3), want), rtol=1e-3)
+    assert np.isfinite(post.training["log_evidence"][0]).nonzero()[0].tolist() == [19, 39]
+    assert post.summary().table.loc["sigma_b", "mean"] == pytest.approx(math.exp(best.x[1]), rel=1e-3)
+
+
+def test_tuning_raises_the_evidence_of_a_network_by_layer(engine):
+    model = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.1)))
+    tuned = fit(model, X, Y, Laplace(epochs=60, evidence="maximise"), engine=engine, progress=False)
+    numbers = {k: float(tuned.samples[k][0, 0]) for k in model.latents}
+    assert set(numbers) == {"sigma_b.layers.0", "sigma_b.output", "noise"}
+    fixed = fit(
+        nonlinear(sigma_b=0.02, likelihood=Gaussian(0.1)), X, Y, Laplace(epochs=60), engine=engine, progress=False
+    )
+    assert tuned.log_evidence > fixed.log_evidence + 10
+    assert 0.5 < numbers["noise"] < 1.5  # Y is white noise
+
+
+def test_engines_agree():
+    one, other = (
+        fit(nonlinear(), X, Y, Laplace(epochs=200, draws=50), engine=e, progress=False) for e in ("numpyro", "pyro")
+    )
+    assert one.log_evidence == pytest.approx(other.log_evidence, abs=1e-3)
+    np.testing.assert_allclose(one.samples["output.weight"], other.samples["output.weight"], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "y", "within"),
+    [
+        (Bernoulli(), (RNG.random((40, 1)) < 0.6) * 1.0, 0.05),
+        (Poisson(), RNG.poisson(1.5, size=(40, 1)) * 1.0, 0.05),
+        (StudentT(0.4, 3.0), 0.7 * np.linspace(-1, 1, 40)[:, None] + 0.4 * RNG.standard_t(3, size=(40, 1)), 0.15),
+    ],
+    ids=["bernoulli", "poisson", "student"],
+)
+def test_other_likelihoods_are_near_the_evidence_by_quadrature(likelihood, y, within):
+    x = np.linspace(-1, 1, 40)[:, None]
+    model = Model(Slope(), sigma_a=1.5, sigma_b=0.0, likelihood=likelihood, scale=None)
+    post = fit(model, x, y, Laplace(epochs=200, batch_size=None), engine="pyro", progress=False)
+
+    def density(w):
+        return math.exp(likelihood.log_prob(w * x, y, {}).sum() + norm(0, 1.5).logpdf(w) - post.log_evidence)
+
+    assert abs(math.log(quad(density, -10, 10, points=[0.0, float(post.centre["w"][0, 0])])[0])) < within
+
+
+def test_logistic_model_by_importance_sampling():
+    problem = Logistic()
+    post = run(problem, Laplace(epochs=200, draws=4000))
+    model = problem.model
+    w, b = (post.samples[k][0].astype(float) for k in ("output.weight", "output.bias"))
+    f = np.einsum("sij,nj->sni", w, problem.x) + b[:, None]
+    log_weight = model.likelihood.log_prob(f, problem.y, {}).sum(axis=-1)
+    log_weight += model.priors["output.weight"].log_prob(w) + model.priors["output.bias"].log_prob(b)
+    theta = np.concatenate([w.reshape(4000, -1), b], axis=1)
+    centre = np.concatenate([post.centre["output.weight"].reshape(-1), post.centre["output.bias"]])
+    log_weight -= multivariate_normal(centre, np.cov(theta.T)).logpdf(theta)
+    evidence = logsumexp(log_weight) - math.log(4000)
+    assert post.log_evidence == pytest.approx(evidence, abs=0.3)
+    weight = np.exp(log_weight - logsumexp(log_weight))
+    assert 1 / (weight**2).sum() > 2000  # the Gaussian is near the posterior
+    np.testing.assert_allclose(weight @ theta, centre, atol=0.4 * theta.std(axis=0).max())
+
+
+def test_classes(engine):
+    y = (np.arange(15) % 3)[:, None].astype(float)
+    model = Model(MLP(2, 3, channels=4, layers=1), likelihood=Categorical(), sigma_b=1.0)
+    one, other = (
+        fit(model, X, y, Laplace(epochs=50, curvature=c, draws=20), engine=engine, progress=False)
+        for c in ("weights", "data")
+    )
+    assert one.log_evidence == pytest.approx(other.log_evidence, abs=1e-6)
+    np.testing.assert_allclose(one.predict(X).mean.sum(axis=-1), 1.0, rtol=1e-5)
+
+
+def test_kronecker_factors_are_as_written():
+    """|H| and H^-1 v against dense matrices made of the partial traces."""
+    model = nonlinear()
+    at = linearised(model, "pyro")
+    h = Kronecker(at).at_numbers({})
+    v = np.random.default_rng(1).normal(size=at.at.size)
+    solved, logdet = h.solve(v), 0.0
+    for name, where in at.coordinates.slices.items():
+        prior = model.priors[name]
+        shape = (*prior.shape[:1], -1) if prior.shape else (1, 1)
+        j = at.jacobian[..., where].reshape(-1, prior.subspace.size) / 0.5
+        each = j.reshape(len(j), *shape) if len(prior.shape) > 1 else j[:, :, None]
+        a, b = np.einsum("nab,ncb->ac", each, each), np.einsum("nab,nac->bc", each, each)
+        eye = np.eye(prior.subspace.size)
+        color = prior.color(eye.reshape(-1, *prior.shape)).reshape(len(eye), -1)
+        dense_h = eye + color @ (np.kron(a, b) / np.trace(a)) @ color.T
+        logdet += np.linalg.slogdet(dense_h)[1]
+        np.testing.assert_allclose(solved[where], np.linalg.solve(dense_h, v[where]), atol=1e-8)
+    assert h.logdet == pytest.approx(logdet, rel=1e-10)
+    drawn = h.draw(np.random.default_rng(0), 40_000)
+    for i in (0, 7, at.at.size - 1):
+        unit = np.eye(at.at.size)[i]
+        assert drawn[:, i].var() == pytest.approx(h.solve(unit)[i], rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["linear", "strict", "nested"])
+def test_kronecker_evidence_of_a_linear_layer(name):
+    """Exact but for the correlation of weight and bias."""
+    problem = PROBLEMS[name]()
+    method = Laplace(epochs=1, learning_rate=1e-12, curvature="kronecker")
+    post = run(problem, method, init=problem.mode)
+    assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=0.3)
+
+
+def test_kronecker_tunes_too():
+    problem = LinearProblem()
+    exact = run(problem, Laplace(epochs=40, draws=2)).log_evidence
+    problem.model = Model(problem.net, sigma_a=1.0, sigma_b=0.2, likelihood=Gaussian(half_normal(1.0)))
+    post = run(
+        problem, Laplace(epochs=300, batch_size=None, learning_rate=0.1, evidence="maximise", curvature="kronecker")
+    )
+    assert post.log_evidence > exact - 0.3
+    assert post.samples["noise"][0, 0] == pytest.approx(NOISE, rel=0.15)
+
+
+def test_the_last_layer_leaves_the_others():
+    post = fit(nonlinear(), X, Y, Laplace(epochs=5, curvature="last_layer", draws=4), engine="pyro", progress=False)
+    fixed = [k for k, v in post.samples.items() if np.ptp(v, axis=1).max() == 0]
+    assert fixed
+    assert set(post.samples) - set(fixed) == {"output.weight", "output.bias"}
+
+
+def test_files_and_arviz(tmp_path):
+    problem = SmallLinearProblem()
+    post = run(problem, Laplace(epochs=5, draws=7))
+    again = Posterior.load(post.save(tmp_path / "post.nc"))
+    assert again.log_evidence == post.log_evidence
+    np.testing.assert_array_equal(again.predict(problem.x).samples, post.predict(problem.x).samples)
+    assert again.metrics(problem.x, problem.y) == post.metrics(problem.x, problem.y)
+    assert post.to_arviz().attrs["log_evidence"] == post.log_evidence
+    plain = run(problem, DeepEnsemble(members=2, epochs=1))
+    assert plain.log_evidence is None
+    assert Posterior.load(plain.save(tmp_path / "plain.nc")).log_evidence is None
+
+
+def test_validation_patience_callbacks_and_checkpoint(engine, tmp_path):
+    problem = SmallLinearProblem()
+    problem.model = Model(problem.net, sigma_b=half_normal(0.2), likelihood=Gaussian(half_normal(0.5)))
+    tracker, epochs = EquivarianceTracker(SO(2)), []
+
+    def stop_once(progress):
+        epochs.append(progress.epoch)
+        if len(epochs) == 7:
+            raise KeyboardInterrupt
+
+    method = Laplace(epochs=12, evidence="maximise", every=4, draws=3)
+    options = {"validation": (problem.x, problem.y), "checkpoint": tmp_path / "run", "callbacks": [stop_once, tracker]}
+    whole = run(problem, method, engine)
+    from bayes_rpp import Checkpoint
+
+    options["checkpoint"] = Checkpoint(tmp_path / "run", every=0)
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, method, engine, **options)
+    post = run(problem, method, engine, **options)
+    assert epochs[7] == 7
+    np.testing.assert_allclose(post.samples["output.weight"], whole.samples["output.weight"], atol=1e-6)
+    assert post.log_evidence == pytest.approx(whole.log_evidence, abs=1e-6)
+    assert set(post.training) == {
+        "loss", "validation_loss", "equivariance_error", "log_evidence", "sigma_b", "noise"
+    }  # fmt: skip
+    early = run(problem, Laplace(epochs=50, patience=1, draws=3), engine, validation=(problem.x[:3], problem.y[:3] + 5))
+    assert early.training["loss"].shape[1] < 50
+    assert math.isfinite(early.log_evidence)
+
+
+def test_a_start_is_taken():
+    problem = LinearProblem()
+    post = run(problem, Laplace(epochs=1, learning_rate=1e-12, polish=0, draws=2), init=problem.mode)
+    assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-4)
+
+
+def test_softened_torch_modules():
+    torch = pytest.importorskip("torch")
+    from bayes_rpp import soften
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
+    net = soften(module, input_shape=(2,))
+    posts = []
+    for vectorised in (True, False):
+        net.vectorised = vectorised
+        model = Model(net, sigma_a=1.0, sigma_b=0.5)
+        posts.append(fit(model, X, Y, Laplace(epochs=3, polish=2, draws=2), init=net.initial, progress=False))
+    assert posts[0].log_evidence == pytest.approx(posts[1].log_evidence, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"curvature": "diagonal"}, "curvature is 'diagonal'; one of 'auto', 'weights'"),
+        ({"predictions": "exact"}, "predictions is 'exact'; one of 'linearised', 'network' would do"),
+        ({"evidence": True}, "evidence is True; one of 'maximise', None would do"),
+        ({"draws": 0}, "draws is 0"),
+        ({"every": 0}, "every is 0"),
+        ({"steps": 1.5}, "steps is 1.5"),
+        ({"polish": -1}, "polish is -1"),
+        ({"memory": 0.0}, "memory is 0.0"),
+    ],
+)
+def test_bad_numbers_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Laplace(**change)
+
+
+def test_nothing_to_tune_is_an_error(engine):
+    with pytest.raises(ValueError, match="has no number to tune; a distribution for sigma_a"):
+        run(SmallLinearProblem(), Laplace(evidence="maximise"), engine)
+
+
+def test_the_last_layer_tunes_only_its_own():
+    model = nonlinear(sigma_b=PerLayer(half_normal(0.1)))
+    with pytest.raises(ValueError, match=r"does not depend on sigma_b.layers.0; 'auto'"):
+        fit(model, X, Y, Laplace(evidence="maximise", curvature="last_layer"), engine="pyro", progress=False)
+
+
+@pytest.mark.parametrize("curvature", ["auto", "weights", "data"])
+def test_too_little_memory_says_how_much_and_what_would_do(curvature):
+    model = Model(MLP(2, 2, channels=400, layers=2))
+    message = r"needs about .* GB for 30 outputs at the data and \d+ weights, but memory is 0.02 GB; .*'last_layer'"
+    with pytest.raises(ValueError, match=message):
+        fit(model, X, Y, Laplace(curvature=curvature, memory=0.02), engine="pyro", progress=False)
