@@ -17,12 +17,12 @@ import numpy as np
 import bayes_rpp as rpp
 
 OUT = Path("docs/results/which_symmetry.md")
-EXAMPLES, NOISE, BREAKING, SEEDS = 80, 0.1, 0.5, 3
+EXAMPLES, NOISE, BREAKING, SEEDS = 60, 0.1, 0.5, 3
 GENERIC = np.array([[0.3, 0.5, -0.2], [0.1, -0.6, 0.4], [0.6, 0.2, 0.4]])
 BROKEN = {"SO(3)": np.zeros((3, 3)), "SO(2)": np.diag([0.0, 0.0, 1.0]), "none": GENERIC}
 GROUPS = {"none": rpp.Trivial(3), "SO(2)": rpp.SO(2) * rpp.Trivial(1), "SO(3)": rpp.SO(3)}
 REP_IN, REP_OUT = rpp.Scalar + 2 * rpp.Vector, rpp.Vector
-CHANNELS = 5 * rpp.Scalar + 3 * rpp.Vector + rpp.T(2)
+CHANNELS = 3 * rpp.Scalar + 2 * rpp.Vector + rpp.T(2)
 
 
 def data(truth: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 NOISE = 0.3  # where its tuning starts, in standardised units
 POINTS = 200  # at which the equivariance error is measured
 Key = tuple[str, str]
-METHOD = Laplace(evidence="maximise", epochs=250, batch_size=None, draws=200, every=125, steps=6, polish=25)
+METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
 
 
 @dataclass(frozen=True)
