@@ -13,7 +13,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bayes_rpp import datasets
+    from bayes_rpp.analysis.compare import Comparison, compare_symmetries
+    from bayes_rpp.analysis.compare_plots import plot_comparison
+    from bayes_rpp.analysis.degree import degree_of_symmetry
     from bayes_rpp.analysis.equivariance import Energy, energy_by_layer, equivariance_interval, log_error_density
+    from bayes_rpp.analysis.group_map import GroupErrorMap, group_error_map
+    from bayes_rpp.analysis.group_plots import plot_group_map
     from bayes_rpp.analysis.plots import plot_asymmetry, plot_equivariance_kde, plot_equivariance_posterior
     from bayes_rpp.inference.callbacks import EquivarianceTracker
     from bayes_rpp.inference.checkpoint import Checkpoint
@@ -43,11 +48,17 @@ if TYPE_CHECKING:
     from bayes_rpp.priors.subspaces import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
     from bayes_rpp.symmetry.equivariance import equivariance_error
     from bayes_rpp.symmetry.groups import SL, SO, D, Group, Lorentz, O, S, Sp, Trivial, Z
+    from bayes_rpp.symmetry.parse import parse_group, parse_rep
     from bayes_rpp.symmetry.representations import Pseudoscalar, Regular, Rep, Scalar, T, Vector
     from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
 
 _HOMES = {
+    "analysis.compare": ["Comparison", "compare_symmetries"],
+    "analysis.compare_plots": ["plot_comparison"],
+    "analysis.degree": ["degree_of_symmetry"],
     "analysis.equivariance": ["Energy", "energy_by_layer", "equivariance_interval", "log_error_density"],
+    "analysis.group_map": ["GroupErrorMap", "group_error_map"],
+    "analysis.group_plots": ["plot_group_map"],
     "analysis.plots": ["plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior"],
     "inference.callbacks": ["EquivarianceTracker"],
     "inference.checkpoint": ["Checkpoint"],
@@ -77,22 +88,24 @@ _HOMES = {
     "priors.subspaces": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
     "symmetry.equivariance": ["equivariance_error"],
     "symmetry.groups": ["D", "Group", "Lorentz", "O", "S", "SL", "SO", "Sp", "Trivial", "Z"],
+    "symmetry.parse": ["parse_group", "parse_rep"],
     "symmetry.representations": ["Pseudoscalar", "Regular", "Rep", "Scalar", "T", "Vector"],
     "symmetry.solver": ["SolverError", "equivariant_basis"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Bernoulli", "Categorical", "Checkpoint", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
+    "Bernoulli", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
     "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
-    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "HMC", "Laplace", "LinearPath", "Lorentz", "MAP",
-    "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer", "Poisson", "Posterior",
-    "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI",
-    "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError",
-    "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "datasets", "energy_by_layer",
-    "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "load_network", "log_error_density",
-    "plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior", "predictive_metrics", "restrict",
-    "save_network", "soften", "to_torch", "uniform_rep",
+    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "Laplace", "LinearPath",
+    "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer",
+    "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway",
+    "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T",
+    "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "compare_symmetries",
+    "datasets", "degree_of_symmetry", "energy_by_layer", "equivariance_error", "equivariance_interval",
+    "equivariant_basis", "fit", "group_error_map", "load_network", "log_error_density", "parse_group", "parse_rep",
+    "plot_asymmetry", "plot_comparison", "plot_equivariance_kde", "plot_equivariance_posterior", "plot_group_map",
+    "predictive_metrics", "restrict", "save_network", "soften", "to_torch", "uniform_rep",
 ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -51,6 +52,80 @@ def info() -> None:
         except PackageNotFoundError:
             typer.echo(f"{package:12} not installed")
     typer.echo(f"{'devices':12} {', '.join(_devices()) or 'no engine installed'}")
+
+
+@app.command()
+def compare(
+    file: Annotated[Path, typer.Argument(help="npz with arrays x (n, d_in) and y (n, d_out).")],
+    rep_in: Annotated[str, typer.Option(help='How the groups act on x, such as "5*Scalar + 5*Vector".')],
+    rep_out: Annotated[str, typer.Option(help='How they act on y, such as "T(2)".')],
+    group: Annotated[
+        list[str], typer.Option(help='A candidate: "O(3)", or with a name, "none=Trivial(3)". Repeat it.')
+    ],
+    channels: Annotated[int, typer.Option(help="Width of the hidden layers.")] = 32,
+    layers: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")] = 1,
+    starts: Annotated[int, typer.Option(help="Fits of each model, of which the best counts.")] = 1,
+    engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-compare"),
+    seed: Annotated[int, typer.Option(help="Of initial values and order.")] = 0,
+) -> None:
+    """Which of several symmetries do the data in a file have? Prints and writes a table, a verdict and pictures."""
+    from bayes_rpp.symmetry.parse import parse_named_group
+
+    try:
+        x, y = _arrays(file)
+        groups = dict(map(parse_named_group, group))
+        if len(groups) < len(group):
+            raise ValueError("group has a name twice; names such as 'none=Trivial(3)' that differ would do")
+        options: dict[str, Any] = {"rep_in": rpp.parse_rep(rep_in), "rep_out": rpp.parse_rep(rep_out)}
+        options |= {"channels": channels, "layers": layers, "starts": starts}
+        found = rpp.compare_symmetries(x, y, groups, **options, engine=engine, seed=seed)
+        typer.echo(f"\n{found}\n\nWritten:")
+        for written in _write_comparison(found, out):
+            typer.echo(f"  {written}")
+    except (TypeError, ValueError, ImportError, OSError, rpp.TrainingError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _arrays(file: Path) -> tuple[Any, Any]:
+    """x and y of an npz file."""
+    if not file.exists():
+        raise FileNotFoundError(f"there is no file {file}; an npz written by numpy.savez(file, x=x, y=y) would do")
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {}
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            loaded.close()
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{file} is no npz file that can be read ({error}); numpy.savez(file, x=x, y=y) writes one"
+        ) from error
+    if not {"x", "y"} <= set(arrays):
+        raise ValueError(f"{file} has the arrays {', '.join(sorted(arrays)) or 'none'}; x and y would do")
+    return arrays["x"], arrays["y"]
+
+
+def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    matplotlib.use("agg")
+    out.mkdir(parents=True, exist_ok=True)
+    files = [out / "comparison.csv", out / "verdict.txt", out / "comparison.png"]
+    found.table.to_csv(files[0])
+    files[1].write_text(found.verdict + "\n")
+    figure = Figure(figsize=(12, 1.6 + 0.45 * len(found.candidates)), layout="constrained")
+    rpp.plot_comparison(found, axes=figure.subplots(1, 3, sharey=True))
+    figure.savefig(files[2], dpi=150)
+    for name, candidate in found.candidates.items():
+        if len(candidate.kinds) > 1:
+            figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+            rpp.plot_group_map(found.group_map(name), ax=figure.subplots())
+            slug = "".join(c if c.isalnum() else "_" for c in name).strip("_")
+            files.append(out / f"map_{len(files) - 2}_{slug}.png")
+            figure.savefig(files[-1], dpi=150)
+    return files
 
 
 def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Path, seed: int) -> None:

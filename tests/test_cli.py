@@ -49,3 +49,59 @@ def test_info():
     assert f"bayes-rpp {__version__}" in result.output
     assert "numpyro" in result.output
     assert "cpu" in result.output or "cuda" in result.output
+
+
+@pytest.fixture
+def linear_file(tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    y = x[:, 1:] * [1.0, 1.0, 2.0] + 0.1 * rng.normal(size=(60, 3))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    return tmp_path / "data.npz"
+
+
+LINEAR = ["--rep-in", "Scalar + Vector", "--rep-out", "Vector", "--layers", "0"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_path):
+    out = tmp_path / "out"
+    groups = ["--group", "none=Trivial(3)", "--group", "about z=SO(2) * Trivial(1)", "--group", "O(3)"]
+    result = run("compare", str(linear_file), *LINEAR, *groups, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert "about z holds" in result.output
+    assert "O(3) does not hold exactly" in result.output
+    files = {"comparison.csv", "verdict.txt", "comparison.png", "map_1_about_z.png", "map_2_O_3.png"}
+    assert {f.name for f in out.iterdir()} == files
+    assert (out / "verdict.txt").read_text() in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--group", "O3"], "'O3' in 'O3' is not understood"),
+        (["--group", "O(3)", "--group", "O(3)"], "group has a name twice"),
+        (["--group", "O(2)"], "rep_in"),
+        (["--group", "O(3)", "--starts", "0"], "starts is 0"),
+    ],
+)
+def test_bad_options_of_compare_say_what_would_do(options, message, linear_file, tmp_path):
+    result = run("compare", str(linear_file), *LINEAR, *options, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 2
+    assert f"error: {message}" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_compare_says_what_is_wrong_with_a_file(tmp_path):
+    (tmp_path / "text.npz").write_text("hello")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    for name, message in [
+        ("text.npz", "no npz file"),
+        ("other.npz", "has the arrays a; x and y would do"),
+        ("one.npy", "has the arrays none"),
+        ("missing.npz", "there is no file"),
+    ]:
+        result = run("compare", str(tmp_path / name), *LINEAR, "--group", "O(3)")
+        assert result.exit_code == 2
+        assert message in result.output

@@ -1,0 +1,144 @@
+"""Candidate symmetries as models: strict, soft and free ones of each group, around hidden layers that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from bayes_rpp.likelihoods import Likelihood
+from bayes_rpp.models import Model
+from bayes_rpp.networks.allocation import uniform_rep
+from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.hyper import PerLayer, Prior
+from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep, bind_rep
+
+KINDS = ("strict", "soft", "free")
+SIGMA_A = 1.0  # with scale="fan_in" and standardised data it keeps the variance of the signal
+# Where the tuning of sigma_b starts, by turns: from a small one the evidence often has no way up to a large one.
+STARTS_B = (0.3, 0.05)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A group with its network and its models.
+
+    Attributes:
+        kinds: "strict", "soft" and "free"; of a group under which every linear map is equivariant, such as Trivial,
+            "strict" alone, as the three are the same.
+        contains: names of the candidates that this group contains, as far as the network's linear maps can tell.
+        same: names of those with the same maps, which no data could tell from this one.
+    """
+
+    name: str
+    group: Group
+    net: Network
+    likelihood: Likelihood
+    contains: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        linear = [p.subspace for name, p in self.net.parameters.items() if name.endswith(("weight", "bias"))]
+        return KINDS[:1] if all(s.rank == s.size for s in linear) else KINDS
+
+    def model(self, kind: str, start: int = 0) -> Model:
+        """The model of a kind; sigma_b of the soft one, by layer, is tuned from a start of its own."""
+        residual = PerLayer(Prior("HalfNormal", {"scale": STARTS_B[start % len(STARTS_B)]}))
+        a, b = {"strict": (SIGMA_A, 0.0), "soft": (SIGMA_A, residual), "free": (0.0, SIGMA_A)}[kind]
+        return Model(self.net, sigma_a=a, sigma_b=b, likelihood=self.likelihood)
+
+    def is_alike(self, kind: str, other: Candidate) -> bool:
+        """Whether another candidate's model of this kind is the same, as free models of the same layers are."""
+        ours, theirs = self.net, other.net
+        if kind != "free" or {k: p.shape for k, p in ours.parameters.items()} != {
+            k: p.shape for k, p in theirs.parameters.items()
+        }:
+            return False
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(3, ours.rep_in.size))
+        params = {k: rng.normal(size=p.shape) for k, p in ours.parameters.items()}
+        return bool(np.allclose(ours(params, x), theirs(params, x), rtol=1e-9))
+
+
+def make_candidates(
+    groups: Mapping[str, Group],
+    rep_in: Rep,
+    rep_out: Rep,
+    *,
+    channels: int | Rep,
+    layers: int,
+    network: Callable[[Group], Network] | None,
+    likelihood: Likelihood,
+) -> list[Candidate]:
+    """The candidates in the order given; see `compare_symmetries` for the arguments."""
+    check_groups(groups, rep_in, rep_out)
+    if network is None:
+        hidden = channels if isinstance(channels, Rep) else uniform_rep(channels, _reference(groups))
+
+        def network(group: Group) -> Network:
+            return EMLP(rep_in, rep_out, group, hidden, layers)
+
+    nets = {}
+    for name, group in groups.items():
+        nets[name] = network(group)
+        if not isinstance(nets[name], Network):
+            raise TypeError(f"network gave a {type(nets[name]).__name__} for {name!r}; a Network would do")
+    spaces = {name: _subspaces(net) for name, net in nets.items()}
+    found = []
+    for name, net in nets.items():
+        within = {other: _within(spaces[name], spaces[other]) for other in nets if other != name}
+        back = {other: _within(spaces[other], spaces[name]) for other in within}
+        contains = tuple(other for other in within if within[other] and not back[other])
+        same = tuple(other for other in within if within[other] and back[other])
+        found.append(Candidate(name, groups[name], net, likelihood, contains, same))
+    return found
+
+
+def check_groups(groups: Any, rep_in: Any, rep_out: Any) -> None:
+    """Raise TypeError or ValueError, naming the argument, where the candidates cannot be compared."""
+    if not isinstance(groups, Mapping) or not groups:
+        raise TypeError(f'groups is {groups!r}; a dict such as {{"none": Trivial(3), "O(3)": O(3)}} would do')
+    first = None
+    for name, group in groups.items():
+        if not isinstance(name, str) or not isinstance(group, Group):
+            raise TypeError(f"groups has {name!r}: {group!r}; a name and a Group would do")
+        sizes = [bind_rep(rep, group, arg).size for arg, rep in (("rep_in", rep_in), ("rep_out", rep_out))]
+        first = first or (name, group.dim, sizes)
+        if (group.dim, sizes) != first[1:]:
+            raise ValueError(
+                f"groups[{name!r}] acts on R^{group.dim} and gives rep_in and rep_out the sizes {sizes}, but "
+                f"groups[{first[0]!r}] acts on R^{first[1]} and gives {first[2]}; all candidates act on the same "
+                "columns: products with Trivial(k), such as SO(2) * Trivial(1), leave k axes alone"
+            )
+
+
+def _reference(groups: Mapping[str, Group]) -> Group:
+    """The group whose tensors the hidden layers of all candidates hold: the first that moves anything."""
+    moving = [g for g in groups.values() if len(g.lie_algebra) or len(g.discrete_generators)]
+    return moving[0] if moving else next(iter(groups.values()))
+
+
+def _subspaces(net: Network) -> list[EquivariantSubspace]:
+    """Of the maps between neighbouring layers and from input to output, and of the biases."""
+    reps = [net.rep_in, *(rep(net.group) for rep in getattr(net, "hidden", ())), net.rep_out]
+    pairs = dict.fromkeys([*pairwise(reps), (net.rep_in, net.rep_out)])
+    return [*(EquivariantSubspace(a, b) for a, b in pairs), *(EquivariantSubspace(None, r) for r in reps[1:])]
+
+
+def _within(inner: list[EquivariantSubspace], outer: list[EquivariantSubspace]) -> bool:
+    """Whether every map of the first kind is one of the second: then the first group is the larger."""
+    rng = np.random.default_rng(0)
+    for a, b in zip(inner, outer, strict=False):
+        if a.shape != b.shape:
+            return False
+        w = a.decode(rng.normal(size=a.rank))
+        if np.linalg.norm(w - b.project(w)) > 1e-6 * np.linalg.norm(w):
+            return False
+    return len(inner) == len(outer)

@@ -1,0 +1,286 @@
+"""Which symmetry do the data have? Candidates fitted strictly, softly and freely, scored, and judged in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import finite_array
+from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
+from bayes_rpp.analysis.degree import degree_of_symmetry
+from bayes_rpp.analysis.scores import Score, score, stacking_weights
+from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.verdict import Verdict, is_settled, judge
+from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
+from bayes_rpp.models import Model
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.hyper import Prior
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from bayes_rpp.analysis.group_map import GroupErrorMap
+    from bayes_rpp.inference.posterior import Posterior
+
+NOISE = 0.3  # where its tuning starts, in standardised units
+POINTS = 200  # at which the equivariance error is measured
+Key = tuple[str, str]
+METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_symmetries` found. All scores are in standardised units; differences do not depend on them.
+
+    Attributes:
+        table: a row for each (candidate, model), the highest evidence first: log_evidence, d_evidence (to the best),
+            elpd, se, d_elpd and d_se (to the best elpd, and the standard error of that difference), p (effective
+            parameters), pareto_k (the largest), bad_k (how many are above 0.7), weight (stacking), noise,
+            sigma_ratio (of the layers' sigma_b / sigma_a the largest), error (Eq. 2, median over draws), seconds.
+        best: the largest symmetry that holds: whose strict model is not significantly worse than its own soft and free
+            ones, nor than the strict ones of smaller symmetries. None if none does.
+        verdict: in words, with the doubts; print it.
+        doubts: the doubts alone.
+        candidates, posteriors, scores: by name, and by (candidate, model).
+        standardise_x, standardise_y: from the units of the data to those of the posteriors.
+    """
+
+    table: DataFrame
+    best: str | None
+    judgement: Verdict = field(repr=False)
+    candidates: dict[str, Candidate] = field(repr=False)
+    posteriors: dict[Key, Posterior] = field(repr=False)
+    scores: dict[Key, Score] = field(repr=False)
+    standardise_x: Standardisation = field(repr=False)
+    standardise_y: Standardisation = field(repr=False)
+
+    @property
+    def verdict(self) -> str:
+        return str(self.judgement)
+
+    @property
+    def doubts(self) -> list[str]:
+        return self.judgement.doubts
+
+    @property
+    def recommended(self) -> Key:
+        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with."""
+        return max(self.scores, key=lambda key: _rank(self.scores[key]))
+
+    def posterior(self, name: str | None = None, model: str = "soft") -> Posterior:
+        """Of a candidate (None: the best) and a model; where strict, soft and free are the same, that one.
+
+        Raises:
+            KeyError: if there is no such candidate or model.
+        """
+        name = self._named(name)
+        if model not in KINDS:
+            raise KeyError(f"model is {model!r}; one of {', '.join(map(repr, KINDS))} would do")
+        return self.posteriors[name, model if (name, model) in self.posteriors else "strict"]
+
+    def degree(self, name: str | None = None) -> DataFrame:
+        """How far the soft model of a candidate breaks its symmetry, by layer and as a whole; `degree_of_symmetry`."""
+        post = self.posterior(name)
+        return degree_of_symmetry(post, post.x[:POINTS])
+
+    def group_map(self, name: str | None = None, **options: Any) -> GroupErrorMap:
+        """Which of a candidate's transformations its soft model breaks; options as in `group_error_map`."""
+        from bayes_rpp.analysis.group_map import group_error_map
+
+        post = self.posterior(name)
+        return group_error_map(post, post.x[:POINTS], **options)
+
+    def metrics(self, x: Any, y: Any) -> DataFrame:
+        """Held-out scores of every model on data in the user's units, in standardised units; see `Posterior.metrics`.
+        A row for each (candidate, model), the lowest nll first."""
+        from pandas import DataFrame, MultiIndex
+
+        first = next(iter(self.posteriors.values()))
+        x, y = _data(x, y, first.x.shape[1], first.y.shape[1])
+        x, y = self.standardise_x(x), self.standardise_y(y)
+        rows = [post.metrics(x, y) for post in self.posteriors.values()]
+        index = MultiIndex.from_tuples(list(self.posteriors), names=["candidate", "model"])
+        return DataFrame(rows, index=index).sort_values("nll")
+
+    def _named(self, name: str | None) -> str:
+        name = self.best if name is None else name
+        if name is None:
+            raise KeyError(f"no candidate holds; name one of {', '.join(map(repr, self.candidates))}")
+        if name not in self.candidates:
+            raise KeyError(f"there is no candidate {name!r}; they are {', '.join(map(repr, self.candidates))}")
+        return name
+
+    def __str__(self) -> str:
+        return f"{self.table.to_string(float_format='%.3g')}\n\n{self.verdict}"
+
+
+def compare_symmetries(
+    x: Any,
+    y: Any,
+    groups: Mapping[str, Group],
+    *,
+    rep_in: Rep,
+    rep_out: Rep,
+    channels: int | Rep = 32,
+    layers: int = 1,
+    network: Callable[[Group], Network] | None = None,
+    likelihood: Likelihood | None = None,
+    method: Method | None = None,
+    starts: int = 1,
+    engine: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> Comparison:
+    """Which of several symmetries do the data have, how sure is that, and how far is it broken?
+
+    For each candidate the strict (sigma_b = 0), the soft (sigmas tuned, sigma_b by layer) and the free (sigma_a = 0)
+    model are fitted and scored by log evidence and PSIS-LOO. All share the likelihood and the hidden layers' widths.
+
+    Args:
+        x, y: (n, d_in) and (n, d_out) arrays. They are standardised in a way that keeps every candidate's symmetry:
+            centred only by what all groups leave fixed, and with one scale for all columns of a block of a
+            representation (scalars of x and y each have their own). y only with Gaussian and StudentT.
+        groups: name -> Group, all on the same R^dim; {"none": Trivial(3), "SO(2)": SO(2) * Trivial(1), "O(3)": O(3)}.
+            Without a Trivial one "none" cannot be the answer.
+        rep_in, rep_out: how they act on the columns.
+        channels: width of the hidden layers, or their representation; layers: how many. 0 is a linear model, for which
+            the evidence of a Gaussian likelihood is exact.
+        network: group -> Network, in place of an EMLP of these channels and layers.
+        likelihood: None: Gaussian, with its noise tuned.
+        method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
+            such as NUTS, leaves the decision to LOO.
+        starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
+            counts. The strict and the soft model are also fitted from each other's weights, so that they do not differ
+            by the luck of their starts (MAP, ensembles and Laplace).
+        engine, seed: as in `fit`.
+        progress: whether to say which model is fitted.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+    check_groups(groups, rep_in, rep_out)
+    if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
+        raise ValueError(f"starts is {starts!r}; a whole number >= 1 would do")
+    members = list(groups.values())
+    likelihood = likelihood if likelihood is not None else Gaussian(Prior("HalfNormal", {"scale": NOISE}))
+    candidates = make_candidates(
+        groups, rep_in, rep_out, channels=channels, layers=layers, network=network, likelihood=likelihood
+    )
+    net = candidates[0].net
+    x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size))
+    to_x = Standardisation.of(x, rep_in, members)
+    real = isinstance(likelihood, (Gaussian, StudentT))
+    to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
+    x, y = to_x(x), to_y(y)
+    method = method if method is not None else METHOD
+    posteriors: dict[Key, Posterior] = {}
+    scores: dict[Key, Score] = {}
+    seconds: dict[Key, float] = {}
+
+    def keep(key: Key, post: Posterior) -> None:
+        found = score(post)
+        if key not in scores or (is_settled(post), _rank(found)) > (is_settled(posteriors[key]), _rank(scores[key])):
+            posteriors[key], scores[key] = post, found
+
+    for candidate in candidates:
+        for kind in candidate.kinds:
+            key, begin = (candidate.name, kind), time.perf_counter()
+            alike = next((c.name for c in candidates if (c.name, kind) in scores and candidate.is_alike(kind, c)), None)
+            if alike is not None:
+                posteriors[key], scores[key], seconds[key] = posteriors[alike, kind], scores[alike, kind], 0.0
+                continue
+            for start in range(starts if kind != "free" else 1):
+                model = candidate.model(kind, start)
+                keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, progress=False))
+            seconds[key] = time.perf_counter() - begin
+        if len(candidate.kinds) > 1 and isinstance(method, MAP):
+            for kind, other in (("strict", "soft"), ("soft", "strict")):
+                key, begin = (candidate.name, kind), time.perf_counter()
+                model = candidate.model(kind, 1)
+                init = _weights(posteriors[candidate.name, other], model)
+                keep(key, fit(model, x, y, method, engine=engine, seed=seed, init=init, progress=False))
+                seconds[key] += time.perf_counter() - begin
+        if progress:
+            for kind in candidate.kinds:
+                _say((candidate.name, kind), scores[candidate.name, kind], seconds[candidate.name, kind])
+    by_name = {c.name: c for c in candidates}
+    table = _table(posteriors, scores, seconds)
+    verdict = judge(by_name, posteriors, scores, table)
+    return Comparison(table, verdict.best, verdict, by_name, posteriors, scores, to_x, to_y)
+
+
+def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
+    """A posterior's centre, as far as the model can have it: where its fit starts."""
+    found = {}
+    for name, prior in model.priors.items():
+        w = post.centre[name] if post.centre is not None else post.samples[name].mean(axis=(0, 1))
+        found[name] = prior.support.project(w) if prior.is_strict else w
+    return found | {k: np.mean(post.samples[k]) for k in model.likelihood.latents}
+
+
+def _rank(found: Score) -> float:
+    return found.log_evidence if np.isfinite(found.log_evidence) else found.elpd
+
+
+def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
+    y = np.asarray(y)[:, None] if outputs == 1 and np.ndim(y) == 1 else y
+    x = finite_array(x, "x", columns=inputs, owner="rep_in has size {}")
+    y = finite_array(y, "y", columns=outputs, owner="rep_out has size {}")
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} examples but y has {len(y)}")
+    if len(x) < 2:
+        raise ValueError(f"x has {len(x)} example(s); a comparison needs at least 2, and better 50 or more")
+    return x, y
+
+
+def _table(posteriors: Mapping[Key, Posterior], scores: Mapping[Key, Score], seconds: Mapping[Key, float]) -> DataFrame:
+    from pandas import DataFrame, MultiIndex
+
+    from bayes_rpp.analysis.scores import difference
+
+    weights = stacking_weights(scores)
+    most = max(scores.values(), key=lambda s: s.elpd)
+    evidences = [s.log_evidence for s in scores.values()]
+    highest = np.nanmax(evidences) if np.isfinite(evidences).any() else np.nan
+    rows = []
+    for key, post in posteriors.items():
+        s, latents = scores[key], post.samples
+        gap = difference(s, most)
+        ratios = [float(np.median(r)) for r in post.asymmetry().values()]
+        rows.append(
+            {
+                "log_evidence": s.log_evidence,
+                "d_evidence": s.log_evidence - highest,
+                "elpd": s.elpd,
+                "se": s.se,
+                "d_elpd": gap.elpd,
+                "d_se": gap.se,
+                "p": s.effective,
+                "pareto_k": float(s.pareto_k.max()),
+                "bad_k": s.bad,
+                "weight": weights[key],
+                "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
+                "sigma_ratio": max(ratios, default=0.0),
+                "error": float(np.median(post.equivariance_error(post.x[:POINTS]).mean(axis=-1))),
+                "seconds": seconds[key],
+            }
+        )
+    index = MultiIndex.from_tuples(list(posteriors), names=["candidate", "model"])
+    order = "log_evidence" if np.isfinite(highest) else "elpd"
+    return DataFrame(rows, index=index).sort_values(order, ascending=False)
+
+
+def _say(key: Key, found: Score, seconds: float) -> None:
+    import sys
+
+    evidence = f"log evidence {found.log_evidence:.1f}, " if np.isfinite(found.log_evidence) else ""
+    sys.stderr.write(f"{key[0]}, {key[1]}: {evidence}elpd {found.elpd:.1f} ± {found.se:.1f}, {seconds:.0f} s\n")

@@ -1,0 +1,163 @@
+"""Which transformations are broken: the equivariance error by group element, with the posterior's uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import finite_array
+from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from bayes_rpp.inference.posterior import Posterior
+
+CHUNK = 20_000  # rows of moved points at a time
+
+
+@dataclass(frozen=True)
+class GroupErrorMap:
+    """Errors of k group elements, over the draws of a posterior (one draw for a plain function).
+
+    Attributes:
+        errors: (draw, k) Eq. 2's |a - b| / (|a| + |b|), a = rho_out(g) f(x), b = f(rho_in(g) x), mean over the points.
+        difference: (draw, k) root mean square over the points of |a - b|, in the units of f.
+        elements: what they are: `.kind`, `.axis`, `.angle`, `.reflects`, `.permutation`, `.labels`.
+        spread: root mean square over points and draws of |f(x) - mean f|, to compare `difference` with.
+        group: whose representations moved the points.
+    """
+
+    errors: NDArray = field(repr=False)
+    difference: NDArray = field(repr=False)
+    elements: Elements = field(repr=False)
+    spread: float
+    group: Group
+
+    def interval(self, prob: float = 0.9) -> tuple[NDArray, NDArray, NDArray]:
+        """Lower end, median and upper end over draws of each element's error, each (k,)."""
+        if not 0 < prob < 1:
+            raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
+        low, median, high = np.quantile(self.errors, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
+        return low, median, high
+
+    @property
+    def table(self) -> DataFrame:
+        """A row for each element, the most broken first: label, error (median, 5 %, 95 %), difference / spread."""
+        from pandas import DataFrame
+
+        low, median, high = self.interval()
+        share = np.median(self.difference, axis=0) / max(self.spread, 1e-300)
+        rows = {"error": median, "5%": low, "95%": high, "difference / spread": share}
+        return DataFrame(rows, index=self.elements.labels).sort_values("error", ascending=False)
+
+    def __repr__(self) -> str:
+        rows = self.table.to_string(max_rows=12, float_format="%.3g")
+        return f"GroupErrorMap({self.group}, {self.errors.shape[1]} elements)\n{rows}"
+
+
+def group_error_map(
+    f: Posterior | Callable[[NDArray], Any],
+    x: Any,
+    *,
+    group: Group | None = None,
+    rep_in: Rep | None = None,
+    rep_out: Rep | None = None,
+    elements: Any = None,
+    n: int = 200,
+    draws: int = 20,
+    seed: int = 0,
+) -> GroupErrorMap:
+    """Error of equivariance by group element: *which* transformations a posterior, or any function, breaks.
+
+    Args:
+        f: a posterior, or a function of arrays (points, d_in) -> (points, d_out).
+        x: (points, d_in); some fifty are enough.
+        group: of a posterior, None is the network's; a larger one shows what else is kept or broken.
+        rep_in, rep_out: how it acts on inputs and outputs; of a posterior, None is the network's.
+        elements: (k, d, d) matrices, in the group or not. None: about n of them, spread over the group (all of a small
+            finite one; transpositions first; rotations about x, y, z and axes between at several angles).
+        n: how many elements, if none are given.
+        draws: at most so many of a posterior's, evenly spaced.
+        seed: of random elements.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
+    """
+    functions, group, before, after = _sources(f, group, rep_in, rep_out, draws)
+    x = finite_array(x, "x", columns=before.size, owner="rep_in has size {}")
+    if not len(x):
+        raise ValueError("x has no points")
+    x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
+    g = _elements(elements, group, n, seed)
+    rho_in, rho_out = before.rho(g).astype(x.dtype), after.rho(g)
+    errors, differences = np.empty((2, len(functions), len(g)))
+    spreads = []
+    step = max(1, CHUNK // len(x))
+    for d, function in enumerate(functions):
+        kept = _values(function, x, after)
+        spreads.append(((kept - kept.mean(axis=0)) ** 2).sum(axis=1).mean())
+        for start in range(0, len(g), step):
+            part = slice(start, start + step)
+            moved = np.einsum("kij,nj->kni", rho_in[part], x)
+            b = _values(function, moved.reshape(-1, x.shape[1]), after).reshape(len(moved), len(x), -1)
+            a = np.einsum("kij,nj->kni", rho_out[part], kept)
+            gap, size = np.linalg.norm(a - b, axis=2), np.linalg.norm(a, axis=2) + np.linalg.norm(b, axis=2)
+            errors[d, part] = np.divide(gap, size, out=np.zeros_like(gap), where=size > 0).mean(axis=1)
+            differences[d, part] = np.sqrt((gap**2).mean(axis=1))
+    return GroupErrorMap(errors, differences, describe_elements(g), float(np.sqrt(np.mean(spreads))), group)
+
+
+def _sources(
+    f: Any, group: Group | None, rep_in: Rep | None, rep_out: Rep | None, draws: int
+) -> tuple[list[Callable[[NDArray], Any]], Group, Representation, Representation]:
+    """The functions, one for each draw, and the representations."""
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
+        raise ValueError(f"draws is {draws!r}; a whole number >= 1 would do")
+    net = getattr(getattr(f, "model", None), "net", None)
+    if net is None:
+        if not callable(f):
+            raise TypeError(f"f is a {type(f).__name__}; a Posterior, or a function of (points, columns), would do")
+        missing = [k for k, v in (("group", group), ("rep_in", rep_in), ("rep_out", rep_out)) if v is None]
+        if missing:
+            raise TypeError(f"{', '.join(missing)} missing: a plain function does not say how a group acts")
+        functions = [f]
+    else:
+        group = group if group is not None else net.group
+        rep_in = rep_in if rep_in is not None else net.rep_in.rep
+        rep_out = rep_out if rep_out is not None else net.rep_out.rep
+        count = f.chains * f.draws
+        chosen = np.unique(np.linspace(0, count - 1, min(draws, count)).round().astype(int))
+        functions = [f.function(int(i // f.draws), int(i % f.draws)) for i in chosen]
+    if not isinstance(group, Group):
+        raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
+    return functions, group, bind_rep(rep_in, group, "rep_in"), bind_rep(rep_out, group, "rep_out")
+
+
+def _elements(elements: Any, group: Group, n: int, seed: int) -> NDArray:
+    if elements is None:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"n is {n!r}; a whole number >= 1 would do")
+        return spread_elements(group, n, seed)
+    g = np.asarray(elements, dtype=np.float64)
+    g = g[None] if g.ndim == 2 else g
+    if g.ndim != 3 or g.shape[1:] != (group.dim, group.dim) or not len(g):
+        raise ValueError(f"elements has shape {g.shape}; (k, {group.dim}, {group.dim}) fits {group}")
+    if not np.isfinite(g).all():
+        raise ValueError("elements holds values that are not finite")
+    return g
+
+
+def _values(function: Callable[[NDArray], Any], x: NDArray, after: Representation) -> NDArray:
+    found = function(x)
+    found = found.detach().cpu().numpy() if hasattr(found, "detach") else found
+    y = finite_array(found, "the function's output", columns=after.size, owner="rep_out has size {}")
+    if len(y) != len(x):
+        raise ValueError(f"f gave {len(y)} rows for {len(x)} points; one row for each point would do")
+    return y.astype(np.float64)

@@ -1,0 +1,62 @@
+"""Columns brought to a size of about 1 without touching the symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+ROUNDS = 100  # of alternating projections onto what each group leaves fixed
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """(value - centre) / scale, by column.
+
+    The centre is the part of the mean that every group leaves fixed, and the scale is one number for all columns of a
+    block of a representation (each scalar has its own), so that f is equivariant before exactly if it is after.
+
+    Attributes:
+        centre, scale: (columns,) in the units of the data; scale > 0.
+    """
+
+    centre: NDArray
+    scale: NDArray
+
+    def __call__(self, values: NDArray) -> NDArray:
+        """Data (n, columns) in units of `scale`."""
+        found = (np.asarray(values, dtype=np.float64) - self.centre) / self.scale
+        return found if np.asarray(values).dtype == np.float64 else found.astype(np.float32)
+
+    def undo(self, values: NDArray) -> NDArray:
+        """Back in the units of the data."""
+        return values * self.scale + self.centre
+
+    @staticmethod
+    def none(columns: int) -> Standardisation:
+        """That changes nothing, for outputs such as classes."""
+        return Standardisation(np.zeros(columns), np.ones(columns))
+
+    @staticmethod
+    def of(values: NDArray, rep: Rep, groups: Sequence[Group]) -> Standardisation:
+        """That of data (n, columns) on which each of the groups acts by rep."""
+        values = np.asarray(values, dtype=np.float64)
+        centre = values.mean(axis=0)
+        fixed = [EquivariantSubspace(None, rep(g)) for g in groups]
+        for _ in range(ROUNDS if len(fixed) > 1 else 1):
+            for subspace in fixed:
+                centre = subspace.project(centre)
+        squares = ((values - centre) ** 2).mean(axis=0)
+        scale = np.empty_like(centre)
+        for block in rep(groups[0]).blocks:
+            part = slice(block.offset, block.stop)
+            scale[part] = np.sqrt(squares[part] if not block.term else squares[part].mean())
+        # Columns that hardly vary beside their size are constant up to rounding: dividing would blow up the rounding.
+        still = scale <= 1e-6 * np.abs(centre)
+        return Standardisation(centre, np.where(still | (scale == 0), 1.0, scale))

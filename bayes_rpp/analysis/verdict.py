@@ -1,0 +1,211 @@
+"""The verdict: which symmetry holds, how sure that is, how far the others are broken, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from bayes_rpp.inference.posterior import Posterior
+
+Key = tuple[str, str]
+RHAT = 1.01
+SETTLED = 1.25  # residuals in units of the noise; at the mode they are smaller than 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer in parts; `str` puts them together.
+
+    Attributes:
+        best: the largest symmetry that holds; None if none does.
+        kept: all that hold, by the same test.
+        sentences: which, how sure, how broken.
+        doubts: what speaks against believing it.
+    """
+
+    best: str | None
+    kept: tuple[str, ...]
+    sentences: list[str]
+    doubts: list[str]
+
+    def __str__(self) -> str:
+        doubts = [f"  - {d}" for d in self.doubts] or ["  - none found"]
+        return "\n".join([*self.sentences, "Doubts:", *doubts])
+
+
+def judge(
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+    table: DataFrame,
+) -> Verdict:
+    """The verdict on fitted candidates.
+
+    A symmetry holds if its strict model is not significantly worse (`Difference.is_worse`) than its own soft and free
+    models and the strict models of the smaller symmetries within it. Of those that hold the largest is the answer: the
+    smaller ones follow from it. Of several that do not contain each other, the one whose strict model scores highest.
+    """
+    rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
+    kept = tuple(name for name, found in rivals.items() if not any(d.is_worse for d in found.values()))
+    largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
+    best = max(largest, key=lambda name: _rank(scores[name, "strict"]), default=None)
+    sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals))
+    doubts = list(_doubts(best, candidates, posteriors, scores, rivals, table))
+    return Verdict(best, kept, sentences, doubts)
+
+
+def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Difference]:
+    """The strict model against each model that breaks the symmetry, or asks for less."""
+    others = [(candidate.name, kind) for kind in candidate.kinds if kind != "strict"]
+    others += [(name, "strict") for name in candidate.contains]
+    return {key: difference(scores[candidate.name, "strict"], scores[key]) for key in others}
+
+
+def _sentences(
+    best: str | None,
+    kept: tuple[str, ...],
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+    rivals: Mapping[str, dict[Key, Difference]],
+) -> Iterator[str]:
+    if best is None:
+        yield "None of the candidates holds exactly" + (
+            "." if any(len(c.kinds) == 1 for c in candidates.values()) else '; "no symmetry" (Trivial) was not asked.'
+        )
+    elif len(candidates[best].kinds) == 1:
+        yield f"No symmetry among the candidates holds: {best} is left."
+    else:
+        against = " and ".join(f"{_of(k)} by {d}" for k, d in rivals[best].items())
+        yield f"{best} holds: its strict model is not significantly worse than those that ask for less ({against})."
+        followers = [name for name in kept if name in candidates[best].contains and len(candidates[name].kinds) > 1]
+        if followers:
+            yield f"So {'do' if len(followers) > 1 else 'does'} {', '.join(followers)}, which it contains."
+        apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
+        if apart:
+            yield f"{', '.join(apart)} cannot be excluded either, and neither contains the other."
+    for name, found in rivals.items():
+        if name in kept or not found:
+            continue
+        key, worst = min(found.items(), key=lambda item: _worth(item[1]))
+        yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {_how_broken(name, posteriors)}"
+    top = max(scores, key=lambda key: _rank(scores[key]))
+    if best is not None and top[0] != best and top[1] == "soft":
+        yield (
+            f"The highest score has the soft model of {top[0]} ({difference(scores[top], scores[best, 'strict'])} "
+            f"against {best}, strict): for predictions {top[0]} is worth having, as an approximate symmetry."
+        )
+
+
+def _how_broken(name: str, posteriors: Mapping[Key, Posterior]) -> str:
+    from bayes_rpp.analysis.equivariance import equivariance_interval
+
+    post = posteriors.get((name, "soft"))
+    if post is None:
+        return ""
+    low, middle, high = equivariance_interval(post.equivariance_error(post.x[:200]))
+    ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
+    layer = max(ratios, key=lambda k: ratios[k])
+    return (
+        f"How broken: the soft model's equivariance error is {middle:.2g} (90 %: {low:.2g} to {high:.2g}), and "
+        f"sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
+    )
+
+
+def _doubts(
+    best: str | None,
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+    rivals: Mapping[str, dict[Key, Difference]],
+    table: DataFrame,
+) -> Iterator[str]:
+    if best is not None:
+        yield from _close(best, candidates, scores)
+        if candidates[best].same:
+            same = ", ".join(candidates[best].same)
+            yield f"{best} and {same} allow the same linear maps here: these data and networks cannot tell them apart"
+    for name, found in rivals.items():
+        for key, d in found.items():
+            if d.disagree:
+                yield f"evidence and LOO disagree on {name}, strict, against {_of(key)}: {d}"
+        worse = {key: d for key, d in found.items() if not d.disagree and d.evidence < -NATS}
+        if not worse:
+            continue
+        key, d = min(worse.items(), key=lambda item: _worth(item[1]))
+        if not any(other.is_worse for other in found.values()):
+            yield f"the evidence is against {name}, strict, and for {_of(key)}, but not by enough: {d}"
+        elif not any(other.is_worse and other.loo_is_worse for other in found.values()):
+            yield f"{name} was rejected by the evidence alone; LOO sees no clear difference from {_of(key)}: {d}"
+    bad = {key: s for key, s in scores.items() if s.bad}
+    if bad:
+        key = max(bad, key=lambda k: bad[k].bad / len(bad[k].pareto_k))
+        yield (
+            f"Pareto k is above {PARETO_K} for {len(bad)} of {len(scores)} models, at worst for {bad[key].bad} of "
+            f"{len(bad[key].pareto_k)} examples ({_of(key)}): their LOO is too optimistic, its errors too small"
+        )
+    yield from _chains(posteriors)
+    loose = [key for key, post in posteriors.items() if not is_settled(post)]
+    if loose:
+        yield (
+            f"{', '.join(map(_of, loose))}: the fit is not at its mode, and its scores cannot be trusted; more epochs "
+            "or polish of Laplace help"
+        )
+    if not np.isfinite(table["log_evidence"]).any():
+        yield "the method gives no evidence; LOO alone decided, which prefers larger models more than evidence does"
+    noise = table["noise"].min()
+    if np.isfinite(noise) and noise > 0.7:
+        yield (
+            f"even the best fit leaves noise of {noise:.2f} of the size of y: the networks explain little, and what "
+            "they cannot fit they cannot judge. Wider ones (channels=) or more data may help"
+        )
+
+
+def _close(best: str, candidates: Mapping[str, Candidate], scores: Mapping[Key, Score]) -> Iterator[str]:
+    """Answers that the data hardly tell from the one given."""
+    top = scores[best, "strict"]
+    for name, c in candidates.items():
+        if name == best or name in candidates[best].same:
+            continue
+        d = difference(top, scores[name, "strict"])
+        if d.is_close and not (abs(d.evidence) > 10):
+            more = "larger" if best in c.contains else "smaller" if name in candidates[best].contains else "other"
+            yield f"{name}, a {more} symmetry, is within 2 standard errors: {best} against {name}, strict, {d}"
+
+
+def _chains(posteriors: Mapping[Key, Posterior]) -> Iterator[str]:
+    for key, post in posteriors.items():
+        if post.sample_stats and post.chains > 1:
+            worst = post.summary().table["r_hat"].max()
+            if worst > RHAT:
+                yield f"R-hat of {_of(key)} is up to {worst:.2f}: its chains have not converged"
+
+
+def is_settled(post: Posterior) -> bool:
+    """Whether a Laplace posterior with tuned Gaussian noise has reached its mode: the residuals are no larger than the
+    noise says. Elsewhere its evidence is extrapolated, and too high."""
+    if post.centre is None or "noise" not in post.samples:
+        return True
+    residual = np.sqrt(((post.model.net(post.centre, post.x) - post.y) ** 2).mean())
+    return bool(residual < SETTLED * post.samples["noise"].flat[0])
+
+
+def _of(key: Key) -> str:
+    return f"{key[0]}, {key[1]}"
+
+
+def _rank(found: Score) -> float:
+    return found.log_evidence if np.isfinite(found.log_evidence) else found.elpd
+
+
+def _worth(d: Difference) -> Any:
+    return d.evidence if np.isfinite(d.evidence) else d.elpd

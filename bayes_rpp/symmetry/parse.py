@@ -1,0 +1,166 @@
+"""Groups and representations from text, as the command line gives them: "SO(2) * Trivial(1)", "5*Scalar + 5*Vector".
+
+The text is read with Python's grammar into a tree, and only nodes on a white list are followed: nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from bayes_rpp.symmetry import groups, representations
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+LONGEST, DEEPEST = 2000, 50
+LARGEST, LARGEST_FINITE, LARGEST_LIE = 10_000, 1000, 50  # copies, and sizes of groups: so(n) has n^2 / 2 matrices n x n
+_REPS = {name: getattr(representations, name) for name in ("Scalar", "Vector", "Pseudoscalar", "Regular")}
+_GROUPS: dict[str, tuple[Callable[..., Group], int, int]] = {
+    **{name: (getattr(groups, name), 1, 1) for name in ("O", "SO", "SL", "Sp", "S", "Z", "D", "Trivial")},
+    "Lorentz": (groups.Lorentz, 0, 0),
+    "Group": (Group, 1, 3),
+}
+REP_HELP = "Scalar, Vector, Pseudoscalar, Regular, T(p, q), 3 * a, a + b, a * b, a ** 2, a.dual and a.on(0)"
+GROUP_HELP = (
+    "O(n), SO(n), SL(n), Sp(n), Lorentz(), S(n), Z(n), D(n), Trivial(n), products with *, such as SO(2) * Trivial(1) "
+    "for the rotations about z, and Group(dim, [lie algebra], [generators]) with matrices as nested lists"
+)
+
+
+def parse_rep(text: str) -> Rep:
+    """The representation that a text names, such as "5*Scalar + 5*Vector", "T(2)" or "Vector.on(0) * Vector.on(1)".
+
+    Raises:
+        TypeError, ValueError: if the text is no string, or something in it is no representation; says what.
+    """
+    value = _parse(text, _rep)
+    if not isinstance(value, Rep):
+        raise ValueError(f"{text!r} is a number, which does not say how a group acts; {value} * Scalar would do")
+    return value
+
+
+def parse_group(text: str) -> Group:
+    """The group that a text names, such as "O(3)", "SO(2) * Trivial(1)" (rotations about z) or "S(5) * O(3)".
+
+    Raises:
+        TypeError, ValueError: if the text is no string, or something in it is no group; says what.
+    """
+    found = _parse(text, _group)
+    assert isinstance(found, Group)
+    return found
+
+
+def parse_named_group(text: str) -> tuple[str, Group]:
+    """A group with the name to show it by: "none=Trivial(3)"; without one, the text itself is the name."""
+    if not isinstance(text, str):
+        raise TypeError(f"text is {text!r}; a string such as 'none=Trivial(3)' would do")
+    name, given, group = text.rpartition("=")
+    return (name.strip() or group.strip(), parse_group(group)) if given else (text.strip(), parse_group(text))
+
+
+def _parse(text: Any, read: Callable[[ast.expr, str], Any]) -> Any:
+    if not isinstance(text, str):
+        raise TypeError(f"text is {text!r}; a string such as '5*Scalar + 5*Vector' or 'O(3)' would do")
+    wanted = REP_HELP if read is _rep else GROUP_HELP
+    if not text.strip():
+        raise ValueError(f"the text is empty; what would do: {wanted}")
+    if len(text) > LONGEST:
+        raise ValueError(f"the text has {len(text)} characters; up to {LONGEST} would do")
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        if _depth(tree.body) > DEEPEST:
+            raise ValueError(f"{_short(text)!r} is nested more than {DEEPEST} deep")
+        return read(tree.body, text.strip())
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"{_short(text)!r} cannot be read; what would do: {wanted}") from error
+
+
+def _rep(node: ast.expr, text: str) -> Any:
+    """A Rep, or a whole number that is to multiply one."""
+    match node:
+        case ast.Constant(value=int(number)) if not isinstance(number, bool):
+            return _size(number, text)
+        case ast.Name(id=name) if name in _REPS:
+            return _REPS[name]
+        case ast.Call(func=ast.Name(id="T"), args=args, keywords=[]) if len(args) in (1, 2):
+            return representations.T(*(_whole(a, text) for a in args))
+        case ast.Call(func=ast.Attribute(value=inner, attr="on"), args=[index], keywords=[]):
+            return _of_rep(inner, text).on(_whole(index, text))
+        case ast.Attribute(value=inner, attr="dual"):
+            return _of_rep(inner, text).dual
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            power = _whole(right, text)
+            if power > 10:
+                raise ValueError(f"{_part(node, text)!r}: a power up to 10 would do")
+            return _of_rep(left, text) ** power
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _of_rep(left, text) + _of_rep(right, text)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            a, b = _rep(left, text), _rep(right, text)
+            return b * a if isinstance(a, Rep) and isinstance(b, int) else a * b
+    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is not understood; what would do: {REP_HELP}")
+
+
+def _of_rep(node: ast.expr, text: str) -> Rep:
+    found = _rep(node, text)
+    if not isinstance(found, Rep):
+        raise ValueError(f"{found} in {_short(text)!r} stands where a representation should; {found} * Scalar would do")
+    return found
+
+
+def _group(node: ast.expr, text: str) -> Group:
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            return _group(left, text) * _group(right, text)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _GROUPS:
+            make, least, most = _GROUPS[name]
+            if not least <= len(args) <= most:
+                wanted = f"{least}" if least == most else f"{least} to {most}"
+                raise ValueError(f"{_part(node, text)!r} has {len(args)} argument(s); {wanted} would do")
+            limit = LARGEST_FINITE if name in ("S", "Z", "D", "Trivial", "Group") else LARGEST_LIE
+            first = [_whole(a, text, limit) for a in args[:1]]
+            return make(*first, *(_matrix(a, text) for a in args[1:]))
+    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is not understood; what would do: {GROUP_HELP}")
+
+
+def _whole(node: ast.expr, text: str, largest: int = LARGEST) -> int:
+    if isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return _size(node.value, text, largest)
+    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is no whole number; one such as 3 would do")
+
+
+def _size(value: int, text: str, largest: int = LARGEST) -> int:
+    if value > largest:
+        raise ValueError(f"{value} in {_short(text)!r} is too large; up to {largest} would do")
+    return value
+
+
+def _matrix(node: ast.expr, text: str) -> Any:
+    """Nested lists of numbers."""
+    match node:
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            return [_matrix(e, text) for e in elements]
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+            return -node.operand.value  # type: ignore[attr-defined]
+        case ast.Constant(value=int() | float()):
+            return node.value
+    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is no list of matrices such as [[[0, -1], [1, 0]]]")
+
+
+def _depth(node: ast.AST) -> int:
+    """Depth of the tree, without recursion."""
+    deepest, waiting = 0, [(node, 1)]
+    while waiting:
+        here, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        waiting += [(child, depth + 1) for child in ast.iter_child_nodes(here)]
+    return deepest
+
+
+def _part(node: ast.expr, text: str) -> str:
+    return _short(ast.get_source_segment(text, node) or text)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

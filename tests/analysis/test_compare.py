@@ -1,0 +1,219 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from bayes_rpp import (
+    EMLP,
+    SO,
+    Gaussian,
+    Laplace,
+    Model,
+    O,
+    Scalar,
+    T,
+    Trivial,
+    Vector,
+    compare_symmetries,
+    degree_of_symmetry,
+    fit,
+    plot_comparison,
+)
+from bayes_rpp.analysis.scores import Difference, difference, score, stacking_weights
+from bayes_rpp.analysis.standardise import Standardisation
+
+pytest.importorskip("pyro")  # small models that Pyro fits before NumPyro has compiled
+METHOD = Laplace(evidence="maximise", epochs=20, batch_size=None, draws=100, every=20, steps=10)
+ABOUT_Z = SO(2) * Trivial(1)
+GROUPS = {"none": Trivial(3), "SO(2)": ABOUT_Z, "SO(3)": SO(3)}
+REPS = {"rep_in": Scalar + 2 * Vector, "rep_out": Vector}
+MATRICES = {
+    "SO(3)": np.eye(3),
+    "SO(2)": np.diag([1.0, 1.0, 1.6]),
+    "none": np.array([[1.0, 0.4, 0.0], [0.2, 0.7, -0.5], [0.3, -0.2, 1.4]]),
+}
+
+
+def data(truth, n=80, seed=0, noise=0.1):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 7)) * [3.0, *[2.0] * 6]
+    return x, 5 * (x[:, 1:4] - 0.5 * x[:, 4:]) @ MATRICES[truth].T + noise * rng.normal(size=(n, 3))
+
+
+def linear(truth, seed=0, groups=GROUPS, **options):
+    x, y = data(truth, seed=seed)
+    options = {"method": METHOD, "engine": "pyro", "progress": False} | options
+    return compare_symmetries(x, y, groups, **REPS, layers=0, seed=seed, **options)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return linear("SO(2)")
+
+
+def exact_evidence(model, x, y, noise):
+    """log p(y | x) of y = W x + b, in closed form."""
+    d, n = y.shape[1], len(x)
+    features = np.concatenate([np.kron(x, np.eye(d)), np.tile(np.eye(d), (n, 1))], axis=1)
+    w, b = (model.priors[k].covariance() for k in ("output.weight", "output.bias"))
+    order = np.arange(d * x.shape[1]).reshape(d, -1).T.ravel()  # vec by rows -> by columns, as in kron
+    prior = np.zeros((features.shape[1],) * 2)
+    prior[: len(w), : len(w)], prior[len(w) :, len(w) :] = w[np.ix_(order, order)], b
+    covariance = features @ prior @ features.T + noise**2 * np.eye(n * d)
+    return multivariate_normal(np.zeros(n * d), covariance).logpdf(y.ravel())
+
+
+@pytest.mark.parametrize("truth", ["SO(3)", "none"])  # SO(2) is `found`
+def test_the_right_symmetry_of_linear_maps_is_named(truth, found):
+    assert linear(truth, 1).best == truth
+    assert found.best == "SO(2)"
+
+
+def test_evidence_is_the_exact_one_of_linear_models(found):
+    for (name, kind), post in found.posteriors.items():
+        noise = float(post.samples["noise"].flat[0])
+        residual = {k: float(post.samples[k].flat[0]) for k in post.model.latents if k.startswith("sigma_b")}
+        fixed = Model(
+            post.model.net,
+            sigma_a=post.model.sigma_a,
+            sigma_b={k.removeprefix("sigma_b.") + ".*": v for k, v in residual.items()} or post.model.sigma_b.given,
+            likelihood=Gaussian(noise),
+        )
+        exact = exact_evidence(fixed, post.x, post.y, noise)
+        assert found.table.loc[(name, kind), "log_evidence"] == pytest.approx(exact, abs=0.05), (name, kind)
+
+
+def test_table_verdict_and_recommendation(found):
+    assert set(found.table.index) == {
+        ("none", "strict"), *((g, k) for g in ("SO(2)", "SO(3)") for k in ("strict", "soft", "free"))
+    }  # fmt: skip
+    assert found.table["d_evidence"].max() == 0
+    assert found.table["log_evidence"].is_monotonic_decreasing
+    assert found.table["weight"].sum() == pytest.approx(1, abs=1e-3)
+    assert found.scores["SO(3)", "free"] is found.scores["SO(2)", "free"]
+    assert found.table.loc[("SO(2)", "strict"), "error"] < 1e-5
+    assert "SO(2) holds" in found.verdict
+    assert "SO(3) does not hold exactly" in found.verdict
+    assert "How broken" in found.verdict
+    assert found.verdict.index("Doubts:") > 0
+    assert found.candidates["SO(3)"].contains == ("none", "SO(2)")
+    assert found.recommended[0] in ("SO(2)", "SO(3)")
+    assert found.posterior("none", "soft") is found.posteriors["none", "strict"]
+    assert found.posterior() is found.posteriors["SO(2)", "soft"]
+    assert str(found.best) in str(found)
+
+
+def test_held_out_scores_and_the_map_agree_with_the_answer(found):
+    metrics = found.metrics(*data("SO(2)", n=200, seed=9))
+    assert metrics.loc[("SO(2)", "soft"), "nll"] <= metrics["nll"].min() + 0.02 * abs(metrics["nll"].min()) + 0.02
+    errors = found.group_map("SO(3)", n=60, draws=5)
+    z = np.abs(errors.elements.axis[:, 2]) > 0.999
+    assert np.median(errors.errors, axis=0)[z].max() < 0.3 * np.median(errors.errors[:, ~z])
+    degree = found.degree("SO(3)")
+    assert (degree["low"] <= degree["high"]).all()
+    assert {("output", "sigma_b / sigma_a"), ("output", "residual energy")} < set(degree.index)
+    assert degree.loc[("function", "equivariance error"), "median"] > 0.05
+    with pytest.raises(ValueError, match="prob is 90"):
+        degree_of_symmetry(found.posterior(), data("SO(2)")[0], prob=90)
+
+
+def test_groups_that_networks_cannot_tell_apart_are_a_doubt():
+    found = linear("SO(3)", groups={"none": Trivial(3), "SO(3)": SO(3), "O(3)": O(3)})
+    assert found.candidates["O(3)"].same == ("SO(3)",)
+    assert found.best in ("SO(3)", "O(3)")
+    assert any("cannot tell them apart" in d for d in found.doubts)
+
+
+def test_without_a_trivial_group_nothing_may_hold():
+    found = linear("none", groups={"SO(3)": SO(3)})
+    assert found.best is None
+    assert "None of the candidates holds exactly" in found.verdict
+    with pytest.raises(KeyError, match="no candidate holds"):
+        found.posterior()
+
+
+def test_a_small_network_is_compared_too():
+    x, y = data("SO(2)", n=30)
+    method = Laplace(evidence="maximise", epochs=10, draws=40, polish=1, every=5, steps=2)
+    options = {"channels": 2 * Scalar + Vector, "method": method, "engine": "pyro", "progress": False}
+    found = compare_symmetries(x, y, {"none": Trivial(3), "SO(3)": SO(3)}, **REPS, **options)
+    assert np.isfinite(found.table["log_evidence"]).all()
+    assert {"layers.0", "output", "function"} == set(found.degree("SO(3)").index.get_level_values(0))
+
+
+def test_leaving_out_in_closed_form_agrees_with_fitting_again():
+    x, y = data("SO(3)", n=12)
+    x, y = x / 3, y / 10
+    model = Model(EMLP(**REPS, group=SO(3), layers=0), sigma_b=0.3, likelihood=Gaussian(0.1))
+    method = Laplace(draws=4000, epochs=20)
+    found = score(fit(model, x, y, method, engine="pyro", progress=False))
+    assert found.bad > 0
+    for i in np.flatnonzero(found.pareto_k > 0.7)[:3]:
+        rest = np.arange(len(x)) != i
+        both = exact_evidence(model, x, y, 0.1) - exact_evidence(model, x[rest], y[rest], 0.1)
+        assert found.pointwise[i] == pytest.approx(both, abs=0.15 * abs(both) + 0.1)
+    assert found.loo.elpd == pytest.approx(found.pointwise.sum())
+    assert sum(stacking_weights({"a": found, "b": found}).values()) == pytest.approx(1, abs=1e-3)
+    assert stacking_weights({"a": found}) == {"a": 1.0}
+    assert difference(found, found).elpd == 0
+
+
+def test_too_few_draws_are_named():
+    with pytest.raises(ValueError, match=r"has 5 draw\(s\); PSIS-LOO needs at least 25"):
+        linear("SO(3)", groups={"SO(3)": SO(3)}, method=Laplace(evidence="maximise", draws=5, epochs=2, polish=1))
+
+
+def test_what_counts_as_worse():
+    assert Difference(-31.0, 1.0, 1.0).is_worse
+    assert Difference(-5.0, -3.0, 1.0).is_worse
+    assert not Difference(-5.0, -1.0, 1.0).is_worse
+    assert not Difference(-2.0, -9.0, 1.0).is_worse
+    assert Difference(float("nan"), -9.0, 1.0).is_worse
+    assert Difference(-5.0, 3.0, 1.0).disagree
+    assert Difference(1.0, 1.0, 1.0).is_close
+    assert str(Difference(1.0, -2.0, 0.5)) == "log evidence +1.0, LOO -2.0 ± 0.5"
+    assert str(Difference(float("nan"), -2.0, 0.5)) == "LOO -2.0 ± 0.5"
+
+
+def test_standardising_keeps_each_symmetry():
+    rng = np.random.default_rng(0)
+    rep = 2 * Scalar + Vector + T(2)
+    values = rng.normal(size=(500, 14)) * 7 + np.arange(14)
+    to = Standardisation.of(values, rep, [SO(3), ABOUT_Z])
+    np.testing.assert_allclose(to(values)[:, :2].mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(to(values)[:, :2].std(axis=0), 1)
+    assert len(set(to.scale[2:5])) == len(set(to.scale[5:])) == 1
+    for g in (SO(3), ABOUT_Z):
+        rho = rep(g).rho(g.sample(1, seed=0))[0]
+        np.testing.assert_allclose(to(values @ rho.T), to(values) @ rho.T, atol=1e-6)
+    np.testing.assert_allclose(to.undo(to(values)), values)
+    assert np.isfinite(Standardisation.of(np.full((5, 1), 3.0), Scalar, [SO(3)])(np.full((5, 1), 3.0))).all()
+
+
+def test_picture_has_a_row_for_each_candidate(found):
+    axes = plot_comparison(found)
+    assert [t.get_text() for t in axes[0].get_yticklabels()] == list(GROUPS)
+    assert [t.get_fontweight() for t in axes[0].get_yticklabels()] == ["normal", "bold", "normal"]
+    axes[0].figure.canvas.draw()
+    plt.close(axes[0].figure)
+
+
+def test_bad_input_is_named(found):
+    x, y = data("SO(3)")
+    for call, error, message in [
+        (lambda: compare_symmetries(x, y, {}, **REPS), TypeError, "groups is {}"),
+        (lambda: compare_symmetries(x, y, {"a": 3}, **REPS), TypeError, "groups has 'a': 3"),
+        (lambda: compare_symmetries(x, y, {"a": SO(3), "b": SO(2)}, **REPS), ValueError, r"groups\['b'\] acts on R\^2"),
+        (lambda: compare_symmetries(x[:, 1:], y, GROUPS, **REPS), ValueError, "rep_in has size 7 but x has 6"),
+        (lambda: compare_symmetries(x, y[:5], GROUPS, **REPS), ValueError, "x has 80 examples but y has 5"),
+        (lambda: compare_symmetries(x[:1], y[:1], GROUPS, **REPS), ValueError, "at least 2"),
+        (lambda: compare_symmetries(x, y, GROUPS, **REPS, starts=0), ValueError, "starts is 0"),
+        (lambda: compare_symmetries(x, y, GROUPS, **REPS, network=lambda g: 3), TypeError, "network gave a int"),
+        (lambda: compare_symmetries(x, y, GROUPS, rep_in=3, rep_out=Vector), TypeError, "rep_in is 3"),
+        (lambda: found.posterior("SO(4)"), KeyError, "there is no candidate 'SO\\(4\\)'"),
+        (lambda: found.posterior("SO(3)", "hard"), KeyError, "model is 'hard'"),
+        (lambda: plot_comparison(3), TypeError, "found is a int"),
+        (lambda: plot_comparison(found, axes=[1, 2]), ValueError, "axes has 2"),
+    ]:
+        with pytest.raises(error, match=message):
+            call()
