@@ -105,7 +105,7 @@ def test_convolutions_are_found_again():
         module = rpp.to_torch(net, {k: v.astype(np.float32) for k, v in net.initial.items()})
         assert kinds(module, of=some) == kinds(original, of=some)
         torch.testing.assert_close(module[0].weight, original[0].weight.detach(), check_stride=False)
-        assert (module[0].padding, module[0].padding_mode) == ("same", "circular")
+        assert (module[0].padding, module[0].padding_mode) == ((1, 1), "circular")  # "same" in numbers
         module = rpp.to_torch(net, weights(net))
         assert not kinds(module, of=nn.Conv2d)
         assert broken is None or isinstance(module[0], broken)
@@ -156,7 +156,12 @@ class Other(rpp.Network):
 @pytest.mark.parametrize(
     ("net", "change", "error", "message"),
     [
-        (Other(2, 2, None), {}, TypeError, "net is a Other, which has no torch module; EMLP, MLP, TorchNetwork have"),
+        (
+            Other(2, 2, None),
+            {},
+            TypeError,
+            "net is a Other, which has no torch module; ConvNet, EMLP, MLP, TorchNetwork have",
+        ),
         (3, {}, TypeError, "net is a int"),
         (NETWORKS["linear"], {"output.bias": np.ones(3)}, ValueError, r"params\['output.bias'\] has shape \(3,\)"),
         (NETWORKS["linear"], None, ValueError, r"params\['output.weight'\] is missing"),
