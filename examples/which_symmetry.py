@@ -82,8 +82,9 @@ def report(rows: list[dict]) -> str:
         f"The right symmetry is named in {right} of {len(rows)} runs. The answer's soft model is within 2 % of the "
         f"lowest test NLL of a soft model in {near} of {len(rows)}, the highest evidence in {best_near} of "
         f"{len(rows)}. The rule of the verdict and the settings of the fits were chosen while looking at this task and "
-        "these seeds, so fresh data may do worse. A soft model of a broken symmetry often predicts best (here SO(3)'s): "
-        f"`recommended`, the highest evidence, names it, `best` does not.\n\n{table}\n"
+        "these seeds, so fresh data may do worse. A soft model of a broken symmetry often predicts best (here "
+        "SO(3)'s): `recommended`, the highest evidence, names it, `best` does not.\n\n"
+        f"{table}\n"
     )
 
 
