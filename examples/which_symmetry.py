@@ -1,6 +1,6 @@
 """Does `compare_symmetries` name the right symmetry? Three kinds of data, three seeds each, and the answers.
 
-    python examples/which_symmetry.py          writes docs/results/which_symmetry.md; goes on where it was stopped
+    python examples/which_symmetry.py [SEEDS] [FIRST]   writes docs/results/which_symmetry.md; goes on where it stopped
 
 Inputs are a scalar s and two vectors v, w; the output is the vector v / (1 + exp(-2 s)) + v x w / 2, which rotations
 keep (SO(3), not O(3): the cross product), plus nothing, a stretch of v along z (which SO(2) about z keeps), or a fixed
@@ -93,8 +93,8 @@ def main() -> None:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     rows = json.loads(kept.read_text()) if kept.exists() else []
     done = {(r["truth"], r["seed"]) for r in rows}
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
-    for seed in range(seeds):
+    seeds, first = [*map(int, sys.argv[1:]), *(SEEDS, 0)[len(sys.argv) - 1 :]]
+    for seed in range(first, first + seeds):
         for truth in BROKEN:
             if (truth, seed) not in done:
                 rows.append(run(truth, seed))
