@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, is_torch_array
 
 Array = Any  # an array of any supported library
 
-__all__ = ["Array", "array_namespace", "constant", "finite_array", "indices", "sigmoid", "swish"]
+__all__ = ["Array", "array_namespace", "constant", "finite_array", "indices", "sigmoid", "swish", "whole_number"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:
@@ -18,6 +18,13 @@ def constant(value: np.ndarray, like: Array) -> Array:
     if is_torch_array(like):
         return xp.asarray(np.array(value), dtype=like.dtype, device=like.device)
     return xp.asarray(value, dtype=like.dtype)
+
+
+def whole_number(value: Any, name: str) -> int:
+    """Check a whole number >= 1; raises ValueError naming the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
+    return int(value)
 
 
 def indices(value: np.ndarray, like: Array) -> Array:

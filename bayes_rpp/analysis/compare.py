@@ -74,7 +74,7 @@ class Comparison:
     @property
     def recommended(self) -> Key:
         """(candidate, model) of the highest log evidence, or else LOO: the one to predict with."""
-        return max(self.scores, key=lambda key: _rank(self.scores[key]))
+        return max(self.scores, key=lambda key: self.scores[key].rank)
 
     def posterior(self, name: str | None = None, model: str = "soft") -> Posterior:
         """Of a candidate (None: the best) and a model; where strict, soft and free are the same, that one.
@@ -188,7 +188,7 @@ def compare_symmetries(
 
     def keep(key: Key, post: Posterior) -> None:
         found = score(post)
-        if key not in scores or (is_settled(post), _rank(found)) > (is_settled(posteriors[key]), _rank(scores[key])):
+        if key not in scores or (is_settled(post), found.rank) > (is_settled(posteriors[key]), scores[key].rank):
             posteriors[key], scores[key] = post, found
 
     for candidate in candidates:
@@ -225,10 +225,6 @@ def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
         w = post.centre[name] if post.centre is not None else post.samples[name].mean(axis=(0, 1))
         found[name] = prior.support.project(w) if prior.is_strict else w
     return found | {k: np.mean(post.samples[k]) for k in model.likelihood.latents}
-
-
-def _rank(found: Score) -> float:
-    return found.log_evidence if np.isfinite(found.log_evidence) else found.elpd
 
 
 def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:

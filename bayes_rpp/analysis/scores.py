@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayes_rpp.inference.posterior import evaluate
 from bayes_rpp.likelihoods import Gaussian
 
 if TYPE_CHECKING:
@@ -45,6 +44,11 @@ class Score:
     pareto_k: NDArray = field(repr=False)
     effective: float
     loo: Any = field(repr=False)
+
+    @property
+    def rank(self) -> float:
+        """What models are ranked by: the log evidence, or else LOO."""
+        return self.log_evidence if np.isfinite(self.log_evidence) else self.elpd
 
     @property
     def bad(self) -> int:
@@ -122,10 +126,9 @@ def score(post: Posterior) -> Score:
         warnings.simplefilter("ignore")
         loo = arviz_stats.loo(tree, pointwise=True, reff=None if post.sample_stats else 1.0)
     pointwise, k = np.asarray(loo.elpd_i, dtype=np.float64), np.asarray(loo.pareto_k, dtype=np.float64)
-    evidence = getattr(post, "log_evidence", None)
-    evidence = float(np.max(evidence)) if evidence is not None else np.nan
+    evidence = np.nan if post.log_evidence is None else float(post.log_evidence)
     bad = np.flatnonzero(k > PARETO_K)
-    if len(bad) and getattr(post, "centre", None) is not None and isinstance(post.model.likelihood, Gaussian):
+    if len(bad) and post.centre is not None and isinstance(post.model.likelihood, Gaussian):
         pointwise[bad] = _closed_form(post, bad)
         loo.elpd_i.values[:] = pointwise
         loo.elpd, loo.se = pointwise.sum(), np.sqrt(len(pointwise) * pointwise.var())
@@ -140,7 +143,7 @@ def _closed_form(post: Posterior, examples: NDArray) -> NDArray:
     (I - A)^-1 (y - m) with the covariance s^2 (I - A)^-1 (Rasmussen and Williams 2006, Section 5.4.2). m and S are the
     draws' moments.
     """
-    f = evaluate(post.model, post.samples, post.x[examples], post.centre).astype(np.float64)
+    f = post.outputs(post.x[examples]).astype(np.float64)
     f = f.reshape(-1, *f.shape[2:])
     likelihood: Any = post.model.likelihood
     s = np.float64(post.samples["noise"].flat[0] if "noise" in post.samples else likelihood.noise)

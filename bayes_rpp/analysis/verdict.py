@@ -57,7 +57,7 @@ def judge(
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     kept = tuple(name for name, found in rivals.items() if not any(d.is_worse for d in found.values()))
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
-    best = max(largest, key=lambda name: _rank(scores[name, "strict"]), default=None)
+    best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
     sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals))
     doubts = list(_doubts(best, candidates, posteriors, scores, rivals, table))
     return Verdict(best, kept, sentences, doubts)
@@ -98,7 +98,7 @@ def _sentences(
             continue
         key, worst = min(found.items(), key=lambda item: _worth(item[1]))
         yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {_how_broken(name, posteriors)}"
-    top = max(scores, key=lambda key: _rank(scores[key]))
+    top = max(scores, key=lambda key: scores[key].rank)
     if best is not None and top[0] != best and top[1] == "soft":
         yield (
             f"The highest score has the soft model of {top[0]} ({difference(scores[top], scores[best, 'strict'])} "
@@ -201,10 +201,6 @@ def is_settled(post: Posterior) -> bool:
 
 def _of(key: Key) -> str:
     return f"{key[0]}, {key[1]}"
-
-
-def _rank(found: Score) -> float:
-    return found.log_evidence if np.isfinite(found.log_evidence) else found.elpd
 
 
 def _worth(d: Difference) -> Any:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
+
 if TYPE_CHECKING:
     from bayes_rpp.models import Model, Parametrisation
 
@@ -334,8 +336,7 @@ class NUTS(HMC):
 
 
 def check_count(value: Any, name: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
+    whole_number(value, name)
 
 
 def check_positive(value: Any, name: str, example: str) -> float:

@@ -21,7 +21,7 @@ from bayes_rpp._arrays import Array
 from bayes_rpp._modules.flax import HELD, Call, View, bound, left_alone, view, x64
 from bayes_rpp.networks.flax_layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.module import ModuleNetwork, Softened
-from bayes_rpp.networks.options import GIVEN, Options
+from bayes_rpp.networks.options import GIVEN, Options, ancestors, joined
 from bayes_rpp.priors.subspaces import Subspace
 
 BATCHES = (5, 7)  # the module is run with: what does not change with them is no batch axis
@@ -129,14 +129,14 @@ def soften(
             continue
         parts = {"weight": soft.weight, **({"bias": soft.bias} if soft.bias else {})}
         for k, (subspace, value) in parts.items():
-            plan.weights[_join(path, k)] = options.subspace(_join(path, k), subspace), value
-        subspace = plan.weights[_join(path, "weight")][0]
+            plan.weights[joined(path, k)] = options.subspace(joined(path, k), subspace), value
+        subspace = plan.weights[joined(path, "weight")][0]
         note = soft.note if subspace is soft.weight[0] else GIVEN
         plan.layers.append(Softened(path, kind.__name__, subspace, note))
         if soft.apply:
             plan.replaced[path] = soft.apply, list(parts)
         else:
-            plan.turned[_join(path, "weight")] = _join(path, "kernel")
+            plan.turned[joined(path, "weight")] = joined(path, "kernel")
     options.check_used(owners, plan.weights)
     return FlaxNetwork(module, input_shape, plan, **reps)
 
@@ -184,7 +184,7 @@ def _owners(see: View, order: list[str]) -> dict[str, list[str]]:
     recurrent cells are one layer each with all that is below them."""
     found: dict[str, list[str]] = {}
     for name in see.values:
-        above = [p for p in ["", *_above(name)[:-1]] if p in see.kinds]
+        above = [p for p in ["", *ancestors(name)[:-1]] if p in see.kinds]
         found.setdefault(next((p for p in above if left_alone(see.kinds[p])), above[-1]), []).append(name)
     place = {path: k for k, path in enumerate(order)}
     return dict(sorted(found.items(), key=lambda item: place.get(item[0], len(place))))
@@ -205,13 +205,3 @@ def _reason_of(see: View, path: str, owners: Mapping[str, Any], seen: Mapping[st
     if len(seen[path].inputs) > 1:
         return f"called with inputs of different shapes: {', '.join(map(str, sorted(seen[path].inputs)))}"
     return ""
-
-
-def _above(path: str) -> list[str]:
-    """The path and those above it, from the top: "a.b" -> ["a", "a.b"]."""
-    parts = path.split(".")
-    return [".".join(parts[: k + 1]) for k in range(len(parts))]
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, swish
+from bayes_rpp._arrays import Array, swish, whole_number
 from bayes_rpp.networks.network import Network, Parameter, linear
 from bayes_rpp.priors.subspaces import FullSubspace
 from bayes_rpp.symmetry.groups import Group
@@ -51,9 +51,7 @@ class MLP(Network):
 
 
 def check_width(value: Any, name: str = "channels") -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
-    return int(value)
+    return whole_number(value, name)
 
 
 def check_layers(layers: Any) -> int:

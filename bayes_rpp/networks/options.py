@@ -51,12 +51,12 @@ class Options:
         """What the residual of a layer may be; None if that was left open."""
         if not isinstance(self._residual, Mapping):
             return self._residual
-        pattern = self._first("residual", self._residual, _ancestors(layer))
+        pattern = self._first("residual", self._residual, ancestors(layer))
         return None if pattern is None else self._residual[pattern]
 
     def skips(self, layer: str) -> bool:
         """Whether a layer, or a part of the module that it belongs to, is to be left alone."""
-        return self._first("skip", self._skip, _ancestors(layer)) is not None
+        return self._first("skip", self._skip, ancestors(layer)) is not None
 
     def subspace(self, parameter: str, default: Subspace) -> Subspace:
         """That given for a parameter, or the default; raises ValueError if their shapes differ."""
@@ -90,6 +90,12 @@ class Options:
         return found
 
 
-def _ancestors(layer: str) -> list[str]:
+def ancestors(layer: str) -> list[str]:
+    """A path and those above it, from the top: "a.b" -> ["a", "a.b"]."""
     parts = layer.split(".")
     return [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
+
+
+def joined(path: str, name: str) -> str:
+    """The name of a layer's parameter; the module itself has the path ""."""
+    return f"{path}.{name}" if path else name

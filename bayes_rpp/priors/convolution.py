@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, constant, indices
+from bayes_rpp._arrays import Array, array_namespace, constant, indices, whole_number
 from bayes_rpp.priors.span import SpanSubspace
 from bayes_rpp.priors.subspaces import Subspace
 
@@ -66,8 +66,11 @@ class ConvolutionSubspace(Subspace):
         padding_mode: Literal["zeros", "circular"] = "zeros",
         weights: Literal["dense", "local"] = "dense",
     ) -> None:
-        self.in_channels, self.out_channels = _whole(in_channels, "in_channels"), _whole(out_channels, "out_channels")
-        self.groups = _whole(groups, "groups")
+        self.in_channels, self.out_channels = (
+            whole_number(in_channels, "in_channels"),
+            whole_number(out_channels, "out_channels"),
+        )
+        self.groups = whole_number(groups, "groups")
         for name, value in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if value % self.groups:
                 raise ValueError(f"groups is {groups}, which does not divide {name}, {value}")
@@ -249,20 +252,14 @@ class ConvolutionSubspace(Subspace):
         return table.reshape(-1)
 
 
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
-    return int(value)
-
-
 def _sizes(value: Any, name: str, dims: int | None = None) -> tuple[int, ...]:
     """One number for each dimension."""
     given = tuple(value) if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str) else None
     if given is None:
-        return (_whole(value, name),) * (dims or 1)
+        return (whole_number(value, name),) * (dims or 1)
     if dims is not None and len(given) != dims:
         raise ValueError(f"{name} is {value}; one number, or {dims}, one for each dimension, would do")
-    return tuple(_whole(v, name) for v in given)
+    return tuple(whole_number(v, name) for v in given)
 
 
 def _pads(padding: Any, n: Any, kernel: Any, stride: Any, dilation: Any) -> tuple[tuple[int, int], ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, constant, indices
+from bayes_rpp._arrays import Array, array_namespace, constant, indices, whole_number
 from bayes_rpp.priors.subspaces import Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly
@@ -165,10 +165,7 @@ def band(rows: int, columns: int, width: int) -> NDArray[np.bool_]:
     """Mask of a local layer: output i sees the inputs at most `width` from its place, both spread over one line."""
     if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 0:
         raise ValueError(f"width is {width!r}; a whole number >= 0 would do")
-    for name, value in (("rows", rows), ("columns", columns)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
-    last = max(rows, columns) - 1
+    last = max(whole_number(rows, "rows"), whole_number(columns, "columns")) - 1
     distance = np.linspace(0, last, rows)[:, None] - np.linspace(0, last, columns)
     return np.abs(distance) <= width + 1e-9
 

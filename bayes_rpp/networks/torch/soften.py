@@ -14,7 +14,7 @@ from torch import nn
 
 from bayes_rpp.networks import soften as dispatch
 from bayes_rpp.networks.module import Softened
-from bayes_rpp.networks.options import GIVEN, Options
+from bayes_rpp.networks.options import GIVEN, Options, joined
 from bayes_rpp.networks.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
 from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
@@ -62,14 +62,14 @@ def soften(
             choice = _decide(module, path, layer, calls.get(path), tied, options)
         except LeftAlone as reason:
             layers.append(Softened(path, type(layer).__name__, None, str(reason)))
-            order += [name for name in (_join(path, n) for n in own) if name in values]
+            order += [name for name in (joined(path, n) for n in own) if name in values]
             continue
         if choice.layer is not None:
             replaced[path] = choice.layer
         for name, (subspace, value) in choice.weights.items():
-            weights[_join(path, name)] = (options.subspace(_join(path, name), subspace), value)
-            order.append(_join(path, name))
-        weight = weights[_join(path, "weight")][0]
+            weights[joined(path, name)] = (options.subspace(joined(path, name), subspace), value)
+            order.append(joined(path, name))
+        weight = weights[joined(path, "weight")][0]
         note = choice.note if weight is choice.weights["weight"][0] else GIVEN
         layers.append(Softened(path, type(layer).__name__, weight, note))
     options.check_used([s.name for s in layers], weights)
@@ -96,8 +96,8 @@ def _decide(
     if reason:
         raise LeftAlone(reason)
     for name, _ in layer.named_parameters(recurse=False):
-        if _join(path, name) in tied:
-            raise LeftAlone(f"its {name} is {tied[_join(path, name)]} as well")
+        if joined(path, name) in tied:
+            raise LeftAlone(f"its {name} is {tied[joined(path, name)]} as well")
     if any(p.numel() for child in layer.children() for p in child.parameters()):
         raise LeftAlone("holds other layers")
     if calls is None:
@@ -169,7 +169,7 @@ def _tied(module: nn.Module) -> dict[str, str]:
     for path, layer in module.named_modules():
         for name, p in layer._parameters.items():
             if p is not None:
-                owners.setdefault(id(p), []).append(_join(path, name))
+                owners.setdefault(id(p), []).append(joined(path, name))
     return {name: next(n for n in names if n != name) for names in owners.values() if len(names) > 1 for name in names}
 
 
@@ -208,7 +208,3 @@ def _runs_as_one(net: TorchNetwork, x: torch.Tensor) -> bool:
 def _above(module: nn.Module, path: str) -> list[nn.Module]:
     parts = path.split(".") if path else []
     return [module.get_submodule(".".join(parts[:k])) for k in range(len(parts))]
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
