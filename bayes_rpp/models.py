@@ -126,6 +126,7 @@ class Model:
             size: number of examples in all if (x, y) is a minibatch; scales its log-likelihood by size / n.
             members: number of independent copies in a plate "members" at dim -2; None: one, without a plate.
             parametrisation: overrides the model's.
+            given: values of some of `latents`, which are then known rather than sampled; (members, 1) with a plate.
 
         Returns:
             The network's outputs (..., n, d_out). Sites: the weights by parameter name, the likelihood's numbers, "y".
@@ -147,21 +148,29 @@ class Model:
         size: int | None = None,
         members: int | None = None,
         parametrisation: Parametrisation | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> Any:
         engine = lib.__name__.rpartition(".")[2]
         if engine not in self.net.engines:
             raise ValueError(f"this network cannot run in {engine}; model.{self.net.engines[0]} would do")
+        unknown = [k for k in given or {} if k not in self.latents]
+        if unknown:
+            known = ", ".join(map(repr, self.latents)) or "nothing"
+            raise ValueError(f"given has {unknown[0]!r} but the model infers {known}")
         chosen = check_parametrisation(parametrisation or self.parametrisation or "pathways")
         sites = [site for site, _ in self.sites.values()]
-        return lib.reparametrise(partial(self._run, lib, size, members), chosen, sites)
+        return lib.reparametrise(partial(self._run, lib, size, members, given or {}), chosen, sites)
 
-    def _run(self, lib: Any, size: int | None, members: int | None, x: Any, y: Any) -> Any:
+    def _run(self, lib: Any, size: int | None, members: int | None, given: Mapping[str, Any], x: Any, y: Any) -> Any:
         x, y = lib.array(x), None if y is None else lib.array(y)
         if self.net.input_shape and tuple(x.shape[1:]) == self.net.input_shape:
             x = x.reshape((x.shape[0], self.net.rep_in.size))
         self._check_shapes(x, y, members)
         with lib.plate("members", members, dim=-2) if members else nullcontext():
-            latents = {k: lib.sample(k, p.distribution(lib.distributions)) for k, p in self.latents.items()}
+            latents = {k: lib.array(v) for k, v in given.items()}
+            for k, p in self.latents.items():
+                if k not in given:
+                    latents[k] = lib.sample(k, p.distribution(lib.distributions))
             params = {name: self._weight(lib, name, latents) for name in self.priors}
             n, f = x.shape[-2], self._outputs(lib, params, x)
             with lib.plate("data", n, dim=-1), lib.scale((size or n) / n):

@@ -1,8 +1,15 @@
 """Shared fixtures: small problems whose answers are known."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on one core each; threads of two workers would wait
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one worker, fit or child has compiled, the others read
+    folder = tempfile.mkdtemp()
+    os.environ |= {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1"}
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 import matplotlib as mpl
 import pytest

@@ -9,15 +9,16 @@ import pytest
 import torch
 from numpyro.infer.util import log_density
 
-from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector, datasets
+from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
 from bayes_rpp.inference.sites import Sites
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 
-DATA = datasets.inertia(12)
-NET = EMLP(DATA.rep_in, DATA.rep_out, DATA.group, channels=20, layers=1)
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(12, 4)), RNG.normal(size=(12, 3))
+NET = EMLP(Scalar + Vector, Vector, O(3), channels=8, layers=1)
 ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
-NESTED = EMLP(DATA.rep_in, DATA.rep_out, DATA.group, channels=20, layers=1, subgroups=[ABOUT_Z])
+NESTED = EMLP(Scalar + Vector, Vector, O(3), channels=8, layers=1, subgroups=[ABOUT_Z])
 
 
 def latent_values(trace):
@@ -34,10 +35,10 @@ PLATES = ("data", "members")
 def test_both_libraries_have_the_same_sites_and_density(parametrisation, sigma_b, members):
     model = Model(NET, sigma_b=sigma_b, likelihood=Gaussian(nd.HalfNormal(3.0)), parametrisation=parametrisation)
     torch.manual_seed(0)
-    trace = pyro.poutine.trace(model.pyro).get_trace(DATA.x, DATA.y, members=members, size=36)
+    trace = pyro.poutine.trace(model.pyro).get_trace(X, Y, members=members, size=36)
     values = latent_values(trace)
     with jax.enable_x64(False):
-        density, numpyro_trace = log_density(model.numpyro, (DATA.x, DATA.y), {"members": members, "size": 36}, values)
+        density, numpyro_trace = log_density(model.numpyro, (X, Y), {"members": members, "size": 36}, values)
     latent = {k for k, s in numpyro_trace.items() if s["type"] == "sample" and not s["is_observed"]}
     assert latent == set(values)
     assert float(density) == pytest.approx(float(trace.log_prob_sum()), rel=1e-4)
@@ -67,10 +68,10 @@ def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation,
     net = net_of(sigmas)
     model = Model(net, **SIGMAS[sigmas], likelihood=StudentT(HALF), parametrisation=parametrisation)
     torch.manual_seed(0)
-    trace = pyro.poutine.trace(model.pyro).get_trace(DATA.x, DATA.y, members=members)
+    trace = pyro.poutine.trace(model.pyro).get_trace(X, Y, members=members)
     values = latent_values(trace)
     assert set(model.latents) <= set(values)
-    density, _ = log_density(model.numpyro, (DATA.x, DATA.y), {"members": members}, values)
+    density, _ = log_density(model.numpyro, (X, Y), {"members": members}, values)
     assert float(density) == pytest.approx(float(trace.log_prob_sum()), rel=1e-4)
     if members is None:  # the weights that the sites stand for, in numpy
         weights = Sites(model, parametrisation).weights(values)
@@ -85,9 +86,25 @@ def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation,
             )
         if prior is not None:
             hyper = sum(float(p.distribution(nd).log_prob(values[k])) for k, p in model.latents.items())
-            f = net(weights, DATA.x)
-            likelihood = model.likelihood.log_prob(f, DATA.y, {"noise": np.asarray(values["noise"])}).sum()
+            f = net(weights, X)
+            likelihood = model.likelihood.log_prob(f, Y, {"noise": np.asarray(values["noise"])}).sum()
             assert float(density) == pytest.approx(prior + hyper + likelihood, rel=1e-4)
+
+
+def test_numbers_that_are_given_are_as_good_as_numbers(engine):
+    model, known = Model(NET, sigma_b=HALF), Model(NET, sigma_b=0.2)
+    torch.manual_seed(0)
+    values = latent_values(pyro.poutine.trace(known.pyro).get_trace(X, Y))
+    given = {"given": {"sigma_b": 0.2}}
+    want, _ = log_density(known.numpyro, (X, Y), {}, values)
+    if engine == "numpyro":
+        found, _ = log_density(model.numpyro, (X, Y), given, values)
+    else:
+        conditioned = pyro.poutine.condition(model.pyro, {k: torch.as_tensor(v) for k, v in values.items()})
+        found = pyro.poutine.trace(conditioned).get_trace(X, Y, **given).log_prob_sum()
+    assert float(found) == pytest.approx(float(want), rel=1e-4)
+    with pytest.raises(ValueError, match="given has 'sigma_a' but the model infers 'sigma_b'"):
+        getattr(model, engine)(X, given={"sigma_a": 1.0})
 
 
 def test_names_of_inferred_sigmas():
@@ -117,7 +134,7 @@ def test_sigmas_of_nested_pathways():
     weight = model.priors["output.weight"]
     ranks = [s.rank for s in weight.subspace.levels]
     assert ranks[0] < ranks[1] < weight.subspace.size
-    np.testing.assert_allclose(weight.sigmas, [0.3 * np.sqrt(9 / r) for r in ranks])
+    np.testing.assert_allclose(weight.sigmas, [0.3 * np.sqrt(weight.shape[0] / r) for r in ranks])
     # A parameter with one subspace has the variance of both pathways.
     full = model.priors["layers.0.bilinear.0"]
     assert full.sigmas[0] == pytest.approx(np.hypot(0.3, 0.3) * np.sqrt(full.shape[0] / full.subspace.rank))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._files import reading, replacing
+
 if TYPE_CHECKING:
     from bayes_rpp.inference.task import Task
 
 Arrays = dict[str, NDArray]
+ANEW = "remove the folder to start anew"
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,16 @@ class Store:
         if not path.exists():
             return None
         state = self._read(path)
-        run = json.loads(str(state.pop("run", "{}")))
+        with reading(path, ANEW):
+            run = dict(json.loads(str(state.pop("run", "{}"))))
         differ = [k for k, v in self._identity.items() if run.get(k) != v]
         if differ:
             raise ValueError(
                 f"checkpoint {str(self.folder)!r} holds another run ({', '.join(differ)} differ); another folder, or "
                 "the same call as before, would do"
             )
-        self._blocks = run["blocks"]
+        with reading(path, ANEW):
+            self._blocks = int(run["blocks"])
         return state
 
     def blocks(self) -> list[Arrays]:
@@ -96,19 +99,12 @@ class Store:
         return self.folder / f"block_{number:05d}.npz"
 
     def _read(self, path: Path) -> Arrays:
-        try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return {k: file[k] for k in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path} cannot be read ({error}); remove the folder to start anew") from error
+        with reading(path, ANEW), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {k: file[k] for k in file.files}
 
     def _write(self, path: Path, arrays: Arrays) -> None:
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
 
 
 def _identity(task: Task) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from importlib import import_module
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.inference.checkpoint import Checkpoint
-from bayes_rpp.inference.methods import HMC, MAP, Method
+from bayes_rpp.inference.members import in_parts
+from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Method
+from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
-from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method
+from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
 from bayes_rpp.models import Model
 
 ENGINES = {"numpyro": "numpyro", "pyro": "pyro-ppl"}
@@ -54,7 +56,11 @@ def fit(
         validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.
         checkpoint: a folder to keep the run in: the same call goes on where a stopped or killed one was, and ends with
             the same result. Checkpoint(path, every=seconds) says how often.
-        executor: any concurrent.futures.Executor to run the chains of NUTS and HMC in, one task for each chain.
+        executor: any concurrent.futures.Executor, such as a process pool, loky's, or Dask's `client.get_executor()`, to
+            run in: one task for each chain of NUTS and HMC; of DeepEnsemble one for each worker, which trains its share
+            of the members. The result is the same. What a lost worker had is done again, or goes on with a checkpoint
+            in a folder that all workers see. Callbacks are copied into each task and see its members; trackers hold all
+            of them in the end. Threads take turns, as the engines share their state.
 
     Returns:
         Posterior, with samples of the weights of the shape (chain, draw): (1, members) of MAP and ensembles, (1, draws)
@@ -122,15 +128,20 @@ def fit(
         checkpoint,
         executor,
     )
-    return import_module(f"bayes_rpp.inference.{chosen}.{method.name}").fit(task)
+    if executor is not None and isinstance(method, DeepEnsemble):
+        return in_parts(task)
+    with nullcontext() if executor is not None else ENGINE:
+        return run_task(task)
 
 
 def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any, executor: Any) -> None:
     """What only one kind of method understands."""
+    check_executor(executor)
     if not isinstance(method, HMC):
-        if executor is not None:
+        if executor is not None and not isinstance(method, DeepEnsemble):
             raise ValueError(
-                f"executor is for the chains of NUTS and HMC; {type(method).__name__} trains all of its members at once"
+                "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; "
+                f"{type(method).__name__} is one task, without it"
             )
         return
     for name, given in (("callbacks", callbacks), ("validation", validation)):
@@ -144,8 +155,6 @@ def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any,
             "chain_method is 'vectorised', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
             "'sequential', or engine='numpyro', would do"
         )
-    if executor is not None and not hasattr(executor, "submit"):
-        raise TypeError(f"executor is {executor!r}; a concurrent.futures.Executor would do")
 
 
 def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> str:

@@ -36,6 +36,19 @@ class Method:
         """Sites that an optimiser leaves as they are, as the method finds them in another way."""
         return ()
 
+    def given(self) -> dict[str, NDArray]:
+        """Numbers of the model to infer that are known for each member, (members,), and not to be found."""
+        return {}
+
+    def seeds(self, seed: int) -> list[np.random.SeedSequence]:
+        """Of each member or chain."""
+        return np.random.SeedSequence(seed).spawn(self.count)
+
+    @property
+    def fails_alone(self) -> bool:
+        """Whether a member whose loss is not finite is left to itself, rather than ending the run."""
+        return False
+
 
 @dataclass(frozen=True)
 class Optimiser(Method):
@@ -70,8 +83,9 @@ class MAP(Optimiser):
 
     With sigmas that are inferred it is the joint mode of the whitened weights and the sigmas: in the other
     parametrisations the density has no highest point, as it grows without bound where a sigma and its weights go to
-    zero. Read it as a penalty (HalfNormal(s): |B| / s in place of |B|^2, a group lasso); for the posterior of the
-    sigmas use SVI or NUTS.
+    zero. Read it as a penalty (HalfNormal(s): |B| / s in place of |B|^2, a group lasso): with a small s and PerLayer it
+    keeps the residual away unless the data ask for it, and is one setting for exact, approximate and wrong symmetries
+    alike (docs/results/fig2.md). For the posterior of the sigmas use SVI or NUTS.
 
     Args:
         epochs: passes over the data.
@@ -79,8 +93,8 @@ class MAP(Optimiser):
         learning_rate: of Adam, in units of each weight's scale: the smaller of its prior's standard deviation and
             sqrt(n_out / n), so that the residual pathway moves in steps of its own size.
         schedule: "cosine" lets the rate fall to zero over the run, "constant" keeps it.
-        patience: stop once no member has had a better validation loss for this many epochs, and keep the best epoch of
-            each member; needs `fit(..., validation=)`. None: no early stopping.
+        patience: a member stops once its validation loss has not been better for this many epochs, and keeps its best
+            epoch; the run ends when all have stopped. Needs `fit(..., validation=)`. None: no early stopping.
 
     Raises:
         ValueError: naming the argument that is out of range.

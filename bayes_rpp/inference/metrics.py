@@ -86,13 +86,14 @@ def _interval_scores(mean: NDArray, samples: NDArray, y: NDArray) -> dict[str, f
     y = y.astype(np.float64)
     found = {"rmse": float(np.sqrt(((mean - y) ** 2).mean())), "crps": float(crps(samples, y).mean())}
     for level in LEVELS:
-        found[f"coverage_{level * 100:.0f}"] = _coverage(samples, y, level)
+        found[f"coverage_{level * 100:.0f}"] = coverage(samples, y, level)
     levels = np.arange(0.05, 1.0, 0.05)
-    found["calibration_error"] = float(np.mean([abs(_coverage(samples, y, level) - level) for level in levels]))
+    found["calibration_error"] = float(np.mean([abs(coverage(samples, y, level) - level) for level in levels]))
     return found
 
 
-def _coverage(samples: NDArray, y: NDArray, level: float) -> float:
+def coverage(samples: NDArray, y: NDArray, level: float) -> float:
+    """Share of the numbers y (...) inside of the central intervals of samples (draws, ...) at a level."""
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return float(((low <= y) & (y <= high)).mean())
 

@@ -17,6 +17,7 @@ from bayes_rpp._arrays import finite_array
 from bayes_rpp.inference.task import check_data, flat_inputs, floating
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.storage import check_weight
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 
@@ -61,6 +62,10 @@ class Posterior:
         centre: of Laplace with linearised predictions: parameter name -> (*shape) weights W_0, float64; else None. With
             one, the outputs of a draw W are f(W_0) + J (W - W_0) in all that follows, but for `to_torch`.
         method, engine, seed: how it was made.
+
+    Raises:
+        TypeError, ValueError: if samples lack a parameter of the network or an inferred number of the likelihood, their
+            shapes do not fit, or x and y are no data for the model.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Posterior:
         seed: int = 0,
     ) -> None:
         self.model, self.samples = model, {k: np.asarray(v) for k, v in samples.items()}
+        _check_samples(model, self.samples)
         self.x, self.y = check_data(model, x, y)
         self.training, self.sample_stats = dict(training or {}), dict(sample_stats or {})
         self.log_evidence = log_evidence
@@ -241,6 +247,19 @@ class Posterior:
             f"Posterior({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} draw(s), "
             f"{self.model.net.size} weights)"
         )
+
+
+def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:
+    wanted: dict[str, tuple[int, ...]] = {k: p.shape for k, p in model.net.parameters.items()}
+    wanted |= dict.fromkeys(model.likelihood.latents, ())
+    missing = [k for k in wanted if k not in samples]
+    if missing:
+        raise ValueError(f"samples has no {', '.join(map(repr, missing))}; the model has {', '.join(wanted)}")
+    lead = samples[next(iter(wanted))].shape[:2]
+    if 0 in lead or len(lead) < 2:
+        raise ValueError(f"samples has {lead} chains and draws; one of each at least would do")
+    for k, shape in wanted.items():
+        check_weight(f"samples[{k!r}]", samples[k], lead + shape)
 
 
 def evaluate(

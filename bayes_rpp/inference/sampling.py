@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.checkpoint import Arrays, Checkpoint, Store
 from bayes_rpp.inference.diagnostics import ConvergenceWarning, summarise
+from bayes_rpp.inference.parallel import run_all
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
@@ -72,7 +74,7 @@ def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior
     sites = Sites(task.model, task.parametrisation)
     post = task.posterior(sites.weights(draws), sample_stats=stats)
     for message in summarise(post).warnings:
-        warnings.warn(message, ConvergenceWarning, stacklevel=4)
+        warn_user(message, ConvergenceWarning)
     return post
 
 
@@ -103,17 +105,9 @@ def _parallel(task: Task, tasks: list[Task], sampler_type: type[Sampler]) -> lis
 def _submitted(
     executor: Executor, task: Task, tasks: list[Task], sampler_type: type[Sampler]
 ) -> list[tuple[Values, Values]]:
-    futures = [executor.submit(_chains, t, sampler_type) for t in tasks]
-    name = type(task.method).__name__
-    with tqdm(total=len(tasks), desc=name, unit="chain", disable=not task.progress) as bar:
-        for future in futures:
-            future.add_done_callback(lambda _: bar.update())
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    run = partial(_chains, sampler_type=sampler_type)
+    label = type(task.method).__name__
+    return run_all(executor, run, tasks, unit="chain", label=label, progress=task.progress)
 
 
 def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:

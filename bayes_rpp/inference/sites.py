@@ -6,6 +6,7 @@ All arrays may have leading dimensions (members, draws). Both engines start from
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +22,36 @@ class Sites:
 
     Attributes:
         steps: site -> its scale, the unit of learning rates: the prior's standard deviation, at most the fan-in scale;
-            0 of those in `held`, which stay where they are.
+            0 of those in `held`, which stay where they are. (members,) where it depends on what is given.
+        given: numbers of the model to infer that are known here, and no sites: a number each, or (members,).
     """
 
-    def __init__(self, model: Model, parametrisation: Parametrisation, held: Iterable[str] = ()) -> None:
-        self.model, self.parametrisation = model, parametrisation
-        self.steps: dict[str, float] = dict.fromkeys(model.latents, 1.0)
-        for name, (site, prior) in model.sites.items():
+    def __init__(
+        self,
+        model: Model,
+        parametrisation: Parametrisation,
+        held: Iterable[str] = (),
+        given: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.model, self.parametrisation, self.given = model, parametrisation, dict(given or {})
+        self._free = {k: p for k, p in model.latents.items() if k not in self.given}
+        self.steps: dict[str, Any] = dict.fromkeys(self._free, 1.0)
+        for name, (site, prior) in self._priors(self._typical):
             self.steps |= self._steps(site, prior, model.priors[name].subspace.rows)
         self.steps |= dict.fromkeys(held, 0.0)
 
-    def _steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, float]:
+    def member(self, number: int) -> Sites:
+        """The sites of one member."""
+        if not self.given:
+            return self
+        return Sites(self.model, self.parametrisation, (), {k: float(v[number]) for k, v in self.given.items()})
+
+    @property
+    def _typical(self) -> dict[str, Any]:
+        """All numbers to infer: those given, and typical values of the others."""
+        return {k: p.start for k, p in self._free.items()} | self.given
+
+    def _steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, Any]:
         *inside, outside = scales(prior, rows)
         if self.parametrisation == "whitened":
             return {f"{site}_base": sum(s**2 for s in inside or [outside]) ** 0.5 / prior.sigma_inside}
@@ -50,14 +70,15 @@ class Sites:
             spread: standard deviation of the logarithm of the numbers to infer, around typical values of theirs.
         """
         weights: Values = {}
-        for name, prior in self.model.priors.items():
+        for name in self.model.priors:
+            prior = self.model.prior(name, self._typical)
             *inside, outside = scales(prior, prior.subspace.rows)
             residual = rng.normal(size=prior.shape) * (0.0 if prior.is_strict else outside)
             if prior.isotropic_sigma is None:
                 for scale, level in zip(inside, prior.active, strict=True):
                     residual += level.decode(rng.normal(size=level.rank) * scale)
             weights[name] = residual
-        for k, p in self.model.latents.items():
+        for k, p in self._free.items():
             weights[k] = np.asarray(p.start * np.exp(spread * rng.normal()))
         return self.values(weights)
 
@@ -66,7 +87,7 @@ class Sites:
         at typical values."""
         lead = self._lead_of(weights)
         values: Values = {
-            k: np.asarray(weights[k]) if k in weights else np.full(lead, p.start) for k, p in self.model.latents.items()
+            k: np.asarray(weights[k]) if k in weights else np.full(lead, p.start) for k, p in self._free.items()
         }
         for name, (site, prior) in self._priors(values):
             w, whole = weights[name], self.model.priors[name]
@@ -104,11 +125,12 @@ class Sites:
             w = self._joined(site, prior, values)
             w = whole.support.decode(w) if whole.is_strict else w
             found[name] = np.asarray(w, dtype=values[self._site(site, prior)].dtype)
-        return found | {k: np.asarray(values[k]) for k in self.model.latents}
+        return found | {k: np.asarray(values[k]) for k in self._free}
 
     def _priors(self, values: Mapping[str, NDArray]) -> Iterator[tuple[str, tuple[str, ResidualPathway]]]:
         """Parameter name -> (its site, the prior there at these values of the numbers to infer)."""
-        latents = {k: np.asarray(values[k], dtype=np.float64) for k in self.model.latents}
+        known = {**values, **self.given}
+        latents = {k: np.asarray(known[k], dtype=np.float64) for k in self.model.latents}
         for name, (site, prior) in self.model.sites.items():
             if self.model.infers_sigmas:
                 prior = self.model.prior(name, latents)
@@ -136,10 +158,11 @@ class Sites:
         return self.parametrisation == "pathways" and prior.isotropic_sigma is None
 
 
-def scales(prior: ResidualPathway, rows: int) -> list[float]:
-    """Scale inside each active level, and last that of the residual: the prior's, at most the fan-in scale."""
+def scales(prior: ResidualPathway, rows: int) -> list[Any]:
+    """Scale inside each active level, and last that of the residual: the prior's, at most the fan-in scale. Numbers, or
+    arrays of the prior's batch shape."""
     if prior.isotropic_sigma is not None:
-        limit = min(prior.isotropic_sigma, fan_in_scale(rows, prior.subspace.size))
+        limit = np.minimum(prior.isotropic_sigma, fan_in_scale(rows, prior.subspace.size))
         return [limit] * (len(prior.active) + 1)
-    found = [min(s, fan_in_scale(rows, level.rank)) for level, s in prior.pathways]
-    return [*found, min(prior.sigma_b, fan_in_scale(rows, prior.subspace.size))]
+    found = [np.minimum(s, fan_in_scale(rows, level.rank)) for level, s in prior.pathways]
+    return [*found, np.minimum(prior.sigma_b, fan_in_scale(rows, prior.subspace.size))]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
@@ -57,41 +58,53 @@ def save(post: Posterior, path: str | Path) -> Path:
         path = path.with_name(path.name + ".nc")
     tree = _tree(post, {})
     tree.attrs["bayes_rpp"] = json.dumps(_spec(post))
-    tree.to_netcdf(path, engine="h5netcdf")
+    write_netcdf(tree, path)
     return path
 
 
 def load(path: str | Path, custom: Custom | None = None, net: Network | None = None) -> Posterior:
     path = existing(path, ".nc")
-    with xr.open_datatree(path, engine="h5netcdf") as tree:
-        if "bayes_rpp" not in tree.attrs:
-            raise ValueError(f"{path} was not written by Posterior.save")
-        spec = json.loads(tree.attrs["bayes_rpp"])
-        if spec["format"] > FORMAT:
-            raise ValueError(
-                f"{path} has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp"
-            )
-        log_evidence = None if "log_evidence" not in tree.attrs else float(tree.attrs["log_evidence"])
-        groups = {
-            name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
-            for name, node in tree.children.items()
-        }
-    model = model_from_spec(spec, custom, net)
-    if "probe" in spec["net"]:
-        check_probe(model.net, _first({k: groups["posterior"][k] for k in model.net.parameters}), spec["net"]["probe"])
-    return Posterior(
+    with reading(path, "a file that Posterior.save wrote, whole, would do"):
+        check_hdf5(path)
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            attributes = dict(tree.attrs)
+            groups = {
+                name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
+                for name, node in tree.children.items()
+            }
+    if "bayes_rpp" not in attributes:
+        raise ValueError(f"{path} was not written by Posterior.save")
+    with understanding(path):
+        return _from_groups(json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
+
+
+def _from_groups(
+    spec: Any,
+    groups: Mapping[str, Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+    custom: Custom | None,
+    net: Network | None,
+) -> Posterior:
+    if spec["format"] > FORMAT:
+        raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
+    samples = groups["posterior"]
+    model = model_from_spec(spec, custom, net, samples)
+    post = Posterior(
         model,
-        groups["posterior"],
+        samples,
         x=groups["constant_data"]["x"],
         y=groups["observed_data"]["y"],
         training=groups.get("training"),
         sample_stats=groups.get("sample_stats"),
-        log_evidence=log_evidence,
+        log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
         centre=groups.get("centre"),
-        method=spec["method"],
-        engine=spec["engine"],
-        seed=spec["seed"],
+        method=str(spec["method"]),
+        engine=str(spec["engine"]),
+        seed=int(spec["seed"]),
     )
+    if "probe" in spec["net"]:
+        check_probe(model.net, _first({k: samples[k] for k in model.net.parameters}), spec["net"]["probe"])
+    return post
 
 
 def model_spec(model: Model) -> dict[str, Any]:
@@ -107,12 +120,17 @@ def model_spec(model: Model) -> dict[str, Any]:
     }
 
 
-def model_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net: Network | None = None) -> Model:
-    """Inverse of `model_spec`."""
+def model_from_spec(
+    spec: Mapping[str, Any],
+    custom: Custom | None = None,
+    net: Network | None = None,
+    weights: Mapping[str, Any] | None = None,
+) -> Model:
+    """Inverse of `model_spec`; arguments as in `network_from_spec`."""
     sigmas = spec["sigma_a"] if isinstance(spec["sigma_a"], list) else [spec["sigma_a"]]  # one only, before pathways
     a = [Sigmas.from_config(s) for s in sigmas]
     return Model(
-        network_from_spec(spec["net"], custom, net),
+        network_from_spec(spec["net"], custom, net, weights),
         sigma_a=a if len(a) > 1 else a[0],
         sigma_b=Sigmas.from_config(spec["sigma_b"]),
         likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,8 @@ Data = tuple[NDArray, NDArray]
 @dataclass(frozen=True)
 class Task:
     """A fit to be done. `weights` are initial weights by parameter name, with leading dimension members, or None;
-    `chains` those of a sampler to run here, by number."""
+    `chains` those of a sampler to run here, by number; `memory` is what members that are trained together may take,
+    in GB."""
 
     model: Model
     x: NDArray
@@ -42,6 +45,7 @@ class Task:
     checkpoint: Checkpoint | None = None
     executor: Executor | None = None
     chains: tuple[int, ...] = ()
+    memory: float = math.inf
 
     @property
     def parametrisation(self) -> Parametrisation:
@@ -54,6 +58,11 @@ class Task:
         made: dict[str, Any] = {"x": self.x, "y": self.y, "method": repr(self.method)}
         made |= {"engine": self.engine, "seed": self.seed}
         return Posterior(self.model, samples, **made, **parts)
+
+
+def run_task(task: Task) -> Posterior:
+    """Do a task: in the method's file of the engine."""
+    return import_module(f"bayes_rpp.inference.{task.engine}.{task.method.name}").fit(task)
 
 
 def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:

@@ -112,7 +112,7 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     for callback in task.callbacks:
         if hasattr(callback, "start"):
             callback.start(task)
-    seeds = np.random.SeedSequence(task.seed).spawn(method.count)
+    seeds = method.seeds(task.seed)
     orders = [np.random.default_rng(s.spawn(1)[0]) for s in seeds]
     n = len(task.x)
     batch = min(method.batch_size or n, n)
@@ -124,7 +124,7 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     first = 1 + _resume(store, run, trainer, best)
     for rng in orders * (first - 1):
         rng.permutation(n)
-    stop = best.since >= (method.patience or np.inf)
+    stop = best.is_over
     state = run.last_progress() if first > 1 else None
     with tqdm(
         total=method.epochs, initial=first - 1, desc=type(method).__name__, unit="epoch", disable=not task.progress
@@ -163,24 +163,28 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
 
 
 class _Best:
-    """Each member's best epoch by validation loss, and how long none of them has improved."""
+    """Each member's best epoch by validation loss, up to where it would have stopped if it were alone."""
 
     def __init__(self, method: Any, trainer: Trainer) -> None:
         self.patience = method.patience
         self.lowest = np.full(method.count, np.inf)
-        self.since = 0
+        self.since = np.zeros(method.count, dtype=int)  # epochs since the best
         self.state = trainer.state() if self.patience is not None else {}
 
     def update(self, validation: NDArray, trainer: Trainer) -> bool:
         """Whether to stop."""
         if self.patience is None:
             return False
-        better = validation < self.lowest
+        better = (validation < self.lowest) & (self.since < self.patience)
         if better.any():
             self.lowest = np.where(better, validation, self.lowest)
             self.state = {k: _choose(better, v, self.state[k]) for k, v in trainer.state().items()}
-        self.since = 0 if better.any() else self.since + 1
-        return self.since >= self.patience
+        self.since = np.where(better, 0, self.since + 1)
+        return self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        return self.patience is not None and bool((self.since >= self.patience).all())
 
     def restore(self, trainer: Trainer) -> None:
         if self.patience is not None:
@@ -192,7 +196,8 @@ class _Run:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.sites = Sites(task.model, task.parametrisation, task.method.held(task.model))
+        method = task.method
+        self.sites = Sites(task.model, task.parametrisation, method.held(task.model), method.given())
         self.current: Values = {}
         self.records: dict[str, dict[int, NDArray]] = {}
         net = task.model.net
@@ -246,9 +251,9 @@ class _Run:
 def initial_values(sites: Sites, task: Task, seeds: list[Any], count: int, spread: float = 0.0) -> Values:
     """Where members or chains start: at the weights of `init=`, or at draws from the prior."""
     if task.weights is not None:
-        values = [sites.values({k: w[m] for k, w in task.weights.items()}) for m in range(count)]
+        values = [sites.member(m).values({k: w[m] for k, w in task.weights.items()}) for m in range(count)]
     else:
-        values = [sites.initial(np.random.default_rng(s), spread) for s in seeds]
+        values = [sites.member(m).initial(np.random.default_rng(s), spread) for m, s in enumerate(seeds)]
     return {site: np.stack([v[site] for v in values]) for site in values[0]}
 
 
@@ -261,7 +266,7 @@ def _snapshot(epoch: int, stop: bool, run: _Run, trainer: Trainer, best: _Best) 
     return found | {
         "epoch": np.array(epoch),
         "stop": np.array(stop),
-        "since": np.array(best.since),
+        "since": best.since,
         "lowest": best.lowest,
     }
 
@@ -272,7 +277,7 @@ def _resume(store: Store | None, run: _Run, trainer: Trainer, best: _Best) -> in
     if saved is None:
         return 0
     trainer.restore(_under("trainer/", saved))
-    best.state, best.lowest, best.since = _under("best/", saved), saved["lowest"], int(saved["since"])
+    best.state, best.lowest, best.since = _under("best/", saved), saved["lowest"], saved["since"]
     for name, values in _under("record/", saved).items():
         run.records[name] = dict(zip(saved[f"epochs/{name}"].tolist(), values, strict=True))
     run.current = trainer.values()
@@ -291,7 +296,7 @@ def _choose(which: NDArray, new: NDArray, old: NDArray) -> NDArray:
 
 
 def _check_finite(losses: NDArray, epoch: int, run: _Run, task: Task) -> None:
-    if np.isfinite(losses).all():
+    if np.isfinite(losses).all() or task.method.fails_alone:
         return
     member, step = np.argwhere(~np.isfinite(losses))[0]
     raise TrainingError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, array_namespace, sigmoid, swish
+from bayes_rpp._arrays import Array, constant, sigmoid, swish
 from bayes_rpp.networks.allocation import is_permutation, uniform_rep
 from bayes_rpp.networks.bilinear import Bilinear
 from bayes_rpp.networks.mlp import check_layers
@@ -102,15 +102,18 @@ class Block:
         self.name = name
         self.rep_out = rep(group)
         # One gate scalar for each copy that is neither a scalar nor permuted; those gate themselves.
-        self._self_gated = [is_permutation(group, b.term) for b in self.rep_out.blocks]
-        gated = zip(self.rep_out.blocks, self._self_gated, strict=True)
-        self.gates = sum(b.count for b, own in gated if not own)
+        copies = [(b, c) for b in self.rep_out.blocks if not is_permutation(group, b.term) for c in range(b.count)]
+        self.gates = len(copies)
+        self._spread = np.zeros((self.gates, self.rep_out.size))  # from gates to the entries of their copies
+        for k, (b, c) in enumerate(copies):
+            self._spread[k, b.offset + c * b.size : b.offset + (c + 1) * b.size] = 1.0
+        self._own = 1.0 - self._spread.sum(axis=0)  # the entries that gate themselves
         inner = self.gates * Scalar + rep if self.gates else rep
         self.parameters = equivariant_parameters(name, rep_in, inner(group), subgroups)
         self.bilinear = Bilinear(inner(group)) if with_bilinear else None
         for theta, shape in zip(self.bilinear_names, self.bilinear.shapes if self.bilinear else [], strict=True):
             self.parameters[theta] = Parameter(FullSubspace(shape))
-        self.mixes = not all(self._self_gated)
+        self.mixes = self.gates > 0
         if self.mixes:
             self.parameters[f"{name}.swish"] = Parameter(ZeroSubspace(()))
 
@@ -128,18 +131,11 @@ class Block:
         if self.bilinear:
             h = h + BILINEAR_SCALE * self.bilinear(thetas, h)
         gate, h = h[..., : self.gates], h[..., self.gates :]
-        lead, used, parts = tuple(h.shape[:-1]), 0, []
-        gate = sigmoid(gate)
-        for b, own in zip(self.rep_out.blocks, self._self_gated, strict=True):
-            part = h[..., b.offset : b.stop]
-            if own:
-                parts.append(swish(part))
-            else:
-                g = gate[..., used : used + b.count, None]
-                used += b.count
-                parts.append((g * part.reshape((*lead, b.count, b.size))).reshape((*lead, b.count * b.size)))
-        y = parts[0] if len(parts) == 1 else array_namespace(h).concat(parts, axis=-1)
-        return y if mix is None else y + mix * swish(h)
+        if not self.gates:
+            return swish(h)
+        # One product for the gates of all copies: slices of each would be many small operations.
+        own = constant(self._own, h) if mix is None else constant(self._own, h) + mix
+        return h * (own * sigmoid(h) + sigmoid(gate) @ constant(self._spread, h))
 
 
 def equivariant_parameters(

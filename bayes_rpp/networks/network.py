@@ -37,6 +37,7 @@ class Network(ABC):
         input_shape: of one example where that is more than a row, such as (channels, height, width) of an image; x may
             then be (n, *input_shape) as well as (n, rep_in.size).
         traceable: whether torch can compile it by tracing.
+        evaluations: how often one call runs its layers, where it integrates.
         is_code: whether it takes more than `config()` to build it again: files do not hold it, and loading asks for it.
     """
 
@@ -44,6 +45,7 @@ class Network(ABC):
     input_shape: tuple[int, ...] | None = None
     traceable: bool = True
     is_code: bool = False
+    evaluations: int = 1
 
     def __init__(self, rep_in: Rep | int, rep_out: Rep | int, group: Group | None) -> None:
         if group is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._files import reading, replacing, understanding
 from bayes_rpp.networks.conv import ConvNet
 from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.extent import check_extent
+from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network, Parameter
 from bayes_rpp.networks.restrict import LinearPath
@@ -20,7 +25,14 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Rep
 
 Custom = Mapping[str, Callable[[NDArray], Any]]
-NETWORKS: dict[str, Callable[..., Network]] = {k.__name__: k for k in (EMLP, MLP, ConvNet, LinearPath)}
+NETWORKS: dict[str, Callable[..., Network]] = {
+    k.__name__: k for k in (EMLP, MLP, ConvNet, LinearPath, HamiltonianNetwork)
+}
+CLASSICAL: dict[str, Callable[..., Group]] = {
+    f.__name__: f for f in (groups.O, groups.SO, groups.SL, groups.Sp, groups.S, groups.Lorentz)
+}
+KINDS = ("vector", "det", "regular", "custom", "sum")
+INNER = {"LinearPath": "net", "HamiltonianNetwork": "energy"}  # what those that are made around a network call it
 
 
 def network_spec(net: Network) -> dict[str, Any]:
@@ -31,11 +43,15 @@ def network_spec(net: Network) -> dict[str, Any]:
         ValueError: if two custom representations share a name, by which alone they are stored.
     """
     kind = type(net).__name__
-    if net.is_code or NETWORKS.get(kind) is not type(net):
-        # The file says only what the network must look like.
+    code = net.is_code or NETWORKS.get(kind) is not type(net)
+    if not code and kind in INNER:
+        settings = net.config()
+        inner = network_spec(settings.pop(INNER[kind]))
+        if "parameters" not in inner:
+            return {"network": kind, INNER[kind]: inner, "settings": settings}
+        code = True
+    if code:  # the file says only what the network must look like
         return {"network": kind, "parameters": {k: _parameter_spec(p) for k, p in net.parameters.items()}}
-    if isinstance(net, LinearPath):
-        return {"network": kind, "net": network_spec(net.net)}
     settings = {k: _SETTINGS[k][0](v) if k in _SETTINGS else v for k, v in net.config().items()}
     hidden = [r for v in net.config().values() if isinstance(v, list) for r in v if isinstance(r, Rep)]
     functions: dict[str, Any] = {}
@@ -54,16 +70,24 @@ def network_spec(net: Network) -> dict[str, Any]:
     }
 
 
-def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net: Network | None = None) -> Network:
+def network_from_spec(
+    spec: Mapping[str, Any],
+    custom: Custom | None = None,
+    net: Network | None = None,
+    weights: Mapping[str, NDArray] | None = None,
+) -> Network:
     """Inverse of `network_spec`.
 
     Args:
         custom: the functions rho of custom representations, by the names they were given: functions are not stored.
         net: the network itself, where it is made of code.
+        weights: what the file holds beside the description, which may not ask for a network that is larger.
 
     Raises:
         ValueError: if the kind is unknown, a custom representation is missing, or net is needed or does not fit.
     """
+    if weights is not None:
+        check_extent(spec, weights)
     kind = spec["network"]
     if "parameters" in spec:
         if net is None:
@@ -81,8 +105,8 @@ def network_from_spec(spec: Mapping[str, Any], custom: Custom | None = None, net
         return net
     if kind not in NETWORKS:
         raise ValueError(f"the file holds a network {kind!r}, which this version does not know")
-    if kind == "LinearPath":
-        return LinearPath(network_from_spec(spec["net"], custom))
+    if kind in INNER:
+        return NETWORKS[kind](network_from_spec(spec[INNER[kind]], custom), **spec.get("settings", {}))
     settings = {k: _SETTINGS[k][1](v, custom) if k in _SETTINGS else v for k, v in spec["settings"].items()}
     ends = {name: _rep(spec[name], custom) for name in ("rep_in", "rep_out")}
     return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)
@@ -100,7 +124,8 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
     spec = network_spec(net)
     if "parameters" in spec:
         spec["probe"] = network_probe(net, arrays)
-    np.savez(path, spec=np.array(json.dumps(spec)), **arrays)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez(file, spec=np.array(json.dumps(spec)), **arrays)
     return path
 
 
@@ -109,13 +134,28 @@ def load_network(
 ) -> tuple[Network, dict[str, NDArray]]:
     """Read what `save_network` wrote: the network and its weights. A network that is made of code, such as a softened
     module, is to be given as `net`."""
-    with np.load(existing(path, ".npz"), allow_pickle=False) as file:
-        spec = json.loads(str(file["spec"]))
-        net = network_from_spec(spec, custom, net)
-        params = {name: file[name] for name in net.parameters}
-    if "probe" in spec:
-        check_probe(net, params, spec["probe"])
+    path = existing(path, ".npz")
+    with reading(path, "a file that save_network wrote, whole, would do"):
+        if not zipfile.is_zipfile(path):  # numpy would say how to unpickle it
+            raise ValueError("it is no npz file")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        spec = json.loads(str(arrays.pop("spec")))
+    with understanding(path):
+        net = network_from_spec(spec, custom, net, arrays)
+        params = {name: arrays[name] for name in net.parameters}
+        for name, parameter in net.parameters.items():
+            check_weight(name, params[name], parameter.shape)
+        if "probe" in spec:
+            check_probe(net, params, spec["probe"])
     return net, params
+
+
+def check_weight(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless a value is an array of floats of a shape."""
+    if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating) or value.shape != shape:
+        found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ValueError(f"{name} is {found}; floats of the shape {shape} would do")
 
 
 def existing(path: str | Path, suffix: str) -> Path:
@@ -179,7 +219,9 @@ def _group(spec: Mapping[str, Any]) -> Group:
         return groups.product_group(*[_group(f) for f in spec["factors"]])
     if "classical" in spec:
         family, n = spec["classical"]
-        return groups.Lorentz() if family == "Lorentz" else getattr(groups, family)(n)
+        if family not in CLASSICAL:
+            raise ValueError(f"the file names a group {family!r}, which this version does not know")
+        return groups.Lorentz() if family == "Lorentz" else CLASSICAL[family](n)
     return Group(**spec)
 
 
@@ -207,11 +249,13 @@ def _factor_spec(f: Factor) -> dict[str, Any]:
 
 
 def _rep(spec: list[Any], custom: Custom | None) -> Rep:
-    return Rep(tuple((tuple(_factor(f, custom) for f in term), count) for term, count in spec))
+    return Rep(tuple((tuple(_factor(f, custom) for f in term), whole_number(count, "count")) for term, count in spec))
 
 
 def _factor(spec: Mapping[str, Any], custom: Custom | None) -> Factor:
     rho, name = None, spec.get("name", "")
+    if spec["kind"] not in KINDS:
+        raise ValueError(f"the file names a representation {spec['kind']!r}, which this version does not know")
     if spec["kind"] == "custom":
         if name not in (custom or {}):
             raise ValueError(

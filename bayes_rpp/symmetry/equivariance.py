@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
+from bayes_rpp._warnings import warn_user
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
@@ -75,10 +75,9 @@ class Probe:
 
     def warn_if_empty(self) -> None:
         if self.is_empty:
-            warnings.warn(
+            warn_user(
                 "the group leaves all inputs and outputs as they are (scalars), so the equivariance error is 0 "
-                "whatever the function; rep_in, rep_out and group of the network say how it acts",
-                stacklevel=3,
+                "whatever the function; rep_in, rep_out and group of the network say how it acts"
             )
 
     def error(self, f: Callable[[NDArray], Any]) -> NDArray[np.float64]:

@@ -108,12 +108,13 @@ def test_sigmas_are_in_the_summary_by_layer():
     half = Prior("HalfNormal", {"scale": 0.3})
     model = Model(net, sigma_b=PerLayer(half), likelihood=Gaussian(half))
     x = np.random.default_rng(0).normal(size=(10, 3))
-    post = fit(model, x, x, SVI(epochs=3, draws=10), progress=False)
+    post = fit(model, x, x, SVI(epochs=3, draws=10), engine="pyro", progress=False)
     names = set(post.summary(points=1).table.index)
     assert {"sigma_b.layers.0", "sigma_b.output", "noise", "sigma_b / sigma_a, layers.0", "f(x[0])[2]"} <= names
     ratio = post.asymmetry()
     np.testing.assert_allclose(ratio["output"], post.samples["sigma_b.output"], rtol=1e-6)
-    fixed = fit(LinearProblem().model, LinearProblem().x, LinearProblem().y, MAP(epochs=1), progress=False)
+    problem = LinearProblem()
+    fixed = fit(problem.model, problem.x, problem.y, MAP(epochs=1), engine="pyro", progress=False)
     np.testing.assert_allclose(fixed.asymmetry()["output"], 0.2)
 
 

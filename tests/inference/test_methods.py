@@ -112,7 +112,7 @@ def test_init_continues_from_a_posterior(engine):
 def test_early_stopping_keeps_each_members_best_epoch(engine):
     data, held_out = datasets.inertia(30), datasets.inertia(100, seed=1)
     net = EMLP(data.rep_in, data.rep_out, data.group, channels=20, layers=1)
-    method = DeepEnsemble(members=2, epochs=300, batch_size=10, patience=10)
+    method = DeepEnsemble(members=4, epochs=300, batch_size=10, patience=10)  # not as many as dimensions
     pair = (held_out.x, held_out.y)
     post = fit(Model(net), data.x, data.y, method, engine=engine, validation=pair, progress=False)
     curve = post.training["validation_loss"]

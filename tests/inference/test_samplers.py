@@ -138,7 +138,12 @@ LEARNED = Model(PROBLEM.net, sigma_b=Prior("HalfNormal", {"scale": 1.0}), parame
         (NUTS(), {"callbacks": [print]}, ValueError, "callbacks are for methods that train by epochs; NUTS has none"),
         (HMC(), {"validation": (PROBLEM.x, PROBLEM.y)}, ValueError, "validation are for"),
         (NUTS(chain_method="vectorised"), {"engine": "pyro"}, ValueError, "which Pyro's kernels cannot do"),
-        (MAP(), {"executor": ThreadPoolExecutor(1)}, ValueError, "executor is for the chains of NUTS and HMC; MAP"),
+        (
+            MAP(),
+            {"executor": ThreadPoolExecutor(1)},
+            ValueError,
+            "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; MAP",
+        ),
         (NUTS(), {"executor": 3}, TypeError, "executor is 3"),
         (MAP(), {"model": LEARNED}, ValueError, "parametrisation is 'pathways', in which a model with inferred sigmas"),
         (

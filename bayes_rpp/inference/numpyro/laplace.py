@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._autodiff.numpyro import x64
 from bayes_rpp.inference.laplace import laplace
 from bayes_rpp.inference.numpyro.map import Trainer
 from bayes_rpp.inference.posterior import Posterior
@@ -31,15 +31,9 @@ def jacobian(net: Network, names: Sequence[str]) -> Callable[[Mapping[str, NDArr
     compiled = jax.jit(jax.vmap(jax.jacrev(outputs), (None, None, 0)))
 
     def of(params: Mapping[str, NDArray], x: NDArray) -> dict[str, NDArray]:
-        with _x64():
+        with x64():
             every = {k: jnp.asarray(params[k], dtype=jnp.float64) for k in net.parameters}
             some = {k: every.pop(k) for k in names}
             return {k: np.asarray(j) for k, j in compiled(some, every, jnp.asarray(x, dtype=jnp.float64)).items()}
 
     return of
-
-
-def _x64() -> Any:
-    """float64 within, without a change to the process."""
-    home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
-    return home.enable_x64(True)

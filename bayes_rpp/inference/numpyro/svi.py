@@ -38,7 +38,7 @@ class Trainer:
         for member in range(task.method.count):
             start = {site: jnp.asarray(v[member], dtype=jnp.result_type(float)) for site, v in initial.items()}
             guide = _guide(task.method, model, start)
-            svi = SVI(model, guide, optimiser(rates, {}), Trace_ELBO(num_particles=task.method.particles))
+            svi = SVI(model, guide, optimiser(rates), Trace_ELBO(num_particles=task.method.particles))
             if member == 0:
                 self._svi, self._guide = svi, guide
             key = jax.random.fold_in(jax.random.PRNGKey(task.seed), member)

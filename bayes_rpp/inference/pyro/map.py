@@ -36,7 +36,9 @@ class Trainer:
         self._positive = set(task.model.latents)
         self._shapes = {site: v.shape for site, v in initial.items()}
         members = len(next(iter(initial.values())))
-        self._model = partial(task.model.pyro, size=len(task.x), members=members, parametrisation=sites.parametrisation)
+        given = {k: torch.as_tensor(v, dtype=dtype).expand(members)[:, None] for k, v in sites.given.items()}
+        options: dict[str, Any] = {"parametrisation": sites.parametrisation, "given": given}
+        self._model = partial(task.model.pyro, size=len(task.x), members=members, **options)
         with settings():
             self._guide = AutoDelta(self._model, init_loc_fn=init_to_value(values=start))
             self._guide(self._x[:1], self._y[:1])
@@ -72,7 +74,7 @@ class Trainer:
         return {k: v[None] for k, v in self.values().items()}
 
     def state(self) -> Arrays:
-        return self._optimiser.state(len(next(iter(self._shapes.values()))))
+        return self._optimiser.state(next(iter(self._shapes.values()))[0])
 
     def restore(self, state: Arrays) -> None:
         self._optimiser.restore(state)
@@ -87,7 +89,8 @@ class Trainer:
 
 
 class Adam:
-    """torch's Adam with a learning rate for each step, in units of each parameter group's "unit"."""
+    """torch's Adam with a learning rate for each step, in units of each parameter group's "unit": a number, or an array
+    with one for each member."""
 
     def __init__(self, groups: list[dict[str, Any]], rates: NDArray) -> None:
         self._adam = torch.optim.Adam(groups, lr=0.0, fused=True)
@@ -97,9 +100,16 @@ class Adam:
     def step(self, loss: torch.Tensor) -> None:
         self._adam.zero_grad()
         loss.backward()
+        starts = []
         for group in self._adam.param_groups:
-            group["lr"] = self._rates[self._count] * group.get("unit", 1.0)
+            unit = group.get("unit", 1.0)
+            group["lr"] = self._rates[self._count] * (1.0 if np.ndim(unit) else unit)
+            starts += [(p, unit, p.detach().clone()) for p in group["params"] if np.ndim(unit)]
         self._adam.step()
+        with torch.no_grad():
+            for p, unit, start in starts:  # torch has one rate for all members: go the member's part of the way
+                part = torch.as_tensor(unit, dtype=p.dtype, device=p.device).reshape((-1,) + (1,) * (p.dim() - 1))
+                p.copy_(torch.lerp(start, p, part))
         self._count += 1
 
     def state(self, members: int | None = None) -> Arrays:
@@ -141,5 +151,8 @@ def start_values(sites: Sites, initial: Values) -> Values:
 def settings() -> pyro.settings.context:
     """Parameters live in the guide, not in Pyro's global store; NaN is looked for in the loss, not in each argument."""
     return pyro.settings.context(
-        module_local_params=True, validate_distributions_pyro=False, validate_distributions_torch=False
+        module_local_params=True,
+        validate_distributions_pyro=False,
+        validate_distributions_torch=False,
+        validate_poutine=False,
     )

@@ -1,0 +1,126 @@
+"""Hamiltonian networks: a network learns the energy, and its outputs are the states to which that energy leads.
+
+dz/dt = J grad H(z), z = (q, p), by Runge and Kutta's fourth order (Greydanus, Dzamba and Yosinski 2019; with symmetric
+H, Finzi, Welling and Wilson 2021, Section 7.2). If the group leaves H as it is and keeps J, the motion is equivariant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import expm
+
+from bayes_rpp._arrays import Array, array_namespace, constant, whole_number
+from bayes_rpp._autodiff import library_of
+from bayes_rpp.networks.network import Network
+from bayes_rpp.symmetry.groups import symplectic_form
+from bayes_rpp.symmetry.representations import Representation
+
+# Where each of the four slopes is taken, in steps along the one before it, and its weight.
+STAGES = np.array([[0.0, 1 / 6], [0.5, 1 / 3], [0.5, 1 / 3], [1.0, 1 / 6]])
+
+
+class HamiltonianNetwork(Network):
+    """The states at dt, 2 dt, ... of a system that is at x at time 0, by the energy that a network gives.
+
+    Example: `HamiltonianNetwork(EMLP(4 * Vector, Scalar, O(3), channels=128), dt=0.2, steps=4)`. The energy's bilinear
+    layers take most of the time; without them, though, no lengths of vectors are within an exactly symmetric energy's
+    reach. Hidden layers of scalars and vectors alone, such as channels=68 * Scalar + 20 * Vector, have fewer.
+
+    Args:
+        energy: any network of one output, the energy, which the group leaves as it is. Its inputs are the positions q,
+            and then the momenta p in the same order.
+        dt: time between two states, in the units of the data; negative looks back.
+        steps: number of states.
+        substeps: steps of the integration in each dt.
+
+    Parameters have the energy's own names. rep_in is the energy's, rep_out `steps * rep_in`, one state after another.
+
+    Derivatives need torch or JAX: numpy arrays are handed to the one that is loaded already, or else installed.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit; also if the group does not keep the form dq ^ dp,
+            as one that turns positions but not momenta.
+    """
+
+    traceable = False
+
+    def __init__(self, energy: Network, *, dt: float, steps: int, substeps: int = 1) -> None:
+        if not isinstance(energy, Network):
+            kind = type(energy).__name__
+            raise TypeError(f"energy is a {kind}; a Network such as EMLP(4 * Vector, Scalar, O(3)) would do")
+        _check_energy(energy)
+        if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not math.isfinite(dt) or dt == 0:
+            raise ValueError(f"dt is {dt!r}; a number other than 0, such as 0.1, would do")
+        self.energy, self.dt = energy, float(dt)
+        self.steps, self.substeps = whole_number(steps, "steps"), whole_number(substeps, "substeps")
+        super().__init__(energy.rep_in.rep, self.steps * energy.rep_in.rep, energy.group)
+        self.engines, self.is_code = energy.engines, energy.is_code
+        self.evaluations = energy.evaluations * len(STAGES) * self.steps * self.substeps
+        self.vectorised = getattr(energy, "vectorised", True)
+        self.parameters = dict(energy.parameters)
+
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+        """States (..., steps * d) that follow the states x (..., d)."""
+        params = {name: params[name] for name in self.parameters}
+        library, own = library_of(x, self.engines)
+        return self._states(params, x) if own else library.on_numpy(self._states, params, x)
+
+    def hamiltonian(self, params: Mapping[str, Array], z: Array) -> Array:
+        """The energy of states z, (..., d) to (...), up to a constant that no data can tell."""
+        return self.energy({name: params[name] for name in self.parameters}, z)[..., 0]
+
+    def config(self) -> dict[str, Any]:
+        return {"energy": self.energy, "dt": self.dt, "steps": self.steps, "substeps": self.substeps}
+
+    def __repr__(self) -> str:
+        return f"HamiltonianNetwork({self.energy!r}, dt={self.dt}, steps={self.steps}, substeps={self.substeps})"
+
+    def _states(self, params: Mapping[str, Array], x: Array) -> Array:
+        (lib, _), xp, half = library_of(x, self.engines), array_namespace(x), self.rep_in.size // 2
+        stages = constant(STAGES * (self.dt / self.substeps), x)
+
+        def slope(z: Array) -> Array:
+            g = lib.gradient(lambda z: self.energy(params, z), z)
+            return xp.concat([g[..., half:], -g[..., :half]], axis=-1)
+
+        def step(z: Array, _: None) -> tuple[Array, Array]:
+            def stage(carried: tuple[Array, Array], row: Array) -> tuple[tuple[Array, Array], None]:
+                k, total = carried
+                k = slope(z + row[0] * k)
+                return (k, total + row[1] * k), None
+
+            (_, total), _ = lib.loop(stage, (xp.zeros_like(z), xp.zeros_like(z)), stages)
+            return z + total, z + total
+
+        _, states = lib.loop(step, x, None, self.steps * self.substeps)
+        states = states[self.substeps - 1 :: self.substeps]
+        states = xp.permute_dims(states, (*range(1, x.ndim), 0, x.ndim))
+        return states.reshape((*x.shape[:-1], self.rep_out.size))
+
+
+def _check_energy(energy: Network) -> None:
+    rep_in, rep_out, group = energy.rep_in, energy.rep_out, energy.group
+    if rep_out.size != 1 or any(abs(m - 1) > 1e-8 for m in _generators(rep_out)):
+        raise ValueError(
+            f"energy has rep_out {rep_out.rep}, of size {rep_out.size}, under {group}; one Scalar, which the group "
+            "leaves as it is, would do"
+        )
+    if rep_in.size % 2:
+        raise ValueError(f"energy has rep_in {rep_in.rep} of size {rep_in.size}; an even size, q and then p, would do")
+    form = symplectic_form(rep_in.size // 2)
+    if not all(np.allclose(m.T @ form @ m, form, atol=1e-8) for m in _generators(rep_in)):
+        raise ValueError(
+            f"energy has rep_in {rep_in.rep}, by which {group} does not keep the form dq ^ dp; positions, and then "
+            "momenta that transform as their duals do (under an orthogonal group: the same way), would do"
+        )
+
+
+def _generators(rep: Representation) -> list[NDArray]:
+    """Matrices of group elements that generate a group dense in it, as far as forms that they keep can tell."""
+    group = rep.group
+    return [rep.rho(g) for g in (*expm(0.5 * group.lie_algebra), *group.discrete_generators)]
