@@ -3,6 +3,7 @@
 from bayes_rpp.datasets.dataset import Dataset
 from bayes_rpp.datasets.images import cifar10, digits
 from bayes_rpp.datasets.inertia import inertia, modified_inertia
+from bayes_rpp.datasets.pendulum import pendulum, pendulum_energy, pendulum_states, windy_pendulum
 from bayes_rpp.datasets.tables import breast_cancer, diabetes, uci, wine
 
 __all__ = [
@@ -13,6 +14,10 @@ __all__ = [
     "digits",
     "inertia",
     "modified_inertia",
+    "pendulum",
+    "pendulum_energy",
+    "pendulum_states",
     "uci",
+    "windy_pendulum",
     "wine",
 ]
