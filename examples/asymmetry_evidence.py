@@ -6,6 +6,7 @@ A vector and a scalar to a vector: a rotation-equivariant function plus `dial` t
 free, the strict and the soft model of one EMLP; sigma_b and the noise are tuned by the evidence.
 """
 
+# %% Libraries and settings
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SHEAR = np.array([[0.5, 0.5], [-0.2, -0.5]])
 LABELS = {"free": "MLP (sigma_a = 0)", "soft": "RPP", "strict": "EMLP (sigma_b = 0)"}
 
 
+# %% What it does
 def data(dial: float) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x, noise = rng.normal(size=(EXAMPLES, 3)), NOISE * rng.normal(size=(EXAMPLES, 2))
@@ -58,5 +60,6 @@ def main() -> None:
     )
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

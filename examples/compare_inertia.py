@@ -4,6 +4,7 @@ Run: python examples/compare_inertia.py [members]   (about 10 minutes on two cor
 It writes docs/results/inertia.md.
 """
 
+# %% Libraries and settings
 from __future__ import annotations
 
 import sys
@@ -17,6 +18,7 @@ METHOD = {"epochs": 150, "batch_size": 125}
 OUT = Path(__file__).parent.parent / "docs" / "results" / "inertia.md"
 
 
+# %% What it does
 def main(members: int = 3) -> None:
     rows = []
     for make in (rpp.datasets.inertia, rpp.datasets.modified_inertia):
@@ -56,5 +58,6 @@ def report(rows: list[tuple[str, ...]], members: int) -> str:
     return intro + "\n".join(lines) + "\n"
 
 
+# %% Run it
 if __name__ == "__main__":
     main(*map(int, sys.argv[1:]))

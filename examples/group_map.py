@@ -5,6 +5,7 @@
 The data break O(3) by a term along z that rotations about z keep. The network knows O(3) alone and finds out the rest.
 """
 
+# %% Libraries and settings
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ OUT = Path("docs/results/group_map.md")
 EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 150
 
 
+# %% What it does
 def main() -> None:
     data, test = rpp.datasets.modified_inertia(1000, seed=0), rpp.datasets.modified_inertia(100, seed=1)
     net = rpp.EMLP(data.rep_in, data.rep_out, data.group, channels=384, layers=3)
@@ -46,5 +48,6 @@ def main() -> None:
     print(OUT.read_text())
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ Linear maps from five vectors to two. The prior N(0, sigma_0^2 P_SO(3) + sigma_1
 sigmas to infer; data are made with maps of each kind. A large sigma_1 says that SO(3) is broken, but SO(2) holds.
 """
 
+# %% Libraries and settings
 from pathlib import Path
 
 import arviz as az
@@ -21,6 +22,7 @@ NAMES = {"sigma_a_0": "SO(3)", "sigma_a_1": "SO(2) beyond SO(3)", "sigma_b": "be
 METHOD = rpp.NUTS(chains=4, warmup=500, draws=500)
 
 
+# %% What it does
 def main() -> None:
     about_z = rpp.Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")
     net = rpp.EMLP(5 * rpp.Vector, 2 * rpp.Vector, rpp.SO(3), layers=0, subgroups=[about_z])
@@ -86,5 +88,6 @@ def picture(posts: dict[str, rpp.Posterior]) -> plt.Figure:
     return figure
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ For each, data that the restriction fits exactly, and data that break it a littl
 holds), soft (a residual pathway), free (no restriction). The soft one should be near the better of the others on both.
 """
 
+# %% Libraries and settings
 import numpy as np
 
 import bayes_rpp as rpp
@@ -14,6 +15,7 @@ RNG = np.random.default_rng(0)
 TEST, NOISE = 1000, 0.3
 
 
+# %% What it does
 def main() -> None:
     print(f"{'restriction':12} {'data':9} {'strict':>8} {'soft':>8} {'free':>8}    test RMSE; the noise is {NOISE}")
     for name, n, net, truth, priors in (locality(), markov(), linearity()):
@@ -68,5 +70,6 @@ def three(sigma_b):
     return [{"sigma_b": 0.0}, {"sigma_b": sigma_b}, {"sigma_a": 0.0, "sigma_b": 1.0}]
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

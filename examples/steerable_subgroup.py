@@ -8,6 +8,7 @@ trained as C8 is taken up as a C4 one: every C8 kernel is also a C4 kernel, so t
 the same, and training goes on with a prior that is wide inside C8, narrower inside C4 and zero (or narrow) beyond.
 """
 
+# %% Libraries and settings
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ SIZE, N = 9, 400
 METHOD = rpp.MAP(epochs=150, batch_size=50)
 
 
+# %% What it does
 class Invariant(torch.nn.Module):
     """Two steerable convolutions, then the mean over positions and group: a number that rotations leave alone."""
 
@@ -107,5 +109,6 @@ def report(rows: list[tuple[str, ...]], net: rpp.ModuleNetwork) -> str:
     )
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

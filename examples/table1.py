@@ -8,6 +8,7 @@ convolutions are right, and on tables, where they are not.
 Writes docs/results/table1.md (or --out).
 """
 
+# %% Libraries and settings
 import argparse
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ PRIORS = {
 Split = tuple[rpp.datasets.Dataset, rpp.datasets.Dataset]
 
 
+# %% What it does
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar10", metavar="FOLDER", help="that holds CIFAR-10's binary version")
@@ -115,5 +117,6 @@ def report(rows: list[list[str]], args: argparse.Namespace, seconds: float) -> s
     )
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

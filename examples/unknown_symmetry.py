@@ -6,6 +6,7 @@ The last six of the ten columns are blood measurements, s1 to s6. Would a doctor
 permutes all; "s1-s4" only the first four. The map shows which single swaps the data forbid.
 """
 
+# %% Libraries and settings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +19,7 @@ OUT = Path("docs/results/unknown_symmetry.md")
 NAMES = ["s1 tc", "s2 ldl", "s3 hdl", "s4 tch", "s5 ltg", "s6 glu"]
 
 
+# %% What it does
 def main() -> None:
     table = load_diabetes()
     x, y = np.asarray(table.data), np.asarray(table.target)[:, None]
@@ -42,5 +44,6 @@ def main() -> None:
     )
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

@@ -7,6 +7,7 @@ keep (SO(3), not O(3): the cross product), plus nothing, a stretch of v along z 
 matrix times v that nothing keeps.
 """
 
+# %% Libraries and settings
 import json
 import sys
 import time
@@ -25,6 +26,7 @@ REP_IN, REP_OUT = rpp.Scalar + 2 * rpp.Vector, rpp.Vector
 CHANNELS = 3 * rpp.Scalar + 2 * rpp.Vector + rpp.T(2)
 
 
+# %% What it does
 def data(truth: str, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 7))
@@ -39,14 +41,14 @@ def run(truth: str, seed: int) -> dict:
     found = rpp.compare_symmetries(x, y, GROUPS, rep_in=REP_IN, rep_out=REP_OUT, channels=CHANNELS, seed=seed)
     print(f"{truth}, seed {seed}\n{found}\n", flush=True)
     nll = found.metrics(*data(truth, 1000, 1_000_000 + seed))["nll"]
-    soft = {name: float(nll[key]) for name in GROUPS for key in [(name, "soft"), (name, "strict")] if key in nll.index}
-    soft |= {name: float(nll[name, "soft"]) for name in GROUPS if (name, "soft") in nll.index}
+    soft = {", ".join(key): float(nll[key]) for key in nll.index if key[1] in ("soft", "nested")}
     return {
         "truth": truth,
         "seed": seed,
         "best": found.best,
         "recommended": list(found.recommended),
         "nll_recommended": float(nll[found.recommended]),
+        "nll_answer": float(nll[found.best, found.candidates[found.best].softest]),
         "nll_soft": soft,
         "strict": {name: found.scores[name, "strict"].log_evidence for name in GROUPS},
         "doubts": len(found.doubts),
@@ -60,18 +62,19 @@ def report(rows: list[dict]) -> str:
         "seed",
         "answer",
         "log evidence, strict: " + ", ".join(GROUPS),
-        "test NLL, soft, by candidate",
+        "lowest test NLL of a soft or nested model",
     ]
-    header += ["answer's soft model", "highest evidence", "its NLL", "doubts", "seconds"]
+    header += ["the answer's", "highest evidence", "its NLL", "doubts", "seconds"]
     lines = [header, ["---"] * len(header)]
     right = near = best_near = 0
     for r in rows:
-        mine, least = r["nll_soft"][r["best"]], min(r["nll_soft"].values())
+        lowest = min(r["nll_soft"], key=r["nll_soft"].get)
+        mine, least = r["nll_answer"], r["nll_soft"][lowest]
         right += r["best"] == r["truth"]
         near += mine <= least + 0.02 * abs(least)
         best_near += r["nll_recommended"] <= least + 0.02 * abs(least)
         cells = [r["truth"], r["seed"], r["best"], ", ".join(f"{v:.0f}" for v in r["strict"].values())]
-        cells += [", ".join(f"{v:.3f}" for v in r["nll_soft"].values()), f"{mine:.3f}", ", ".join(r["recommended"])]
+        cells += [f"{least:.3f} ({lowest})", f"{mine:.3f}", ", ".join(r["recommended"])]
         cells += [f"{r['nll_recommended']:.3f}", r["doubts"], f"{r['seconds']:.0f}"]
         lines.append([str(c) for c in cells])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -79,11 +82,11 @@ def report(rows: list[dict]) -> str:
         "# Which symmetry do the data have?\n\nMade by `python examples/which_symmetry.py`: "
         f"{EXAMPLES} examples, noise {NOISE}, what breaks the symmetry {BREAKING} times v; EMLPs with one hidden layer "
         f"({CHANNELS}), test sets of 1000. NLL per example in standardised units.\n\n"
-        f"The right symmetry is named in {right} of {len(rows)} runs. The answer's soft model is within 2 % of the "
-        f"lowest test NLL of a soft model in {near} of {len(rows)}, the highest evidence in {best_near} of "
-        f"{len(rows)}. The rule of the verdict and the settings of the fits were chosen while looking at this task and "
-        "these seeds, so fresh data may do worse. A soft model of a broken symmetry often predicts best (here "
-        "SO(3)'s): `recommended`, the highest evidence, names it, `best` does not.\n\n"
+        f"The right symmetry is named in {right} of {len(rows)} runs. The answer's softest model (nested "
+        "where larger candidates contain it, or else soft) is within 2 % of the lowest test NLL of all soft and nested "
+        f"ones in {near} of {len(rows)}, the model of the highest evidence in {best_near} of {len(rows)}. The rule of "
+        "the verdict and the settings of the fits were chosen while looking at this task and these seeds, so fresh "
+        "data may do worse.\n\n"
         f"{table}\n"
     )
 
@@ -103,5 +106,6 @@ def main() -> None:
     print(OUT.read_text())
 
 
+# %% Run it
 if __name__ == "__main__":
     main()

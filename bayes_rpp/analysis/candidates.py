@@ -1,11 +1,11 @@
-"""Candidate symmetries as models: strict, soft and free ones of each group, around hidden layers that all share."""
+"""Candidate symmetries as models: strict, soft, nested and free ones, around hidden layers that all share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from bayes_rpp.priors.subspaces import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, bind_rep
 
-KINDS = ("strict", "soft", "free")
+KINDS = ("strict", "soft", "nested", "free")
 SIGMA_A = 1.0  # with scale="fan_in" and standardised data it keeps the variance of the signal
 # Where the tuning of sigma_b starts, by turns: from a small one the evidence often has no way up to a large one.
 STARTS_B = (0.3, 0.05)
@@ -31,7 +31,10 @@ class Candidate:
 
     Attributes:
         kinds: "strict", "soft" and "free"; of a group under which every linear map is equivariant, such as Trivial,
-            "strict" alone, as the three are the same.
+            "strict" alone, as the three are the same. And "nested" if larger candidates contain this one: soft, with a
+            pathway of its own for each of them too, so that what they explain is not lost.
+        larger: names of the chain of candidates that contain this one, the largest first.
+        nested: network of the nested model; the symmetry of its bilinear layers is that of the largest.
         contains: names of the candidates that this group contains, as far as the network's linear maps can tell.
         same: names of those with the same maps, which no data could tell from this one.
     """
@@ -42,24 +45,46 @@ class Candidate:
     likelihood: Likelihood
     contains: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
+    larger: tuple[str, ...] = ()
+    nested: Network | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether every linear map is equivariant, as under Trivial."""
+        linear = [p.subspace for name, p in self.net.parameters.items() if name.endswith(("weight", "bias"))]
+        return all(s.rank == s.size for s in linear)
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        linear = [p.subspace for name, p in self.net.parameters.items() if name.endswith(("weight", "bias"))]
-        return KINDS[:1] if all(s.rank == s.size for s in linear) else KINDS
+        without = {"soft", "free"} if self.is_free else set()
+        without |= {"nested"} if self.nested is None else set()
+        return tuple(kind for kind in KINDS if kind not in without)
+
+    @property
+    def softest(self) -> str:
+        """The kind that bends the most: nested, or else soft, or else strict."""
+        return next(kind for kind in ("nested", "soft", "strict") if kind in self.kinds)
 
     def model(self, kind: str, start: int = 0) -> Model:
-        """The model of a kind; sigma_b of the soft one, by layer, is tuned from a start of its own."""
+        """The model of a kind; the sigmas by layer of a soft or nested one are tuned from a start of their own."""
         residual = PerLayer(Prior("HalfNormal", {"scale": STARTS_B[start % len(STARTS_B)]}))
-        a, b = {"strict": (SIGMA_A, 0.0), "soft": (SIGMA_A, residual), "free": (0.0, SIGMA_A)}[kind]
-        return Model(self.net, sigma_a=a, sigma_b=b, likelihood=self.likelihood)
+        a: Any
+        a, b = {"strict": (SIGMA_A, 0.0), "free": (0.0, SIGMA_A)}.get(kind, (SIGMA_A, residual))
+        net = self.net
+        if kind == "nested" and self.nested is not None:
+            net = self.nested
+            a = [SIGMA_A, *[residual] * (net.pathways - 1)] if net.pathways > 1 else SIGMA_A
+        return Model(net, sigma_a=a, sigma_b=b, likelihood=self.likelihood)
 
-    def is_alike(self, kind: str, other: Candidate) -> bool:
-        """Whether another candidate's model of this kind is the same, as free models of the same layers are."""
+    def is_alike(self, kind: str, other: Candidate, its: str) -> bool:
+        """Whether our model of a kind is another candidate's of its kind: free models of the same layers, nested ones
+        of the same chain, and nested ones of a single group, which are its soft one."""
+        if kind == "nested":
+            return its in ("soft", "nested") and self.nested is (other.nested if its == "nested" else other.net)
+        if kind != "free" or its != "free":
+            return False
         ours, theirs = self.net, other.net
-        if kind != "free" or {k: p.shape for k, p in ours.parameters.items()} != {
-            k: p.shape for k, p in theirs.parameters.items()
-        }:
+        if {k: p.shape for k, p in ours.parameters.items()} != {k: p.shape for k, p in theirs.parameters.items()}:
             return False
         rng = np.random.default_rng(0)
         x = rng.normal(size=(3, ours.rep_in.size))
@@ -79,6 +104,7 @@ def make_candidates(
 ) -> list[Candidate]:
     """The candidates in the order given; see `compare_symmetries` for the arguments."""
     check_groups(groups, rep_in, rep_out)
+    is_own = network is None
     if network is None:
         hidden = channels if isinstance(channels, Rep) else uniform_rep(channels, _reference(groups))
 
@@ -91,14 +117,44 @@ def make_candidates(
         if not isinstance(nets[name], Network):
             raise TypeError(f"network gave a {type(nets[name]).__name__} for {name!r}; a Network would do")
     spaces = {name: _subspaces(net) for name, net in nets.items()}
-    found = []
+    found = {}
     for name, net in nets.items():
         within = {other: _within(spaces[name], spaces[other]) for other in nets if other != name}
         back = {other: _within(spaces[other], spaces[name]) for other in within}
         contains = tuple(other for other in within if within[other] and not back[other])
         same = tuple(other for other in within if within[other] and back[other])
-        found.append(Candidate(name, groups[name], net, likelihood, contains, same))
+        found[name] = Candidate(name, groups[name], net, likelihood, contains, same)
+    return _with_nested(found) if is_own else list(found.values())
+
+
+def _with_nested(candidates: Mapping[str, Candidate]) -> list[Candidate]:
+    """Nested networks for the candidates that others contain, one for each chain of groups."""
+    chains, nets, found = {name: _larger(name, candidates) for name in candidates}, {}, []
+    for name, candidate in candidates.items():
+        larger = chains[name]
+        chain = larger if candidate.is_free else (*larger, name)
+        if larger and chain not in nets:
+            nets[chain] = _nested([candidates[k] for k in chain])
+        found.append(replace(candidate, larger=larger, nested=nets.get(chain) if larger else None))
     return found
+
+
+def _larger(name: str, candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+    """The longest chain of candidates that contain one, the largest first."""
+    chains = [(*_larger(other, candidates), other) for other, c in candidates.items() if name in c.contains]
+    return max(chains, key=len, default=())
+
+
+def _nested(chain: list[Candidate]) -> Network | None:
+    first, *others = chain
+    if not others:
+        return first.net
+    net = cast("EMLP", first.net)
+    try:
+        subgroups = [c.group for c in others]
+        return EMLP(net.rep_in.rep, net.rep_out.rep, net.group, list(net.hidden), subgroups=subgroups)
+    except ValueError:  # one group lies in the other only as far as the linear maps of these layers can tell
+        return None
 
 
 def check_groups(groups: Any, rep_in: Any, rep_out: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which symmetry do the data have? Candidates fitted strictly, softly and freely, scored, and judged in words."""
+"""Which symmetry do the data have? Candidates as strict to free models, fitted, scored, and judged in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_c
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.analysis.scores import Score, score, stacking_weights
 from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.analysis.verdict import Verdict, is_settled, judge
+from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
@@ -44,8 +44,9 @@ class Comparison:
     Attributes:
         table: a row for each (candidate, model), the highest evidence first: log_evidence, d_evidence (to the best),
             elpd, se, d_elpd and d_se (to the best elpd, and the standard error of that difference), p (effective
-            parameters), pareto_k (the largest), bad_k (how many are above 0.7), weight (stacking), noise,
-            sigma_ratio (of the layers' sigma_b / sigma_a the largest), error (Eq. 2, median over draws), seconds.
+            parameters), pareto_k (the largest), bad_k (how many are above 0.7), weight (stacking), noise, sigma_ratio
+            (of the layers' sigma_b / sigma_a the largest; of a nested model all beyond the candidate's own symmetry
+            against all within), error (Eq. 2 for the candidate's group, median over draws), seconds.
         best: the largest symmetry that holds: whose strict model is not significantly worse than its own soft and free
             ones, nor than the strict ones of smaller symmetries. None if none does.
         verdict: in words, with the doubts; print it.
@@ -74,29 +75,33 @@ class Comparison:
     @property
     def recommended(self) -> Key:
         """(candidate, model) of the highest log evidence, or else LOO: the one to predict with."""
-        return max(self.scores, key=lambda key: self.scores[key].rank)
+        return highest(self.scores, self.best)
 
-    def posterior(self, name: str | None = None, model: str = "soft") -> Posterior:
-        """Of a candidate (None: the best) and a model; where strict, soft and free are the same, that one.
+    def posterior(self, name: str | None = None, model: str | None = None) -> Posterior:
+        """Of a candidate (None: the best) and a model (None: the softest: "nested" where there is one, or else "soft");
+        where strict, soft and free are the same, that one.
 
         Raises:
             KeyError: if there is no such candidate or model.
         """
         name = self._named(name)
-        if model not in KINDS:
-            raise KeyError(f"model is {model!r}; one of {', '.join(map(repr, KINDS))} would do")
-        return self.posteriors[name, model if (name, model) in self.posteriors else "strict"]
+        kinds = self.candidates[name].kinds
+        model = self.candidates[name].softest if model is None else model
+        if model not in KINDS or (model == "nested" and model not in kinds):
+            some = [kind for kind in KINDS if kind != "nested" or kind in kinds]
+            raise KeyError(f"model is {model!r}; one of {', '.join(map(repr, some))} would do")
+        return self.posteriors[name, model if model in kinds else "strict"]
 
     def degree(self, name: str | None = None) -> DataFrame:
         """How far the soft model of a candidate breaks its symmetry, by layer and as a whole; `degree_of_symmetry`."""
-        post = self.posterior(name)
+        post = self.posterior(name, "soft")
         return degree_of_symmetry(post, post.x[:POINTS])
 
     def group_map(self, name: str | None = None, **options: Any) -> GroupErrorMap:
         """Which of a candidate's transformations its soft model breaks; options as in `group_error_map`."""
         from bayes_rpp.analysis.group_map import group_error_map
 
-        post = self.posterior(name)
+        post = self.posterior(name, "soft")
         return group_error_map(post, post.x[:POINTS], **options)
 
     def metrics(self, x: Any, y: Any) -> DataFrame:
@@ -143,7 +148,8 @@ def compare_symmetries(
     """Which of several symmetries do the data have, how sure is that, and how far is it broken?
 
     For each candidate the strict (sigma_b = 0), the soft (sigmas tuned, sigma_b by layer) and the free (sigma_a = 0)
-    model are fitted and scored by log evidence and PSIS-LOO. All share the likelihood and the hidden layers' widths.
+    model are fitted and scored by log evidence and PSIS-LOO; and for one that others contain the nested model, soft
+    with a pathway for each of those too. All share the likelihood and the hidden layers' widths.
 
     Args:
         x, y: (n, d_in) and (n, d_out) arrays. They are standardised in a way that keeps every candidate's symmetry:
@@ -154,7 +160,7 @@ def compare_symmetries(
         rep_in, rep_out: how they act on the columns.
         channels: width of the hidden layers, or their representation; layers: how many. 0 is a linear model, for which
             the evidence of a Gaussian likelihood is exact.
-        network: group -> Network, in place of an EMLP of these channels and layers.
+        network: group -> Network, in place of an EMLP of these channels and layers; then there are no nested models.
         likelihood: None: Gaussian, with its noise tuned.
         method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
             such as NUTS, leaves the decision to LOO.
@@ -186,45 +192,54 @@ def compare_symmetries(
     scores: dict[Key, Score] = {}
     seconds: dict[Key, float] = {}
 
+    by_name = {c.name: c for c in candidates}
+
     def keep(key: Key, post: Posterior) -> None:
         found = score(post)
         if key not in scores or (is_settled(post), found.rank) > (is_settled(posteriors[key]), scores[key].rank):
             posteriors[key], scores[key] = post, found
 
-    for candidate in candidates:
-        for kind in candidate.kinds:
-            key, begin = (candidate.name, kind), time.perf_counter()
-            alike = next((c.name for c in candidates if (c.name, kind) in scores and candidate.is_alike(kind, c)), None)
-            if alike is not None:
-                posteriors[key], scores[key], seconds[key] = posteriors[alike, kind], scores[alike, kind], 0.0
-                continue
-            for start in range(starts if kind != "free" else 1):
-                model = candidate.model(kind, start)
-                keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, progress=False))
-            seconds[key] = time.perf_counter() - begin
-        if len(candidate.kinds) > 1 and isinstance(method, MAP):
-            for kind, other in (("strict", "soft"), ("soft", "strict")):
-                key, begin = (candidate.name, kind), time.perf_counter()
-                model = candidate.model(kind, 1)
-                init = _weights(posteriors[candidate.name, other], model)
-                keep(key, fit(model, x, y, method, engine=engine, seed=seed, init=init, progress=False))
-                seconds[key] += time.perf_counter() - begin
-        if progress:
-            for kind in candidate.kinds:
-                _say((candidate.name, kind), scores[candidate.name, kind], seconds[candidate.name, kind])
-    by_name = {c.name: c for c in candidates}
-    table = _table(posteriors, scores, seconds)
+    def take(key: Key, from_: Key | None = None) -> None:
+        """Fit a model, from each of its starts or from another's weights."""
+        candidate, kind = by_name[key[0]], key[1]
+        begin = time.perf_counter()
+        for start in range(starts if from_ is None and kind != "free" else 1):
+            model = candidate.model(kind, start if from_ is None else 1)
+            init = None if from_ is None else _weights(posteriors[from_], model)
+            keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, init=init, progress=False))
+        seconds[key] = seconds.get(key, 0.0) + time.perf_counter() - begin
+
+    for nested in (False, True):  # these start from the others, too
+        for candidate in candidates:
+            name = candidate.name
+            for key in [(name, kind) for kind in candidate.kinds if (kind == "nested") == nested]:
+                alike = next((k for k in scores if candidate.is_alike(key[1], by_name[k[0]], k[1])), None)
+                if alike is not None:
+                    posteriors[key], scores[key], seconds[key] = posteriors[alike], scores[alike], 0.0
+                    continue
+                take(key)
+                if nested and isinstance(method, MAP):
+                    for kind in ("strict", "soft"):
+                        take(key, (candidate.larger[0], kind))
+            if not nested and "soft" in candidate.kinds and isinstance(method, MAP):
+                take((name, "strict"), (name, "soft"))
+                take((name, "soft"), (name, "strict"))
+            if progress:
+                for kind in candidate.kinds:
+                    if (kind == "nested") == nested:
+                        _say((name, kind), scores[name, kind], seconds[name, kind])
+    table = _table(by_name, posteriors, scores, seconds)
     verdict = judge(by_name, posteriors, scores, table)
     return Comparison(table, verdict.best, verdict, by_name, posteriors, scores, to_x, to_y)
 
 
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
-    """A posterior's centre, as far as the model can have it: where its fit starts."""
+    """A posterior's centre and numbers, as far as the model has them: where its fit starts."""
     found = {}
     for name, prior in model.priors.items():
         w = post.centre[name] if post.centre is not None else post.samples[name].mean(axis=(0, 1))
         found[name] = prior.support.project(w) if prior.is_strict else w
-    return found | {k: np.mean(post.samples[k]) for k in model.likelihood.latents}
+    return found | {k: np.mean(post.samples[k]) for k in model.latents if k in post.samples}
 
 
 def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
@@ -238,7 +253,12 @@ def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
     return x, y
 
 
-def _table(posteriors: Mapping[Key, Posterior], scores: Mapping[Key, Score], seconds: Mapping[Key, float]) -> DataFrame:
+def _table(
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+    seconds: Mapping[Key, float],
+) -> DataFrame:
     from pandas import DataFrame, MultiIndex
 
     from bayes_rpp.analysis.scores import difference
@@ -251,7 +271,8 @@ def _table(posteriors: Mapping[Key, Posterior], scores: Mapping[Key, Score], sec
     for key, post in posteriors.items():
         s, latents = scores[key], post.samples
         gap = difference(s, most)
-        ratios = [float(np.median(r)) for r in post.asymmetry().values()]
+        group = candidates[key[0]].group
+        ratios = [float(np.median(r)) for r in post.asymmetry(len(post.model.sigmas_a) - 1).values()]
         rows.append(
             {
                 "log_evidence": s.log_evidence,
@@ -266,7 +287,7 @@ def _table(posteriors: Mapping[Key, Posterior], scores: Mapping[Key, Score], sec
                 "weight": weights[key],
                 "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
                 "sigma_ratio": max(ratios, default=0.0),
-                "error": float(np.median(post.equivariance_error(post.x[:POINTS]).mean(axis=-1))),
+                "error": float(np.median(post.equivariance_error(post.x[:POINTS], group=group).mean(axis=-1))),
                 "seconds": seconds[key],
             }
         )

@@ -12,7 +12,7 @@ from bayes_rpp.analysis.compare import Comparison
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLORS = dict(zip(KINDS, ("C0", "C2", "C3"), strict=True))
+COLORS = dict(zip(KINDS, ("C0", "C2", "C1", "C3"), strict=True))
 FLOOR = 0.3  # nats and below look alike
 
 
@@ -39,7 +39,7 @@ def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
         raise ValueError(f"axes has {len(axes)}; three would do")
     names = list(found.candidates)
     for (name, kind), row in found.table.iterrows():
-        y = names.index(name) + 0.22 * (KINDS.index(kind) - 1)
+        y = names.index(name) + 0.18 * (KINDS.index(kind) - 1.5)
         style = {"color": COLORS[kind], "ms": 6}
         if np.isfinite(row["d_evidence"]):
             axes[0].plot(max(-row["d_evidence"], FLOOR), y, "o", **style)
@@ -48,7 +48,7 @@ def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
             table = found.degree(name).loc[("function", "equivariance error")]
             axes[2].plot([table["low"], table["high"]], [y, y], color=COLORS[kind], lw=2)
             axes[2].plot(table["median"], y, "o", **style)
-    for kind in KINDS:
+    for kind in [k for k in KINDS if k in found.table.index.get_level_values("model")]:
         axes[0].plot([], [], "o", color=COLORS[kind], label=kind)
     axes[0].set_xscale("log")
     axes[0].invert_xaxis()

@@ -20,7 +20,8 @@ class Standardisation:
     """(value - centre) / scale, by column.
 
     The centre is the part of the mean that every group leaves fixed, and the scale is one number for all columns of a
-    block of a representation (each scalar has its own), so that f is equivariant before exactly if it is after.
+    block of a representation, or of each of its copies (each scalar has its own), so that f is equivariant before
+    exactly if it is after.
 
     Attributes:
         centre, scale: (columns,) in the units of the data; scale > 0.
@@ -44,8 +45,12 @@ class Standardisation:
         return Standardisation(np.zeros(columns), np.ones(columns))
 
     @staticmethod
-    def of(values: NDArray, rep: Rep, groups: Sequence[Group]) -> Standardisation:
-        """That of data (n, columns) on which each of the groups acts by rep."""
+    def of(values: NDArray, rep: Rep, groups: Sequence[Group], *, by_copy: bool = False) -> Standardisation:
+        """That of data (n, columns) on which each of the groups acts by rep.
+
+        Args:
+            by_copy: whether each copy of a block, such as the two vectors of 2 * Vector, has a scale of its own.
+        """
         values = np.asarray(values, dtype=np.float64)
         centre = values.mean(axis=0)
         fixed = [EquivariantSubspace(None, rep(g)) for g in groups]
@@ -56,7 +61,9 @@ class Standardisation:
         scale = np.empty_like(centre)
         for block in rep(groups[0]).blocks:
             part = slice(block.offset, block.stop)
-            scale[part] = np.sqrt(squares[part] if not block.term else squares[part].mean())
+            copies = squares[part].reshape(block.count, block.size)
+            shared = copies.mean(axis=1 if by_copy or not block.term else None, keepdims=True)
+            scale[part] = np.sqrt(np.broadcast_to(shared, copies.shape).ravel())
         # Columns that hardly vary beside their size are constant up to rounding: dividing would blow up the rounding.
         still = scale <= 1e-6 * np.abs(centre)
         return Standardisation(centre, np.where(still | (scale == 0), 1.0, scale))

@@ -63,9 +63,14 @@ def judge(
     return Verdict(best, kept, sentences, doubts)
 
 
+def highest(scores: Mapping[Key, Score], best: str | None) -> Key:
+    """The model that scores highest; of two names of one model the answer's."""
+    return max(scores, key=lambda key: (scores[key].rank, key[0] == best))
+
+
 def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Difference]:
     """The strict model against each model that breaks the symmetry, or asks for less."""
-    others = [(candidate.name, kind) for kind in candidate.kinds if kind != "strict"]
+    others = [(candidate.name, kind) for kind in candidate.kinds if kind in ("soft", "free")]
     others += [(name, "strict") for name in candidate.contains]
     return {key: difference(scores[candidate.name, "strict"], scores[key]) for key in others}
 
@@ -80,14 +85,14 @@ def _sentences(
 ) -> Iterator[str]:
     if best is None:
         yield "None of the candidates holds exactly" + (
-            "." if any(len(c.kinds) == 1 for c in candidates.values()) else '; "no symmetry" (Trivial) was not asked.'
+            "." if any(c.is_free for c in candidates.values()) else '; "no symmetry" (Trivial) was not asked.'
         )
-    elif len(candidates[best].kinds) == 1:
+    elif candidates[best].is_free:
         yield f"No symmetry among the candidates holds: {best} is left."
     else:
         against = " and ".join(f"{_of(k)} by {d}" for k, d in rivals[best].items())
         yield f"{best} holds: its strict model is not significantly worse than those that ask for less ({against})."
-        followers = [name for name in kept if name in candidates[best].contains and len(candidates[name].kinds) > 1]
+        followers = [name for name in kept if name in candidates[best].contains and not candidates[name].is_free]
         if followers:
             yield f"So {'do' if len(followers) > 1 else 'does'} {', '.join(followers)}, which it contains."
         apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
@@ -98,8 +103,11 @@ def _sentences(
             continue
         key, worst = min(found.items(), key=lambda item: _worth(item[1]))
         yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {_how_broken(name, posteriors)}"
-    top = max(scores, key=lambda key: scores[key].rank)
-    if best is not None and top[0] != best and top[1] == "soft":
+    top = highest(scores, best)
+    if top[1] == "nested":
+        chain = " > ".join((*candidates[top[0]].larger, *([] if candidates[top[0]].is_free else [top[0]])))
+        yield f"The highest score has the nested model, {chain}: for predictions each of these is worth having."
+    elif best is not None and top[0] != best and top[1] == "soft":
         yield (
             f"The highest score has the soft model of {top[0]} ({difference(scores[top], scores[best, 'strict'])} "
             f"against {best}, strict): for predictions {top[0]} is worth having, as an approximate symmetry."

@@ -69,23 +69,26 @@ def test_the_right_symmetry_of_linear_maps_is_named(truth, found):
     assert found.best == "SO(2)"
 
 
+def _tuned(sigmas, post):
+    """One sigma of a linear network, as it was tuned."""
+    found = sigmas["output.weight"]
+    return float(post.samples[found].flat[0]) if isinstance(found, str) else found
+
+
 def test_evidence_is_the_exact_one_of_linear_models(found):
     for (name, kind), post in found.posteriors.items():
         noise = float(post.samples["noise"].flat[0])
-        residual = {k: float(post.samples[k].flat[0]) for k in post.model.latents if k.startswith("sigma_b")}
-        fixed = Model(
-            post.model.net,
-            sigma_a=post.model.sigma_a,
-            sigma_b={k.removeprefix("sigma_b.") + ".*": v for k, v in residual.items()} or post.model.sigma_b.given,
-            likelihood=Gaussian(noise),
-        )
+        sigmas = [*post.model.sigmas_a, post.model.sigma_b]
+        *a, b = [_tuned(s, post) for s in sigmas]
+        fixed = Model(post.model.net, sigma_a=a if len(a) > 1 else a[0], sigma_b=b, likelihood=Gaussian(noise))
         exact = exact_evidence(fixed, post.x, post.y, noise)
         assert found.table.loc[(name, kind), "log_evidence"] == pytest.approx(exact, abs=0.05), (name, kind)
 
 
 def test_table_verdict_and_recommendation(found):
     assert set(found.table.index) == {
-        ("none", "strict"), *((g, k) for g in ("SO(2)", "SO(3)") for k in ("strict", "soft", "free"))
+        ("none", "strict"), *((g, k) for g in ("SO(2)", "SO(3)") for k in ("strict", "soft", "free")),
+        ("SO(2)", "nested"), ("none", "nested"),
     }  # fmt: skip
     assert found.table["d_evidence"].max() == 0
     assert found.table["log_evidence"].is_monotonic_decreasing
@@ -99,13 +102,14 @@ def test_table_verdict_and_recommendation(found):
     assert found.candidates["SO(3)"].contains == ("none", "SO(2)")
     assert found.recommended[0] in ("SO(2)", "SO(3)")
     assert found.posterior("none", "soft") is found.posteriors["none", "strict"]
-    assert found.posterior() is found.posteriors["SO(2)", "soft"]
+    assert found.posterior() is found.posteriors["SO(2)", "nested"]
+    assert found.posterior("SO(3)") is found.posteriors["SO(3)", "soft"]
     assert str(found.best) in str(found)
 
 
 def test_held_out_scores_and_the_map_agree_with_the_answer(found):
     metrics = found.metrics(*data("SO(2)", n=200, seed=9))
-    assert metrics.loc[("SO(2)", "soft"), "nll"] <= metrics["nll"].min() + 0.02 * abs(metrics["nll"].min()) + 0.02
+    assert metrics.loc[("SO(2)", "nested"), "nll"] <= metrics["nll"].min() + 0.02 * abs(metrics["nll"].min())
     errors = found.group_map("SO(3)", n=60, draws=5)
     z = np.abs(errors.elements.axis[:, 2]) > 0.999
     assert np.median(errors.errors, axis=0)[z].max() < 0.3 * np.median(errors.errors[:, ~z])
@@ -115,6 +119,22 @@ def test_held_out_scores_and_the_map_agree_with_the_answer(found):
     assert degree.loc[("function", "equivariance error"), "median"] > 0.05
     with pytest.raises(ValueError, match="prob is 90"):
         degree_of_symmetry(found.posterior(), data("SO(2)")[0], prob=90)
+
+
+def test_nested_models_have_a_pathway_for_each_larger_candidate(found):
+    assert found.candidates["SO(2)"].larger == ("SO(3)",)
+    assert found.candidates["none"].larger == ("SO(3)", "SO(2)")
+    assert found.candidates["SO(3)"].nested is None
+    assert found.posteriors["none", "nested"] is found.posteriors["SO(2)", "nested"]
+    post = found.posterior("SO(2)")
+    assert post.model.net.pathways == 2
+    within, beyond = (float(post.samples[f"{site}.output"].flat[0]) for site in ("sigma_a_1", "sigma_b"))
+    assert within > 5 * beyond  # the data keep SO(2) and break SO(3)
+    assert found.table.loc[("SO(2)", "nested"), "sigma_ratio"] < 0.1 < found.table.loc[("SO(3)", "soft"), "sigma_ratio"]
+    two = linear("SO(3)", groups={"none": Trivial(3), "SO(3)": SO(3)})
+    assert two.posteriors["none", "nested"] is two.posteriors["SO(3)", "soft"]
+    with pytest.raises(KeyError, match="model is 'nested'; one of 'strict', 'soft', 'free' would do"):
+        found.posterior("SO(3)", "nested")
 
 
 def test_groups_that_networks_cannot_tell_apart_are_a_doubt():

@@ -22,6 +22,8 @@ from bayes_rpp import (
 )
 from tests.inference.known import LinearProblem
 
+PYRO = {"engine": "pyro", "progress": False}  # it has fitted these before NumPyro has compiled
+
 
 @pytest.fixture(scope="module")
 def posts():
@@ -29,10 +31,10 @@ def posts():
     made = {}
     for label, method in [("a", DeepEnsemble(members=4, epochs=12)), ("b", DeepEnsemble(members=3, epochs=12))]:
         tracker = EquivarianceTracker(O(3), every=2)
-        made[label] = fit(problem.model, problem.x, problem.y, method, callbacks=[tracker], progress=False)
-    made["untracked"] = fit(problem.model, problem.x, problem.y, DeepEnsemble(members=2, epochs=1), progress=False)
+        made[label] = fit(problem.model, problem.x, problem.y, method, callbacks=[tracker], **PYRO)
+    made["untracked"] = fit(problem.model, problem.x, problem.y, DeepEnsemble(members=2, epochs=1), **PYRO)
     tracker = EquivarianceTracker(O(3))
-    made["single"] = fit(problem.model, problem.x, problem.y, MAP(epochs=1), callbacks=[tracker], progress=False)
+    made["single"] = fit(problem.model, problem.x, problem.y, MAP(epochs=1), callbacks=[tracker], **PYRO)
     return made
 
 
