@@ -1,1 +1,6 @@
-"""Speed as ratios, each pair measured in one run on one machine: `make bench`."""
+"""Speed as ratios, each pair measured in one run on one machine: `make bench`.
+
+A benchmark is a file with a function of its name that returns rows; `python -m benchmarks` runs them.
+"""
+
+NAMES = ("step", "members", "building", "prior", "pyro_step", "nuts", "prediction", "scaling", "sampling", "sweep")

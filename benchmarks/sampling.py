@@ -15,6 +15,7 @@ from arviz_stats.base import array_stats
 
 from bayes_rpp import EMLP, NUTS, ConvergenceWarning, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
 from bayes_rpp.models import PARAMETRISATIONS, Parametrisation
+from benchmarks.rows import Row
 
 SIGMA_A, SIGMA_B = 1.0, 0.01
 METHOD = NUTS(chains=4, warmup=500, draws=500)
@@ -29,19 +30,20 @@ PROBLEMS: list[tuple[str, Any, Group, int, float]] = [
 ]
 
 
-def main(seeds: int = 3) -> None:
-    """Print medians over seeds of the efficiencies, and of their ratios seed by seed. Takes some minutes."""
-    print("| NUTS, sigma_a / sigma_b = 100 | min. ESS per 1000 gradients: whitened | pathways | weights ", end="")
-    print("| whitened / pathways | whitened / weights |\n| --- | --- | --- | --- | --- | --- |")
-    for name, rep, group, n, noise in PROBLEMS:
-        found = {p: efficiencies(rep, group, n, noise, p, seeds) for p in PARAMETRISATIONS}
-        each = " | ".join(f"{1e3 * np.median(found[p]):.3g}" for p in ("whitened", "pathways", "weights"))
-        ratios = " | ".join(f"{np.median(found['whitened'] / found[p]):.3g}" for p in ("pathways", "weights"))
-        print(f"| {name} | {each} | {ratios} |", flush=True)
+def sampling(quick: bool = False) -> list[Row]:
+    """Medians over seeds of the efficiencies, and of their ratios seed by seed. Takes some minutes."""
+    rows = []
+    method = NUTS(chains=4, warmup=20, draws=20) if quick else METHOD
+    for name, rep, group, n, noise in PROBLEMS[-1:] if quick else PROBLEMS:
+        found = {p: efficiencies(rep, group, n, noise, p, method, 1 if quick else 3) for p in PARAMETRISATIONS}
+        figures = {f"{p}, min. ESS per 1000 gradients": float(1e3 * np.median(v)) for p, v in found.items()}
+        ratio = float(np.median(found["whitened"] / found["weights"]))
+        rows.append(Row(f"{name}: whitened / weights", ratio, figures=figures))
+    return rows
 
 
 def efficiencies(
-    rep: Any, group: Group, n: int, noise: float, parametrisation: Parametrisation, seeds: int
+    rep: Any, group: Group, n: int, noise: float, parametrisation: Parametrisation, method: NUTS, seeds: int
 ) -> np.ndarray:
     """For each seed, of data and chains: the smallest bulk ESS of all weights per gradient after warm-up."""
     net = EMLP(rep, rep, group, layers=0)
@@ -53,7 +55,7 @@ def efficiencies(
         likelihood=Gaussian(noise),
         parametrisation=parametrisation,
     )
-    return np.array([efficiency(_fit(model, n, noise, seed)) for seed in range(seeds)])
+    return np.array([efficiency(_fit(model, n, noise, method, seed)) for seed in range(seeds)])
 
 
 def efficiency(post: Posterior) -> float:
@@ -64,7 +66,7 @@ def efficiency(post: Posterior) -> float:
     return float(ess / post.sample_stats["n_steps"].sum())
 
 
-def _fit(model: Model, n: int, noise: float, seed: int) -> Posterior:
+def _fit(model: Model, n: int, noise: float, method: NUTS, seed: int) -> Posterior:
     """Weights from the prior, inputs of unit variance."""
     rng, net = np.random.default_rng(seed), model.net
     truth = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
@@ -72,4 +74,4 @@ def _fit(model: Model, n: int, noise: float, seed: int) -> Posterior:
     y = net(truth, x) + noise * rng.normal(size=(n, net.rep_out.size))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what the raw weights earn is measured here
-        return fit(model, x, y, METHOD, engine="numpyro", seed=seed, progress=False)
+        return fit(model, x, y, method, engine="numpyro", seed=seed, progress=False)

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 
 import bayes_rpp as rpp
+from benchmarks.rows import Row, medians
 
-Case = tuple[str, str, Callable[[], Any], Callable[[], Any]]
 
-
-def merged() -> list[Case]:
-    """One thread, batch 500; values of the weights do not matter."""
-    torch.set_num_threads(1)
+def prediction(quick: bool = False) -> list[Row]:
+    """Batch 500; values of the weights do not matter."""
     torch.manual_seed(0)
     cnn = torch.nn.Sequential(
         torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.SiLU(), torch.nn.Conv2d(16, 16, 3, padding=1), torch.nn.SiLU(),
@@ -29,10 +27,15 @@ def merged() -> list[Case]:
     rng = np.random.default_rng(0)
     any_map = {k: w + 0.01 * rng.normal(size=w.shape) for k, w in soft.initial.items()}
     x = torch.randn(500, 1, 8, 8)
-    return [
-        ("merged, strict convolutions", "the plain CNN", _run(_module(soft, soft.initial), x), _run(cnn, x)),
-        ("merged, any linear maps", "a perceptron of these sizes", _run(_module(soft, any_map), x), _run(dense, x)),
+    cases = [
+        ("strict convolutions / the plain CNN", _run(_module(soft, soft.initial), x), _run(cnn, x)),
+        ("any linear maps / a perceptron of these sizes", _run(_module(soft, any_map), x), _run(dense, x)),
     ]
+    rows = []
+    for name, ours, plain in cases:
+        a, b = medians([ours, plain], 2 if quick else 25)
+        rows.append(Row(f"prediction, merged: {name}", a / b, 1.1, figures={"ours, ms": a * 1e3, "plain, ms": b * 1e3}))
+    return rows
 
 
 def _module(net: rpp.Network, params: dict[str, np.ndarray]) -> torch.nn.Module:
