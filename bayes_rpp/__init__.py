@@ -7,6 +7,7 @@ neither torch nor jax.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
     from bayes_rpp.analysis.group_map import GroupErrorMap, group_error_map
     from bayes_rpp.analysis.group_plots import plot_group_map
     from bayes_rpp.analysis.plots import plot_asymmetry, plot_equivariance_kde, plot_equivariance_posterior
+    from bayes_rpp.analysis.sweep_plots import plot_sweep
+    from bayes_rpp.estimators.classifier import RPPClassifier
+    from bayes_rpp.estimators.regressor import RPPRegressor
     from bayes_rpp.inference.callbacks import EquivarianceTracker
     from bayes_rpp.inference.checkpoint import Checkpoint
     from bayes_rpp.inference.diagnostics import ConvergenceWarning, Summary
     from bayes_rpp.inference.fit import fit
     from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble, Laplace
     from bayes_rpp.inference.metrics import predictive_metrics
+    from bayes_rpp.inference.numpyro.compilation import cache_compilations
     from bayes_rpp.inference.posterior import Posterior, Prediction
+    from bayes_rpp.inference.sweep import sweep
     from bayes_rpp.inference.training import Progress, TrainingError
     from bayes_rpp.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
     from bayes_rpp.models import Model
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.export import to_torch
+    from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
     from bayes_rpp.networks.mlp import MLP
     from bayes_rpp.networks.module import ModuleNetwork
     from bayes_rpp.networks.network import Network
@@ -60,13 +67,18 @@ _HOMES = {
     "analysis.group_map": ["GroupErrorMap", "group_error_map"],
     "analysis.group_plots": ["plot_group_map"],
     "analysis.plots": ["plot_asymmetry", "plot_equivariance_kde", "plot_equivariance_posterior"],
+    "analysis.sweep_plots": ["plot_sweep"],
+    "estimators.classifier": ["RPPClassifier"],
+    "estimators.regressor": ["RPPRegressor"],
     "inference.callbacks": ["EquivarianceTracker"],
     "inference.checkpoint": ["Checkpoint"],
     "inference.diagnostics": ["ConvergenceWarning", "Summary"],
     "inference.fit": ["fit"],
     "inference.methods": ["HMC", "MAP", "NUTS", "SVI", "DeepEnsemble", "Laplace"],
     "inference.metrics": ["predictive_metrics"],
+    "inference.numpyro.compilation": ["cache_compilations"],
     "inference.posterior": ["Posterior", "Prediction"],
+    "inference.sweep": ["sweep"],
     "inference.training": ["Progress", "TrainingError"],
     "likelihoods": ["Bernoulli", "Categorical", "Gaussian", "Poisson", "StudentT"],
     "models": ["Model"],
@@ -74,6 +86,7 @@ _HOMES = {
     "networks.conv": ["ConvNet"],
     "networks.emlp": ["EMLP"],
     "networks.export": ["to_torch"],
+    "networks.hamiltonian": ["HamiltonianNetwork"],
     "networks.mlp": ["MLP"],
     "networks.module": ["ModuleNetwork"],
     "networks.network": ["Network"],
@@ -97,16 +110,19 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Bernoulli", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
     "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
-    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "Laplace", "LinearPath",
-    "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O", "PerLayer",
-    "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "Regular", "Rep", "ResidualPathway",
-    "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T",
-    "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "compare_symmetries",
-    "datasets", "degree_of_symmetry", "energy_by_layer", "equivariance_error", "equivariance_interval",
-    "equivariant_basis", "fit", "group_error_map", "load_network", "log_error_density", "parse_group", "parse_rep",
-    "plot_asymmetry", "plot_comparison", "plot_equivariance_kde", "plot_equivariance_posterior", "plot_group_map",
-    "predictive_metrics", "restrict", "save_network", "soften", "to_torch", "uniform_rep",
+    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "HamiltonianNetwork", "Laplace",
+    "LinearPath", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O",
+    "PerLayer", "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "RPPClassifier",
+    "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp",
+    "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace",
+    "band", "block_pattern", "cache_compilations", "compare_symmetries", "datasets", "degree_of_symmetry",
+    "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "group_error_map",
+    "load_network", "log_error_density", "parse_group", "parse_rep", "plot_asymmetry", "plot_comparison",
+    "plot_equivariance_kde", "plot_equivariance_posterior", "plot_group_map", "plot_sweep", "predictive_metrics",
+    "restrict", "save_network", "soften", "sweep", "to_torch", "uniform_rep",
 ]  # fmt: skip
+if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
+    __all__ = [name for name in __all__ if not _HOME.get(name, "").startswith("estimators")]
 
 
 def __getattr__(name: str) -> Any:

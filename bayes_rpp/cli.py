@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -15,11 +14,17 @@ import typer
 
 import bayes_rpp as rpp
 from bayes_rpp.inference.fit import ENGINES, check_engine
+from bayes_rpp.own_data.command import fit
+from bayes_rpp.own_data.tables import npz_arrays
+from bayes_rpp.reproduce.command import reproduce
 
 if TYPE_CHECKING:
     from bayes_rpp.datasets import Dataset
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+app.command()(fit)
+app.command()(reproduce)
 
 HEADER = ("data set", "test MSE, ensemble", "test MSE, median member", "equivariance error", "seconds")
 
@@ -90,17 +95,7 @@ def compare(
 
 def _arrays(file: Path) -> tuple[Any, Any]:
     """x and y of an npz file."""
-    if not file.exists():
-        raise FileNotFoundError(f"there is no file {file}; an npz written by numpy.savez(file, x=x, y=y) would do")
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {}
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            loaded.close()
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{file} is no npz file that can be read ({error}); numpy.savez(file, x=x, y=y) writes one"
-        ) from error
+    arrays = npz_arrays(file)
     if not {"x", "y"} <= set(arrays):
         raise ValueError(f"{file} has the arrays {', '.join(sorted(arrays)) or 'none'}; x and y would do")
     return arrays["x"], arrays["y"]
@@ -119,7 +114,7 @@ def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
     rpp.plot_comparison(found, axes=figure.subplots(1, 3, sharey=True))
     figure.savefig(files[2], dpi=150)
     for name, candidate in found.candidates.items():
-        if len(candidate.kinds) > 1:
+        if not candidate.is_free:
             figure = Figure(figsize=(7.2, 4.2), layout="constrained")
             rpp.plot_group_map(found.group_map(name), ax=figure.subplots())
             slug = "".join(c if c.isalnum() else "_" for c in name).strip("_")
@@ -130,7 +125,10 @@ def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
 
 def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Path, seed: int) -> None:
     import matplotlib
+    import pandas as pd
     from matplotlib.figure import Figure
+
+    from bayes_rpp.reproduce.figure2 import markdown
 
     matplotlib.use("agg")
     chosen = check_engine(engine)
@@ -152,7 +150,7 @@ def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Pat
     axes.set_title(f"{members} RPP-EMLPs during {epochs} epochs of training")
     figure.savefig(out / "equivariance_kde.png", dpi=160)
     files.append(out / "equivariance_kde.png")
-    table = "\n".join(["| " + " | ".join(row) + " |" for row in (HEADER, ["---"] * len(HEADER), *rows)])
+    table = markdown(pd.DataFrame(rows, columns=list(HEADER)))
     (out / "table.md").write_text(table + "\n")
     files.append(out / "table.md")
     errors = [float(_median_error(p)) for p in posteriors.values()]

@@ -1,0 +1,173 @@
+"""What the estimators share: the symmetry, the network and the method that their parameters name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.datasets.splits import split_rows
+from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.task import Data, check_method
+from bayes_rpp.likelihoods import Categorical, Likelihood
+from bayes_rpp.models import Model
+from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.mlp import MLP
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.hyper import PerLayer, Prior
+from bayes_rpp.symmetry.groups import Group, Trivial
+from bayes_rpp.symmetry.parse import parse_group, parse_rep
+from bayes_rpp.symmetry.representations import Rep, Scalar, bind_rep
+
+try:
+    from sklearn.base import BaseEstimator
+    from sklearn.utils import check_random_state
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise ImportError("RPPRegressor and RPPClassifier need scikit-learn: pip install 'bayes-rpp[sklearn]'") from error
+
+CHANNELS = (64, 128)  # without and with a group, whose tensors of higher rank need more
+HYPERPRIOR = 0.005  # scale of sigma_b: exact, approximate and wrong symmetries are all told by it
+MEMBERS, STEPS, EPOCHS, PATIENCE = 5, 3000, (20, 300), 50
+BATCHES, BATCH_SIZE = 8, (16, 128)
+
+
+class RPPEstimator(BaseEstimator):
+    """Base of RPPRegressor and RPPClassifier; scikit-learn finds their parameters in their own `__init__`."""
+
+    group: Any
+    rep_in: Any
+    rep_out: Any
+    channels: Any
+    layers: Any
+    sigma_a: Any
+    sigma_b: Any
+    method: Any
+    validation_fraction: float
+    engine: str | None
+    standardise: bool
+    random_state: Any
+
+    posterior_: Posterior
+    standardise_x_: Standardisation
+
+    def equivariance_error(self, X: Any, *, seed: int = 0) -> NDArray:
+        """How far the fitted function is from equivariant: Eq. 2's |a - b| / (|a| + |b|), a random g for each point.
+
+        Args:
+            X: (n, n_features) points.
+            seed: of the group elements g.
+
+        Returns:
+            (chain, draw, n), from 0 to 1, of the outputs in standardised units; for classes of the logits.
+        """
+        x = self._points(X)
+        return self.posterior_.equivariance_error(x, seed=seed)
+
+    def _points(self, X: Any) -> NDArray:
+        """Checked and standardised inputs."""
+        check_is_fitted(self)
+        return self.standardise_x_(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _method(self, n: int) -> Method:
+        """The method for n examples."""
+        return default_method(n) if self.method is None else check_method(self.method)
+
+    def _fit(
+        self, x: NDArray, y: NDArray, net: Network, likelihood: Likelihood, *, calibrates: bool = False
+    ) -> tuple[Posterior, Data | None]:
+        """The posterior of checked x (n, d_in) in the user's units and y (n, columns) in the model's, and what was held
+        out, in the model's units, if anything was: for early stopping, or to calibrate."""
+        self.standardise_x_ = self._standardisation(x, net.rep_in.rep, net.group)
+        # A plain network has no residual: its weights are all inside.
+        residual = PerLayer(Prior("HalfNormal", {"scale": HYPERPRIOR})) if isinstance(net, EMLP) else 0.0
+        sigma_b = residual if self.sigma_b is None else self.sigma_b
+        model = Model(net, sigma_a=self.sigma_a, sigma_b=sigma_b, likelihood=likelihood)
+        method = self._method(len(x))
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        x, y = self.standardise_x_(x).astype(np.float32), y.astype(np.float32)
+        stops = isinstance(method, Optimiser) and method.patience is not None
+        train, held = np.arange(len(x)), None
+        if stops or calibrates:
+            classes = y[:, 0] if isinstance(likelihood, Categorical) else None
+            train, held = split_rows(len(x), self._held_out(len(x)), seed, classes)
+        validation = None if held is None else (x[held], y[held])
+        post = fit(
+            model,
+            x[train],
+            y[train],
+            method,
+            engine=self.engine,
+            seed=seed,
+            progress=False,
+            validation=validation if stops else None,
+        )
+        # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
+        post.samples = {k: v.astype(np.float64) for k, v in post.samples.items()}
+        return post, validation
+
+    def _held_out(self, n: int) -> int:
+        """How many of n examples to hold out, one at least."""
+        share = self.validation_fraction
+        if isinstance(share, bool) or not isinstance(share, (int, float, np.number)) or not 0 < share < 1:
+            raise ValueError(f"validation_fraction is {share!r}; a number between 0 and 1, such as 0.2, would do")
+        if n < 2:
+            raise ValueError("X has 1 sample, but some are held out; two or more would do")
+        return min(max(1, round(share * n)), n - 1)
+
+    def _standardisation(self, values: NDArray, rep: Rep, group: Group) -> Standardisation:
+        if not self.standardise:
+            return Standardisation.none(values.shape[1])
+        return Standardisation.of(values, rep, [group], by_copy=True)
+
+    def _network(self, columns: int, outputs: int, owner: str) -> Network:
+        """The network from X of so many columns to so many outputs, of which `owner` is the description."""
+        group = parsed(self.group, parse_group, Group, "group")
+        channels = self.channels if self.channels is not None else CHANNELS[group is not None]
+        if group is None:
+            for name in ("rep_in", "rep_out"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"group is None but {name} is {getattr(self, name)!r}; group='O(3)' would do")
+            return MLP(columns, outputs, Trivial(1), channels=channels, layers=self.layers)
+        rep_in = parsed(self.rep_in, parse_rep, Rep, "rep_in")
+        rep_out = parsed(self.rep_out, parse_rep, Rep, "rep_out")
+        if rep_in is None:
+            raise ValueError(
+                f"group is {group} but rep_in is None; how the group acts on the columns of X would do, such as "
+                "'2*Scalar + Vector'"
+            )
+        sizes = (("rep_in", rep_in, columns, f"X has {columns} columns"), ("rep_out", rep_out, outputs, owner))
+        for name, rep, size, what in sizes:
+            if rep is not None and (found := bind_rep(rep, group, name).size) != size:
+                raise ValueError(f"{name} has size {found} but {what}")
+        rep_out = outputs * Scalar if rep_out is None else rep_out
+        return EMLP(rep_in, rep_out, group, channels=channels, layers=self.layers)
+
+
+def parsed(value: Any, parse: Any, kind: type, name: str) -> Any:
+    """A Group or Rep, from text if need be; None stays None.
+
+    Raises:
+        TypeError, ValueError: naming the parameter.
+    """
+    if value is None or isinstance(value, kind):
+        return value
+    if not isinstance(value, str):
+        example = "'O(3)'" if kind is Group else "'2*Scalar + Vector'"
+        raise TypeError(f"{name} is {value!r}; a {kind.__name__}, or text such as {example}, would do")
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def default_method(n: int) -> DeepEnsemble:
+    """An ensemble of up to about 3000 steps (more only of many examples) in batches that suit n examples, which stops
+    early."""
+    batch = int(np.clip(n // BATCHES, *BATCH_SIZE))
+    epochs = int(np.clip(STEPS // max(1, n // batch), *EPOCHS))
+    return DeepEnsemble(members=MEMBERS, epochs=epochs, batch_size=batch, patience=PATIENCE)

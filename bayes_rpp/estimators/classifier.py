@@ -1,0 +1,89 @@
+"""RPPClassifier: classes by a network with soft symmetry, as scikit-learn's tools take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.estimators.base import RPPEstimator, validate_data
+from bayes_rpp.inference.methods import Method
+from bayes_rpp.likelihoods import Categorical
+
+from sklearn.base import ClassifierMixin  # isort: skip (base says what to install where it is missing)
+from sklearn.utils.multiclass import check_classification_targets  # isort: skip
+
+
+class RPPClassifier(ClassifierMixin, RPPEstimator):
+    """Two or more classes by a network whose prior prefers a symmetry as far as the data have it.
+
+    Parameters are looked at in `fit`. Sample weights are not supported.
+
+    Args:
+        group, rep_in: as in RPPRegressor.
+        rep_out: how the group acts on the classes in the order of `classes_`, such as "Vector" where it permutes them;
+            of the size of their number. None: it leaves them as they are.
+        channels, layers, sigma_a, sigma_b, method, engine, standardise, random_state: as in RPPRegressor.
+        validation_fraction: share of each class that is held out for early stopping, where the method has patience.
+
+    Attributes:
+        classes_: (n_classes,) the labels, sorted.
+        posterior_: the Posterior, of standardised X and of the classes' numbers in `classes_`.
+        standardise_x_: from the units of the user to those of `posterior_`.
+        n_features_in_, feature_names_in_: of X; names only where it has them.
+    """
+
+    classes_: NDArray
+
+    def __init__(
+        self,
+        group: Any = None,
+        rep_in: Any = None,
+        rep_out: Any = None,
+        *,
+        channels: Any = None,
+        layers: int = 2,
+        sigma_a: Any = 1.0,
+        sigma_b: Any = None,
+        method: Method | None = None,
+        validation_fraction: float = 0.2,
+        engine: str | None = None,
+        standardise: bool = True,
+        random_state: Any = None,
+    ) -> None:
+        self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
+        self.channels, self.layers = channels, layers
+        self.sigma_a, self.sigma_b = sigma_a, sigma_b
+        self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
+        self.standardise, self.random_state = standardise, random_state
+
+    def fit(self, X: Any, y: Any) -> RPPClassifier:
+        """Find the posterior.
+
+        Args:
+            X: (n, n_features).
+            y: (n,) labels of any kind, two different ones or more.
+
+        Raises:
+            TypeError, ValueError: naming the parameter or the array that does not fit.
+        """
+        x, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        count = len(self.classes_)
+        if count < 2:
+            raise ValueError(f"y has one class, {self.classes_[0]!r}; two or more would do")
+        net = self._network(x.shape[1], count, f"y has {count} classes")
+        self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical())
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray:
+        """Probability of each class at points (n, n_features), (n, n_classes) in the order of `classes_`."""
+        x = self._points(X)
+        return self.posterior_.predict(x).mean
+
+    def predict(self, X: Any) -> NDArray:
+        """The most probable class at points (n, n_features), (n,) labels."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]

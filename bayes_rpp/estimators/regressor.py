@@ -1,0 +1,180 @@
+"""RPPRegressor: a regression with soft symmetry, as scikit-learn's tools take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.estimators.base import RPPEstimator, check_random_state, validate_data
+from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.likelihoods import Gaussian
+from bayes_rpp.priors.hyper import Prior
+
+from sklearn.base import RegressorMixin  # isort: skip (base says what to install where it is missing)
+
+# In standard deviations of y. Small enough that weights learn whatever there is; early stopping sees to the rest.
+FITTING = 0.1
+START = 0.3  # of the evidence's tuning
+NOISES = (1e-3, 10.0)  # what is looked for
+
+
+class RPPRegressor(RegressorMixin, RPPEstimator):
+    """Regression by a network whose prior prefers a symmetry as far as the data have it.
+
+    Parameters are looked at in `fit`. Sample weights are not supported. The default is an ensemble that stops early by
+    a fifth of the examples, which it does not train on, and whose noise is the one that makes them most probable
+    (docs/results/estimators.md sets it beside other regressors).
+
+    Args:
+        group: that acts on inputs and outputs: a Group, or text such as "O(3)" or "SO(2) * Trivial(1)". None: no
+            symmetry is known, and the network is an MLP.
+        rep_in: how it acts on the columns of X: a Rep, or text such as "2*Scalar + Vector". Given exactly if group is.
+        rep_out: how it acts on the columns of y, likewise. None: it leaves them as they are.
+        channels: width of the hidden layers. None: 128 with a group, 64 without.
+        layers: number of hidden layers; 0 is a linear model.
+        sigma_a: prior standard deviation of the equivariant weights, as in Model.
+        sigma_b: that of the residual ones; 0 is strictly equivariant. None: learned for each layer, with a HalfNormal
+            prior, which suits symmetries that hold, that nearly hold, and that do not.
+        noise: standard deviation of y around the function, or a distribution to infer it from, in standardised units: 1
+            is the standard deviation of y (with standardise=False, in those of y). One for all columns. None: with MAP
+            and ensembles it is found on examples held out, as the joint mode of noise and weights takes all of y for
+            noise, or none; other methods infer it, Laplace best with evidence="maximise".
+        method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC. None: an ensemble of 5, of up to 300 epochs, with early
+            stopping. `Laplace(evidence="maximise")` with `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no
+            examples held out.
+        validation_fraction: share of the examples that is held out, for methods with patience and to find the noise.
+        engine: "numpyro" or "pyro". None: as in `fit`.
+        standardise: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along
+            what it leaves fixed, and one scale for each copy of a representation. Predictions are in the units of y.
+        random_state: an int makes fits repeatable; a RandomState, or None.
+
+    Attributes:
+        posterior_: the Posterior, of standardised data.
+        standardise_x_, standardise_y_: from the units of the user to those of `posterior_`, and with `undo` back.
+        n_features_in_, feature_names_in_: of X; names only where it has them.
+    """
+
+    standardise_y_: Standardisation
+
+    def __init__(
+        self,
+        group: Any = None,
+        rep_in: Any = None,
+        rep_out: Any = None,
+        *,
+        channels: Any = None,
+        layers: int = 2,
+        sigma_a: Any = 1.0,
+        sigma_b: Any = None,
+        noise: Any = None,
+        method: Method | None = None,
+        validation_fraction: float = 0.2,
+        engine: str | None = None,
+        standardise: bool = True,
+        random_state: Any = None,
+    ) -> None:
+        self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
+        self.channels, self.layers = channels, layers
+        self.sigma_a, self.sigma_b, self.noise = sigma_a, sigma_b, noise
+        self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
+        self.standardise, self.random_state = standardise, random_state
+
+    def fit(self, X: Any, y: Any) -> RPPRegressor:
+        """Find the posterior.
+
+        Args:
+            X: (n, n_features).
+            y: (n,) or (n, n_targets).
+
+        Raises:
+            TypeError, ValueError: naming the parameter or the array that does not fit.
+        """
+        x, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        self._one_target = y.ndim == 1
+        y = np.asarray(y, dtype=np.float64).reshape(len(x), -1)
+        net = self._network(x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)")
+        self.standardise_y_ = self._standardisation(y, net.rep_out.rep, net.group)
+        y = self.standardise_y_(y)
+        method, size = self._method(len(x)), self._size(y)
+        calibrates = self.noise is None and isinstance(method, MAP) and not isinstance(method, Laplace)
+        noise = self.noise
+        if noise is None:
+            start = START if isinstance(method, Laplace) else 1.0
+            noise = FITTING * size if calibrates else Prior("HalfNormal", {"scale": start * size})
+        self.posterior_, held = self._fit(x, y, net, Gaussian(noise), calibrates=calibrates)
+        if calibrates and held is not None:
+            found = held_out_noise(self.posterior_.outputs(held[0])[0], held[1], size)
+            self.posterior_.model.likelihood = Gaussian(found)
+        return self
+
+    def predict(self, X: Any, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:
+        """Expected y at points.
+
+        Args:
+            X: (n, n_features).
+            return_std: whether to return the standard deviation of a new observation as well: spread of the posterior
+                and noise together.
+
+        Returns:
+            (n,), or (n, n_targets) if y was so, in the units of y; with return_std a pair of them.
+        """
+        x = self._points(X)
+        p = self.posterior_.predict(x)
+        mean = self._targets(self.standardise_y_.undo(p.mean))
+        return (mean, self._targets(p.std * self.standardise_y_.scale)) if return_std else mean
+
+    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> NDArray:
+        """Draw new observations. Each sample follows one draw of the network over all points, with noise on top.
+
+        Args:
+            X: (n, n_features).
+            n_samples: how many.
+            random_state: an int, a RandomState, or None.
+
+        Returns:
+            (n, n_samples), or (n, n_targets, n_samples) if y had columns.
+        """
+        x = self._points(X)
+        rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        f = self.posterior_.outputs(x)
+        f = f.reshape(-1, *f.shape[2:])
+        chosen = rng.integers(len(f), size=n_samples)
+        latents = {k: v.ravel()[chosen] for k, v in self.posterior_.latents.items()}
+        drawn = self.posterior_.model.likelihood.sample(rng, f[chosen], latents)
+        return np.moveaxis(self._targets(self.standardise_y_.undo(drawn)), 0, -1)
+
+    def _size(self, y: NDArray) -> float:
+        """Of y (n, columns), the unit of noise: 1 where it is standardised, or constant up to rounding."""
+        spread = float(y.std(axis=0).max())
+        return 1.0 if self.standardise or spread <= 1e-6 * np.abs(y).max() else spread
+
+    def _targets(self, values: NDArray) -> NDArray:
+        """(..., n, n_targets) in the shape that y had."""
+        return values[..., 0] if self._one_target else values
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def held_out_noise(f: NDArray, y: NDArray, size: float) -> float:
+    """The noise with which examples that were not trained on are most probable, max_s log N(y | mean f, var f + s^2).
+
+    Args:
+        f: (draws, n, columns) outputs there; their spread is part of the prediction.
+        y: (n, columns) what came.
+        size: of y; the noise is looked for between a thousandth and ten times of it.
+    """
+    squares, spread = (y.astype(np.float64) - f.mean(axis=0)) ** 2, f.var(axis=0)
+
+    def negative(log_noise: float) -> float:
+        variance = spread + np.exp(2 * log_noise)
+        return float((squares / variance + np.log(variance)).mean())
+
+    low, high = (np.log(size * limit) for limit in NOISES)
+    return float(np.exp(minimize_scalar(negative, bounds=(low, high), method="bounded").x))

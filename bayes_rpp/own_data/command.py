@@ -1,0 +1,119 @@
+"""`bayes-rpp fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_rpp._files import replacing
+from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns
+from bayes_rpp.own_data.tables import read_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fit(
+    file: Annotated[Path, typer.Argument(help="A table: .csv, .npz or .parquet.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(help='Columns of x, "mass,speed_x,speed_y", or repeat it; an array of an npz counts whole.'),
+    ] = None,
+    targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
+    group: Annotated[str | None, typer.Option(help='The symmetry, "O(3)". Left out: none is known.')] = None,
+    rep_in: Annotated[str | None, typer.Option(help='How it acts on the inputs, "5*Scalar + 5*Vector".')] = None,
+    rep_out: Annotated[
+        str | None, typer.Option(help='How it acts on the targets, "T(2)". Left out: not at all.')
+    ] = None,
+    method: Annotated[How, typer.Option(help="How the posterior is found.")] = How.ensemble,
+    kind: Annotated[Kind, typer.Option(help="What the targets are; auto: classes if they are text.")] = Kind.auto,
+    channels: Annotated[
+        int | None, typer.Option(help="Width of the hidden layers; 128 with a group, 64 without, if left out.")
+    ] = None,
+    layers: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")] = 2,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data, at most.")] = None,
+    members: Annotated[int | None, typer.Option(help="Of the ensemble.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Of laplace, svi, and each chain of nuts.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Of nuts.")] = None,
+    chains: Annotated[int | None, typer.Option(help="Of nuts.")] = None,
+    test_fraction: Annotated[float, typer.Option(help="Share of the rows that is held out.")] = 0.2,
+    engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, initial values and order.")] = 0,
+    out: Annotated[Path, typer.Option(help="A new folder for what it writes.")] = Path("bayes-rpp-fit"),
+) -> None:
+    """Fit a table of your own: writes the posterior, predictions, pictures and a report."""
+    import bayes_rpp as rpp
+
+    made = False
+    try:
+        columns = read_columns(file, inputs or [], targets or [])
+        settings: dict[str, Any] = {"group": group, "rep_in": rep_in, "rep_out": rep_out, "engine": engine}
+        settings |= {"channels": channels, "layers": layers}
+        numbers = {"epochs": epochs, "members": members, "draws": draws, "warmup": warmup, "chains": chains}
+        made = _claim(out)  # before the fit, which may take long
+        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
+        fitted = fit_columns(columns, kind, method, numbers, test_fraction=test_fraction, seed=seed, **settings)
+        for warning in fitted.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        _write(fitted, file, out)
+    except (TypeError, ValueError, ImportError, OSError, rpp.TrainingError, rpp.SolverError) as error:
+        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        raise typer.Exit(2) from error
+    finally:
+        if made and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _claim(out: Path) -> bool:
+    """Make the folder; whether it is new. What is in an older one is not written over."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f"out is {out}, which exists{' and is not empty' if out.is_dir() else ''}; another would do"
+        )
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    return new
+
+
+def _write(fitted: Fitted, file: Path, out: Path) -> None:
+    """All files, the posterior first: each appears when it is whole, and stays if a later one cannot be written."""
+    import matplotlib
+
+    from bayes_rpp.own_data import pictures
+    from bayes_rpp.own_data.summary import report
+
+    matplotlib.use("agg")
+    out.mkdir(parents=True, exist_ok=True)  # again, should it have gone during a long fit
+    model = fitted.model
+    scores = fitted.scores()
+    _put(out / "posterior.nc", model.posterior_.save)
+    _put(out / "predictions.csv", lambda path: fitted.predictions().to_csv(path, index=False))
+    _put(out / "columns.csv", lambda path: _units(fitted).to_csv(path, index=False))
+    _put(out / "calibration.png", lambda path: pictures.draw_calibration(fitted, path))
+    if model.group is not None:
+        _put(out / "equivariance.png", lambda path: pictures.draw_equivariance(fitted, path))
+    text, words = report(fitted, scores, file, out)
+    _put(out / "report.html", lambda path: path.write_text(text, encoding="utf-8"))
+    typer.echo(f"\n{words}\n\nWritten:")
+    for written in sorted(out.iterdir()):
+        typer.echo(f"  {written}")
+
+
+def _units(fitted: Fitted) -> pd.DataFrame:
+    """From the units of the file to those of the posterior: (value - centre) / scale."""
+    import pandas as pd
+
+    model: Any = fitted.model
+    parts = [("input", fitted.columns.inputs, model.standardise_x_)]
+    if fitted.classes is None:
+        parts.append(("target", fitted.columns.outputs, model.standardise_y_))
+    frames = [pd.DataFrame({"column": n, "role": r, "centre": s.centre, "scale": s.scale}) for r, n, s in parts]
+    return pd.concat(frames)
+
+
+def _put(path: Path, write: Callable[[Path], Any]) -> None:
+    with replacing(path) as part:
+        write(part)

@@ -1,0 +1,149 @@
+"""What a fit of a table says: the text and tables of its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_rpp.analysis.degree import degree_of_symmetry
+from bayes_rpp.own_data.fitting import Fitted
+from bayes_rpp.own_data.report import code, heading, page, paragraph, picture, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_NAMES = 12
+NAMES = {
+    "nll": "NLL of a row",
+    "rmse": "RMSE",
+    "crps": "CRPS",
+    "coverage_50": "inside of 50 % intervals",
+    "coverage_90": "inside of 90 % intervals",
+    "coverage_95": "inside of 95 % intervals",
+    "calibration_error": "calibration error",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+}
+SHARES = ("coverage_50", "coverage_90", "coverage_95", "accuracy")
+
+
+def report(fitted: Fitted, scores: dict[str, dict[str, float]], file: Path, out: Path) -> tuple[str, str]:
+    """The page, and its first sentences for the terminal."""
+    import bayes_rpp
+
+    lead = _lead(fitted, scores["test"])
+    parts = [paragraph(lead, "lead")]
+    parts += [paragraph(f"Warning: {text}", "warning") for text in fitted.warnings]
+    parts += [heading("What was fitted"), table(_settings(fitted, file)), heading("How well it predicts")]
+    if fitted.classes is None:
+        parts.append(table(_by_target(fitted), ("target", "RMSE", "standard deviation", "R²", "mean std")))
+        parts.append(paragraph("On the rows held out, in the units of the file. R² is 0 for their mean."))
+    rows = [(NAMES[k], *(_shown(k, scores[part][k]) for part in ("test", "train"))) for k in scores["test"]]
+    parts.append(table(rows, ("score", "held out", "trained on")))
+    if fitted.classes is None:
+        parts.append(
+            paragraph("Of all targets together, in standardised units; each score but coverage: lower is better.")
+        )
+    parts += [heading("Is its uncertainty right?"), picture(out / "calibration.png", "calibration on held-out rows")]
+    words = lead
+    if fitted.model.group is not None:
+        degrees = degree_of_symmetry(fitted.model.posterior_, fitted.test_x)
+        symmetry = _symmetry(fitted, degrees)
+        words = f"{lead}\n{symmetry}"
+        parts += [heading("How symmetric is it?"), paragraph(symmetry)]
+        parts.append(picture(out / "equivariance.png", "equivariance error on held-out rows"))
+        parts += [table(_degrees(degrees), ("layer", "quantity", "5 %", "median", "95 %"), words=2)]
+    parts += [heading("To go on in Python"), code(_code(fitted))]
+    footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp fit. Predictions of all rows: predictions.csv."
+    return page(f"{', '.join(_short(fitted.columns.outputs))} from {file.name}", parts, footer), words
+
+
+def _lead(fitted: Fitted, test: dict[str, float]) -> str:
+    count = f"On {len(fitted.test)} rows held out of {len(fitted.y)}"
+    if fitted.classes is not None:
+        labels, counts = np.unique(fitted.y[fitted.train], return_counts=True)
+        often = labels[counts.argmax()]
+        guess = (fitted.y[fitted.test] == often).mean()
+        return (
+            f"{count}, {100 * test['accuracy']:.0f} % of the classes are right; the most frequent one, {str(often)!r}, "
+            f"would be right in {100 * guess:.0f} %. The calibration error of its probabilities is "
+            f"{100 * test['ece']:.1f} %."
+        )
+    shares = [row[3] for row in _by_target(fitted)]
+    best = f"R² is {shares[0]}" if len(shares) == 1 else f"R² is {min(shares, key=float)} to {max(shares, key=float)}"
+    return f"{count}, {best}, and {100 * test['coverage_90']:.0f} % of the observations lie inside of 90 % intervals."
+
+
+def _by_target(fitted: Fitted) -> list[tuple[str, str, str, str, str]]:
+    rows = []
+    for k, name in enumerate(fitted.columns.outputs):
+        y = fitted.y[fitted.test, k]
+        mean, std = (v[fitted.test, k] for v in fitted.moments)
+        mse, spread = ((y - mean) ** 2).mean(), y.std()
+        r2 = f"{1 - mse / spread**2:.3f}" if spread > 0 else "nan"
+        rows.append((name, f"{mse**0.5:.4g}", f"{spread:.4g}", r2, f"{std.mean():.4g}"))
+    return rows
+
+
+def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
+    model: Any = fitted.model
+    post = model.posterior_
+    weights = sum(p.subspace.size for p in post.model.net.parameters.values())
+    noise = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
+    rows = [
+        ("file", str(file)),
+        ("rows", f"{len(fitted.y)}, of which {len(fitted.test)} held out"),
+        ("inputs", ", ".join(_short(fitted.columns.inputs))),
+        ("targets", ", ".join(_short(fitted.columns.outputs))),
+    ]
+    if fitted.classes is not None:
+        rows.append(("classes", ", ".join(_short([str(c) for c in fitted.classes]))))
+    if model.group is not None:
+        rows.append(("symmetry", str(model.group)))
+        rows.append(("acts on inputs", str(model.rep_in)))
+        rows.append(("acts on targets", "not at all" if model.rep_out is None else str(model.rep_out)))
+    else:
+        rows.append(("symmetry", "none given"))
+    width = "" if model.channels is None else f" of {model.channels}"
+    rows.append(("network", f"{model.layers} hidden layer(s){width}, {weights} weights"))
+    rows.append(("method", f"{post.method}, {post.engine}, seed {model.random_state}"))
+    rows.append(("posterior", f"{post.chains} chain(s) of {post.draws} draw(s)"))
+    if fitted.classes is None:
+        rows.append(("noise", f"{np.median(noise):.3g} standard deviations of the targets"))
+    return rows
+
+
+def _symmetry(fitted: Fitted, degrees: pd.DataFrame) -> str:
+    low, median, high = degrees.loc[("function", "equivariance error")]
+    return (
+        f"The equivariance error under {fitted.model.group} is {median:.2g} ({low:.2g} to {high:.2g}): the distance of "
+        "f(g x) from g f(x), from 0 (equivariant) to 1 (nothing in common), in standardised units, mean over rows."
+    )
+
+
+def _degrees(degrees: pd.DataFrame) -> list[tuple[str, ...]]:
+    rows = zip(degrees.index, degrees.to_numpy(), strict=True)
+    return [(*index, *(f"{v:.2g}" for v in values)) for index, values in rows]
+
+
+def _code(fitted: Fitted) -> str:
+    back = "" if fitted.classes is not None else "\nto_y = units[units.role == 'target']"
+    mean = "p.mean" if fitted.classes is not None else "p.mean * to_y.scale.values + to_y.centre.values"
+    return (
+        "import pandas as pd\nimport bayes_rpp as rpp\n\n"
+        "post = rpp.Posterior.load('posterior.nc')\nunits = pd.read_csv('columns.csv')\n"
+        f"to_x = units[units.role == 'input']{back}\n"
+        "p = post.predict((x - to_x.centre.values) / to_x.scale.values)  # x: (n, inputs)\n"
+        f"{mean}"
+    )
+
+
+def _short(names: list[str]) -> list[str]:
+    return names if len(names) <= MOST_NAMES + 1 else [*names[:MOST_NAMES], f"and {len(names) - MOST_NAMES} more"]
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{100 * value:.1f} %" if name in SHARES else f"{value:.3g}"

@@ -1,0 +1,248 @@
+"""Arrays and columns of the files that the commands read: CSV, npz and parquet. Nothing in a file is executed."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = (",", ";", "\t")
+READERS = {".csv": "text", ".tsv": "text", ".txt": "text", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What was chosen of a file.
+
+    Attributes:
+        x: (n, inputs) finite numbers.
+        targets: (n, targets) as they stand in the file: numbers, or labels of classes.
+        inputs, outputs: names of the columns.
+    """
+
+    x: NDArray
+    targets: pd.DataFrame
+    inputs: list[str]
+    outputs: list[str]
+
+    def numbers(self) -> NDArray:
+        """The targets (n, targets) as finite numbers; ValueError naming the column and row of what is none."""
+        return _numbers(self.targets)
+
+    def labels(self) -> NDArray:
+        """The one target as labels (n,), whole numbers or text; ValueError where there are more, or one is missing."""
+        if len(self.outputs) != 1:
+            raise ValueError(f"targets are {', '.join(self.outputs)}; one column of classes would do")
+        column = self.targets.iloc[:, 0]
+        _check_present(column)
+        if _is_numeric(column):
+            values = column.to_numpy(dtype=np.float64)
+            whole = values == np.floor(values)
+            if not whole.all():
+                row = int(np.flatnonzero(~whole)[0])
+                raise ValueError(
+                    f"targets: column {column.name!r} has {values[row]:g} in row {row + 1}; classes are text or whole "
+                    "numbers, and --kind numbers would fit numbers"
+                )
+            return values.astype(np.int64)
+        return column.astype(str).to_numpy(dtype=str)
+
+    @property
+    def are_classes(self) -> bool:
+        """Whether the target is one column of text or of yes and no."""
+        import pandas as pd
+
+        column = self.targets.iloc[:, 0]
+        return len(self.outputs) == 1 and (pd.api.types.is_bool_dtype(column) or not _is_numeric(column))
+
+
+def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> Columns:
+    """The columns of a table that are named.
+
+    Args:
+        file: .csv, .tsv or .txt (a line of names, then rows; separated by commas, semicolons or tabs), .parquet, or
+            .npz, whose arrays are (n,) columns or (n, k) blocks of columns called name[0], name[1], ...
+        inputs: names, each a text of one or several with commas between. Empty: all columns that are no targets; of an
+            npz with an array x that one.
+        targets: likewise, of an npz with an array y that one.
+
+    Raises:
+        ImportError: if it takes a package that is not installed.
+        OSError: if the file cannot be read.
+        ValueError: naming the argument, file or column that does not fit.
+    """
+    table, blocks = read_table(file)
+    default_y = ["y"] if "y" in blocks else []
+    chosen = _named(targets or default_y, table, blocks, "targets", file)
+    if not chosen:
+        raise ValueError(f"targets is empty; names of columns of {file} would do: {_list(table.columns)}")
+    given = inputs or (["x"] if "x" in blocks else [str(c) for c in table.columns if c not in chosen])
+    taken = _named(given, table, blocks, "inputs", file)
+    if not taken:
+        raise ValueError(f"inputs is empty, and {file} has no columns beside the targets {_list(chosen)}")
+    both = [c for c in taken if c in chosen]
+    if both:
+        raise ValueError(f"inputs and targets both have {_list(both)}; each column in one of them would do")
+    if not len(table):
+        raise ValueError(f"{file} has names of columns but no rows")
+    return Columns(_numbers(table[taken], "inputs"), table[chosen], taken, chosen)
+
+
+def read_table(file: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """A file as columns with unique names, and the columns of each array (of npz files)."""
+    import pandas as pd
+
+    if not file.exists():
+        raise FileNotFoundError(f"there is no file {file}; a .csv, .npz or .parquet file would do")
+    if not file.is_file():
+        raise ValueError(f"{file} is no file; a .csv, .npz or .parquet file would do")
+    kind = READERS.get(file.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{file} has the ending {file.suffix!r}; one of {', '.join(READERS)} would do")
+    if kind == "npz":
+        return _from_arrays(npz_arrays(file), file)
+    try:
+        table = _read_text(file) if kind == "text" else pd.read_parquet(file)
+    except ImportError as error:
+        raise ImportError(f"{file} needs pyarrow: pip install 'bayes-rpp[parquet]'; a .csv file does not") from error
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(f"{file} cannot be read as {file.suffix.lower()[1:]}: {error}") from error
+    table.columns = [str(c).strip() for c in table.columns]
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"{file} has the column {twice[0]!r} twice; names that differ would do")
+    return table.reset_index(drop=True), {}
+
+
+def npz_arrays(file: Path) -> dict[str, NDArray]:
+    """The arrays of an npz file by name; of a file of one array without a name, none."""
+    if not file.exists():
+        raise FileNotFoundError(f"there is no file {file}; an npz written by numpy.savez(file, x=x, y=y) would do")
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            return {}
+        with loaded:
+            return dict(loaded)
+    except (ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        raise ValueError(
+            f"{file} is no npz file that can be read ({error}); numpy.savez(file, x=x, y=y) writes one"
+        ) from error
+
+
+def _from_arrays(arrays: dict[str, NDArray], file: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    blocks: dict[str, list[str]] = {}
+    rows: tuple[str, int] | None = None
+    for name, array in arrays.items():
+        if array.ndim not in (1, 2):
+            continue  # settings and the like, which nobody has to name
+        rows = rows or (name, len(array))
+        if len(array) != rows[1]:
+            raise ValueError(f"{file} has {rows[1]} rows in {rows[0]!r} but {len(array)} in {name!r}; as many would do")
+        flat = array.reshape(len(array), -1)
+        blocks[name] = [name] if array.ndim == 1 else [f"{name}[{k}]" for k in range(flat.shape[1])]
+        columns |= dict(zip(blocks[name], flat.T, strict=True))
+    if not columns:
+        raise ValueError(
+            f"{file} has no arrays (n,) or (n, columns) with names; numpy.savez(file, x=x, y=y) writes some"
+        )
+    return pd.DataFrame(columns), blocks
+
+
+def _read_text(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    with file.open(encoding="utf-8-sig") as lines:
+        header = next((line for line in lines if line.strip()), "")
+    how: dict[str, Any] = {"sep": max(SEPARATORS, key=header.count), "encoding": "utf-8-sig", "skipinitialspace": True}
+    names = pd.read_csv(file, header=None, nrows=1, dtype=str, **how).iloc[0]  # pandas renames a second a
+    with warnings.catch_warnings():
+        # It drops what rows have beyond the header's columns, and only warns.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            table = pd.read_csv(file, index_col=False, **how)
+        except pd.errors.ParserWarning as warning:
+            raise ValueError("a row has more columns than the first line has names") from warning
+    return table.set_axis(names.fillna("").tolist(), axis=1)
+
+
+def _named(
+    given: Sequence[str], table: pd.DataFrame, blocks: dict[str, list[str]], argument: str, file: Path
+) -> list[str]:
+    """Names of columns, from texts of one or several of them."""
+    found: list[str] = []
+    for text in given:
+        whole = text.strip()
+        for name in (
+            [whole] if whole in table.columns or whole in blocks else [part.strip() for part in text.split(",")]
+        ):
+            if name in blocks:
+                found += blocks[name]
+            elif name in table.columns:
+                found.append(name)
+            elif name:
+                raise ValueError(
+                    f"{argument} has {name!r}, but the columns of {file} are {_list([*blocks, *table.columns])}"
+                )
+            else:
+                raise ValueError(
+                    f"{argument} is {text!r}, with an empty name in it; names with commas between would do"
+                )
+    twice = {name for name in found if found.count(name) > 1}
+    if twice:
+        raise ValueError(f"{argument} has {twice.pop()!r} twice; once would do")
+    return found
+
+
+def _numbers(table: pd.DataFrame, argument: str = "targets") -> NDArray:
+    import pandas as pd
+
+    values = np.empty(table.shape)
+    for k, name in enumerate(table.columns):
+        column = table[name]
+        _check_present(column, argument)
+        if not _is_numeric(column):
+            if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):  # dates and the like
+                raise ValueError(f"{argument}: column {name!r} holds {column.dtype}; numbers would do")
+            column = pd.to_numeric(column, errors="coerce")
+        values[:, k] = np.asarray(column, dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(values[:, k]))
+        if len(bad):
+            value = table[name].iloc[bad[0]]
+            raise ValueError(
+                f"{argument}: column {name!r} has {str(value)!r} in row {bad[0] + 1}; a finite number would do"
+            )
+    return values
+
+
+def _check_present(column: pd.Series, argument: str = "targets") -> None:
+    missing = np.flatnonzero(column.isna())
+    if len(missing):
+        raise ValueError(
+            f"{argument}: column {column.name!r} has no value in {len(missing)} of {len(column)} rows (first: row "
+            f"{missing[0] + 1}); drop or fill them"
+        )
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    """Real numbers, or yes and no."""
+    import pandas as pd
+
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column)
+
+
+def _list(names: Any, most: int = 20) -> str:
+    names = list(dict.fromkeys(map(str, names)))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,175 @@
+"""`bayes-rpp fit`: what it writes, that it is right, and that nothing of the user's is lost or run."""
+
+import base64
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from bayes_rpp import Posterior
+from bayes_rpp.cli import app
+from bayes_rpp.own_data import report
+from bayes_rpp.own_data.fitting import How, make_method
+
+pytest.importorskip("pyro")
+pytest.importorskip("sklearn")
+SMALL = ["--engine", "pyro", "--layers", "0"]
+EVIL = "<script>alert('&')</script>"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["fit", *map(str, arguments)])
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    """y is a vector of x, and a little more of its first component."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(120, 4))
+    y = 50 * x[:, 1:] * [1.2, 1, 1] + rng.normal(size=(120, 3))
+    file = tmp_path / f"{EVIL.replace('/', '')}.csv"
+    pd.DataFrame(np.hstack([x, y]), columns=["s", "u", "v", "w", EVIL, "fy", "fz"]).to_csv(file, index=False)
+    return file
+
+
+VECTORS = ["--inputs", "s,u,v,w", "--targets", f"{EVIL},fy", "--targets", "fz"]
+SYMMETRY = ["--group", "SO(3)", "--rep-in", "Scalar + Vector", "--rep-out", "Vector"]
+
+
+def test_numbers_with_a_symmetry(vectors, tmp_path):
+    out = tmp_path / "out"
+    result = run(vectors, *VECTORS, *SYMMETRY, *SMALL, "--members", 3, "--epochs", 40, "--out", out)
+    assert result.exit_code == 0, result.output
+    names = ["calibration.png", "columns.csv", "equivariance.png", "posterior.nc", "predictions.csv", "report.html"]
+    assert sorted(f.name for f in out.iterdir()) == names
+    assert all(str(out / name) in result.output for name in names)
+    table = pd.read_csv(out / "predictions.csv")
+    data = pd.read_csv(vectors)
+    assert (table["used"] == "test").sum() == 24
+    np.testing.assert_allclose(table["fy"], data["fy"])
+    error = np.sqrt(((table["fy mean"] - data["fy"])[table["used"] == "test"] ** 2).mean())
+    assert error < 10
+    # The page's own words to go on: the posterior and columns.csv give the same predictions.
+    post, units = Posterior.load(out / "posterior.nc"), pd.read_csv(out / "columns.csv")
+    to_x, to_y = units[units.role == "input"], units[units.role == "target"]
+    p = post.predict((data[["s", "u", "v", "w"]].to_numpy() - to_x.centre.values) / to_x.scale.values)
+    again = p.mean * to_y.scale.values + to_y.centre.values
+    np.testing.assert_allclose(again[:, 1], table["fy mean"], rtol=1e-6)
+    page = (out / "report.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in page
+    shown = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
+    assert [base64.b64decode(s) for s in shown] == [(out / f).read_bytes() for f in (names[0], names[2])]
+    assert "http" not in page
+    assert "24 rows held out of 120" in page
+    assert f"{error:.4g}" in page
+
+
+def test_classes(tmp_path):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(90, 2))
+    word = np.where(x[:, 0] > 0, "<b>yes</b>", "no")
+    np.savez(tmp_path / "d.npz", x=x, y=word)
+    out = tmp_path / "out"
+    result = run(tmp_path / "d.npz", *SMALL, "--method", "map", "--epochs", 60, "--out", out)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out / "predictions.csv")
+    assert list(table.columns) == ["row", "used", "y", "y predicted", "p(<b>yes</b>)", "p(no)"]
+    np.testing.assert_allclose(table["p(no)"] + table["p(<b>yes</b>)"], 1, rtol=1e-6)
+    test = table[table["used"] == "test"]
+    right = (test["y"] == test["y predicted"]).mean()
+    assert right > 0.75
+    page = (out / "report.html").read_text()
+    assert "<b>" not in page
+    assert f"{100 * right:.0f} % of the classes are right" in page
+    assert not (out / "equivariance.png").exists()
+
+
+@pytest.mark.parametrize("method", ["laplace", "svi", "nuts"])
+def test_other_methods(method, vectors, tmp_path):
+    numbers = {"laplace": ["--epochs", 5], "svi": ["--epochs", 5], "nuts": ["--warmup", 20, "--chains", 1]}[method]
+    out = tmp_path / "out"
+    options = ["--method", method, *numbers, "--draws", 4]
+    result = run(vectors, "--inputs", "u", "--targets", "fy", *SMALL, *options, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert Posterior.load(out / "posterior.nc").draws == 4
+    warned = method == "nuts"  # 4 draws are no posterior, which page and terminal say
+    assert ('class="warning"' in (out / "report.html").read_text()) == warned
+    assert ("warning: " in result.output) == warned
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--targets", "nope"], "targets has 'nope', but the columns of"),
+        ([*VECTORS, *SYMMETRY[:2], "--rep-in", "Vector"], "rep_in has size 3 but X has 4 columns"),
+        ([*VECTORS, *SYMMETRY[:4], "--rep-out", "T(2)"], "rep_out has size 9 but y has 3 column(s)"),
+        ([*VECTORS, "--group", "__import__('os')", *SYMMETRY[2:]], "is not understood"),
+        ([*VECTORS, "--rep-in", "Vector"], "group is None but rep_in is 'Vector'"),
+        ([*VECTORS, "--kind", "classes"], "one column of classes would do"),
+        ([*VECTORS, "--test-fraction", 1], "test-fraction is 1; a number between 0 and 1"),
+        ([*VECTORS, "--test-fraction", 0.99], "the file has 120 rows, of which 119 are held out"),
+        ([*VECTORS, "--members", 2, "--method", "map"], "members is 2 but method is map; it is for ensemble"),
+        ([*VECTORS, "--epochs", 0], "epochs is 0"),
+        ([*VECTORS, "--channels", 0, "--layers", 1], "channels is 0"),
+        ([*VECTORS, "--engine", "stan"], "engine is 'stan'"),
+        ([*VECTORS, "--seed", -1], "seed is -1"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(options, message, vectors, tmp_path):
+    out = tmp_path / "new" / "out"
+    base = [] if "--engine" in options else ["--engine", "pyro"]
+    base += [] if "--layers" in options else ["--layers", 0]
+    result = run(vectors, *base, *options, "--out", out)
+    assert result.exit_code == 2
+    line = result.output.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert message in line
+    assert "Traceback" not in result.output
+    assert not out.exists()
+
+
+def test_what_is_in_a_folder_stays(vectors, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "posterior.nc").write_text("mine")
+    for taken in (out, out / "posterior.nc"):
+        result = run(vectors, *VECTORS, *SMALL, "--out", taken)
+        assert result.exit_code == 2
+        assert f"error: out is {taken}, which exists" in result.output
+    assert [f.name for f in out.iterdir()] == ["posterior.nc"]
+    assert (out / "posterior.nc").read_text() == "mine"
+
+
+def test_what_is_written_stays_if_the_rest_cannot_be(vectors, tmp_path, monkeypatch):
+    from bayes_rpp.own_data import pictures
+
+    def full(*arguments):
+        arguments[-1].write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pictures, "draw_calibration", full)
+    out = tmp_path / "out"
+    options = ["--method", "map", "--epochs", 2, "--out", out]
+    result = run(vectors, *VECTORS, *SMALL, *options)
+    assert result.exit_code == 2
+    assert result.output.splitlines()[-1] == "error: [Errno 28] No space left on device"
+    assert sorted(f.name for f in out.iterdir()) == ["columns.csv", "posterior.nc", "predictions.csv"]
+    assert Posterior.load(out / "posterior.nc").draws == 1
+
+
+def test_methods_take_the_numbers_that_are_theirs():
+    assert make_method(How.ensemble, {"members": 3, "epochs": None}, 100).members == 3
+    assert make_method(How.map, {"epochs": 7}, 100).patience is not None
+    assert make_method(How.laplace, {}, 100).evidence == "maximise"
+    assert make_method(How.nuts, {"draws": 9, "warmup": 30}, 100).warmup == 30
+
+
+def test_all_that_comes_from_a_user_is_escaped():
+    parts = [report.heading(EVIL), report.paragraph(EVIL, "lead"), report.code(EVIL), report.table([(EVIL, EVIL)])]
+    parts.append(report.table([(EVIL, 1)], (EVIL, EVIL)))
+    page = report.page(EVIL, parts, EVIL)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 11
