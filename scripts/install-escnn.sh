@@ -87,11 +87,14 @@ else
   retry "$python" -m pip install --quiet --no-deps escnn==1.0.11
 fi
 "$python" - <<'END'
+import py_compile
 from importlib.util import find_spec
 from pathlib import Path
 
 file = Path(find_spec("escnn").origin).parent / "group" / "_numerical.py"
 file.write_text(file.read_text().replace("null(constraint.todense(),", "null(constraint.toarray(),"))
+# Python takes bytecode for current by the second and the size of its source, which both may be as they were.
+py_compile.compile(str(file), doraise=True)
 END
 works
 echo "escnn is installed"

@@ -11,7 +11,24 @@ def test_import_loads_neither_torch_nor_jax():
         "import sys, bayes_rpp as rpp\n"
         "net = rpp.EMLP(rpp.Vector, rpp.Scalar, rpp.O(3), channels=10, layers=1)\n"
         "rpp.Model(net); rpp.DeepEnsemble(); rpp.datasets.inertia(3); rpp.fit\n"
-        "assert not {'torch', 'jax', 'pyro', 'numpyro', 'arviz'} & set(sys.modules)\n"
+        "assert not {'torch', 'jax', 'pyro', 'numpyro', 'arviz', 'sklearn'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_import_star_without_scikit_learn():
+    code = (
+        "import sys\n"
+        "sys.modules['sklearn'] = None\n"
+        "from bayes_rpp import *\n"
+        "assert EMLP and 'RPPRegressor' not in globals()\n"
+        "import bayes_rpp\n"
+        "try:\n"
+        "    bayes_rpp.RPPRegressor\n"
+        "except ImportError as error:\n"
+        "    assert 'bayes-rpp[sklearn]' in str(error)\n"
+        "else:\n"
+        "    raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -1,21 +1,23 @@
 """The README's code runs as it stands, only smaller."""
 
-import re
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import pytest
 import torch
 
-README = Path(__file__).parent.parent / "README.md"
+from tests.snippets import blocks, run
+
 SMALLER = {
-    "channels=384": "channels=16",
+    "channels=384, layers=3": "channels=8, layers=1",
     "members=10": "members=2",
-    "epochs=50": "epochs=5",
+    "every=5": "every=1",
+    "epochs=50": "epochs=3",
     "epochs=100": "epochs=2",
     "epochs=20)": "epochs=2)",
+    "channels=64, layers=2": "channels=8, layers=1",
+    "channels=8, layers=1)\nmodel": "channels=4, layers=1, bilinear=False)\nmodel",
+    "channels=[16, 16], strides=[1, 2]": "channels=[2, 2], strides=[1, 2]",
+    "chains=4, warmup=100, draws=100": "chains=4, warmup=20, draws=10",
 }
-SMALLER |= {"warmup=100, draws=100": "warmup=20, draws=10"}
 
 
 @pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
@@ -23,18 +25,15 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")
     pytest.importorskip("pyro")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 7
-    names: dict = {}
-    for block in blocks:
-        for large, small in SMALLER.items():
-            block = block.replace(large, small)
-        exec(compile(block, "README.md", "exec"), names)
+    assert len(blocks("README.md")) == 9
+    names = run("README.md", SMALLER)
     assert (tmp_path / "posterior.nc").exists()
     assert (tmp_path / "my-run" / "state.npz").exists()
     assert isinstance(names["module"][3], torch.nn.Linear)
     assert names["nested"].net.pathways == 2
+    assert names["found"]["mse"].shape == (2, 3, 3)
     assert isinstance(names["laplace"].log_evidence, float)
+    assert names["forces"].predict(names["x"]).shape == (200, 3)
     assert names["mcmc"].get_samples()["output.weight"].shape == (100, 3, 3)
     assert names["post"].equivariance_error(names["x"][:, :3]).shape == (1, 100, 200)
     plt.close("all")

@@ -1,0 +1,100 @@
+"""The documentation: its code runs, and every public name is in it."""
+
+import re
+
+import matplotlib.pyplot as plt
+import pytest
+
+import bayes_rpp
+from bayes_rpp.networks.network import Network
+from tests.snippets import ROOT, blocks, run
+
+SMALLER = {
+    "docs/start.md": {
+        "channels=128, layers=3": "channels=10, layers=1",
+        "members=5, epochs=200": "members=2, epochs=2",
+    },
+    "docs/which-symmetry.md": {
+        "n=200": "n=40",
+        "seed=0,\n)": "seed=0, channels=5, method=rpp.Laplace(evidence='maximise', epochs=2, draws=50, polish=0))",
+    },
+    "docs/concepts/prior.md": {},
+    "docs/concepts/sigmas.md": {
+        "channels=128, layers=2": "channels=10, layers=1",
+        "channels=16": "channels=5",
+        "epochs=150": "epochs=2",
+        'epochs=100, evidence="maximise"': 'epochs=2, evidence="maximise", draws=5, steps=1, polish=0',
+        "epochs=50": "epochs=2",
+        "epochs=300, draws=200": "epochs=2, draws=5",
+    },
+    "docs/concepts/equivariance-error.md": {
+        "channels=128, layers=2": "channels=10, layers=1",
+        "epochs=100": "epochs=2",
+        "every=10": "every=1",
+    },
+    "docs/howto/own-data.md": {
+        "channels=64, layers=2": "channels=10, layers=1",
+        "members=5, epochs=300": "members=2, epochs=2",
+    },
+    "docs/howto/soften.md": {"epochs=20": "epochs=1"},
+    "docs/howto/sweeps.md": {"channels=64, layers=2": "channels=10, layers=1", "epochs=100": "epochs=2"},
+    "docs/howto/resume.md": {"channels=64, layers=2": "channels=10, layers=1", "epochs=100": "epochs=2", "=20": "=1"},
+    "docs/howto/model-function.md": {
+        "num_warmup=100, num_samples=100": "num_warmup=20, num_samples=10",
+        "range(300)": "range(3)",
+    },
+    "docs/errors.md": {},
+    "docs/howto/engines.md": {"channels=64": "channels=10", "epochs=20": "epochs=2"},
+}
+
+
+@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.parametrize("page", SMALLER)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    for needed in ("numpyro", "pyro", "sklearn", "flax"):
+        pytest.importorskip(needed)
+    monkeypatch.chdir(tmp_path)
+    # Where a page leaves the engine open, the one that has nothing to compile; the README's code is run by the other.
+    monkeypatch.setattr(Network, "engines", ("pyro", "numpyro"))
+    run(page, SMALLER[page])
+    plt.close("all")
+
+
+def test_no_page_with_code_is_left_out():
+    pages = [p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")]
+    assert {p for p in pages if blocks(p)} == set(SMALLER)
+
+
+def test_every_public_name_is_in_the_api():
+    named = [
+        n for p in (ROOT / "docs/api").glob("*.md") for n in re.findall(r"^::: bayes_rpp\.(\w+)$", p.read_text(), re.M)
+    ]
+    assert sorted(named) == sorted(bayes_rpp.__all__)
+
+
+def test_every_example_is_in_the_gallery():
+    gallery = (ROOT / "docs/gallery.md").read_text()
+    assert set(re.findall(r'--8<-- "examples/(\w+)\.py"', gallery)) == {
+        p.stem for p in (ROOT / "examples").glob("*.py")
+    }
+
+
+def test_every_page_is_in_the_menu():
+    menu = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
+    assert set(re.findall(r"[\w/-]+\.md", menu)) == pages
+
+
+def test_the_errors_are_those_of_the_table(tmp_path, monkeypatch):
+    pytest.importorskip("pyro")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Network, "engines", ("pyro", "numpyro"))
+    names = run("docs/errors.md", {})
+    rows = re.findall(r"^\| `(.+)` \| `(\w+): (.+)` \|$", (ROOT / "docs/errors.md").read_text(), flags=re.MULTILINE)
+    assert len(rows) == 30
+    for tried, kind, message in rows:
+        with pytest.raises(Exception, match=r"\w") as raised:
+            eval(tried, names)
+        assert type(raised.value).__name__ == kind, tried
+        wanted = re.escape(message).replace(re.escape("..."), ".*")  # what differs between versions of libraries
+        assert re.fullmatch(wanted, str(raised.value)), (tried, str(raised.value))
