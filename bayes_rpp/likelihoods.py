@@ -201,10 +201,22 @@ class Bernoulli(Likelihood):
 
 @dataclass(frozen=True)
 class Categorical(Likelihood):
-    """y is a class 0 ... K - 1 in one column, with the K outputs of the network as logits."""
+    """y is a class 0 ... K - 1 in one column, with probabilities softmax(f(x) / temperature) of the network's K outputs.
+
+    Args:
+        temperature: a number > 0. The prior makes outputs of a size of about 1, so below 1 it expects surer classes;
+            after training, the one that suits examples held out calibrates (Guo et al. 2017, temperature scaling).
+    """
+
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.temperature, float):
+            raise TypeError("temperature is a distribution; a number > 0 would do, and sigma_a can be inferred instead")
 
     def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        return lib.Categorical(logits=f)
+        return lib.Categorical(logits=f / self.temperature)
 
     def observed(self, lib: Any, y: Any) -> Any:
         return lib.integers(y[..., 0])
@@ -216,23 +228,24 @@ class Categorical(Likelihood):
         _check_values((y == np.floor(y)) & (y >= 0) & (y < outputs), y, name, f"a class from 0 to {outputs - 1}")
 
     def mean(self, f: NDArray) -> NDArray:
-        return special.softmax(f, axis=-1)
+        return special.softmax(f / self.temperature, axis=-1)
 
     def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
-        logp = special.log_softmax(f.astype(np.float64), axis=-1)
+        logp = special.log_softmax(f.astype(np.float64) / self.temperature, axis=-1)
         chosen = np.broadcast_to(np.asarray(y).astype(np.int64), (*f.shape[:-1], 1))
         return np.take_along_axis(logp, chosen, axis=-1)[..., 0]
 
     def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
-        p = special.softmax(f, axis=-1)
+        p = self.mean(f)
         chosen = np.asarray(y).astype(np.int64) == np.arange(f.shape[-1])
-        return chosen - p, _diagonal(p) - p[..., :, None] * p[..., None, :]
+        curvature = _diagonal(p) - p[..., :, None] * p[..., None, :]
+        return (chosen - p) / self.temperature, curvature / self.temperature**2
 
     def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
-        return (f + rng.gumbel(size=f.shape)).argmax(axis=-1)[..., None].astype(np.float64)
+        return (f / self.temperature + rng.gumbel(size=f.shape)).argmax(axis=-1)[..., None].astype(np.float64)
 
     def variance(self, f: NDArray, latents: Latents) -> NDArray:
-        p = special.softmax(f, axis=-1)
+        p = self.mean(f)
         return p * (1 - p)
 
 

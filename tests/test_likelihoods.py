@@ -30,6 +30,7 @@ CASES = {
     "fixed student": (StudentT(0.3, 5.0), Y),
     "bernoulli": (Bernoulli(), (Y > 0).astype(float)),
     "categorical": (Categorical(), np.array([[0.0], [3], [1], [1], [2]])),
+    "cool categorical": (Categorical(temperature=0.7), np.array([[0.0], [3], [1], [1], [2]])),
     "poisson": (Poisson(), np.floor(np.abs(3 * Y))),
 }
 LATENTS = {"noise": np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]), "df": np.array([[3.0, 4, 5], [6, 7, 8]])}
@@ -85,7 +86,7 @@ def test_samples_have_the_mean_and_variance(name):
         np.random.default_rng(0), many, {k: np.repeat(v, 20_000, axis=0) for k, v in latents.items()}
     )
     assert drawn.shape[2:] == y.shape
-    if name == "categorical":
+    if isinstance(likelihood, Categorical):
         drawn = drawn == np.arange(4)
     variance = np.broadcast_to(likelihood.variance(f, latents), f.shape)[0, 0]
     np.testing.assert_allclose(
@@ -154,6 +155,8 @@ def test_config_makes_it_again():
         (lambda: Gaussian("0.1"), TypeError, "noise is '0.1'"),
         (lambda: Gaussian(nd.Normal(0, 1)), ValueError, "noise is a Normal"),
         (lambda: Gaussian(nd.HalfNormal(np.ones(3))), ValueError, "shape \\(3,\\)"),
+        (lambda: Categorical(0), ValueError, "temperature is 0"),
+        (lambda: Categorical(nd.HalfNormal(1.0)), TypeError, "temperature is a distribution; a number > 0"),
         (lambda: Prior("Normal", {}), ValueError, "family is 'Normal'"),
         (lambda: Prior("HalfNormal", {"scale": -1.0}), ValueError, "scale of HalfNormal is -1"),
         (lambda: Prior("HalfNormal", {"rate": 1.0}), ValueError, "arguments of HalfNormal"),

@@ -18,13 +18,16 @@ from sklearn.utils.multiclass import check_classification_targets  # isort: skip
 class RPPClassifier(ClassifierMixin, RPPEstimator):
     """Two or more classes by a network whose prior prefers a symmetry as far as the data have it.
 
-    Parameters are looked at in `fit`. Sample weights are not supported.
+    Parameters are looked at in `fit`. Sample weights are not supported. Its probabilities are set beside those of
+    scikit-learn's classifiers in docs/results/estimators.md.
 
     Args:
         group, rep_in: as in RPPRegressor.
         rep_out: how the group acts on the classes in the order of `classes_`, such as "Vector" where it permutes them;
             of the size of their number. None: it leaves them as they are.
         channels, layers, sigma_a, sigma_b, method, engine, standardise, random_state: as in RPPRegressor.
+        temperature: what the network's outputs are divided by to give logits: below 1 the prior expects sure classes. At
+            1 its probabilities stay near those of chance on tables of some hundred rows.
         validation_fraction: share of each class that is held out for early stopping, where the method has patience.
 
     Attributes:
@@ -46,6 +49,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         layers: int = 2,
         sigma_a: Any = 1.0,
         sigma_b: Any = None,
+        temperature: float = 0.1,
         method: Method | None = None,
         validation_fraction: float = 0.2,
         engine: str | None = None,
@@ -54,7 +58,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
-        self.sigma_a, self.sigma_b = sigma_a, sigma_b
+        self.sigma_a, self.sigma_b, self.temperature = sigma_a, sigma_b, temperature
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
         self.standardise, self.random_state = standardise, random_state
 
@@ -75,7 +79,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         if count < 2:
             raise ValueError(f"y has one class, {self.classes_[0]!r}; two or more would do")
         net = self._network(x.shape[1], count, f"y has {count} classes")
-        self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical())
+        self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical(self.temperature))
         return self
 
     def predict_proba(self, X: Any) -> NDArray:

@@ -1,0 +1,90 @@
+"""Every example runs as a script from start to end, with smaller numbers, and writes what it says."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.snippets import ROOT
+
+# Example -> arguments, text of the code -> what stands there in the test, files that it writes.
+EXAMPLES = {
+    "quickstart": (
+        "",
+        {"channels=128, layers=3": "channels=10, layers=1", "members=5, epochs=200": "members=2, epochs=20"},
+        "quickstart.png quickstart.nc",
+    ),
+    "asymmetry_dial": (
+        "1",
+        {"warmup=300, draws=300": "warmup=20, draws=20", "(0.0, 0.25, 0.5, 0.75, 1.0)": "(0.0, 1.0)"},
+        "docs/results/asymmetry_dial.png",
+    ),
+    "asymmetry_evidence": (
+        "0 1",
+        {'"channels": 3 * rpp.Scalar + 4 * rpp.Vector': '"layers": 0'},
+        "docs/results/asymmetry_evidence.md docs/results/asymmetry_evidence.png",
+    ),
+    "classifiers": ("--trials 1 --data product --engine pyro", {}, "docs/results/classifiers.md"),
+    "compare_inertia": (
+        "2",
+        {"channels=384, layers=3": "channels=10, layers=1", '"epochs": 150': '"epochs": 2'},
+        "docs/results/inertia.md",
+    ),
+    "compare_posteriors": (
+        "",
+        {
+            "epochs=2000": "epochs=50",
+            "epochs=5000": "epochs=50",
+            "warmup=500, draws=1000": "warmup=20, draws=20",
+            "draws=500": "draws=20",
+        },
+        "docs/results/compare_posteriors.png",
+    ),
+    "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
+    "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
+    "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
+    "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),
+    "steerable_subgroup": (
+        "",
+        {"epochs=150": "epochs=2", "N = 9, 400": "N = 7, 20", "images(1000, 1)": "images(10, 1)"},
+        "docs/results/steerable_subgroup.md",
+    ),
+    "table1": (
+        "--trials 1 --members 2 --epochs 1 --width 2",
+        {"[16, 16, 32]": "[2, 2, 2]"},
+        "docs/results/table1.md",
+    ),
+    "tuned_or_grid": ("1 1", {}, "docs/results/tuned_or_grid.md"),
+    "unknown_symmetry": ("", {}, "docs/results/unknown_symmetry.md docs/results/unknown_symmetry_scores.png"),
+    "which_symmetry": ("1", {"channels=CHANNELS": "layers=0"}, "docs/results/which_symmetry.md"),
+}
+
+
+def test_every_example_is_listed():
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == set(EXAMPLES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs(name, tmp_path):
+    if name == "steerable_subgroup" and not find_spec("escnn"):
+        pytest.skip("needs escnn: scripts/install-escnn.sh")
+    arguments, smaller, written = EXAMPLES[name]
+    code = (ROOT / "examples" / f"{name}.py").read_text()
+    for large, small in smaller.items():
+        assert large in code, f"examples/{name}.py does not say {large!r} any more"
+        code = code.replace(large, small)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "docs" / "results").mkdir(parents=True)
+    script = tmp_path / "examples" / f"{name}.py"
+    script.write_text(code)
+    settings = os.environ | {"MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, script, *arguments.split()], cwd=tmp_path, env=settings, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout
+    for file in written.split():
+        assert (tmp_path / file).stat().st_size > 100
