@@ -201,7 +201,7 @@ class Bernoulli(Likelihood):
 
 @dataclass(frozen=True)
 class Categorical(Likelihood):
-    """y is a class 0 ... K - 1 in one column, with probabilities softmax(f(x) / temperature) of the network's K outputs.
+    """y is a class 0 ... K - 1 in one column; its probabilities are softmax(f(x) / temperature) of the K outputs f.
 
     Args:
         temperature: a number > 0. The prior makes outputs of a size of about 1, so below 1 it expects surer classes;

@@ -26,8 +26,8 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         rep_out: how the group acts on the classes in the order of `classes_`, such as "Vector" where it permutes them;
             of the size of their number. None: it leaves them as they are.
         channels, layers, sigma_a, sigma_b, method, engine, standardise, random_state: as in RPPRegressor.
-        temperature: what the network's outputs are divided by to give logits: below 1 the prior expects sure classes. At
-            1 its probabilities stay near those of chance on tables of some hundred rows.
+        temperature: what the network's outputs are divided by to give logits: below 1 the prior expects sure classes.
+            At 1 its probabilities stay near those of chance on tables of some hundred rows.
         validation_fraction: share of each class that is held out for early stopping, where the method has patience.
 
     Attributes:
