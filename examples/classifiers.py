@@ -124,10 +124,9 @@ def report(rows: list[list[str]], args: argparse.Namespace, seconds: float) -> s
         "# The classifier beside scikit-learn's\n\n"
         f"Made by `python examples/classifiers.py --trials {args.trials}{options}` in {seconds / 60:.0f} minutes. "
         f"Means over {args.trials} trials, each with 40 % of the rows held out for the test. The calibration error "
-        "is the expected one of ten bins; the seconds are of a CPU. Everything is at its default but for the two layers of "
-        "64 of MLPClassifier; scikit-learn's models get standardised columns, and the Gaussian process an RBF kernel.\n\n"
-        + "\n".join(lines)
-        + "\n"
+        "is the expected one of ten bins; the seconds are of a CPU. Everything is at its default but for the two "
+        "layers of 64 of MLPClassifier; scikit-learn's models get standardised columns, and the Gaussian process an "
+        "RBF kernel.\n\n" + "\n".join(lines) + "\n"
     )
 
 
