@@ -1,6 +1,6 @@
 """RPPClassifier's default beside scikit-learn's classifiers: are its probabilities good ones?
 
-    python examples/classifiers.py             six data sets, 3 trials
+    python examples/classifiers.py             seven data sets, 3 trials
     python examples/classifiers.py --trials 1 --data wine
 
 Writes docs/results/classifiers.md (or --out).
@@ -48,6 +48,15 @@ def handedness(seed: int) -> Made:
     return x.reshape(500, 9), y, {"group": "SO(3)", "rep_in": "3*Vector", "channels": 64}
 
 
+def angles(seed: int) -> Made:
+    """Three vectors of 500 examples: whether the first two, and the last two, are at acute angles."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(500, 3, 3))
+    acute = (x[:, 1] * (x[:, 0] + x[:, 2])).sum(axis=1)
+    y = (rng.random(500) < 1 / (1 + np.exp(-2 * acute))).astype(int)
+    return x.reshape(500, 9), y, {"group": "SO(3)", "rep_in": "3*Vector", "channels": 64}
+
+
 DATA: dict[str, Callable[[int], Made]] = {
     "wine": lambda seed: (*load_wine(return_X_y=True), {}),
     "breast cancer": lambda seed: (*load_breast_cancer(return_X_y=True), {}),
@@ -57,6 +66,7 @@ DATA: dict[str, Callable[[int], Made]] = {
         {},
     ),
     "product": product,
+    "angles": angles,
     "handedness": handedness,
 }
 

@@ -80,7 +80,6 @@ for k, (ax, (name, post)) in enumerate(zip(axes, posteriors.items(), strict=True
     ax.set(title=name, xlabel="$x_1$  ($x_2 = 0$)")
 axes[0].set_ylabel("$y_1$")
 axes[0].legend(frameon=False, fontsize="small", loc="upper left")
-ax = rpp.plot_equivariance_posterior(posteriors, tests["inside"][0], ax=bottom.subplots())
-ax.xaxis.set_minor_formatter("{x:.1f}")  # 0.3 in place of 3 x 10^-1, as the errors span less than a decade
+rpp.plot_equivariance_posterior(posteriors, tests["inside"][0], ax=bottom.subplots())
 figure.savefig(OUT, dpi=150)
 print(f"\npicture: {OUT}")

@@ -49,7 +49,7 @@ def plot_equivariance_kde(
         for epoch, errors in columns.items():
             shown = label if epoch == next(iter(columns)) else f"_{label}, epoch {epoch}"
             _draw(ax, errors, base=-rows.index(epoch), color=f"C{k}", label=shown)
-    ax.set_xscale("log")
+    log_axis(ax)
     ax.set_yticks([-i for i in range(len(rows))], [str(epoch) for epoch in rows])
     ax.set_ylim(-len(rows) + 0.85, 1.05)
     ax.set_xlabel("equivariance error  |a − b| / (|a| + |b|)")
@@ -134,11 +134,23 @@ def _density_row(ax: Axes, values: NDArray, base: int, color: str, prob: float) 
 
 
 def _finish_rows(ax: Axes, names: Sequence[str], label: str, prob: float) -> Axes:
-    ax.set_xscale("log")
+    log_axis(ax)
     ax.set_yticks([-i for i in range(len(names))], names)
     ax.set_ylim(-len(names) + 0.7, 1.05)
     ax.set_xlabel(f"{label}\nbars: {prob:.0%} intervals, circles: medians")
     return ax
+
+
+def log_axis(ax: Axes) -> None:
+    """Make x logarithmic, with plain numbers where it spans less than a decade: the default's labels overlap there."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    if high < 10 * low:
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.xaxis.set_major_formatter("{x:.3g}")
+        ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _axes() -> Axes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.analysis.equivariance import FLOOR
-from bayes_rpp.analysis.plots import plot_equivariance_posterior
+from bayes_rpp.analysis.plots import log_axis, plot_equivariance_posterior
 from bayes_rpp.inference.metrics import coverage
 from bayes_rpp.own_data.fitting import MOST, Fitted
 
@@ -51,7 +51,7 @@ def draw_equivariance(fitted: Fitted, path: Path) -> None:
     errors = np.maximum(np.median(post.equivariance_error(x), axis=(0, 1)), FLOOR)
     low, high = np.log10(errors.min()), np.log10(errors.max())
     right.hist(errors, bins=(10 ** np.linspace(low - 0.1, high + 0.1, 25)).tolist(), color="C0", alpha=0.75)
-    right.set_xscale("log")
+    log_axis(right)
     right.set(xlabel="equivariance error", ylabel="held-out rows", title="by row, a random transformation each")
     figure.savefig(path, dpi=130)
 

@@ -1,3 +1,5 @@
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from bayes_rpp import (
     plot_equivariance_kde,
     plot_equivariance_posterior,
 )
+from bayes_rpp.analysis.plots import log_axis
 from tests.inference.known import LinearProblem
 
 PYRO = {"engine": "pyro", "progress": False}  # it has fitted these before NumPyro has compiled
@@ -43,6 +46,20 @@ def test_density_integrates_to_one_and_agrees_with_scipy():
     grid, density = log_error_density(errors)
     assert np.trapezoid(density, grid) == pytest.approx(1, abs=0.02)
     np.testing.assert_allclose(density, gaussian_kde(np.log10(errors), "scott")(grid), atol=0.12)
+
+
+@pytest.mark.parametrize("span", [1.05, 4, 100])
+def test_labels_of_a_logarithmic_axis_do_not_overlap(span):
+    figure, ax = plt.subplots(figsize=(4, 3))
+    ax.plot([0.53, 0.53 * span], [0, 1])
+    log_axis(ax)
+    figure.canvas.draw()
+    labels = [t for t in ax.get_xticklabels(which="both") if t.get_text() and t.get_visible()]
+    low, high = ax.get_xlim()
+    boxes = [t.get_window_extent() for t in labels if low <= t.get_position()[0] <= high]
+    assert len(boxes) >= 2
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    plt.close(figure)
 
 
 def test_plot_draws_on_the_users_axes(posts):
