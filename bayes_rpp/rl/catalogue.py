@@ -24,7 +24,7 @@ def symmetries(env_id: str | None = None) -> pd.DataFrame:
     """What is known of an environment, or of all: one row for each symmetry, the best for `symmetry` first.
 
     `step` is the violation of a step's change relative to that change, `reward` the reward's error in standard
-    deviations (see `measure_symmetry`): Gymnasium 1.4, MuJoCo 4.0, perturbed states.
+    deviations (see `measure_symmetry`), of perturbed states with Gymnasium 1.4 and MuJoCo 4.0.
 
     Raises:
         ValueError: if the environment is not known.
@@ -34,7 +34,7 @@ def symmetries(env_id: str | None = None) -> pd.DataFrame:
         for entry in _data()[one]["symmetries"]:
             sym = symmetry(one, entry["name"])
             order = "SO(2)" if sym.rotation else str(sym.order)
-            rows.append((one, sym.name, order, sym.verdict, entry["step"], entry["reward"], sym.about))
+            rows.append((one, sym.name, order, sym.verdict, entry["step"][1], entry["reward"][1], sym.about))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -7,7 +7,7 @@ Of a finite group the library's `Group` are the permutation matrices of its regu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,7 +208,7 @@ class _Rotation:
         return np.asarray(expm(math.atan2(g[1, 0], g[0, 0]) * self.algebra))
 
 
-def _finite(s: Array, a: Array, name: str) -> tuple[Group, _Lookup, _Lookup]:
+def _finite(s: Array, a: Array, name: str) -> tuple[Group, Callable[[Array], Array], Callable[[Array], Array]]:
     n = s.shape[1]
     joint = Group(n + a.shape[1], discrete_generators=[block_diag(*pair) for pair in zip(s, a, strict=True)])
     elements = _elements(joint)
@@ -239,7 +239,7 @@ def _elements(joint: Group) -> Array:
     return elements
 
 
-def _rotations(s: Array, a: Array) -> tuple[Group, _Rotation, _Rotation]:
+def _rotations(s: Array, a: Array) -> tuple[Group, Callable[[Array], Array], Callable[[Array], Array]]:
     for what, matrices in (("state", s), ("action", a)):
         if len(matrices) != 1 or not np.allclose(expm(2 * np.pi * matrices[0]), np.eye(matrices.shape[1]), atol=1e-8):
             raise ValueError(f"{what} is no generator of a rotation: one matrix A with exp(2 pi A) = 1 would do")
