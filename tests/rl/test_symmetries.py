@@ -117,7 +117,7 @@ def test_an_environment_and_tables_of_the_users_own():
     assert rl.measure_symmetry(env, mirror, 50, set_state=place).step < 1e-12
     env.wind = 1.0
     assert rl.measure_symmetry(env, mirror, 50, set_state=place).step > 0.1
-    with pytest.raises(TypeError, match="Point has no MuJoCo simulator .* give set_state="):
+    with pytest.raises(TypeError, match=r"Point has no MuJoCo simulator .* give set_state="):
         rl.measure_symmetry(env, mirror, 50)
     with pytest.raises(ValueError, match="no env_id"):
         mirror.make()
