@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bayes_rpp import datasets
+    from bayes_rpp import datasets, rl
     from bayes_rpp.analysis.compare import Comparison, compare_symmetries
     from bayes_rpp.analysis.compare_plots import plot_comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
@@ -126,8 +126,8 @@ if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_r
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":
-        return import_module("bayes_rpp.datasets")
+    if name in ("datasets", "rl"):
+        return import_module(f"bayes_rpp.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayes_rpp' has no attribute {name!r}")
     value = getattr(import_module(f"bayes_rpp.{_HOME[name]}"), name)
