@@ -28,7 +28,7 @@ class Symmetry:
         state, action: a generator each, or lists of as many: a table {"perm": [...], "signs": [...]}, by which
             (rho x)[i] = signs[i] x[perm[i]], with "signs" left out for all plus; or a square matrix.
         rotation: whether `state` and `action` are infinitesimal generators A instead, of exp(angle A), 2 pi-periodic.
-        name, verdict, about: for tables; "exact", "near-exact", "exact dynamics", "approximate" or "wrong".
+        name, verdict, about: for tables; verdicts are "exact", "near-exact", "exact dynamics" and the like.
         env_id, env_kwargs: what `make` gives to gymnasium.make.
         state_names, action_names: of the coordinates.
 
