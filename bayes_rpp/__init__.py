@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bayes_rpp import datasets, rl
+    from bayes_rpp import datasets
     from bayes_rpp.analysis.compare import Comparison, compare_symmetries
     from bayes_rpp.analysis.compare_plots import plot_comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from loky import cpu_count
@@ -92,10 +92,10 @@ def reproduce(
         out = out or Path(f"bayes-rpp-{figure}")
         start = time.perf_counter()
         if figure is Which.fig5:
-            seeds = range(first_seed or 0, (first_seed or 0) + trials) if trials else None
-            _figure5(
-                seeds, first_seed or 0, environment, arm, steps, learning_rate, jobs or cpu_count(), quick, out, resume
-            )
+            from bayes_rpp.reproduce.figure5 import chosen_figure
+
+            made = chosen_figure(environment, arm, trials, first_seed or 0, steps, learning_rate, quick)
+            _figure5(made, out, resume, jobs or cpu_count())
             _list(out, start)
             return
         count = trials or (2 if quick else TRIALS[figure])
@@ -174,50 +174,14 @@ def _figure3(figure: Which, count: int, epochs: int, engine: str, quick: bool, o
     typer.echo(f"\n{found['mse'].median('seed').to_pandas().round(4).to_string()}")
 
 
-def _figure5(
-    seeds: range | None,
-    first: int,
-    names: list[str] | None,
-    arms: list[str] | None,
-    steps: int | None,
-    rate: float | None,
-    jobs: int,
-    quick: bool,
-    out: Path,
-    resume: bool,
-) -> None:
-    from bayes_rpp.reproduce import figure5
-    from bayes_rpp.reproduce.figure2 import markdown
+def _figure5(figure: Any, out: Path, resume: bool, jobs: int) -> None:
     from bayes_rpp.reproduce.trials import Table, run
-    from bayes_rpp.rl.tables import gymnasium
 
-    gymnasium()
-    for what, chosen, known in (("environment", names, figure5.TASKS), ("arm", arms, figure5.ARMS)):
-        for name in chosen or ():
-            if name not in known:
-                raise ValueError(f"{what} is {name!r}; one of {', '.join(known)} would do")
-    if first < 0:
-        raise ValueError(f"first-seed is {first}; a whole number >= 0 would do")
-    if rate is not None and not 0 < rate < 1:
-        raise ValueError(f"learning-rate is {rate}; a number between 0 and 1 would do")
-    todo = []
-    for name in dict.fromkeys(names or figure5.TASKS):
-        task = figure5.scaled(figure5.TASKS[name], steps, quick)
-        todo += figure5.trials(
-            [task], dict.fromkeys(arms or figure5.ARMS), seeds or range(first, first + task.seeds), rate
-        )
-    described = {"figure": "fig5", "quick": quick, "steps": steps, "learning_rate": rate}
-    table = Table(out, described, resume, figure5.KEY)
-    for _ in run(todo, table, jobs, figure5.run_trial):
+    table = Table(out, figure.described, resume, figure.key)
+    for _ in run(figure.trials, table, jobs, figure.work):
         pass
-    frame = table.frame().set_index(figure5.KEY).loc[[t.key for t in todo]].reset_index()
-    found, long = figure5.summary(frame), figure5.curves(frame)
-    found.to_csv(out / "fig5.csv", index=False)
-    long.to_csv(out / "fig5-curves.csv", index=False)
-    text = markdown(found)
-    (out / "fig5.md").write_text(text + "\n")
-    figure5.plot(long, out / "fig5.png")
-    typer.echo(f"\n{text}\n\nThe trainings took {frame['seconds'].sum() / 60:.1f} minutes together.")
+    text, minutes = figure.write(table.frame(), out)
+    typer.echo(f"\n{text}\n\nThe trainings took {minutes:.1f} minutes together.")
 
 
 def _table2(states: int, names: list[str] | None, out: Path) -> None:

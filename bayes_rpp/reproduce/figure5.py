@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from bayes_rpp.reproduce.figure2 import markdown
 
 ARMS = ("SAC", "two pathways", "RPP", "strict")
 KEY = ["environment", "arm", "seed"]
@@ -83,12 +86,6 @@ class Trial:
     @property
     def key(self) -> tuple[str, str, int]:
         return self.task.name, self.arm, self.seed
-
-
-def trials(tasks: Iterable[Task], arms: Iterable[str], seeds: Iterable[int], rate: float | None) -> list[Trial]:
-    """All trainings: the first seed of everything, then the second, and so on."""
-    chosen, arms = list(tasks), list(arms)
-    return [Trial(task, arm, seed, rate) for seed in seeds for task in chosen for arm in arms]
 
 
 def run_trial(trial: Trial) -> dict[str, Any]:
@@ -197,8 +194,62 @@ def plot(long: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def scaled(task: Task, steps: int | None, quick: bool) -> Task:
-    """A task with other steps; `quick` is for trying the command."""
-    if quick:
-        task = replace(task, width=8, steps=300, window=100, seeds=2, episode=50)
-    return task if steps is None else replace(task, steps=steps)
+@dataclass(frozen=True)
+class Figure:
+    """What is to be run: each seed of everything in turn, and what a folder of it is known by."""
+
+    trials: list[Trial]
+    described: dict[str, Any]
+    key: tuple[str, ...] = tuple(KEY)
+
+    def work(self, trial: Trial) -> dict[str, Any]:
+        return run_trial(trial)
+
+    def write(self, frame: pd.DataFrame, out: Path) -> tuple[str, float]:
+        """Tables and the picture of these trials; the table as markdown, and the minutes that they took."""
+        frame = frame.set_index(KEY).loc[[t.key for t in self.trials]].reset_index()
+        found, long = summary(frame), curves(frame)
+        found.to_csv(out / "fig5.csv", index=False)
+        long.to_csv(out / "fig5-curves.csv", index=False)
+        text = markdown(found)
+        (out / "fig5.md").write_text(text + "\n")
+        plot(long, out / "fig5.png")
+        return text, float(frame["seconds"].sum()) / 60
+
+
+def chosen_figure(
+    names: Sequence[str] | None,
+    arms: Sequence[str] | None,
+    count: int | None,
+    first: int,
+    steps: int | None,
+    rate: float | None,
+    quick: bool,
+) -> Figure:
+    """From the options of the command; what is None is the task's own.
+
+    Raises:
+        ImportError: without the extra `rl`.
+        ValueError: naming an option that is out of range.
+    """
+    if find_spec("stable_baselines3") is None:
+        raise ImportError("fig5 needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
+    for what, given, known in (("environment", names, TASKS), ("arm", arms, ARMS)):
+        for name in given or ():
+            if name not in known:
+                raise ValueError(f"{what} is {name!r}; one of {', '.join(known)} would do")
+    if first < 0:
+        raise ValueError(f"first-seed is {first}; a whole number >= 0 would do")
+    if rate is not None and not 0 < rate < 1:
+        raise ValueError(f"learning-rate is {rate}; a number between 0 and 1 would do")
+    found = []
+    for name in dict.fromkeys(names or TASKS):
+        task = TASKS[name]
+        if quick:
+            task = replace(task, width=8, steps=300, window=100, seeds=2, episode=50)
+        task = task if steps is None else replace(task, steps=steps)
+        seeds = range(first, first + (count or task.seeds))
+        found += [Trial(task, arm, seed, rate) for seed in seeds for arm in dict.fromkeys(arms or ARMS)]
+    # Every arm at the first seed before any at the second: what is there of a run that was stopped is a comparison.
+    found.sort(key=lambda trial: trial.seed)
+    return Figure(found, {"figure": "fig5", "quick": quick, "steps": steps, "learning_rate": rate})
