@@ -33,7 +33,7 @@ class Task:
         tilt: angle of gravity from the vertical towards x, degrees; it breaks the mirror symmetry.
         window: steps over which returns are averaged.
         episode: its longest length; the environment's own if None.
-        rates: learning rate of each arm, chosen from 1e-3 and 2e-3 on seeds from 1000 on.
+        rates: learning rate of each arm. The double pendulum's were chosen from 1e-3 and 2e-3, on seeds 1000 to 1002.
     """
 
     name: str
@@ -67,9 +67,9 @@ TASKS = {
     task.name: task
     for task in (
         Task("double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _rates(2e-3)),
-        Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _rates(2e-3), tilt=10.0),
-        Task("swimmer", "Swimmer-v5", 15_000, 3, _rates(1e-3), window=2000, gamma=0.999, learning_starts=1000),
-        Task("walker2d", "Walker2d-v5", 15_000, 3, _rates(1e-3), width=128, window=2000, learning_starts=1000),
+        Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 4000, 10, _rates(2e-3), tilt=10.0),
+        Task("swimmer", "Swimmer-v5", 8000, 3, _rates(1e-3), window=2000, gamma=0.999, learning_starts=1000),
+        Task("walker2d", "Walker2d-v5", 6000, 3, _rates(1e-3), width=128, window=1000, learning_starts=1000),
     )
 }
 
