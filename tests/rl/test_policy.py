@@ -74,6 +74,13 @@ def test_training_keeps_a_strict_policy_equivariant():
     assert np.isfinite(torch.cat([p.detach().ravel() for p in model.policy.parameters()]).numpy()).all()
 
 
+def test_other_options_of_sac_policies():
+    options = {"share_features_extractor": True, "n_critics": 3, "activation_fn": torch.nn.Tanh}
+    model = agent("Walker2d-v5", **options).learn(60)
+    assert len(model.critic(torch.zeros(1, 17), torch.zeros(1, 6))) == 3
+    assert {type(m.net.activation) for m in (model.actor, model.critic)} == {torch.nn.Tanh}
+
+
 def test_a_soft_policy_starts_equivariant_and_leaves_it():
     sym = rl.symmetry("InvertedDoublePendulum-v5")
     model = agent(sigma_b=0.3)
