@@ -34,6 +34,7 @@ class Task:
         window: steps over which returns are averaged.
         episode: its longest length; the environment's own if None.
         rates: learning rate of each arm. The double pendulum's were chosen from 1e-3 and 2e-3, on seeds 1000 to 1002.
+        sigma_b: of the two pathways, with a group and without; chosen from 0.01, 0.03 and 0.1 on the same seeds.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Task:
     gamma: float = 0.99
     learning_starts: int = 100
     tilt: float = 0.0
-    sigma_b: float = 0.1
+    sigma_b: float = 0.03
     episode: int | None = None
 
     def make(self) -> Any:
@@ -67,7 +68,7 @@ TASKS = {
     task.name: task
     for task in (
         Task("double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _rates(2e-3)),
-        Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 4000, 10, _rates(2e-3), tilt=10.0),
+        Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 3000, 10, _rates(2e-3), tilt=10.0),
         Task("swimmer", "Swimmer-v5", 8000, 3, _rates(1e-3), window=2000, gamma=0.999, learning_starts=1000),
         Task("walker2d", "Walker2d-v5", 6000, 3, _rates(1e-3), width=128, window=1000, learning_starts=1000),
     )

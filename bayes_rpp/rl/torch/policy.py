@@ -49,7 +49,7 @@ class RPPPolicy(SACPolicy):
         *,
         symmetry: Symmetry | None = None,
         sigma_a: float = 1.0,
-        sigma_b: float = 0.1,
+        sigma_b: float = 0.03,
         weight_decay: float = 1e-6,
         critic_weight_decay: float = 0.0,
         use_sde: bool = False,
