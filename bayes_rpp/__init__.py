@@ -126,8 +126,8 @@ if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_r
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":
-        return import_module("bayes_rpp.datasets")
+    if name in ("datasets", "rl"):
+        return import_module(f"bayes_rpp.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayes_rpp' has no attribute {name!r}")
     value = getattr(import_module(f"bayes_rpp.{_HOME[name]}"), name)

@@ -43,6 +43,13 @@ SMALLER = {
         "num_warmup=100, num_samples=100": "num_warmup=20, num_samples=10",
         "range(300)": "range(3)",
     },
+    "docs/howto/reinforcement-learning.md": {
+        "n=100": "n=10",
+        "net_arch=[64, 64]": "net_arch=[8, 8]",
+        "learning_starts=1000": "learning_starts=50",
+        "20_000": "80",
+        "learn(500)": "learn(120)",
+    },
     "docs/errors.md": {},
     "docs/howto/engines.md": {"channels=64": "channels=10", "epochs=20": "epochs=2"},
 }
@@ -51,7 +58,7 @@ SMALLER = {
 @pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
 @pytest.mark.parametrize("page", SMALLER)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    for needed in ("numpyro", "pyro", "sklearn", "flax"):
+    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3"):
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     # Where a page leaves the engine open, the one that has nothing to compile; the README's code is run by the other.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from loky import cpu_count
@@ -19,24 +19,58 @@ class Which(StrEnum):
     fig2 = "fig2"
     fig3_left = "fig3-left"
     fig3_right = "fig3-right"
+    fig5 = "fig5"
+    table2 = "table2"
 
 
-TRIALS = {Which.fig2: 5, Which.fig3_left: 10, Which.fig3_right: 3}
+TRIALS = {Which.fig2: 5, Which.fig3_left: 10, Which.fig3_right: 3, Which.table2: 200}
 EPOCHS = {Which.fig3_left: 50, Which.fig3_right: 300}
+# Which experiments an option is for.
+MEANT = {
+    "setting": (Which.fig2,),
+    "jobs": (Which.fig2, Which.fig5),
+    "environment": (Which.fig5, Which.table2),
+    "arm": (Which.fig5,),
+    "steps": (Which.fig5,),
+    "first-seed": (Which.fig5,),
+    "learning-rate": (Which.fig5,),
+    "epochs": (Which.fig2, Which.fig3_left, Which.fig3_right),
+    "engine": (Which.fig2, Which.fig3_left, Which.fig3_right),
+}
 CHANNELS = {Which.fig3_left: 384, Which.fig3_right: 64}
 
 
 def reproduce(
     figure: Annotated[Which, typer.Argument(help="Which figure of the paper.")],
     trials: Annotated[
-        int | None, typer.Option(help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3).")
+        int | None,
+        typer.Option(
+            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3) and of fig5 (10 or 3), states "
+            "of table2 (200)."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data; the paper's if left out.")] = None,
     engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
     setting: Annotated[
         list[str] | None, typer.Option(help="Of fig2, repeatedly: inertia, windy-pendulum, ...; all six if left out.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Fits of fig2 side by side; one for each core if left out.")] = None,
+    environment: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of fig5 (double-pendulum, swimmer, ...) and table2 (Ant-v5, ...), repeatedly; all if left out."
+        ),
+    ] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="Of fig5, repeatedly: SAC, two pathways, RPP, strict; all if left out.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Environment steps of a training of fig5.")] = None,
+    first_seed: Annotated[int | None, typer.Option(help="Seed of the first trial of fig5 (0).")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of all arms of fig5; the chosen ones if left out.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Fits of fig2 or fig5 side by side; one for each core if left out.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small networks and few examples: a trial of the command.")
     ] = False,
@@ -45,26 +79,45 @@ def reproduce(
 ) -> None:
     """Run an experiment of the paper: tables, netCDF and pictures. A stopped run goes on where it was."""
     try:
-        for name, value in (("trials", trials), ("epochs", epochs), ("jobs", jobs)):
-            if value is not None:
-                whole_number(value, name)
-        for name, given in (("setting", setting), ("jobs", jobs)):
-            if given and figure is not Which.fig2:
-                raise ValueError(f"{name} is {given} but {figure} has none; leave it out")
+        for name, count in (("trials", trials), ("epochs", epochs), ("jobs", jobs), ("steps", steps)):
+            if count is not None:
+                whole_number(count, name)
+        given = {
+            "setting": setting, "jobs": jobs, "environment": environment, "arm": arm, "steps": steps,
+            "first-seed": first_seed, "learning-rate": learning_rate, "epochs": epochs, "engine": engine,
+        }  # fmt: skip
+        for name, value in given.items():
+            if value not in (None, []) and figure not in MEANT[name]:
+                raise ValueError(f"{name} is {value} but {figure} has none; leave it out")
         out = out or Path(f"bayes-rpp-{figure}")
-        count = trials or (2 if quick else TRIALS[figure])
-        chosen = check_engine(engine)
         start = time.perf_counter()
+        if figure is Which.fig5:
+            from bayes_rpp.reproduce.figure5 import chosen_figure
+
+            made = chosen_figure(environment, arm, trials, first_seed or 0, steps, learning_rate, quick)
+            _figure5(made, out, resume, jobs or cpu_count())
+            _list(out, start)
+            return
+        count = trials or (2 if quick else TRIALS[figure])
+        if figure is Which.table2:
+            _table2(count, environment, out)
+            _list(out, start)
+            return
+        chosen = check_engine(engine)
         if figure is Which.fig2:
             _figure2(count, epochs, chosen, setting, jobs or cpu_count(), quick, out, resume)
         else:
             _figure3(figure, count, epochs or (5 if quick else EPOCHS[figure]), chosen, quick, out, resume)
-        typer.echo(f"\nIn {out}, after {(time.perf_counter() - start) / 60:.1f} minutes:")
-        for file in sorted(p for p in out.iterdir() if p.is_file()):
-            typer.echo(f"  {file}")
+        _list(out, start)
     except (TypeError, ValueError, ImportError, OSError, RuntimeError) as error:  # RuntimeError: a worker died, too
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+def _list(out: Path, start: float) -> None:
+    typer.echo(f"\nIn {out}, after {(time.perf_counter() - start) / 60:.1f} minutes:")
+    for file in sorted(p for p in out.iterdir() if p.is_file()):
+        typer.echo(f"  {file}")
 
 
 def _figure2(
@@ -119,3 +172,25 @@ def _figure3(figure: Which, count: int, epochs: int, engine: str, quick: bool, o
     table = found.to_dataframe()
     table.to_csv(out / "fig3-right.csv")
     typer.echo(f"\n{found['mse'].median('seed').to_pandas().round(4).to_string()}")
+
+
+def _figure5(figure: Any, out: Path, resume: bool, jobs: int) -> None:
+    from bayes_rpp.reproduce.trials import Table, run
+
+    table = Table(out, figure.described, resume, figure.key)
+    for _ in run(figure.trials, table, jobs, figure.work):
+        pass
+    text, minutes = figure.write(table.frame(), out)
+    typer.echo(f"\n{text}\n\nThe trainings took {minutes:.1f} minutes together.")
+
+
+def _table2(states: int, names: list[str] | None, out: Path) -> None:
+    from bayes_rpp.reproduce import table2
+    from bayes_rpp.reproduce.figure2 import markdown
+
+    found = table2.measured(names, states)
+    out.mkdir(parents=True, exist_ok=True)
+    found.to_csv(out / "table2.csv", index=False)
+    text = markdown(found)
+    (out / "table2.md").write_text(text + "\n")
+    typer.echo(f"\n{text}")

@@ -1,4 +1,4 @@
-"""Trials of Figure 2, one fit each, in processes side by side; what is done is kept row by row."""
+"""Trials, such as the fits of Figure 2, in processes side by side; what is done is kept row by row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,10 +89,12 @@ class Table:
 
     Args:
         folder, described, resume: as in `begin`; the rows are in `trials.csv`.
+        key: the columns that say which trial a row is of.
     """
 
-    def __init__(self, folder: Path, described: dict[str, Any], resume: bool) -> None:
+    def __init__(self, folder: Path, described: dict[str, Any], resume: bool, key: Sequence[str] = KEY) -> None:
         begin(folder, described, resume)
+        self._key = list(key)
         self._path = folder / "trials.csv"
         self.rows: list[dict[str, Any]] = []
         if self._path.exists():
@@ -100,7 +102,7 @@ class Table:
 
     @property
     def done(self) -> set[tuple[Any, ...]]:
-        return {tuple(row[k] for k in KEY) for row in self.rows}
+        return {tuple(row[k] for k in self._key) for row in self.rows}
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
@@ -142,25 +144,34 @@ def _replace(path: Path, text: str) -> None:
         part.write_text(text)
 
 
-def run(todo: Sequence[Trial], table: Table, jobs: int) -> Iterator[dict[str, Any]]:
-    """Do what is not done yet, and give each new row as it comes; the bar shows the time left."""
-    done = table.done
+def run(
+    todo: Sequence[Any], table: Table, jobs: int, work: Callable[[Any], dict[str, Any]] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Do what is not done yet, and give each new row as it comes; the bar shows the time left.
+
+    Args:
+        todo: trials, each with a `key` as the table's rows have it.
+        work: from a trial to its row; `run_trial` if left out.
+    """
+    done, work = table.done, work or run_trial
     left = [t for t in todo if t.key not in done]
     with (
         tqdm(total=len(todo), initial=len(todo) - len(left), desc="trials", unit="fit", smoothing=0.05) as bar,
         _workers(min(jobs, len(left))) as pool,
     ):
-        for row in _rows(left, pool):
+        for row in _rows(left, pool, work):
             table.add(row)
             bar.update()
             yield row
 
 
-def _rows(left: Sequence[Trial], pool: Executor | None) -> Iterator[dict[str, Any]]:
+def _rows(
+    left: Sequence[Any], pool: Executor | None, work: Callable[[Any], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     if pool is None:
-        yield from map(run_trial, left)
+        yield from map(work, left)
         return
-    for future in as_completed([pool.submit(run_trial, t) for t in left]):
+    for future in as_completed([pool.submit(work, t) for t in left]):
         yield future.result()
 
 

@@ -1,0 +1,83 @@
+"""Put a MuJoCo simulator into the state that an observation shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def set_state(env: Any, obs: ArrayLike) -> None:
+    """Set positions and velocities of a Gymnasium MuJoCo environment from an observation.
+
+    Observations are (qpos without its first coordinates, qvel), where what is missing, such as the distance travelled,
+    is set to zero; InvertedDoublePendulum's and Reacher's are undone in their own ways.
+
+    Raises:
+        TypeError: if the environment is not one of MuJoCo's.
+        ValueError: if the observation's size fits no such layout.
+    """
+    place(env, *coordinates(env, obs))
+
+
+def simulator(env: Any) -> Any:
+    """The unwrapped environment, if it has a MuJoCo simulator."""
+    inner = getattr(env, "unwrapped", env)
+    if not all(hasattr(inner, part) for part in ("model", "data", "set_state")):
+        raise TypeError(
+            f"{type(inner).__name__} has no MuJoCo simulator (model, data, set_state); give set_state=, a function of "
+            "(env, obs)"
+        )
+    return inner
+
+
+def coordinates(env: Any, obs: ArrayLike) -> tuple[Array, Array]:
+    """qpos and qvel of an observation."""
+    inner = simulator(env)
+    x = np.asarray(obs, dtype=np.float64)
+    if x.ndim != 1:
+        raise ValueError(f"obs has shape {x.shape}; one observation would do")
+    own = _OWN.get(type(inner).__name__)
+    if own is not None:
+        size, read = own
+        if x.size != size:
+            raise ValueError(f"obs has size {x.size}; {type(inner).__name__} observes {size} numbers")
+        return read(x)
+    hidden = hidden_positions(inner, x.size)
+    qpos = np.concatenate([np.zeros(hidden), x[: inner.model.nq - hidden]])
+    return qpos, x[inner.model.nq - hidden :]
+
+
+def hidden_positions(inner: Any, size: int) -> int:
+    """How many leading coordinates of qpos an observation of this size leaves out."""
+    nq, nv = int(inner.model.nq), int(inner.model.nv)
+    hidden = nq + nv - size
+    if not 0 <= hidden <= nq:
+        raise ValueError(
+            f"obs has size {size}; {type(inner).__name__} has {nq} positions and {nv} velocities, so that {nv} to "
+            f"{nq + nv} numbers would do (leave out contact forces and the like when it is made), or set_state="
+        )
+    return hidden
+
+
+def place(env: Any, qpos: Array, qvel: Array) -> None:
+    """Set the simulator, without what it remembers of the steps before."""
+    inner = simulator(env)
+    inner.data.time = 0.0
+    inner.data.qacc_warmstart[:] = 0.0  # the constraint solver's start
+    inner.data.ctrl[:] = 0.0
+    inner.set_state(qpos, qvel)
+
+
+def _double_pendulum(x: Array) -> tuple[Array, Array]:
+    return np.array([x[0], *np.arctan2(x[1:3], x[3:5])]), x[5:8]
+
+
+def _reacher(x: Array) -> tuple[Array, Array]:
+    return np.array([*np.arctan2(x[2:4], x[:2]), x[4], x[5]]), np.array([x[6], x[7], 0.0, 0.0])
+
+
+_OWN = {"InvertedDoublePendulumEnv": (9, _double_pendulum), "ReacherEnv": (10, _reacher)}

@@ -1,0 +1,79 @@
+"""Learning curves of SAC: train an agent, and keep what each episode earned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3 import SAC
+from stable_baselines3.common.monitor import Monitor
+
+from bayes_rpp.rl.tables import Symmetry
+from bayes_rpp.rl.torch.policy import RPPPolicy
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the episodes of a training earned.
+
+    Attributes:
+        ends: (episodes,) steps at which episodes ended; one that the training cut off is left out.
+        returns: (episodes,) sums of rewards.
+        seconds: that it took.
+    """
+
+    ends: NDArray[np.int64]
+    returns: NDArray[np.float64]
+    seconds: float
+
+    def at(self, grid: NDArray[Any], window: int) -> NDArray[np.float64]:
+        """Mean return of the episodes that ended in the `window` steps before each point; the last one, if none did."""
+        if not len(self.ends):
+            return np.full(len(grid), np.nan)
+        found = []
+        for step in grid:
+            here = (self.ends <= step) & (self.ends > step - window)
+            last = max(0, int(np.searchsorted(self.ends, step, side="right")) - 1)
+            found.append(self.returns[here].mean() if here.any() else self.returns[last])
+        return np.array(found)
+
+
+def learning_curve(
+    make: Callable[[], Any],
+    steps: int,
+    *,
+    pathways: dict[str, Any] | None = None,
+    width: int = 64,
+    seed: int = 0,
+    **options: Any,
+) -> Curve:
+    """Train SAC with two hidden layers on one thread.
+
+    Args:
+        make: makes the environment.
+        pathways: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: Stable-Baselines3's own MlpPolicy.
+        options: of `SAC`.
+    """
+    policy: Any = "MlpPolicy" if pathways is None else RPPPolicy
+    kwargs = {"net_arch": [width, width], "optimizer_kwargs": {"fused": True}} | (pathways or {})
+    env = Monitor(make())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small networks: a second thread costs more than it gives
+    start = time.perf_counter()
+    try:
+        model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
+        model.learn(steps)
+    finally:
+        torch.set_num_threads(threads)
+        env.close()
+    ends = np.cumsum(env.get_episode_lengths())
+    return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.perf_counter() - start)
+
+
+def pathways(symmetry: Symmetry | None, sigma_b: float) -> dict[str, Any]:
+    return {"symmetry": symmetry, "sigma_a": 1.0, "sigma_b": sigma_b}

@@ -1,0 +1,66 @@
+"""Stable-Baselines3's VecNormalize, in a way that commutes with a symmetry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+from bayes_rpp.rl.tables import Array, Symmetry
+
+
+class SymmetricVecNormalize(VecNormalize):
+    """VecNormalize whose running mean is invariant, and whose scales are shared by coordinates that the group mixes.
+
+    A policy that is equivariant in normalised observations then is so in those of the environment. Rewards are
+    normalised as in VecNormalize; `save` and `load` are its own.
+
+    Args:
+        venv: vectorised environment.
+        symmetry: how the group acts on observations.
+        kwargs: of `stable_baselines3.common.vec_env.VecNormalize`.
+
+    Raises:
+        TypeError, ValueError: if the symmetry is no Symmetry or its size is another.
+    """
+
+    def __init__(self, venv: VecEnv, symmetry: Symmetry, **kwargs: Any) -> None:
+        if not isinstance(symmetry, Symmetry):
+            raise TypeError(f"symmetry is {symmetry!r}; a Symmetry such as rl.symmetry('Walker2d-v5') would do")
+        shape = getattr(venv.observation_space, "shape", None)
+        if shape != (symmetry.n_state,):
+            raise ValueError(
+                f"the environment has observations {venv.observation_space}, the symmetry {symmetry.name!r} is for "
+                f"{symmetry.n_state} numbers"
+            )
+        super().__init__(venv, **kwargs)
+        self.symmetry = symmetry
+        # Over a rotation the mean of many elements at equal angles; its matrices have few frequencies.
+        s = symmetry.matrices()[0] if not symmetry.rotation else _turns(symmetry)
+        self._invariant = s.mean(axis=0)
+        self._orbit = connected_components((np.abs(s) > 1e-9).any(axis=0), directed=False)[1]
+
+    def _normalize_obs(self, obs: Array, obs_rms: RunningMeanStd) -> Array:
+        mean, scale = self.statistics(obs_rms)
+        return np.clip((obs - mean) / scale, -self.clip_obs, self.clip_obs)
+
+    def _unnormalize_obs(self, obs: Array, obs_rms: RunningMeanStd) -> Array:
+        mean, scale = self.statistics(obs_rms)
+        return obs * scale + mean
+
+    def statistics(self, obs_rms: RunningMeanStd | None = None) -> tuple[Array, Array]:
+        """Mean and scale by which observations are normalised, each of length n_s."""
+        stats: Any = self.obs_rms if obs_rms is None else obs_rms
+        mean = self._invariant @ stats.mean
+        square = stats.var + (stats.mean - mean) ** 2  # about the invariant mean
+        shared = np.bincount(self._orbit, square) / np.bincount(self._orbit)
+        return mean, np.sqrt(shared[self._orbit] + self.epsilon)
+
+
+def _turns(symmetry: Symmetry, count: int = 64) -> Array:
+    angles = 2 * np.pi * np.arange(count) / count
+    c, s = np.cos(angles), np.sin(angles)
+    return symmetry.rep_state(symmetry.group).rho(np.moveaxis(np.array([[c, -s], [s, c]]), 2, 0))
