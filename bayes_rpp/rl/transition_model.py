@@ -31,11 +31,12 @@ from bayes_rpp.symmetry.equivariance import equivariance_error
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Regular, Rep, Representation, bind_rep
 
-NOISE = 0.1  # of a step's change, in units of its size
-HYPERPRIOR = 0.005  # scale of sigma_b, by layer
+NOISE = Prior("HalfNormal", {"scale": 1.0})  # of a step's change, in units of its size
+HYPERPRIOR = Prior("HalfNormal", {"scale": 0.02})  # of sigma_b, by layer
+STEPS, EPOCHS = 8000, (10, 300)  # of training, if no method is given
 
 
-class Symmetry(Protocol):
+class HasSymmetry(Protocol):
     """What `rl.symmetry` gives, or anything with a group and how it acts on states and actions."""
 
     group: Group
@@ -88,7 +89,7 @@ class TransitionModel:
             raise ValueError(f"states has {len(states)} rows but actions has {len(actions)}")
         return states.astype(np.float64), actions.astype(np.float64)
 
-    def equivariance_error(self, states: Any, actions: Any, symmetry: Symmetry, *, seed: int = 0) -> NDArray:
+    def equivariance_error(self, states: Any, actions: Any, symmetry: HasSymmetry, *, seed: int = 0) -> NDArray:
         """Eq. 2's |a - b| / (|a| + |b|) of each member's change, (members, n), a random group element for each point.
 
         Changes are measured in units of their size here, one unit for all columns that the group mixes.
@@ -113,14 +114,14 @@ class TransitionModel:
 
 def fit_transitions(
     transitions: Transitions,
-    symmetry: Symmetry | None = None,
+    symmetry: HasSymmetry | None = None,
     *,
     net: Network | None = None,
     width: int = 128,
     layers: int = 2,
     sigma_a: Any = 1.0,
     sigma_b: Any = None,
-    noise: Any = NOISE,
+    noise: Any = None,
     method: Method | None = None,
     validation: Transitions | None = None,
     engine: str | None = None,
@@ -135,10 +136,11 @@ def fit_transitions(
         symmetry: `rl.symmetry(...)`, or anything with group, rep_state and rep_action. None: an MLP.
         net: another network, (rep_state + rep_action) -> rep_state; None: `transition_network`.
         width, layers: of the hidden layers.
-        sigma_a, sigma_b, noise: of the Model, in standardised units: numbers or distributions. sigma_b None: by layer,
-            found with the weights, Prior HalfNormal(0.005); 0 of networks without a symmetry. 0 is the strictly
-            equivariant model.
-        method: None: DeepEnsemble(members=5, epochs=100, batch_size=256, learning_rate=0.01).
+        sigma_a, sigma_b, noise: of the Model, in standardised units: numbers or distributions. The noise, and sigma_b
+            by layer, are found with the weights if they are left out: HalfNormal(1.0), and HalfNormal(0.02); of networks
+            without a symmetry sigma_b is 0. 0 is also the strictly equivariant model.
+        method: None: DeepEnsemble(members=5, learning_rate=0.03) of some 8000 steps, 10 to 300 epochs, with batches of
+            64, or 256 of more than 10,000 transitions.
         validation: other transitions, which early stopping (`patience` of the method) looks at.
         engine, seed, progress, checkpoint: as in `fit`.
 
@@ -155,8 +157,7 @@ def fit_transitions(
             owner = f"states have size {sizes[0]} and actions {sizes[1]}"
             raise ValueError(f"the network has an {name} of size {found} but {owner}, which makes {wanted}")
     if sigma_b is None:
-        soft = isinstance(net, EMLP)
-        sigma_b = PerLayer(Prior("HalfNormal", {"scale": HYPERPRIOR})) if soft else 0.0
+        sigma_b = PerLayer(HYPERPRIOR) if isinstance(net, EMLP) else 0.0
     standard_x = standardisation(transitions.x, net.rep_in)
     standard_y = standardisation(transitions.changes, net.rep_out)
 
@@ -165,11 +166,11 @@ def fit_transitions(
 
     if validation is not None and not isinstance(validation, Transitions):
         raise TypeError(f"validation is a {type(validation).__name__}; Transitions, as of split(), would do")
-    model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(noise))
+    model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(NOISE if noise is None else noise))
     posterior = fit(
         model,
         *data(transitions),
-        method or DeepEnsemble(members=5, epochs=100, batch_size=256, learning_rate=0.01),
+        method or default_method(len(transitions)),
         engine=engine,
         seed=seed,
         progress=progress,
@@ -179,8 +180,15 @@ def fit_transitions(
     return TransitionModel(posterior, standard_x, standard_y)
 
 
+def default_method(n: int, members: int = 5) -> DeepEnsemble:
+    """An ensemble of some 8000 steps on n transitions."""
+    batch = 64 if n <= 10_000 else 256
+    epochs = int(np.clip(STEPS // max(1, n // batch), *EPOCHS))
+    return DeepEnsemble(members=members, epochs=epochs, batch_size=batch, learning_rate=0.03)
+
+
 def transition_network(
-    symmetry: Symmetry | None, width: int = 128, layers: int = 2, *, sizes: tuple[int, int] | None = None
+    symmetry: HasSymmetry | None, width: int = 128, layers: int = 2, *, sizes: tuple[int, int] | None = None
 ) -> Network:
     """The network of transition models: swish between layers of `width` units.
 
