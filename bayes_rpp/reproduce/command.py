@@ -48,8 +48,8 @@ def reproduce(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3), fig5 (10 or 3) and table3 (3), "
-            "states of table2 (200)."
+            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3), fig5 (10 or 3) and table3 "
+            "(3), states of table2 (200)."
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data; the paper's if left out.")] = None,
@@ -59,10 +59,7 @@ def reproduce(
     ] = None,
     environment: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Of fig5 (double-pendulum, swimmer, ...), table2 and table3 (Hopper-v5, ...), repeatedly; all if left "
-            "out."
-        ),
+        typer.Option(help="Of fig5 (swimmer, ...), table2 and table3 (Hopper-v5, ...), repeatedly; all if left out."),
     ] = None,
     arm: Annotated[
         list[str] | None, typer.Option(help="Of fig5, repeatedly: SAC, two pathways, RPP, strict; all if left out.")
@@ -115,7 +112,9 @@ def reproduce(
             return
         chosen = check_engine(engine)
         if figure is Which.table3:
-            _table3(count, environment, transitions, members or 3, epochs, chosen, jobs or cpu_count(), quick, out, resume)
+            _table3(
+                count, environment, transitions, members or 3, epochs, chosen, jobs or cpu_count(), quick, out, resume
+            )
         elif figure is Which.fig2:
             _figure2(count, epochs, chosen, setting, jobs or cpu_count(), quick, out, resume)
         else:

@@ -1,7 +1,7 @@
 """Table 3: rollout errors of transition models with and without a symmetry, by environment and number of transitions.
 
-"MLP" has no symmetry, "two pathways" each weight as a sum of two with RPP's priors but nothing that tells them apart (the
-trivial group), "strict" is sigma_b = 0. Noise and sigma_b are learned, with one setting for all.
+"MLP" has no symmetry, "two pathways" each weight as a sum of two with RPP's priors but nothing that tells them apart
+(the trivial group), "strict" is sigma_b = 0. Noise and sigma_b are learned, with one setting for all.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ PAPER = {  # relative error over 100 steps, %
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit: the seed is that of the division into episodes for training and testing, of the transitions drawn, and of
-    initial values and order."""
+    """One fit: the seed is that of the division into episodes for training and testing, of the transitions drawn, and
+    of initial values and order."""
 
     environment: str
     transitions: int

@@ -1,7 +1,8 @@
 """Approximate symmetry in reinforcement learning (Finzi et al. 2021, Section 6): `from bayes_rpp import rl`.
 
-Symmetries of Gymnasium's MuJoCo environments by name, how far each holds in the simulator, and policies for
-Stable-Baselines3's SAC that prefer one: `SAC("RPPPolicy", ...)`. It needs the extra: pip install 'bayes-rpp[rl]'.
+Symmetries of Gymnasium's MuJoCo environments by name, how far each holds in the simulator, models of transitions, and
+policies for Stable-Baselines3's SAC that prefer one: `SAC("RPPPolicy", ...)`. It needs the extra: pip install
+'bayes-rpp[rl]'.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp.analysis.standardise import Standardisation
@@ -137,8 +138,8 @@ def fit_transitions(
         net: another network, (rep_state + rep_action) -> rep_state; None: `transition_network`.
         width, layers: of the hidden layers.
         sigma_a, sigma_b, noise: of the Model, in standardised units: numbers or distributions. The noise, and sigma_b
-            by layer, are found with the weights if they are left out: HalfNormal(1.0), and HalfNormal(0.02); of networks
-            without a symmetry sigma_b is 0. 0 is also the strictly equivariant model.
+            by layer, are found with the weights if they are left out: HalfNormal(1.0), and HalfNormal(0.02); of
+            networks without a symmetry sigma_b is 0. 0 is also the strictly equivariant model.
         method: None: DeepEnsemble(members=5, learning_rate=0.03) of some 8000 steps, 10 to 300 epochs, with batches of
             64, or 256 of more than 10,000 transitions.
         validation: other transitions, which early stopping (`patience` of the method) looks at.
@@ -203,7 +204,9 @@ def transition_network(
     """
     if symmetry is None:
         if sizes is None:
-            raise ValueError("symmetry is None and so is sizes; the sizes of states and actions, such as (8, 2), would do")
+            raise ValueError(
+                "symmetry is None and so is sizes; the sizes of states and actions, such as (8, 2), would do"
+            )
         return MLP(sum(sizes), sizes[0], None, channels=width, layers=layers)
     _bound(symmetry)
     group, rep_in = symmetry.group, symmetry.rep_state + symmetry.rep_action
@@ -246,13 +249,10 @@ def standardisation(values: NDArray, rep: Representation) -> Standardisation:
 def coupled_scale(values: NDArray, centre: NDArray, rep: Representation) -> NDArray:
     """(columns,) root mean square of values (n, columns) about a centre, over all columns that the group mixes."""
     generators = [rep.drho(a) for a in rep.group.lie_algebra] + [rep.rho(h) for h in rep.group.discrete_generators]
-    joined = np.eye(rep.size, dtype=bool)
-    for g in generators:
-        joined |= (np.abs(g) > 1e-9) | (np.abs(g.T) > 1e-9)
-    for _ in range(int(np.ceil(np.log2(rep.size + 1)))):  # reach twice as far each time
-        joined = (joined.astype(int) @ joined.astype(int)) > 0
+    mixed = sum((np.abs(g) > 1e-9 for g in generators), np.eye(rep.size))
+    block = connected_components(mixed, directed=False)[1]
     squares = ((values - centre) ** 2).mean(axis=0)
-    scale = np.sqrt(joined @ squares / joined.sum(axis=1))
+    scale = np.sqrt(np.bincount(block, squares) / np.bincount(block))[block]
     still = scale <= 1e-6 * np.abs(centre)  # constant up to rounding, as in Standardisation.of
     return np.where(still | (scale == 0), 1.0, scale)
 
@@ -262,7 +262,7 @@ def _bound(symmetry: Any) -> tuple[Representation, Representation]:
     lacking = [name for name in ("group", "rep_state", "rep_action") if not hasattr(symmetry, name)]
     if lacking:
         raise TypeError(
-            f"symmetry is {symmetry!r}, which has no {', '.join(lacking)}; rl.symmetry('Walker2d-v5', 'left-right') would do"
+            f"symmetry is {symmetry!r}, which has no {', '.join(lacking)}; rl.symmetry('Walker2d-v5') would do"
         )
     state = bind_rep(symmetry.rep_state, symmetry.group, "rep_state")
     bind_rep(symmetry.rep_action, symmetry.group, "rep_action")

@@ -49,7 +49,9 @@ class Transitions:
         }
         ends = np.asarray(self.ends)
         if ends.dtype != bool or ends.ndim != 1:
-            raise TypeError(f"ends has dtype {ends.dtype} and shape {ends.shape}; one True or False for each row would do")
+            raise TypeError(
+                f"ends has dtype {ends.dtype} and shape {ends.shape}; one True or False for each row would do"
+            )
         for name, value in (*found.items(), ("ends", ends)):
             if len(value) != len(states):
                 raise ValueError(f"states has {len(states)} rows but {name} has {len(value)}")
@@ -127,8 +129,8 @@ class Transitions:
         found = [np.flatnonzero(part[episode] == k) for k in (2, 1, 0)]
         if any(not len(rows) for rows in found):
             raise ValueError(
-                f"{len(lengths)} episode(s) cannot be divided into training, {validation} for validation and {test} for "
-                "testing; more transitions, or other shares, would do"
+                f"{len(lengths)} episode(s) cannot be divided into training, {validation} for validation and {test} "
+                "for testing; more transitions, or other shares, would do"
             )
         return tuple(self.take(rows) for rows in found)
 
@@ -197,8 +199,8 @@ def collect_transitions(
     [-1, 1]).
 
     Args:
-        environment: a symmetry of `rl.symmetry`, whose `make()` gives the small observations, or an id of Gymnasium, such
-            as "Swimmer-v5".
+        environment: a symmetry of `rl.symmetry`, whose `make()` gives the small observations, or an id of Gymnasium,
+            such as "Swimmer-v5".
         n: number of transitions, more than the 100 random actions with which SAC starts.
         seed: of the agent and the environment.
         cache: folder to keep them in; what is there already is read.

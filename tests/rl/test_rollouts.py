@@ -44,7 +44,10 @@ def exact(members=((A, B),)):
     """A transition model whose members are linear maps, in standardised units."""
     data = linear()
     net = rpp.MLP(3, 2, layers=0)
-    sx, sy = Standardisation(np.array([0.3, -0.2, 0.1]), np.array([2.0, 0.5, 3.0])), Standardisation(np.ones(2) * 0.1, np.ones(2) * 4)
+    sx, sy = (
+        Standardisation(np.array([0.3, -0.2, 0.1]), np.array([2.0, 0.5, 3.0])),
+        Standardisation(np.ones(2) * 0.1, np.ones(2) * 4),
+    )
     weights = [np.concatenate([a, b], axis=1) for a, b in members]
     samples = {
         "output.weight": np.stack([w * sx.scale / sy.scale[:, None] for w in weights])[None],
@@ -119,17 +122,19 @@ def test_coverage_and_recalibration_by_step():
 
 
 def test_fits_find_a_linear_system_and_keep_its_symmetry():
+    pytest.importorskip("pyro")  # which has nothing to compile
     method = rpp.DeepEnsemble(members=2, epochs=60, batch_size=50, learning_rate=0.02)
+    settings = {"width": 16, "layers": 1, "method": method, "engine": "pyro", "progress": False}
     data, test = linear(), linear(seed=1)
     states, actions = test.windows(10)
     for sigma_b in (0.0, 0.1):
-        model = fit_transitions(data, MIRROR, width=16, layers=1, sigma_b=sigma_b, method=method, progress=False)
+        model = fit_transitions(data, MIRROR, sigma_b=sigma_b, **settings)
         found = rollout(model, states[:, 0], actions)
         assert relative_error(found.mean, states) < 0.1
         error = model.equivariance_error(test.states, test.actions, MIRROR)
         assert error.shape == (2, len(test))
         assert (error.max() < 1e-5) == (sigma_b == 0.0)
-    free = fit_transitions(data, width=16, layers=1, method=method, progress=False)
+    free = fit_transitions(data, **settings)
     assert 1e-4 < free.equivariance_error(test.states, test.actions, MIRROR).mean() < 0.5
 
 

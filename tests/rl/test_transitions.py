@@ -42,7 +42,7 @@ def test_split_keeps_episodes_whole():
     parts = t.split(0.2, 0.1, seed=3)
     assert [len(p) for p in parts] == [140, 40, 20]
     firsts = [{tuple(row) for row in p.states} for p in parts]
-    assert not (firsts[0] & firsts[1]) and not (firsts[0] & firsts[2]) and not (firsts[1] & firsts[2])
+    assert not any(firsts[i] & firsts[j] for i, j in ((0, 1), (0, 2), (1, 2)))
     assert all((np.bincount(p.episodes) == 10).all() for p in parts)
     again, other = t.split(0.2, 0.1, seed=3), t.split(0.2, 0.1, seed=4)
     assert np.array_equal(again[2].states, parts[2].states)
