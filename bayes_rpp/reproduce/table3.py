@@ -27,6 +27,7 @@ TIMES = (1, 2, 5, 10, 20, 30, 50, 70, 100)  # at which coverage is noted
 LEVEL = 0.9
 COLLECTED, SHARE = 60_000, 0.075  # transitions of an agent, and their shares for validation and for testing
 EVERY, WINDOWS = 25, 300  # rows between the starts of two rollouts, and how many of them at most
+MARKS = (0.5, 1, 2, 3, 4, 6, 8, 10, 15, 20, 30, 40, 60, 80)  # of an axis of errors, %
 PROBES = 500  # test points at which the equivariance error is measured
 # The strictly equivariant network of width 180 has as many free weights as the MLP of width 128, which does better than
 # one of 180.
@@ -238,9 +239,9 @@ def plot(frame: pd.DataFrame, folder: Path) -> list[Path]:
         for i, n in enumerate(numbers):
             for j, name in enumerate(names):
                 here = frame[(frame["environment"] == name) & (frame["transitions"] == n)]
+                axes[i, j].set_xscale("log")
                 (_draw_errors if kind == "errors" else _draw_coverage)(axes[i, j], here)
                 axes[i, j].set_title(f"{name}, {n:,} transitions", fontsize=10)
-                axes[i, j].set_xscale("log")
         for ax in axes[-1]:
             ax.set_xlabel("steps")
         for ax in axes[:, 0]:
@@ -262,6 +263,9 @@ def _draw_errors(ax: Any, here: pd.DataFrame) -> None:
         bars = [middle - values.min(axis=0), values.max(axis=0) - middle]
         ax.errorbar(x, middle, bars, color=f"C{k}", marker="o", ms=4, lw=1.2, capsize=2, label=arm)
     ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    marks = [m for m in MARKS if low <= m <= high]
+    ax.set_yticks(marks, [f"{m:g}" for m in marks])
     ax.set_xticks(steps, [str(s) for s in steps])
     ax.minorticks_off()
 
@@ -275,5 +279,8 @@ def _draw_coverage(ax: Any, here: pd.DataFrame) -> None:
             shares = by_step(these[column])
             label = arm if style == "-" else None
             ax.plot(list(shares), list(shares.values()), color=f"C{k}", ls=style, marker=".", label=label)
+    steps = [1, *horizons(here)]
+    ax.set_xticks(steps, [str(s) for s in steps])
+    ax.minorticks_off()
     ax.axhline(LEVEL, color="0.5", lw=0.8)
     ax.set_ylim(0, 1.02)

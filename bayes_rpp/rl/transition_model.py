@@ -141,7 +141,7 @@ def fit_transitions(
             by layer, are found with the weights if they are left out: HalfNormal(1.0), and HalfNormal(0.02); of
             networks without a symmetry sigma_b is 0. 0 is also the strictly equivariant model.
         method: None: DeepEnsemble(members=5, learning_rate=0.03) of some 8000 steps, 10 to 300 epochs, with batches of
-            64, or 256 of more than 10,000 transitions.
+            64, or 128 of more than 10,000 transitions.
         validation: other transitions, which early stopping (`patience` of the method) looks at.
         engine, seed, progress, checkpoint: as in `fit`.
 
@@ -183,7 +183,7 @@ def fit_transitions(
 
 def default_method(n: int, members: int = 5) -> DeepEnsemble:
     """An ensemble of some 8000 steps on n transitions."""
-    batch = 64 if n <= 10_000 else 256
+    batch = 64 if n <= 10_000 else 128
     epochs = int(np.clip(STEPS // max(1, n // batch), *EPOCHS))
     return DeepEnsemble(members=members, epochs=epochs, batch_size=batch, learning_rate=0.03)
 
