@@ -34,7 +34,8 @@ from bayes_rpp.symmetry.representations import Regular, Rep, Representation, bin
 
 NOISE = Prior("HalfNormal", {"scale": 1.0})  # of a step's change, in units of its size
 HYPERPRIOR = Prior("HalfNormal", {"scale": 0.02})  # of sigma_b, by layer
-STEPS, EPOCHS = 8000, (10, 300)  # of training, if no method is given
+# Of training, if no method is given: steps and batch size, up to 10,000 transitions and beyond; and epochs.
+FEW, STEPS, BATCH_SIZE, EPOCHS = 10_000, (8000, 5000), (64, 128), (10, 300)
 
 
 class HasSymmetry(Protocol):
@@ -140,8 +141,8 @@ def fit_transitions(
         sigma_a, sigma_b, noise: of the Model, in standardised units: numbers or distributions. The noise, and sigma_b
             by layer, are found with the weights if they are left out: HalfNormal(1.0), and HalfNormal(0.02); of
             networks without a symmetry sigma_b is 0. 0 is also the strictly equivariant model.
-        method: None: DeepEnsemble(members=5, learning_rate=0.03) of some 8000 steps, 10 to 300 epochs, with batches of
-            64, or 128 of more than 10,000 transitions.
+        method: None: DeepEnsemble(members=5, learning_rate=0.03) of some 8000 steps with batches of 64, or 5000 with
+            128 of more than 10,000 transitions, in 10 to 300 epochs.
         validation: other transitions, which early stopping (`patience` of the method) looks at.
         engine, seed, progress, checkpoint: as in `fit`.
 
@@ -182,9 +183,9 @@ def fit_transitions(
 
 
 def default_method(n: int, members: int = 5) -> DeepEnsemble:
-    """An ensemble of some 8000 steps on n transitions."""
-    batch = 64 if n <= 10_000 else 128
-    epochs = int(np.clip(STEPS // max(1, n // batch), *EPOCHS))
+    """An ensemble of some thousands of steps on n transitions."""
+    steps, batch = (s[n > FEW] for s in (STEPS, BATCH_SIZE))
+    epochs = int(np.clip(steps // max(1, n // batch), *EPOCHS))
     return DeepEnsemble(members=members, epochs=epochs, batch_size=batch, learning_rate=0.03)
 
 
