@@ -12,6 +12,7 @@ from bayes_rpp.rl.transition_model import (
     DoubledMLP,
     TransitionModel,
     coupled_scale,
+    default_method,
     fit_transitions,
     standardisation,
     transition_network,
@@ -205,3 +206,12 @@ def test_bad_input():
     for call, kind, message in cases:
         with pytest.raises(kind, match=message):
             call()
+
+
+def test_default_ensembles_take_some_thousands_of_steps():
+    for n, batch, steps in ((2000, 64, 8000), (50_000, 128, 5000)):
+        method = default_method(n)
+        assert method.batch_size == batch
+        assert 0.9 * steps < method.epochs * (n // batch) <= steps
+    assert default_method(50).epochs == 300
+    assert default_method(10_000_000, members=2).epochs == 10
