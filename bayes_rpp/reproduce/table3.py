@@ -109,6 +109,10 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     for steps in trial.horizons:
         for metric in ("all", "reference"):
             row[f"{metric}_{steps}"] = rl.relative_error(found.mean, states, steps, metric=metric)
+    if symmetry.verdict == "exact":  # then these are trajectories of the environment, too
+        mirrored, mirrored_states = _rollouts(model, test, longest, symmetry)
+        for steps in trial.horizons:
+            row[f"mirrored_{steps}"] = rl.relative_error(mirrored.mean, mirrored_states, steps)
     change = model.changes(test.states, test.actions).mean(axis=0)
     row["one_step"] = float(np.sqrt((((change - test.changes) / test.changes.std(axis=0)) ** 2).mean()))
     row["equivariance_error"] = float(
@@ -144,13 +148,21 @@ def _fit(trial: Trial, train: Any, symmetry: Any) -> Any:
     )
 
 
-def _rollouts(model: Any, transitions: Any, steps: int) -> Any:
+def _rollouts(model: Any, transitions: Any, steps: int, symmetry: Any = None) -> Any:
+    """The model's rollouts and the states that came, of windows of the transitions; with a symmetry, of what random
+    elements of its group other than the identity make of them."""
     from bayes_rpp import rl
 
     states, actions = transitions.windows(steps, EVERY)
     if len(states) > WINDOWS:
         rows = np.sort(np.random.default_rng(0).choice(len(states), WINDOWS, replace=False))
         states, actions = states[rows], actions[rows]
+    if symmetry is not None:
+        of_states, of_actions = (m[1:] for m in symmetry.matrices())
+        which = np.random.default_rng(0).integers(len(of_states), size=len(states))
+        states, actions = (
+            np.einsum("nij,ntj->nti", m[which], a) for m, a in ((of_states, states), (of_actions, actions))
+        )
     return rl.rollout(model, states[:, 0], actions), states
 
 
@@ -171,6 +183,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         last = f"all_{steps[-1]}"
         pairs = these.set_index("seed")[last] / base.set_index("seed")[last]
         line[f"over MLP's, {steps[-1]} steps"] = spread(pairs.dropna())
+        if f"mirrored_{steps[1]}" in frame:
+            line[f"mirrored, {steps[1]} steps, %"] = spread(100 * these[f"mirrored_{steps[1]}"])
         for h in steps:
             line[f"reference's metric, {h}"] = spread(100 * these[f"reference_{h}"])
         line["paper"] = f"{PAPER[name, arm]:.3g}" if (name, arm) in PAPER else ""

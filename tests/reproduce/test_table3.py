@@ -91,9 +91,18 @@ def test_small_trials(tmp_path):
     assert set(json.loads(rows.loc["two pathways", "sigmas"])) == {
         "noise", "sigma_a.residual.layers.0", "sigma_a.residual.layers.1", "sigma_a.residual.output"
     }  # fmt: skip
+    assert "mirrored_5" not in rows  # it is no symmetry of the hopper's
     errors = rows[["all_5", "all_10", "all_20"]].to_numpy()
     assert ((errors > 0) & (errors <= 1)).all()
     assert (rows["reference_5"] < rows["all_5"]).all()
+
+
+def test_a_strict_model_does_as_well_on_mirrored_trajectories(tmp_path):
+    settings = {"members": 2, "epochs": 1, "engine": "pyro", "folder": tmp_path}
+    rows = [table3.run_trial(t) for t in table3.trials(["Walker2d-v5"], [100], 1, True, **settings)]
+    errors = {row["arm"]: (row["all_10"], row["mirrored_10"]) for row in rows if row["arm"] in ("MLP", "strict")}
+    assert errors["strict"][0] == pytest.approx(errors["strict"][1], rel=1e-3)
+    assert errors["MLP"][0] != pytest.approx(errors["MLP"][1], rel=1e-3)
 
 
 def test_trials_come_smallest_and_first_seed_first():
