@@ -51,17 +51,17 @@ def test_a_stopped_run_goes_on(fakes, tmp_path):
     fakes.stop = -1
     result = call(*options)
     assert result.exit_code == 0, result.output
-    assert len(fakes.done) == len(set(fakes.done)) == 8
+    assert len(fakes.done) == len(set(fakes.done)) == 10
     # Another number in the same folder: what is done stays.
     result = call(*options, "--transitions", 50)
     assert result.exit_code == 0, result.output
-    assert len(fakes.done) == 16
+    assert len(fakes.done) == 20
     table = pd.read_csv(tmp_path / "table3.csv")
-    assert table["transitions"].tolist() == [50] * 4 + [100] * 4
-    first = table.set_index("arm").iloc[:4]
+    assert table["transitions"].tolist() == [50] * 5 + [100] * 5
+    first = table.set_index("arm").iloc[:5]
     assert first.loc["MLP", "100 steps, %"] == "15 (10 to 20)"
-    assert first.loc["RPP", "over MLP's, 100 steps"] == "4 (4 to 4)"
-    assert first.loc["strict", "100 steps, %"] == "inf (80 to inf)"
+    assert first.loc["RPP", "over MLP's, 100 steps"] == "8 (8 to 8)"
+    assert first.loc["strict", "100 steps, %"] == "inf (160 to inf)"
     assert first.loc["MLP", "paper"] == 9.8
     shares = pd.read_csv(tmp_path / "table3-coverage.csv")
     assert (shares["ensemble"] == 0.5).all()
@@ -84,7 +84,7 @@ def test_small_trials(tmp_path):
     assert list(rows.index) == list(table3.ARMS)
     assert (rows["examples"] == 200).all()
     assert rows.loc["strict", "equivariance_error"] < 1e-5
-    assert (rows.loc[["MLP", "two pathways", "RPP"], "equivariance_error"] > 1e-3).all()
+    assert (rows.loc[["MLP", "wide MLP", "two pathways", "RPP"], "equivariance_error"] > 1e-3).all()
     assert set(json.loads(rows.loc["RPP", "sigmas"])) == {
         "noise", "sigma_b.layers.0", "sigma_b.layers.1", "sigma_b.output"
     }  # fmt: skip
@@ -108,10 +108,10 @@ def test_a_strict_model_does_as_well_on_mirrored_trajectories(tmp_path):
 def test_trials_come_smallest_and_first_seed_first():
     settings = {"members": 2, "epochs": 1, "engine": "pyro", "folder": None}
     todo = table3.trials(["a", "b"], [9, 5], 2, False, **settings)
-    assert [t.key for t in todo[:9]] == [
+    assert [t.key for t in todo[:11]] == [
         (name, 5, arm, seed) for seed, name in ((0, "a"), (0, "b")) for arm in table3.ARMS
     ] + [("a", 5, "MLP", 1)]
-    assert np.unique([t.transitions for t in todo[16:]]).tolist() == [9]
+    assert np.unique([t.transitions for t in todo[20:]]).tolist() == [9]
 
 
 @pytest.mark.parametrize(
