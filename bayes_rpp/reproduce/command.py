@@ -241,10 +241,10 @@ def _table3(
     for _ in run(todo, table, jobs, table3.run_trial):
         pass
     frame = table.frame()
-    found, shares = table3.summary(frame), table3.coverage_table(frame)
+    found = table3.summary(frame)
     found.to_csv(out / "table3.csv", index=False)
     table3.coverages(frame).to_csv(out / "table3-coverage.csv", index=False)
-    text = f"{markdown(found)}\n\n{markdown(shares)}"
+    text = "\n\n".join(markdown(t) for t in (*table3.parts(found), table3.coverage_table(frame)))
     (out / "table3.md").write_text(text + "\n")
     table3.plot(frame, out)
     typer.echo(f"\n{text}\n\nThe fits took {frame['seconds'].sum() / 60:.1f} minutes together.")

@@ -186,11 +186,18 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         if f"mirrored_{steps[1]}" in frame:
             line[f"mirrored, {steps[1]} steps, %"] = spread(100 * these[f"mirrored_{steps[1]}"])
         for h in steps:
-            line[f"reference's metric, {h}"] = spread(100 * these[f"reference_{h}"])
+            line[f"reference's metric, {h} steps, %"] = spread(100 * these[f"reference_{h}"])
         line["paper"] = f"{PAPER[name, arm]:.3g}" if (name, arm) in PAPER else ""
         line["equivariance error"] = f"{these['equivariance_error'].median():.2g}"
         rows.append(line)
     return pd.DataFrame(rows)
+
+
+def parts(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A summary as two tables that fit a page: errors over all of the state, and those of the reference's metric."""
+    theirs = [c for c in table if c.startswith("reference") or c == "paper"]
+    keys = ["environment", "transitions", "arm"]
+    return table[[c for c in table if c not in theirs]], table[[*keys, *theirs]]
 
 
 def coverages(frame: pd.DataFrame) -> pd.DataFrame:
