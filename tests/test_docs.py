@@ -50,6 +50,16 @@ SMALLER = {
         "20_000": "80",
         "learn(500)": "learn(120)",
     },
+    "docs/howto/transition-models.md": {
+        "n=10_000": "n=300",
+        '"Swimmer-v5"': '"Hopper-v5"',
+        '"left-right"': '"front-back"',
+        "sample(2000)": "sample(100)",
+        "epochs=300": "epochs=1",
+        "steps=100, every=25": "steps=4, every=2",
+        "(10, 30, 100)": "(1, 4)",
+        "[0, 9, 99]": "[0, 3]",
+    },
     "docs/errors.md": {},
     "docs/howto/engines.md": {"channels=64": "channels=10", "epochs=20": "epochs=2"},
 }

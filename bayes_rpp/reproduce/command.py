@@ -21,21 +21,24 @@ class Which(StrEnum):
     fig3_right = "fig3-right"
     fig5 = "fig5"
     table2 = "table2"
+    table3 = "table3"
 
 
-TRIALS = {Which.fig2: 5, Which.fig3_left: 10, Which.fig3_right: 3, Which.table2: 200}
+TRIALS = {Which.fig2: 5, Which.fig3_left: 10, Which.fig3_right: 3, Which.table2: 200, Which.table3: 3}
 EPOCHS = {Which.fig3_left: 50, Which.fig3_right: 300}
 # Which experiments an option is for.
 MEANT = {
     "setting": (Which.fig2,),
-    "jobs": (Which.fig2, Which.fig5),
-    "environment": (Which.fig5, Which.table2),
+    "jobs": (Which.fig2, Which.fig5, Which.table3),
+    "environment": (Which.fig5, Which.table2, Which.table3),
+    "transitions": (Which.table3,),
+    "members": (Which.table3,),
     "arm": (Which.fig5,),
     "steps": (Which.fig5,),
     "first-seed": (Which.fig5,),
     "learning-rate": (Which.fig5,),
-    "epochs": (Which.fig2, Which.fig3_left, Which.fig3_right),
-    "engine": (Which.fig2, Which.fig3_left, Which.fig3_right),
+    "epochs": (Which.fig2, Which.fig3_left, Which.fig3_right, Which.table3),
+    "engine": (Which.fig2, Which.fig3_left, Which.fig3_right, Which.table3),
 }
 CHANNELS = {Which.fig3_left: 384, Which.fig3_right: 64}
 
@@ -45,8 +48,8 @@ def reproduce(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3) and of fig5 (10 or 3), states "
-            "of table2 (200)."
+            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3), fig5 (10 or 3) and table3 "
+            "(3), states of table2 (200)."
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data; the paper's if left out.")] = None,
@@ -56,9 +59,7 @@ def reproduce(
     ] = None,
     environment: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Of fig5 (double-pendulum, swimmer, ...) and table2 (Ant-v5, ...), repeatedly; all if left out."
-        ),
+        typer.Option(help="Of fig5 (swimmer, ...), table2 and table3 (Hopper-v5, ...), repeatedly; all if left out."),
     ] = None,
     arm: Annotated[
         list[str] | None, typer.Option(help="Of fig5, repeatedly: SAC, two pathways, RPP, strict; all if left out.")
@@ -68,8 +69,12 @@ def reproduce(
     learning_rate: Annotated[
         float | None, typer.Option(help="Of all arms of fig5; the chosen ones if left out.")
     ] = None,
+    transitions: Annotated[
+        list[int] | None, typer.Option(help="Of table3, to train on, repeatedly; 2000 and 50000 if left out.")
+    ] = None,
+    members: Annotated[int | None, typer.Option(help="Of the ensembles of table3 (3).")] = None,
     jobs: Annotated[
-        int | None, typer.Option(help="Fits of fig2 or fig5 side by side; one for each core if left out.")
+        int | None, typer.Option(help="Fits of fig2, fig5 or table3 side by side; one for each core if left out.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small networks and few examples: a trial of the command.")
@@ -79,12 +84,14 @@ def reproduce(
 ) -> None:
     """Run an experiment of the paper: tables, netCDF and pictures. A stopped run goes on where it was."""
     try:
-        for name, count in (("trials", trials), ("epochs", epochs), ("jobs", jobs), ("steps", steps)):
+        numbers = {"trials": trials, "epochs": epochs, "jobs": jobs, "steps": steps, "members": members}
+        for name, count in [*numbers.items(), *(("transitions", n) for n in transitions or ())]:
             if count is not None:
                 whole_number(count, name)
         given = {
             "setting": setting, "jobs": jobs, "environment": environment, "arm": arm, "steps": steps,
             "first-seed": first_seed, "learning-rate": learning_rate, "epochs": epochs, "engine": engine,
+            "transitions": transitions, "members": members,
         }  # fmt: skip
         for name, value in given.items():
             if value not in (None, []) and figure not in MEANT[name]:
@@ -104,7 +111,11 @@ def reproduce(
             _list(out, start)
             return
         chosen = check_engine(engine)
-        if figure is Which.fig2:
+        if figure is Which.table3:
+            _table3(
+                count, environment, transitions, members or 3, epochs, chosen, jobs or cpu_count(), quick, out, resume
+            )
+        elif figure is Which.fig2:
             _figure2(count, epochs, chosen, setting, jobs or cpu_count(), quick, out, resume)
         else:
             _figure3(figure, count, epochs or (5 if quick else EPOCHS[figure]), chosen, quick, out, resume)
@@ -194,3 +205,46 @@ def _table2(states: int, names: list[str] | None, out: Path) -> None:
     text = markdown(found)
     (out / "table2.md").write_text(text + "\n")
     typer.echo(f"\n{text}")
+
+
+def _table3(
+    seeds: int,
+    names: list[str] | None,
+    transitions: list[int] | None,
+    members: int,
+    epochs: int | None,
+    engine: str,
+    jobs: int,
+    quick: bool,
+    out: Path,
+    resume: bool,
+) -> None:
+    from bayes_rpp.reproduce import table3
+    from bayes_rpp.reproduce.figure2 import markdown
+    from bayes_rpp.reproduce.trials import Table, run
+
+    chosen = list(dict.fromkeys(names or table3.SYMMETRIES))
+    for name in chosen:
+        if name not in table3.SYMMETRIES:
+            raise ValueError(f"environment is {name!r}; one of {', '.join(table3.SYMMETRIES)} would do")
+    if members < 2:
+        raise ValueError(f"members is {members}; the spread of rollouts needs at least 2")
+    epochs = 2 if quick and epochs is None else epochs
+    todo = table3.trials(
+        chosen, transitions or ([200] if quick else [2000, 50_000]), seeds, quick,
+        members=members, epochs=epochs, engine=engine, folder=out / "transitions",
+    )  # fmt: skip
+    described = {"figure": "table3", "engine": engine, "quick": quick, "epochs": epochs, "members": members}
+    table = Table(out, described, resume, table3.KEY)
+    for name in chosen:  # once, before processes ask for it side by side
+        table3.collected(next(t for t in todo if t.environment == name))
+    for _ in run(todo, table, jobs, table3.run_trial):
+        pass
+    frame = table.frame()
+    found = table3.summary(frame)
+    found.to_csv(out / "table3.csv", index=False)
+    table3.coverages(frame).to_csv(out / "table3-coverage.csv", index=False)
+    text = "\n\n".join(markdown(t) for t in (*table3.parts(found), table3.coverage_table(frame)))
+    (out / "table3.md").write_text(text + "\n")
+    table3.plot(frame, out)
+    typer.echo(f"\n{text}\n\nThe fits took {frame['seconds'].sum() / 60:.1f} minutes together.")

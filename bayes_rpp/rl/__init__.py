@@ -1,7 +1,8 @@
 """Approximate symmetry in reinforcement learning (Finzi et al. 2021, Section 6): `from bayes_rpp import rl`.
 
-Symmetries of Gymnasium's MuJoCo environments by name, how far each holds in the simulator, and policies for
-Stable-Baselines3's SAC that prefer one: `SAC("RPPPolicy", ...)`. It needs the extra: pip install 'bayes-rpp[rl]'.
+Symmetries of Gymnasium's MuJoCo environments by name, how far each holds in the simulator, models of transitions, and
+policies for Stable-Baselines3's SAC that prefer one: `SAC("RPPPolicy", ...)`. It needs the extra: pip install
+'bayes-rpp[rl]'.
 """
 
 from __future__ import annotations
@@ -13,24 +14,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bayes_rpp.rl.catalogue import symmetries, symmetry
     from bayes_rpp.rl.measure import Violation, measure_symmetry
+    from bayes_rpp.rl.rollouts import Recalibration, Rollout, interval_coverage, relative_error, rollout
     from bayes_rpp.rl.states import set_state
     from bayes_rpp.rl.tables import Symmetry
     from bayes_rpp.rl.torch.normalise import SymmetricVecNormalize
     from bayes_rpp.rl.torch.policy import RPPPolicy
+    from bayes_rpp.rl.transition_model import TransitionModel, fit_transitions, transition_network
+    from bayes_rpp.rl.transitions import Transitions, collect_transitions
 
 _HOMES = {
     "catalogue": ["symmetries", "symmetry"],
     "measure": ["Violation", "measure_symmetry"],
+    "rollouts": ["Recalibration", "Rollout", "interval_coverage", "relative_error", "rollout"],
     "states": ["set_state"],
     "tables": ["Symmetry"],
     "torch.normalise": ["SymmetricVecNormalize"],
     "torch.policy": ["RPPPolicy"],
+    "transition_model": ["TransitionModel", "fit_transitions", "transition_network"],
+    "transitions": ["Transitions", "collect_transitions"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "RPPPolicy", "Symmetry", "SymmetricVecNormalize", "Violation", "measure_symmetry", "set_state", "symmetries",
-    "symmetry",
+    "RPPPolicy", "Recalibration", "Rollout", "Symmetry", "SymmetricVecNormalize", "TransitionModel", "Transitions",
+    "Violation", "collect_transitions", "fit_transitions", "interval_coverage", "measure_symmetry", "relative_error",
+    "rollout", "set_state", "symmetries", "symmetry", "transition_network",
 ]  # fmt: skip
 
 

@@ -1,0 +1,170 @@
+"""Rollouts of transition models: how fast they drift from the environment, and whether they know how far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from bayes_rpp.rl.transition_model import TransitionModel
+
+CLAMP = 1e-7  # least relative error that a geometric mean counts
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Predicted trajectories.
+
+    Attributes:
+        mean, std: (n, T + 1, d_state) over members, from the initial state on, where std is 0.
+        samples: (members, n, T + 1, d_state), each member's own trajectory.
+    """
+
+    mean: NDArray
+    std: NDArray
+    samples: NDArray = field(repr=False)
+
+
+def rollout(model: TransitionModel, states: Any, actions: Any) -> Rollout:
+    """Follow each member on its own from initial states through given actions: s_(t+1) = s_t + f_m(s_t, a_t).
+
+    A member that runs away is followed into infinity, and its errors are 100 %.
+
+    Args:
+        model: from `fit_transitions`.
+        states: (n, d_state) initial states.
+        actions: (n, T, d_action), in the environment's units.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+    if not isinstance(model, TransitionModel):
+        raise TypeError(f"model is a {type(model).__name__}; what rl.fit_transitions returns would do")
+    actions = np.asarray(actions)
+    if actions.ndim != 3 or not actions.shape[1]:
+        raise ValueError(f"actions has shape {actions.shape}; (rollouts, steps, size of an action) would do")
+    if np.shape(states)[:1] != actions.shape[:1]:
+        raise ValueError(f"states has shape {np.shape(states)} but actions is for {len(actions)} rollouts")
+    n, steps, d = actions.shape
+    states, _ = model.checked(states, actions[:, 0])
+    actions = model.checked(np.repeat(states, steps, axis=0), actions.reshape(n * steps, d))[1].reshape(actions.shape)
+    samples = np.empty((model.members, n, steps + 1, states.shape[1]))
+    samples[:, :, 0] = states
+    with np.errstate(over="ignore", invalid="ignore"):
+        for m in range(model.members):
+            change = model.member(m)
+            for t in range(steps):
+                x = model.standardise_x(np.concatenate([samples[m, :, t], actions[:, t]], axis=1))
+                samples[m, :, t + 1] = samples[m, :, t] + change(x)
+        return Rollout(samples.mean(axis=0), samples.std(axis=0, ddof=min(1, model.members - 1)), samples)
+
+
+def relative_error(
+    predicted: Any, true: Any, steps: int | None = None, *, metric: Literal["all", "reference"] = "all"
+) -> float:
+    """Geometric mean over rollouts and times of rms(p - s) / (rms p + rms s), from 0 to 1 (paper, Table 3).
+
+    Args:
+        predicted, true: (n, T + 1, d) states, the initial ones first.
+        steps: how many steps from the start count; None: all T.
+        metric: "all": over all columns of the state, and times t >= 1. "reference": what the paper's authors' code
+            computes, over the first half of the columns and with t = 0, whose error of zero counts as 1e-7: much
+            smaller numbers, the more so the fewer the steps.
+
+    Raises:
+        ValueError: naming the argument that does not fit.
+    """
+    predicted, true = _pair(predicted, true)
+    total = predicted.shape[1] - 1
+    steps = total if steps is None else steps
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= total:
+        raise ValueError(f"steps is {steps!r}; a whole number from 1 to {total}, as long as the rollouts are, would do")
+    if metric not in ("all", "reference"):
+        raise ValueError(f"metric is {metric!r}; 'all' or 'reference' would do")
+    columns = predicted.shape[2] if metric == "all" else max(1, predicted.shape[2] // 2)
+    times = slice(1 if metric == "all" else 0, steps + 1)
+    p, s = predicted[:, times, :columns], true[:, times, :columns]
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        gap, size = _rms(p - s), _rms(p) + _rms(s)
+        errors = np.where(gap == 0, 0.0, gap / size)
+    errors = np.where(np.isfinite(errors), errors, 1.0)
+    return float(np.exp(np.log(np.maximum(errors, CLAMP)).mean()))
+
+
+def interval_coverage(found: Rollout, true: Any, level: float = 0.9) -> NDArray:
+    """Share of the numbers that lie within the central intervals mean +- z std, by step: (T,), from t = 1 on."""
+    deviations = _deviations(found, true)
+    return (deviations <= norm.ppf(0.5 + _level(level) / 2)).mean(axis=(0, 2))
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """A factor for the standard deviation at each step, so that intervals of one level hold what they say.
+
+    Attributes:
+        factors: (T,) for t = 1, 2, ..., T.
+        level: of the intervals.
+    """
+
+    factors: NDArray
+    level: float
+
+    @staticmethod
+    def fit(found: Rollout, true: Any, level: float = 0.9) -> Recalibration:
+        """From rollouts that neither the model nor the test has seen: the factor with which the share `level` of the
+        numbers at a step lies within the interval.
+
+        Raises:
+            ValueError: if shapes differ, or the ensemble has a single member, whose rollouts have no spread.
+        """
+        if len(found.samples) < 2:
+            raise ValueError("the rollouts are those of 1 member, which have no spread; two or more would do")
+        deviations = np.swapaxes(_deviations(found, true), 0, 1)
+        width = np.quantile(deviations.reshape(len(deviations), -1), _level(level), axis=1, method="higher")
+        return Recalibration(width / norm.ppf(0.5 + level / 2), level)
+
+    def __call__(self, found: Rollout) -> Rollout:
+        """The rollout with these standard deviations; mean and samples stay.
+
+        Raises:
+            ValueError: if it is longer than those that the factors come from.
+        """
+        steps = found.std.shape[1] - 1
+        if steps > len(self.factors):
+            raise ValueError(f"the rollout has {steps} steps but the recalibration {len(self.factors)}")
+        factors = np.concatenate([[1.0], self.factors[:steps]])
+        return replace(found, std=found.std * factors[:, None])
+
+
+def _deviations(found: Rollout, true: Any) -> NDArray:
+    """(n, T, d) distance from the mean in standard deviations; infinite where there is no finite prediction."""
+    mean, true = _pair(found.mean, true)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        gap = np.abs(true - mean)[:, 1:]
+        std = found.std[:, 1:]
+        z = np.where(gap == 0, 0.0, gap / std)
+    return np.where(np.isnan(z), np.inf, z)
+
+
+def _pair(predicted: Any, true: Any) -> tuple[NDArray, NDArray]:
+    predicted, true = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
+    if predicted.ndim != 3 or predicted.shape[1] < 2 or not predicted.size:
+        raise ValueError(f"predicted has shape {predicted.shape}; (rollouts, steps + 1, size of a state) would do")
+    if true.shape != predicted.shape:
+        raise ValueError(f"true has shape {true.shape} but predicted has {predicted.shape}")
+    if not np.isfinite(true).all():
+        raise ValueError("true has NaN or infinite values")
+    return predicted, true
+
+
+def _rms(values: NDArray) -> NDArray:
+    return np.sqrt((values**2).mean(axis=-1))
+
+
+def _level(level: Any) -> float:
+    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+        raise ValueError(f"level is {level!r}; a number between 0 and 1, such as 0.9, would do")
+    return float(level)

@@ -1,0 +1,270 @@
+"""Models of an environment's transitions: the change of the state from state and action, with a soft symmetry.
+
+f: rep_state + rep_action -> rep_state (Finzi et al. 2021, Section 6.2), an ensemble of small networks whose hidden
+layers are copies of the regular representation, which any pointwise nonlinearity leaves equivariant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from bayes_rpp._arrays import finite_array, whole_number
+from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.methods import DeepEnsemble, Method
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.likelihoods import Gaussian
+from bayes_rpp.models import Model
+from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.mlp import MLP
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.hyper import PerLayer, Prior
+from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.rl.transitions import Transitions
+from bayes_rpp.symmetry.equivariance import equivariance_error
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Regular, Rep, Representation, bind_rep
+
+NOISE = Prior("HalfNormal", {"scale": 1.0})  # of a step's change, in units of its size
+HYPERPRIOR = Prior("HalfNormal", {"scale": 0.02})  # of sigma_b, by layer
+# Of training, if no method is given: steps and batch size, up to 10,000 transitions and beyond; and epochs.
+FEW, STEPS, BATCH_SIZE, EPOCHS = 10_000, (8000, 5000), (64, 128), (10, 300)
+
+
+class HasSymmetry(Protocol):
+    """What `rl.symmetry` gives, or anything with a group and how it acts on states and actions."""
+
+    group: Group
+    rep_state: Rep
+    rep_action: Rep
+
+
+@dataclass(frozen=True)
+class TransitionModel:
+    """A posterior over functions from state and action to the change of the state, in the environment's units.
+
+    Attributes:
+        posterior: of the standardised model.
+        standardise_x, standardise_y: of states and actions together, and of changes.
+    """
+
+    posterior: Posterior = field(repr=False)
+    standardise_x: Standardisation = field(repr=False)
+    standardise_y: Standardisation = field(repr=False)
+
+    @property
+    def members(self) -> int:
+        """How many draws of the network there are: members of an ensemble, or samples."""
+        return self.posterior.chains * self.posterior.draws
+
+    def changes(self, states: Any, actions: Any) -> NDArray:
+        """What each member predicts for next state - state, (members, n, d_state), for states (n, d_state) and actions
+        (n, d_action).
+
+        Raises:
+            TypeError, ValueError: if they do not fit the model.
+        """
+        states, actions = self.checked(states, actions)
+        x = self.standardise_x(np.concatenate([states, actions], axis=1))
+        return np.stack([self.member(m)(x) for m in range(self.members)])
+
+    def member(self, number: int) -> Any:
+        """The changes in the environment's units, (n, d_state), as a function of standardised inputs, float64."""
+        chain, draw = divmod(number, self.posterior.draws)
+        f = self.posterior.function(chain, draw)
+        return lambda x: self.standardise_y.undo(np.asarray(f(x), dtype=np.float64))
+
+    def checked(self, states: Any, actions: Any) -> tuple[NDArray, NDArray]:
+        """Both as float64 arrays; raises TypeError or ValueError, naming the argument that does not fit."""
+        d = self.posterior.model.net.rep_out.size
+        states = finite_array(states, "states", columns=d, owner="the model has states of size {}")
+        rest = self.posterior.model.net.rep_in.size - d
+        actions = finite_array(actions, "actions", columns=rest, owner="the model has actions of size {}")
+        if len(states) != len(actions):
+            raise ValueError(f"states has {len(states)} rows but actions has {len(actions)}")
+        return states.astype(np.float64), actions.astype(np.float64)
+
+    def equivariance_error(self, states: Any, actions: Any, symmetry: HasSymmetry, *, seed: int = 0) -> NDArray:
+        """Eq. 2's |a - b| / (|a| + |b|) of each member's change, (members, n), a random group element for each point.
+
+        Changes are measured in units of their size here, one unit for all columns that the group mixes.
+
+        Args:
+            symmetry: whose: also of a model without one.
+        """
+        states, actions = self.checked(states, actions)
+        rep_in, rep_out = _bound(symmetry)
+        centre = np.zeros(rep_out.size)
+        scale = Standardisation(centre, coupled_scale(self.changes(states, actions).mean(axis=0), centre, rep_out))
+        x = np.concatenate([states, actions], axis=1)
+
+        def error(number: int) -> NDArray:
+            f = self.member(number)
+            return equivariance_error(
+                lambda p: scale(f(self.standardise_x(p))), x, rep_in, rep_out, symmetry.group, seed=seed
+            )
+
+        return np.stack([error(m) for m in range(self.members)])
+
+
+def fit_transitions(
+    transitions: Transitions,
+    symmetry: HasSymmetry | None = None,
+    *,
+    net: Network | None = None,
+    width: int = 128,
+    layers: int = 2,
+    sigma_a: Any = 1.0,
+    sigma_b: Any = None,
+    noise: Any = None,
+    method: Method | None = None,
+    validation: Transitions | None = None,
+    engine: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    checkpoint: str | Path | None = None,
+) -> TransitionModel:
+    """Fit an ensemble to transitions.
+
+    Args:
+        transitions: to train on.
+        symmetry: `rl.symmetry(...)`, or anything with group, rep_state and rep_action. None: an MLP.
+        net: another network, (rep_state + rep_action) -> rep_state; None: `transition_network`.
+        width, layers: of the hidden layers.
+        sigma_a, sigma_b, noise: of the Model, in standardised units: numbers or distributions. The noise, and sigma_b
+            by layer, are found with the weights if they are left out: HalfNormal(1.0), and HalfNormal(0.02); of
+            networks without a symmetry sigma_b is 0. 0 is also the strictly equivariant model.
+        method: None: DeepEnsemble(members=5, learning_rate=0.03) of some 8000 steps with batches of 64, or 5000 with
+            128 of more than 10,000 transitions, in 10 to 300 epochs.
+        validation: other transitions, which early stopping (`patience` of the method) looks at.
+        engine, seed, progress, checkpoint: as in `fit`.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+    if not isinstance(transitions, Transitions):
+        raise TypeError(f"transitions is a {type(transitions).__name__}; rl.collect_transitions(...) would do")
+    sizes = transitions.states.shape[1], transitions.actions.shape[1]
+    if net is None:
+        net = transition_network(symmetry, width, layers, sizes=sizes)
+    for name, found, wanted in (("input", net.rep_in.size, sum(sizes)), ("output", net.rep_out.size, sizes[0])):
+        if found != wanted:
+            owner = f"states have size {sizes[0]} and actions {sizes[1]}"
+            raise ValueError(f"the network has an {name} of size {found} but {owner}, which makes {wanted}")
+    if sigma_b is None:
+        sigma_b = PerLayer(HYPERPRIOR) if isinstance(net, EMLP) else 0.0
+    standard_x = standardisation(transitions.x, net.rep_in)
+    standard_y = standardisation(transitions.changes, net.rep_out)
+
+    def data(given: Transitions) -> tuple[NDArray, NDArray]:
+        return standard_x(given.x).astype(np.float32), standard_y(given.changes).astype(np.float32)
+
+    if validation is not None and not isinstance(validation, Transitions):
+        raise TypeError(f"validation is a {type(validation).__name__}; Transitions, as of split(), would do")
+    model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(NOISE if noise is None else noise))
+    posterior = fit(
+        model,
+        *data(transitions),
+        method or default_method(len(transitions)),
+        engine=engine,
+        seed=seed,
+        progress=progress,
+        validation=None if validation is None else data(validation),
+        checkpoint=checkpoint,
+    )
+    return TransitionModel(posterior, standard_x, standard_y)
+
+
+def default_method(n: int, members: int = 5) -> DeepEnsemble:
+    """An ensemble of some thousands of steps on n transitions."""
+    steps, batch = (s[n > FEW] for s in (STEPS, BATCH_SIZE))
+    epochs = int(np.clip(steps // max(1, n // batch), *EPOCHS))
+    return DeepEnsemble(members=members, epochs=epochs, batch_size=batch, learning_rate=0.03)
+
+
+def transition_network(
+    symmetry: HasSymmetry | None, width: int = 128, layers: int = 2, *, sizes: tuple[int, int] | None = None
+) -> Network:
+    """The network of transition models: swish between layers of `width` units.
+
+    With a finite group of k elements the hidden layers are width // k copies of its regular representation, whose
+    entries the group permutes; with another, tensors, gates and bilinear layers of that width.
+
+    Args:
+        sizes: of states and actions; needed without a symmetry.
+
+    Raises:
+        TypeError, ValueError: if the symmetry is none, or the width has no room for the group.
+    """
+    if symmetry is None:
+        if sizes is None:
+            raise ValueError(
+                "symmetry is None and so is sizes; the sizes of states and actions, such as (8, 2), would do"
+            )
+        return MLP(sum(sizes), sizes[0], None, channels=width, layers=layers)
+    _bound(symmetry)
+    group, rep_in = symmetry.group, symmetry.rep_state + symmetry.rep_action
+    if not group.is_discrete:
+        return EMLP(rep_in, symmetry.rep_state, group, channels=width, layers=layers)
+    copies = whole_number(width, "width") // len(group.elements)
+    if not copies:
+        raise ValueError(f"width is {width} but {group} has {len(group.elements)} elements; as many at least would do")
+    return EMLP(rep_in, symmetry.rep_state, group, channels=copies * Regular, layers=layers, bilinear=False)
+
+
+class DoubledMLP(MLP):
+    """An MLP each of whose weights is the sum of two: the two pathways of an RPP with nothing to tell them apart, which
+    is what the trivial group makes of one. `Model(net, sigma_a=net.sigmas(residual), sigma_b=0)`.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._weights = list(self.parameters)
+        self.parameters |= {f"residual.{k}": v for k, v in self.parameters.items()}
+
+    def __call__(self, params: Mapping[str, Any], x: Any) -> Any:
+        return super().__call__({k: params[k] + params[f"residual.{k}"] for k in self._weights}, x)
+
+    def sigmas(self, residual: Any) -> dict[str, Any]:
+        """sigma_a by parameter: 1 of the first pathway, `residual` of the second; a PerLayer counts for each layer."""
+        if not isinstance(residual, PerLayer):
+            return {"residual.*": residual, "*": 1.0}
+        return {f"residual.{k}.*": residual.distribution for k in self._names} | {"*": 1.0}
+
+
+def standardisation(values: NDArray, rep: Representation) -> Standardisation:
+    """Values (n, columns) brought to a size of about 1 in a way that commutes with the group: the centre is the part of
+    the mean that it leaves fixed, and columns that it mixes share a scale."""
+    values = np.asarray(values, dtype=np.float64)
+    centre = EquivariantSubspace(None, rep).project(values.mean(axis=0))
+    return Standardisation(centre, coupled_scale(values, centre, rep))
+
+
+def coupled_scale(values: NDArray, centre: NDArray, rep: Representation) -> NDArray:
+    """(columns,) root mean square of values (n, columns) about a centre, over all columns that the group mixes."""
+    generators = [rep.drho(a) for a in rep.group.lie_algebra] + [rep.rho(h) for h in rep.group.discrete_generators]
+    mixed = sum((np.abs(g) > 1e-9 for g in generators), np.eye(rep.size))
+    block = connected_components(mixed, directed=False)[1]
+    squares = ((values - centre) ** 2).mean(axis=0)
+    scale = np.sqrt(np.bincount(block, squares) / np.bincount(block))[block]
+    still = scale <= 1e-6 * np.abs(centre)  # constant up to rounding, as in Standardisation.of
+    return np.where(still | (scale == 0), 1.0, scale)
+
+
+def _bound(symmetry: Any) -> tuple[Representation, Representation]:
+    """rep_state + rep_action and rep_state, bound; raises TypeError for what is no symmetry."""
+    lacking = [name for name in ("group", "rep_state", "rep_action") if not hasattr(symmetry, name)]
+    if lacking:
+        raise TypeError(
+            f"symmetry is {symmetry!r}, which has no {', '.join(lacking)}; rl.symmetry('Walker2d-v5') would do"
+        )
+    state = bind_rep(symmetry.rep_state, symmetry.group, "rep_state")
+    bind_rep(symmetry.rep_action, symmetry.group, "rep_action")
+    return bind_rep(symmetry.rep_state + symmetry.rep_action, symmetry.group, "rep_state + rep_action"), state
