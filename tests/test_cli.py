@@ -101,7 +101,8 @@ def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, 
 
     monkeypatch.setattr("bayes_rpp._files.os.fsync", full_disk)
     result = run("compare", str(tmp_path / "data.csv"), *options, *named, "--seed", "1", "--out", str(out))
-    assert result.exit_code == 2 and "error: No space left" in result.output
+    assert result.exit_code == 2
+    assert "error: No space left" in result.output
     assert (out / "verdict.txt").read_text() == verdict
     assert not list(out.glob(".*part*"))
 

@@ -389,6 +389,33 @@ def test_a_start_is_taken():
     assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-4)
 
 
+def test_no_epochs_goes_on_from_a_mode(engine):
+    """Exact from anywhere for a linear model; to other sigmas of a network without losing evidence."""
+    problem = LinearProblem()
+    post = run(problem, Laplace(epochs=0, draws=2), engine)
+    assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-6)
+    assert not post.training
+
+    fixed = nonlinear(sigma_b=0.02, likelihood=Gaussian(0.3))
+    first = fit(fixed, X, Y, Laplace(epochs=20, draws=2), engine=engine, progress=False)
+    tuned = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.3)))
+    further = Laplace(epochs=0, evidence="maximise", polish=20, draws=2)
+    again = fit(tuned, X, Y, further, init=first, engine=engine, progress=False)
+    assert again.log_evidence > first.log_evidence + 1
+    still = fit(tuned, X, Y, further, init=again, engine=engine, progress=False)
+    assert still.log_evidence == pytest.approx(again.log_evidence, abs=0.05)
+
+
+def test_output_covariances_agree(engine, monkeypatch):
+    """By the inverse, and for likelihoods whose curvature has none."""
+    model = nonlinear()
+    found = [Data(linearised(model, engine)).at_numbers({}).output_covariance()]
+    monkeypatch.setattr("bayes_rpp.inference.full.INVERTIBLE", 2.0)
+    found += [kind(linearised(model, engine)).at_numbers({}).output_covariance() for kind in (Data, Weights)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-9)
+    np.testing.assert_allclose(found[0], found[2], atol=1e-9)
+
+
 def test_softened_torch_modules():
     torch = pytest.importorskip("torch")
     from bayes_rpp import soften
@@ -411,6 +438,8 @@ def test_softened_torch_modules():
         ({"predictions": "exact"}, "predictions is 'exact'; one of 'linearised', 'network' would do"),
         ({"evidence": True}, "evidence is True; one of 'maximise', None would do"),
         ({"draws": 0}, "draws is 0"),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"epochs": False}, "epochs is False"),
         ({"every": 0}, "every is 0"),
         ({"steps": 1.5}, "steps is 1.5"),
         ({"polish": -1}, "polish is -1"),
