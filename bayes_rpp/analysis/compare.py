@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
+from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
-from bayes_rpp.analysis.scores import Score, score, stacking_weights
+from bayes_rpp.analysis.scores import MODES, Score, score
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.inference.mixture import mixture
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior import Posterior
 
 NOISE = 0.3  # where its tuning starts, in standardised units
-POINTS = 200  # at which the equivariance error is measured
 Key = tuple[str, str]
 FURTHER = 25  # steps of Gauss-Newton from another model's mode
 STARTS = 3  # of methods that find one of many modes
@@ -53,7 +54,9 @@ class Comparison:
             ones, nor than the strict ones of smaller symmetries. None if none does.
         verdict: in words, with the doubts; print it.
         doubts: the doubts alone.
-        candidates, posteriors, scores: by name, and by (candidate, model).
+        candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
+            for each mode whose evidence is within 30 nats of the best one's, which comes first: by less the evidences
+            of two modes may differ, and together they predict better. Table, scores and verdict are of the best mode.
         standardise_x, standardise_y: from the units of the data to those of the posteriors.
     """
 
@@ -197,11 +200,13 @@ def compare_symmetries(
     posteriors: dict[Key, Posterior] = {}
     scores: dict[Key, Score] = {}
     seconds: dict[Key, float] = {}
+    modes: dict[Key, list[Posterior]] = {}
 
     by_name = {c.name: c for c in candidates}
 
     def keep(key: Key, post: Posterior) -> None:
         found = score(post)
+        modes.setdefault(key, []).append(post)
         if key not in scores or (is_settled(post), found.rank) > (is_settled(posteriors[key]), scores[key].rank):
             posteriors[key], scores[key] = post, found
 
@@ -223,6 +228,7 @@ def compare_symmetries(
                 alike = next((k for k in scores if candidate.is_alike(key[1], by_name[k[0]], k[1])), None)
                 if alike is not None:
                     posteriors[key], scores[key], seconds[key] = posteriors[alike], scores[alike], 0.0
+                    modes[key] = modes[alike]
                     continue
                 take(key)
                 if nested and isinstance(method, MAP):
@@ -236,9 +242,18 @@ def compare_symmetries(
                 for kind in candidate.kinds:
                     if (kind == "nested") == nested:
                         _say((name, kind), scores[name, kind], seconds[name, kind])
-    table = _table(by_name, posteriors, scores, seconds)
+    table = comparison_table(by_name, posteriors, scores, seconds)
     verdict = judge(by_name, posteriors, scores, table)
-    return Comparison(table, verdict.best, verdict, by_name, posteriors, scores, to_x, to_y)
+    mixed = {key: _mixed(post, modes[key]) for key, post in posteriors.items()}
+    return Comparison(table, verdict.best, verdict, by_name, mixed, scores, to_x, to_y)
+
+
+def _mixed(best: Posterior, modes: list[Posterior]) -> Posterior:
+    """The best mode and those whose evidence is not clearly lower."""
+    if best.log_evidence is None:
+        return best
+    near = [p for p in modes if p.log_evidence is not None and p.log_evidence > best.log_evidence - MODES]
+    return mixture([best, *(p for p in near if p is not best and is_settled(p))])
 
 
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
@@ -259,49 +274,6 @@ def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
     if len(x) < 2:
         raise ValueError(f"x has {len(x)} example(s); a comparison needs at least 2, and better 50 or more")
     return x, y
-
-
-def _table(
-    candidates: Mapping[str, Candidate],
-    posteriors: Mapping[Key, Posterior],
-    scores: Mapping[Key, Score],
-    seconds: Mapping[Key, float],
-) -> DataFrame:
-    from pandas import DataFrame, MultiIndex
-
-    from bayes_rpp.analysis.scores import difference
-
-    weights = stacking_weights(scores)
-    most = max(scores.values(), key=lambda s: s.elpd)
-    evidences = [s.log_evidence for s in scores.values()]
-    highest = np.nanmax(evidences) if np.isfinite(evidences).any() else np.nan
-    rows = []
-    for key, post in posteriors.items():
-        s, latents = scores[key], post.samples
-        gap = difference(s, most)
-        group = candidates[key[0]].group
-        ratios = [float(np.median(r)) for r in post.asymmetry(len(post.model.sigmas_a) - 1).values()]
-        rows.append(
-            {
-                "log_evidence": s.log_evidence,
-                "d_evidence": s.log_evidence - highest,
-                "elpd": s.elpd,
-                "se": s.se,
-                "d_elpd": gap.elpd,
-                "d_se": gap.se,
-                "p": s.effective,
-                "pareto_k": float(s.pareto_k.max()),
-                "bad_k": s.bad,
-                "weight": weights[key],
-                "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
-                "sigma_ratio": max(ratios, default=0.0),
-                "error": float(np.median(post.equivariance_error(post.x[:POINTS], group=group).mean(axis=-1))),
-                "seconds": seconds[key],
-            }
-        )
-    index = MultiIndex.from_tuples(list(posteriors), names=["candidate", "model"])
-    order = "log_evidence" if np.isfinite(highest) else "elpd"
-    return DataFrame(rows, index=index).sort_values(order, ascending=False)
 
 
 def _say(key: Key, found: Score, seconds: float) -> None:

@@ -35,6 +35,7 @@ from bayes_rpp import (
 from bayes_rpp.inference.full import Data, Weights
 from bayes_rpp.inference.kronecker import Kronecker
 from bayes_rpp.inference.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.mixture import mixture
 from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
 
 RNG = np.random.default_rng(0)
@@ -404,6 +405,21 @@ def test_no_epochs_goes_on_from_a_mode(engine):
     assert again.log_evidence > first.log_evidence + 1
     still = fit(tuned, X, Y, further, init=again, engine=engine, progress=False)
     assert still.log_evidence == pytest.approx(again.log_evidence, abs=0.05)
+
+
+def test_modes_together_are_chains_with_centres_of_their_own(tmp_path):
+    model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
+    method = Laplace(epochs=20, evidence="maximise", draws=3)
+    posts = [fit(model, X, Y, method, seed=s, engine="pyro", progress=False) for s in (0, 1)]
+    both = mixture(posts)
+    assert (both.chains, both.draws, both.log_evidence) == (2, 3, posts[0].log_evidence)
+    both = Posterior.load(both.save(tmp_path / "both.nc"))
+    np.testing.assert_allclose(both.outputs(X), np.concatenate([p.outputs(X) for p in posts]), atol=1e-6)
+    np.testing.assert_allclose(both.function(1, 2)(X), posts[1].outputs(X)[0, 2], atol=1e-6)
+    each = np.concatenate([p.log_likelihood() for p in posts])
+    want = -(logsumexp(each, axis=(0, 1)) - math.log(6)).mean()
+    assert both.metrics(X, Y)["nll"] == pytest.approx(want, rel=1e-5)
+    assert mixture(posts[:1]) is posts[0]
 
 
 def test_output_covariances_agree(engine, monkeypatch):
