@@ -196,7 +196,9 @@ def compare_symmetries(
     x, y = to_x(x), to_y(y)
     method = method if method is not None else METHOD
     starts = starts or (STARTS if isinstance(method, MAP) else 1)
-    further = replace(method, epochs=0, polish=FURTHER) if isinstance(method, Laplace) else method
+    further = method
+    if isinstance(method, Laplace) and method.polishing:
+        further = replace(method, epochs=0, polish=FURTHER)
     posteriors: dict[Key, Posterior] = {}
     scores: dict[Key, Score] = {}
     seconds: dict[Key, float] = {}
