@@ -18,12 +18,12 @@ import bayes_rpp as rpp
 OUT = Path("docs/results/tuned_or_grid.md")
 SEEDS, GRID, FIRST = [*map(int, sys.argv[1:]), *(3, 6, 0)[len(sys.argv) - 1 :]]
 # The bilinear layer multiplies two vectors through a T(3): without some, no equivariant network of this kind fits.
-EXAMPLES, EACH = 200, 3
+EXAMPLES, EACH = 200, 5
 CHANNELS = EACH * (rpp.Scalar + rpp.Vector + rpp.T(2) + rpp.T(3))
-TRAINING: dict[str, Any] = {"epochs": 200, "batch_size": 100}
-LAPLACE: dict[str, Any] = {"evidence": "maximise", "draws": 60, "steps": 6}
+TRAINING: dict[str, Any] = {"epochs": 100, "batch_size": 100}
+LAPLACE: dict[str, Any] = {"evidence": "maximise", "draws": 40, "steps": 6}
 NOISE = rpp.Prior("HalfNormal", {"scale": 0.3})
-STARTS = ((1.0, 0.1), (2.0, 0.1), (2.0, 0.03))  # of sigma_a and sigma_b by layer; the highest evidence counts
+STARTS = ((1.0, 0.1), (2.0, 0.05))  # of sigma_a and sigma_b by layer; the highest evidence counts
 Numbers = dict[str, float]
 
 
@@ -72,7 +72,7 @@ def grid(seed: int) -> dict[str, Any]:
 
     def score(cell: rpp.Posterior) -> Numbers:
         nonlocal spent
-        post = rpp.fit(cell.model, *train, rpp.Laplace(epochs=0, **LAPLACE, polish=3), init=cell, progress=False)
+        post = rpp.fit(cell.model, *train, rpp.Laplace(epochs=0, **LAPLACE, polish=2), init=cell, progress=False)
         begin = time.perf_counter()
         found = scores(post, test)
         spent += time.perf_counter() - begin
