@@ -235,8 +235,7 @@ def compare_symmetries(
                 take(key)
                 if nested and isinstance(method, MAP):
                     for other in candidate.larger:
-                        for kind in ("strict", "soft"):
-                            take(key, (other, kind))
+                        take(key, (other, "soft"))
             if not nested and "soft" in candidate.kinds and isinstance(method, MAP):
                 take((name, "strict"), (name, "soft"))
                 take((name, "soft"), (name, "strict"))
