@@ -75,7 +75,10 @@ def compare(
     targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
     channels: Annotated[int, typer.Option(help="Width of the hidden layers.")] = 32,
     layers: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")] = 1,
-    starts: Annotated[int, typer.Option(help="Fits of each model, of which the best counts.")] = 3,
+    starts: Annotated[
+        int | None,
+        typer.Option(help="Fits of each model, of which the best counts; if left out 3, or 1 of linear ones."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-compare"),
     seed: Annotated[int, typer.Option(help="Of initial values and order.")] = 0,

@@ -170,10 +170,10 @@ def compare_symmetries(
         method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
             such as NUTS, leaves the decision to LOO.
         starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
-            counts. None: 3 of methods that find one of many modes (MAP, ensembles and Laplace), 1 of others. With the
-            former the strict and the soft model are also fitted from each other's weights, and the nested one from
-            those of its larger candidates, so that they do not differ by the luck of their starts; Laplace goes on from
-            there without training (epochs=0), which takes a second.
+            counts. None: 3 of methods that find one of many modes (MAP, ensembles and Laplace), 1 of others and of
+            linear models. With the former the strict and the soft model are also fitted from each other's weights, and
+            the nested one from those of the larger candidates' soft ones, so that they do not differ by the luck of
+            their starts; Laplace goes on from there without training (epochs=0), which takes a second.
         engine, seed: as in `fit`.
         progress: whether to say which model is fitted.
 
@@ -195,7 +195,8 @@ def compare_symmetries(
     to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
     x, y = to_x(x), to_y(y)
     method = method if method is not None else METHOD
-    starts = starts or (STARTS if isinstance(method, MAP) else 1)
+    many = isinstance(method, MAP) and (layers > 0 or network is not None)
+    starts = starts or (STARTS if many else 1)
     further = method
     if isinstance(method, Laplace) and method.polishing:
         further = replace(method, epochs=0, polish=FURTHER)
