@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 NOISE = 0.3  # where its tuning starts, in standardised units
 Key = tuple[str, str]
+SAME = 0.01  # nats that the evidence of one mode may differ by when it is reached again
 FURTHER = 25  # steps of Gauss-Newton from another model's mode
 STARTS = 3  # of methods that find one of many modes
 METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
@@ -246,16 +247,24 @@ def compare_symmetries(
                         _say((name, kind), scores[name, kind], seconds[name, kind])
     table = comparison_table(by_name, posteriors, scores, seconds)
     verdict = judge(by_name, posteriors, scores, table)
-    mixed = {key: _mixed(post, modes[key]) for key, post in posteriors.items()}
+    mixtures = {id(modes[key]): _mixed(post, modes[key]) for key, post in posteriors.items()}
+    mixed = {key: mixtures[id(modes[key])] for key in posteriors}
     return Comparison(table, verdict.best, verdict, by_name, mixed, scores, to_x, to_y)
 
 
 def _mixed(best: Posterior, modes: list[Posterior]) -> Posterior:
-    """The best mode and those whose evidence is not clearly lower."""
-    if best.log_evidence is None:
+    """The best mode and those whose evidence is not clearly lower, each once."""
+    top = best.log_evidence
+    if top is None:
         return best
-    near = [p for p in modes if p.log_evidence is not None and p.log_evidence > best.log_evidence - MODES]
-    return mixture([best, *(p for p in near if p is not best and is_settled(p))])
+    found = {top: best}
+    for post in modes:
+        value = post.log_evidence
+        if value is None or value < top - MODES or any(abs(value - other) < SAME for other in found):
+            continue
+        if is_settled(post):
+            found[value] = post
+    return mixture(list(found.values()))
 
 
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
