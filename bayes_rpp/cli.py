@@ -13,9 +13,10 @@ import numpy as np
 import typer
 
 import bayes_rpp as rpp
+from bayes_rpp._files import replacing
 from bayes_rpp.inference.fit import ENGINES, check_engine
 from bayes_rpp.own_data.command import fit
-from bayes_rpp.own_data.tables import npz_arrays
+from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce
 
 if TYPE_CHECKING:
@@ -61,15 +62,23 @@ def info() -> None:
 
 @app.command()
 def compare(
-    file: Annotated[Path, typer.Argument(help="npz with arrays x (n, d_in) and y (n, d_out).")],
+    file: Annotated[Path, typer.Argument(help="A table: .npz with arrays x and y, .csv or .parquet.")],
     rep_in: Annotated[str, typer.Option(help='How the groups act on x, such as "5*Scalar + 5*Vector".')],
     rep_out: Annotated[str, typer.Option(help='How they act on y, such as "T(2)".')],
     group: Annotated[
         list[str], typer.Option(help='A candidate: "O(3)", or with a name, "none=Trivial(3)". Repeat it.')
     ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(help='Columns of x, "mass,speed_x,speed_y", or repeat it; an array of an npz counts whole.'),
+    ] = None,
+    targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
     channels: Annotated[int, typer.Option(help="Width of the hidden layers.")] = 32,
     layers: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")] = 1,
-    starts: Annotated[int, typer.Option(help="Fits of each model, of which the best counts.")] = 1,
+    starts: Annotated[
+        int | None,
+        typer.Option(help="Fits of each model, of which the best counts; if left out 3, or 1 of linear ones."),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-compare"),
     seed: Annotated[int, typer.Option(help="Of initial values and order.")] = 0,
@@ -78,27 +87,19 @@ def compare(
     from bayes_rpp.symmetry.parse import parse_named_group
 
     try:
-        x, y = _arrays(file)
+        columns = read_columns(file, inputs or [], targets or [])
         groups = dict(map(parse_named_group, group))
         if len(groups) < len(group):
             raise ValueError("group has a name twice; names such as 'none=Trivial(3)' that differ would do")
         options: dict[str, Any] = {"rep_in": rpp.parse_rep(rep_in), "rep_out": rpp.parse_rep(rep_out)}
         options |= {"channels": channels, "layers": layers, "starts": starts}
-        found = rpp.compare_symmetries(x, y, groups, **options, engine=engine, seed=seed)
+        found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, engine=engine, seed=seed)
         typer.echo(f"\n{found}\n\nWritten:")
         for written in _write_comparison(found, out):
             typer.echo(f"  {written}")
     except (TypeError, ValueError, ImportError, OSError, rpp.TrainingError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-
-
-def _arrays(file: Path) -> tuple[Any, Any]:
-    """x and y of an npz file."""
-    arrays = npz_arrays(file)
-    if not {"x", "y"} <= set(arrays):
-        raise ValueError(f"{file} has the arrays {', '.join(sorted(arrays)) or 'none'}; x and y would do")
-    return arrays["x"], arrays["y"]
 
 
 def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
@@ -108,18 +109,22 @@ def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
     matplotlib.use("agg")
     out.mkdir(parents=True, exist_ok=True)
     files = [out / "comparison.csv", out / "verdict.txt", out / "comparison.png"]
-    found.table.to_csv(files[0])
-    files[1].write_text(found.verdict + "\n")
+    with replacing(files[0]) as part:
+        found.table.to_csv(part)
+    with replacing(files[1]) as part:
+        part.write_text(found.verdict + "\n", encoding="utf-8")
     figure = Figure(figsize=(12, 1.6 + 0.45 * len(found.candidates)), layout="constrained")
     rpp.plot_comparison(found, axes=figure.subplots(1, 3, sharey=True))
-    figure.savefig(files[2], dpi=150)
+    with replacing(files[2]) as part:
+        figure.savefig(part, dpi=150)
     for name, candidate in found.candidates.items():
         if not candidate.is_free:
             figure = Figure(figsize=(7.2, 4.2), layout="constrained")
             rpp.plot_group_map(found.group_map(name), ax=figure.subplots())
             slug = "".join(c if c.isalnum() else "_" for c in name).strip("_")
             files.append(out / f"map_{len(files) - 2}_{slug}.png")
-            figure.savefig(files[-1], dpi=150)
+            with replacing(files[-1]) as part:
+                figure.savefig(part, dpi=150)
     return files
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -76,9 +77,40 @@ def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_pat
     assert (out / "verdict.txt").read_text() in result.output
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, monkeypatch):
+    """The same table from an npz with more arrays than x and y, and from columns of a csv that are named."""
+    x, y = (np.load(linear_file)[k] for k in "xy")
+    np.savez(tmp_path / "more.npz", x=x, y=y, other=np.zeros(7))
+    table = pd.DataFrame(np.hstack([y, x, x[:, :1]]), columns=["fx", "fy", "fz", "m", "px", "py", "pz", "more"])
+    table.to_csv(tmp_path / "data.csv", index=False)
+    options = [*LINEAR, "--group", "none=Trivial(3)", "--group", "O(3)", "--engine", "pyro"]
+    named = ["--inputs", "m,px,py,pz", "--targets", "fx,fy,fz"]
+    found = []
+    for file, more in (("more.npz", []), ("data.csv", named)):
+        out = tmp_path / file.replace(".", "-")
+        result = run("compare", str(tmp_path / file), *options, *more, "--out", str(out))
+        assert result.exit_code == 0, result.output
+        found.append(pd.read_csv(out / "comparison.csv", index_col=[0, 1]).drop(columns="seconds"))
+    pd.testing.assert_frame_equal(*found, rtol=1e-4)
+
+    verdict = (out / "verdict.txt").read_text()
+
+    def full_disk(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("bayes_rpp._files.os.fsync", full_disk)
+    result = run("compare", str(tmp_path / "data.csv"), *options, *named, "--seed", "1", "--out", str(out))
+    assert result.exit_code == 2
+    assert "error: No space left" in result.output
+    assert (out / "verdict.txt").read_text() == verdict
+    assert not list(out.glob(".*part*"))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--inputs", "z", "--group", "O(3)"], "inputs has 'z', but the columns of"),
         (["--group", "O3"], "'O3' in 'O3' is not understood"),
         (["--group", "O(3)", "--group", "O(3)"], "group has a name twice"),
         (["--group", "O(2)"], "rep_in"),
@@ -98,8 +130,8 @@ def test_compare_says_what_is_wrong_with_a_file(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     for name, message in [
         ("text.npz", "no npz file"),
-        ("other.npz", "has the arrays a; x and y would do"),
-        ("one.npy", "has the arrays none"),
+        ("other.npz", "targets is empty; names of columns"),
+        ("one.npy", "has the ending '.npy'"),
         ("missing.npz", "there is no file"),
     ]:
         result = run("compare", str(tmp_path / name), *LINEAR, "--group", "O(3)")

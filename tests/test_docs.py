@@ -16,7 +16,8 @@ SMALLER = {
     },
     "docs/which-symmetry.md": {
         "n=200": "n=40",
-        "seed=0,\n)": "seed=0, channels=5, method=rpp.Laplace(evidence='maximise', epochs=2, draws=50, polish=0))",
+        "seed=0,\n)": "seed=0, channels=5, starts=1, "
+        "method=rpp.Laplace(evidence='maximise', epochs=2, draws=50, polish=0))",
     },
     "docs/concepts/prior.md": {},
     "docs/concepts/sigmas.md": {

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
+from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
-from bayes_rpp.analysis.scores import Score, score, stacking_weights
+from bayes_rpp.analysis.scores import MODES, Score, score
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.inference.mixture import mixture
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior import Posterior
 
 NOISE = 0.3  # where its tuning starts, in standardised units
-POINTS = 200  # at which the equivariance error is measured
 Key = tuple[str, str]
+SAME = 0.01  # nats that the evidence of one mode may differ by when it is reached again
+FURTHER = 25  # steps of Gauss-Newton from another model's mode
+STARTS = 3  # of methods that find one of many modes
 METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
 
 
@@ -51,7 +55,9 @@ class Comparison:
             ones, nor than the strict ones of smaller symmetries. None if none does.
         verdict: in words, with the doubts; print it.
         doubts: the doubts alone.
-        candidates, posteriors, scores: by name, and by (candidate, model).
+        candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
+            for each mode whose evidence is within 30 nats of the best one's, which comes first: by less the evidences
+            of two modes may differ, and together they predict better. Table, scores and verdict are of the best mode.
         standardise_x, standardise_y: from the units of the data to those of the posteriors.
     """
 
@@ -140,7 +146,7 @@ def compare_symmetries(
     network: Callable[[Group], Network] | None = None,
     likelihood: Likelihood | None = None,
     method: Method | None = None,
-    starts: int = 1,
+    starts: int | None = None,
     engine: str | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -165,8 +171,10 @@ def compare_symmetries(
         method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
             such as NUTS, leaves the decision to LOO.
         starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
-            counts. The strict and the soft model are also fitted from each other's weights, so that they do not differ
-            by the luck of their starts (MAP, ensembles and Laplace).
+            counts. None: 3 of methods that find one of many modes (MAP, ensembles and Laplace), 1 of others and of
+            linear models. With the former the strict and the soft model are also fitted from each other's weights, and
+            the nested one from those of the larger candidates' soft ones, so that they do not differ by the luck of
+            their starts; Laplace goes on from there without training (epochs=0), which takes a second.
         engine, seed: as in `fit`.
         progress: whether to say which model is fitted.
 
@@ -174,8 +182,8 @@ def compare_symmetries(
         TypeError, ValueError: naming the argument that does not fit.
     """
     check_groups(groups, rep_in, rep_out)
-    if isinstance(starts, bool) or not isinstance(starts, int) or starts < 1:
-        raise ValueError(f"starts is {starts!r}; a whole number >= 1 would do")
+    if starts is not None:
+        whole_number(starts, "starts")
     members = list(groups.values())
     likelihood = likelihood if likelihood is not None else Gaussian(Prior("HalfNormal", {"scale": NOISE}))
     candidates = make_candidates(
@@ -188,14 +196,21 @@ def compare_symmetries(
     to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
     x, y = to_x(x), to_y(y)
     method = method if method is not None else METHOD
+    many = isinstance(method, MAP) and (layers > 0 or network is not None)
+    starts = starts or (STARTS if many else 1)
+    further = method
+    if isinstance(method, Laplace) and method.polishing:
+        further = replace(method, epochs=0, polish=FURTHER)
     posteriors: dict[Key, Posterior] = {}
     scores: dict[Key, Score] = {}
     seconds: dict[Key, float] = {}
+    modes: dict[Key, list[Posterior]] = {}
 
     by_name = {c.name: c for c in candidates}
 
     def keep(key: Key, post: Posterior) -> None:
         found = score(post)
+        modes.setdefault(key, []).append(post)
         if key not in scores or (is_settled(post), found.rank) > (is_settled(posteriors[key]), scores[key].rank):
             posteriors[key], scores[key] = post, found
 
@@ -206,7 +221,8 @@ def compare_symmetries(
         for start in range(starts if from_ is None and kind != "free" else 1):
             model = candidate.model(kind, start if from_ is None else 1)
             init = None if from_ is None else _weights(posteriors[from_], model)
-            keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, init=init, progress=False))
+            how = method if from_ is None else further
+            keep(key, fit(model, x, y, how, engine=engine, seed=seed + start, init=init, progress=False))
         seconds[key] = seconds.get(key, 0.0) + time.perf_counter() - begin
 
     for nested in (False, True):  # these start from the others, too
@@ -216,11 +232,12 @@ def compare_symmetries(
                 alike = next((k for k in scores if candidate.is_alike(key[1], by_name[k[0]], k[1])), None)
                 if alike is not None:
                     posteriors[key], scores[key], seconds[key] = posteriors[alike], scores[alike], 0.0
+                    modes[key] = modes[alike]
                     continue
                 take(key)
                 if nested and isinstance(method, MAP):
-                    for kind in ("strict", "soft"):
-                        take(key, (candidate.larger[0], kind))
+                    for other in candidate.larger:
+                        take(key, (other, "soft"))
             if not nested and "soft" in candidate.kinds and isinstance(method, MAP):
                 take((name, "strict"), (name, "soft"))
                 take((name, "soft"), (name, "strict"))
@@ -228,9 +245,26 @@ def compare_symmetries(
                 for kind in candidate.kinds:
                     if (kind == "nested") == nested:
                         _say((name, kind), scores[name, kind], seconds[name, kind])
-    table = _table(by_name, posteriors, scores, seconds)
+    table = comparison_table(by_name, posteriors, scores, seconds)
     verdict = judge(by_name, posteriors, scores, table)
-    return Comparison(table, verdict.best, verdict, by_name, posteriors, scores, to_x, to_y)
+    mixtures = {id(modes[key]): _mixed(post, modes[key]) for key, post in posteriors.items()}
+    mixed = {key: mixtures[id(modes[key])] for key in posteriors}
+    return Comparison(table, verdict.best, verdict, by_name, mixed, scores, to_x, to_y)
+
+
+def _mixed(best: Posterior, modes: list[Posterior]) -> Posterior:
+    """The best mode and those whose evidence is not clearly lower, each once."""
+    top = best.log_evidence
+    if top is None:
+        return best
+    found = {top: best}
+    for post in modes:
+        value = post.log_evidence
+        if value is None or value < top - MODES or any(abs(value - other) < SAME for other in found):
+            continue
+        if is_settled(post):
+            found[value] = post
+    return mixture(list(found.values()))
 
 
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
@@ -251,49 +285,6 @@ def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
     if len(x) < 2:
         raise ValueError(f"x has {len(x)} example(s); a comparison needs at least 2, and better 50 or more")
     return x, y
-
-
-def _table(
-    candidates: Mapping[str, Candidate],
-    posteriors: Mapping[Key, Posterior],
-    scores: Mapping[Key, Score],
-    seconds: Mapping[Key, float],
-) -> DataFrame:
-    from pandas import DataFrame, MultiIndex
-
-    from bayes_rpp.analysis.scores import difference
-
-    weights = stacking_weights(scores)
-    most = max(scores.values(), key=lambda s: s.elpd)
-    evidences = [s.log_evidence for s in scores.values()]
-    highest = np.nanmax(evidences) if np.isfinite(evidences).any() else np.nan
-    rows = []
-    for key, post in posteriors.items():
-        s, latents = scores[key], post.samples
-        gap = difference(s, most)
-        group = candidates[key[0]].group
-        ratios = [float(np.median(r)) for r in post.asymmetry(len(post.model.sigmas_a) - 1).values()]
-        rows.append(
-            {
-                "log_evidence": s.log_evidence,
-                "d_evidence": s.log_evidence - highest,
-                "elpd": s.elpd,
-                "se": s.se,
-                "d_elpd": gap.elpd,
-                "d_se": gap.se,
-                "p": s.effective,
-                "pareto_k": float(s.pareto_k.max()),
-                "bad_k": s.bad,
-                "weight": weights[key],
-                "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
-                "sigma_ratio": max(ratios, default=0.0),
-                "error": float(np.median(post.equivariance_error(post.x[:POINTS], group=group).mean(axis=-1))),
-                "seconds": seconds[key],
-            }
-        )
-    index = MultiIndex.from_tuples(list(posteriors), names=["candidate", "model"])
-    order = "log_evidence" if np.isfinite(highest) else "elpd"
-    return DataFrame(rows, index=index).sort_values(order, ascending=False)
 
 
 def _say(key: Key, found: Score, seconds: float) -> None:

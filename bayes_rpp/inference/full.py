@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 
 from bayes_rpp.inference.curvature import Curvature, Factorised, Numbers, proportion
 from bayes_rpp.inference.linearisation import Coordinates, Linearisation
+
+INVERTIBLE = 1e-5  # a likelihood's root R whose smallest singular value is above this part of the largest
 
 
 class Weights(Curvature):
@@ -108,7 +111,19 @@ class _OfData(Factorised):
         s[np.diag_indices_from(s)] += 1.0
         self._s = cho_factor(s, lower=True)
         self.logdet = 2 * float(np.log(self._s[0].diagonal()).sum())
+        self._inverse: NDArray | None = None
         self._t: NDArray | None = None
+
+    @property
+    def inverse(self) -> NDArray:
+        """S^-1, (n d, n d): by LAPACK at a third of the price of solving for each column."""
+        if self._inverse is None:
+            lower, failed = dpotri(self._s[0], lower=1)
+            if failed:
+                raise np.linalg.LinAlgError("the covariance of the outputs cannot be inverted")
+            lower = np.tril(lower)
+            self._inverse = lower + np.tril(lower, -1).T
+        return self._inverse
 
     def _rooted(self, a: NDArray, back: bool = False) -> NDArray:
         """R^T a, or R a, for a (n d, ...)."""
@@ -132,13 +147,18 @@ class _OfData(Factorised):
 
     def information(self, site: str) -> float:
         if self._t is None:
-            inner = cho_solve(self._s, self._rooted(np.eye(len(self._k))))
-            self._t = self._rooted(inner, back=True)
-        return float((self._t * self._parts[site]).sum())
+            self._t = self._rooted(self._rooted(self.inverse, back=True).T, back=True)
+        return float(np.vdot(self._t, self._parts[site]))
 
     def output_covariance(self) -> NDArray:
         n, d = self._shape
+        own = np.arange(n)
+        sizes = np.linalg.svd(self._r, compute_uv=False)
+        if sizes.min() > INVERTIBLE * sizes.max():  # K - K T K = R^-T (I - S^-1) R^-1
+            rest = np.eye(d) - self.inverse.reshape(n, d, n, d)[own, :, own]
+            back = np.linalg.inv(self._r)
+            return back.swapaxes(1, 2) @ rest @ back
         half = solve_triangular(self._s[0], self._rooted(self._k), lower=True).reshape(n * d, n, d)
-        prior = self._k.reshape(n, d, n, d)[np.arange(n), :, np.arange(n)]
+        prior = self._k.reshape(n, d, n, d)[own, :, own]
         half = np.moveaxis(half, 0, 1)
         return prior - half.swapaxes(1, 2) @ half

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from bayes_rpp.inference.linearisation import CHUNK, Coordinates, Jacobian, Line
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
-from bayes_rpp.inference.training import train
+from bayes_rpp.inference.training import initial_values, train
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.priors.pathway import ResidualPathway
@@ -30,16 +30,16 @@ JacobianOf = Callable[[Network, Sequence[str]], Jacobian]
 
 
 def laplace(task: Task, trainer_type: Any, jacobian_of: JacobianOf) -> Posterior:
-    """Train the MAP, polish it, and put a Gaussian around it.
+    """Train the MAP, or start at the weights given, polish it, and put a Gaussian around it.
 
     Raises:
         ValueError: if there is nothing to tune, or the curvature would take more memory than the method allows.
     """
     run = _Laplace(task, jacobian_of)
+    if not task.method.epochs:
+        return run.finish(run.first(), {})
     post = train(task, trainer_type, run.between if run.tuned else None)
-    weights = {k: post.samples[k][0, 0] for k in task.model.net.parameters}
-    numbers = {k: float(post.samples[k][0, 0]) for k in task.model.latents}
-    return run.finish(weights, numbers, post)
+    return run.finish({k: v[0, 0] for k, v in post.samples.items()}, post.training)
 
 
 class _Laplace:
@@ -68,9 +68,17 @@ class _Laplace:
         trainer.replace(self._sites.values({**found, **lead}))
         return {"log_evidence": value} | {k: numbers[k] for k in self.tuned}
 
-    def finish(self, weights: dict[str, NDArray], numbers: Numbers, post: Posterior) -> Posterior:
+    def first(self) -> Values:
+        """Weights and numbers where a fit without training starts."""
+        task = self.task
+        found = self._sites.weights(initial_values(self._sites, task, self.method.seeds(task.seed), 1))
+        return {k: np.asarray(v[0], dtype=np.float32) for k, v in found.items()}
+
+    def finish(self, values: Values, training: Mapping[str, NDArray]) -> Posterior:
         """Polish, draw, and put together."""
         method = self.method
+        weights = {k: values[k] for k in self.model.net.parameters}
+        numbers = {k: float(values[k]) for k in self.model.latents}
         curvature = self.curvature(self.linearise(weights))
         for _ in range(method.polishing):
             before = numbers
@@ -81,14 +89,14 @@ class _Laplace:
         at, factorised = curvature.at, curvature.at_numbers(numbers)
         rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
         drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
-        dtype = next(iter(post.samples.values())).dtype
+        dtype = next(iter(weights.values())).dtype
         shape = (1, method.draws)
         samples = {k: np.broadcast_to(w, shape + w.shape) for k, w in at.weights.items()}
         samples |= {k: w[None] for k, w in self.coordinates.weights(drawn).items()}
         samples |= {k: np.full(shape, v) for k, v in numbers.items()}
         return self.task.posterior(
             {k: v.astype(dtype) for k, v in samples.items()},
-            training=post.training,
+            training=training,
             log_evidence=curvature.evidence(numbers),
             centre=at.weights if method.predictions == "linearised" else None,
         )

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.posterior import evaluate
+from bayes_rpp.inference.outputs import evaluate
 from bayes_rpp.models import Model
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces import Subspace

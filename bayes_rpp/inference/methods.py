@@ -61,7 +61,7 @@ class Optimiser(Method):
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        check_count(self.epochs, "epochs")
+        self._check_epochs()
         if self.batch_size is not None:
             check_count(self.batch_size, "batch_size")
         if self.patience is not None:
@@ -69,6 +69,9 @@ class Optimiser(Method):
         check_positive(self.learning_rate, "learning_rate", "0.03")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")
+
+    def _check_epochs(self) -> None:
+        check_count(self.epochs, "epochs")
 
     def rates(self, steps: int) -> NDArray[np.float64]:
         """Learning rate of each of the steps of a run."""
@@ -166,7 +169,9 @@ class Laplace(MAP):
         every: epochs between two rounds of tuning.
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
-        epochs, batch_size, learning_rate, schedule, patience: as in MAP.
+        epochs: as in MAP, and 0: only polish, from `fit(..., init=)`. So a mode that is known is followed to other
+            sigmas, or a sweep's cell gets its Gaussian; with evidence="maximise" the evidence does not fall on the way.
+        batch_size, learning_rate, schedule, patience: as in MAP.
 
     Raises:
         ValueError: naming the argument that is out of range.
@@ -207,6 +212,10 @@ class Laplace(MAP):
 
     def held(self, model: Model) -> tuple[str, ...]:
         return tuple(model.latents) if self.evidence else ()
+
+    def _check_epochs(self) -> None:
+        if self.epochs != 0 or isinstance(self.epochs, bool):
+            super()._check_epochs()
 
 
 GUIDES = ("mean_field", "low_rank", "full")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
+from bayes_rpp.inference.outputs import centre_of, evaluate, linearised
 from bayes_rpp.inference.task import check_data, flat_inputs, floating
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     import torch
 
     from bayes_rpp.inference.diagnostics import Summary
-
-CHUNK = 2000  # rows at a time, so that a long x does not need memory for all its hidden layers
-STEP = 1e-4  # of the way from the centre to a draw, in central differences
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,9 @@ class Posterior:
         x, y: the training data.
         training: record name -> (member, epoch), NaN where nothing was recorded.
         log_evidence: log p(y | x) of the model as the method approximates it (Laplace), or None.
-        centre: of Laplace with linearised predictions: parameter name -> (*shape) weights W_0, float64; else None. With
-            one, the outputs of a draw W are f(W_0) + J (W - W_0) in all that follows, but for `to_torch`.
+        centre: of Laplace with linearised predictions: parameter name -> (*shape) weights W_0, float64, or
+            (chain, *shape) where each chain is around a mode of its own; else None. With one, the outputs of a draw W
+            are f(W_0) + J (W - W_0) in all that follows, but for `to_torch`.
         method, engine, seed: how it was made.
 
     Raises:
@@ -142,7 +141,7 @@ class Posterior:
         """One draw of the network as a function of (n, d_in) arrays."""
         params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
         dtype = next(iter(params.values())).dtype
-        net, centre = self.model.net, self.centre
+        net, centre = self.model.net, centre_of(self.model, self.centre, chain)
         if centre is not None:
             return lambda x: linearised(net, centre, params, x)
         return lambda x: net(params, np.asarray(x, dtype=dtype))
@@ -260,42 +259,3 @@ def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:
         raise ValueError(f"samples has {lead} chains and draws; one of each at least would do")
     for k, shape in wanted.items():
         check_weight(f"samples[{k!r}]", samples[k], lead + shape)
-
-
-def evaluate(
-    model: Model, samples: Mapping[str, NDArray], x: NDArray, centre: Mapping[str, NDArray] | None = None
-) -> NDArray:
-    """Outputs of each draw, (chain, draw, n, d_out); of the network linearised around a centre, if one is given."""
-    net = model.net
-    chains, draws = samples[next(iter(net.parameters))].shape[:2]
-    dtype = samples[next(iter(net.parameters))].dtype
-    found = np.empty((chains, draws, len(x), net.rep_out.size), dtype=dtype)
-    x = x.astype(dtype, copy=False)
-    for start in range(0, len(x), CHUNK):
-        rows = x[start : start + CHUNK]
-        middle = None if centre is None else net(centre, rows.astype(np.float64))
-        for c, d in np.ndindex(chains, draws):
-            params = {k: samples[k][c, d] for k in net.parameters}
-            f = net(params, rows) if centre is None else linearised(net, centre, params, rows, middle)
-            found[c, d, start : start + CHUNK] = f
-    return found
-
-
-def linearised(
-    net: Network,
-    centre: Mapping[str, NDArray],
-    params: Mapping[str, NDArray],
-    x: NDArray,
-    middle: NDArray | None = None,
-) -> NDArray:
-    """f(W_0) + J (W - W_0), the derivative along W - W_0 by a central difference in float64: exact to some 1e-8.
-
-    Args:
-        centre, params: W_0 and W.
-        middle: f(W_0), if it is known.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    move = {k: STEP * (np.asarray(params[k], dtype=np.float64) - centre[k]) for k in net.parameters}
-    ahead, behind = ({k: centre[k] + s * m for k, m in move.items()} for s in (1, -1))
-    middle = net(centre, x) if middle is None else middle
-    return middle + (net(ahead, x) - net(behind, x)) / (2 * STEP)

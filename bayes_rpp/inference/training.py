@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bayes_rpp.inference.checkpoint import Arrays, Store
-from bayes_rpp.inference.posterior import Posterior, evaluate
+from bayes_rpp.inference.outputs import evaluate
+from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
 from bayes_rpp.symmetry.equivariance import Probe

@@ -80,7 +80,7 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
         OSError: if the file cannot be read.
         ValueError: naming the argument, file or column that does not fit.
     """
-    table, blocks = read_table(file)
+    table, blocks = read_table(file, () if inputs or targets else ("x", "y"))
     default_y = ["y"] if "y" in blocks else []
     chosen = _named(targets or default_y, table, blocks, "targets", file)
     if not chosen:
@@ -97,8 +97,13 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
     return Columns(_numbers(table[taken], "inputs"), table[chosen], taken, chosen)
 
 
-def read_table(file: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """A file as columns with unique names, and the columns of each array (of npz files)."""
+def read_table(file: Path, enough: Sequence[str] = ()) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """A file as columns with unique names, and the columns of each array (of npz files).
+
+    Args:
+        file: as in `read_columns`.
+        enough: arrays of an npz beside which, if it has them all, the others do not count.
+    """
     import pandas as pd
 
     if not file.exists():
@@ -109,7 +114,10 @@ def read_table(file: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:
     if kind is None:
         raise ValueError(f"{file} has the ending {file.suffix!r}; one of {', '.join(READERS)} would do")
     if kind == "npz":
-        return _from_arrays(npz_arrays(file), file)
+        arrays = npz_arrays(file)
+        if enough and set(enough) <= set(arrays):
+            arrays = {name: arrays[name] for name in enough}
+        return _from_arrays(arrays, file)
     try:
         table = _read_text(file) if kind == "text" else pd.read_parquet(file)
     except ImportError as error:

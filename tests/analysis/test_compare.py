@@ -42,7 +42,7 @@ def data(truth, n=80, seed=0, noise=0.1):
 
 def linear(truth, seed=0, groups=GROUPS, **options):
     x, y = data(truth, seed=seed)
-    options = {"method": METHOD, "engine": "pyro", "progress": False} | options
+    options = {"method": METHOD, "engine": "pyro", "progress": False, "starts": 1} | options
     return compare_symmetries(x, y, groups, **REPS, layers=0, seed=seed, **options)
 
 
@@ -159,6 +159,11 @@ def test_a_small_network_is_compared_too():
     found = compare_symmetries(x, y, {"none": Trivial(3), "SO(3)": SO(3)}, **REPS, **options)
     assert np.isfinite(found.table["log_evidence"]).all()
     assert {"layers.0", "output", "function"} == set(found.degree("SO(3)").index.get_level_values(0))
+    soft = found.posterior("SO(3)", "soft")  # a chain for each start that is not clearly worse, the best first
+    assert 1 <= soft.chains <= 5
+    assert soft.draws == 40
+    assert soft.log_evidence == found.scores["SO(3)", "soft"].log_evidence
+    assert np.isfinite(found.metrics(x, y)["nll"]).all()
 
 
 def test_leaving_out_in_closed_form_agrees_with_fitting_again():

@@ -35,6 +35,7 @@ from bayes_rpp import (
 from bayes_rpp.inference.full import Data, Weights
 from bayes_rpp.inference.kronecker import Kronecker
 from bayes_rpp.inference.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.mixture import mixture
 from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
 
 RNG = np.random.default_rng(0)
@@ -389,6 +390,48 @@ def test_a_start_is_taken():
     assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-4)
 
 
+def test_no_epochs_goes_on_from_a_mode(engine):
+    """Exact from anywhere for a linear model; to other sigmas of a network without losing evidence."""
+    problem = LinearProblem()
+    post = run(problem, Laplace(epochs=0, draws=2), engine)
+    assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-6)
+    assert not post.training
+
+    fixed = nonlinear(sigma_b=0.02, likelihood=Gaussian(0.3))
+    first = fit(fixed, X, Y, Laplace(epochs=20, draws=2), engine=engine, progress=False)
+    tuned = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.3)))
+    further = Laplace(epochs=0, evidence="maximise", polish=20, draws=2)
+    again = fit(tuned, X, Y, further, init=first, engine=engine, progress=False)
+    assert again.log_evidence > first.log_evidence + 1
+    still = fit(tuned, X, Y, further, init=again, engine=engine, progress=False)
+    assert still.log_evidence == pytest.approx(again.log_evidence, abs=0.05)
+
+
+def test_modes_together_are_chains_with_centres_of_their_own(tmp_path):
+    model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
+    method = Laplace(epochs=20, evidence="maximise", draws=3)
+    posts = [fit(model, X, Y, method, seed=s, engine="pyro", progress=False) for s in (0, 1)]
+    both = mixture(posts)
+    assert (both.chains, both.draws, both.log_evidence) == (2, 3, posts[0].log_evidence)
+    both = Posterior.load(both.save(tmp_path / "both.nc"))
+    np.testing.assert_allclose(both.outputs(X), np.concatenate([p.outputs(X) for p in posts]), atol=1e-6)
+    np.testing.assert_allclose(both.function(1, 2)(X), posts[1].outputs(X)[0, 2], atol=1e-6)
+    each = np.concatenate([p.log_likelihood() for p in posts])
+    want = -(logsumexp(each, axis=(0, 1)) - math.log(6)).mean()
+    assert both.metrics(X, Y)["nll"] == pytest.approx(want, rel=1e-5)
+    assert mixture(posts[:1]) is posts[0]
+
+
+def test_output_covariances_agree(engine, monkeypatch):
+    """By the inverse, and for likelihoods whose curvature has none."""
+    model = nonlinear()
+    found = [Data(linearised(model, engine)).at_numbers({}).output_covariance()]
+    monkeypatch.setattr("bayes_rpp.inference.full.INVERTIBLE", 2.0)
+    found += [kind(linearised(model, engine)).at_numbers({}).output_covariance() for kind in (Data, Weights)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-9)
+    np.testing.assert_allclose(found[0], found[2], atol=1e-9)
+
+
 def test_softened_torch_modules():
     torch = pytest.importorskip("torch")
     from bayes_rpp import soften
@@ -411,6 +454,8 @@ def test_softened_torch_modules():
         ({"predictions": "exact"}, "predictions is 'exact'; one of 'linearised', 'network' would do"),
         ({"evidence": True}, "evidence is True; one of 'maximise', None would do"),
         ({"draws": 0}, "draws is 0"),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"epochs": False}, "epochs is False"),
         ({"every": 0}, "every is 0"),
         ({"steps": 1.5}, "steps is 1.5"),
         ({"polish": -1}, "polish is -1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -22,13 +23,19 @@ def fit(task: Task) -> Posterior:
     return laplace(task, Trainer, jacobian)
 
 
-def jacobian(net: Network, names: Sequence[str]) -> Callable[[Mapping[str, NDArray], NDArray], dict[str, NDArray]]:
-    """A function of weights and inputs (n, d_in): df/dW by the name of W, (n, d_out, *shape)."""
+@lru_cache(maxsize=16)
+def _compiled(net: Network, names: tuple[str, ...]) -> Any:
+    """Compiled once for all fits of a network: starts, warm starts, cells of a grid."""
 
     def outputs(some: Any, rest: Any, x: Any) -> Any:
         return net({**rest, **some}, x[None])[0]
 
-    compiled = jax.jit(jax.vmap(jax.jacrev(outputs), (None, None, 0)))
+    return jax.jit(jax.vmap(jax.jacrev(outputs), (None, None, 0)))
+
+
+def jacobian(net: Network, names: Sequence[str]) -> Callable[[Mapping[str, NDArray], NDArray], dict[str, NDArray]]:
+    """A function of weights and inputs (n, d_in): df/dW by the name of W, (n, d_out, *shape)."""
+    compiled = _compiled(net, tuple(names))
 
     def of(params: Mapping[str, NDArray], x: NDArray) -> dict[str, NDArray]:
         with x64():

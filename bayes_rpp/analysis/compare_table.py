@@ -1,0 +1,61 @@
+"""The table of a comparison: scores, differences to the best, and how far each model breaks the symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.scores import Score, difference, stacking_weights
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from bayes_rpp.inference.posterior import Posterior
+
+POINTS = 200  # at which the equivariance error is measured
+Key = tuple[str, str]
+
+
+def comparison_table(
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+    seconds: Mapping[Key, float],
+) -> DataFrame:
+    """A row for each (candidate, model); see `Comparison.table`."""
+    from pandas import DataFrame, MultiIndex
+
+    weights = stacking_weights(scores)
+    most = max(scores.values(), key=lambda s: s.elpd)
+    evidences = [s.log_evidence for s in scores.values()]
+    highest = np.nanmax(evidences) if np.isfinite(evidences).any() else np.nan
+    rows = []
+    for key, post in posteriors.items():
+        s, latents = scores[key], post.samples
+        gap = difference(s, most)
+        group = candidates[key[0]].group
+        ratios = [float(np.median(r)) for r in post.asymmetry(len(post.model.sigmas_a) - 1).values()]
+        rows.append(
+            {
+                "log_evidence": s.log_evidence,
+                "d_evidence": s.log_evidence - highest,
+                "elpd": s.elpd,
+                "se": s.se,
+                "d_elpd": gap.elpd,
+                "d_se": gap.se,
+                "p": s.effective,
+                "pareto_k": float(s.pareto_k.max()),
+                "bad_k": s.bad,
+                "weight": weights[key],
+                "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
+                "sigma_ratio": max(ratios, default=0.0),
+                "error": float(np.median(post.equivariance_error(post.x[:POINTS], group=group).mean(axis=-1))),
+                "seconds": seconds[key],
+            }
+        )
+    index = MultiIndex.from_tuples(list(posteriors), names=["candidate", "model"])
+    order = "log_evidence" if np.isfinite(highest) else "elpd"
+    return DataFrame(rows, index=index).sort_values(order, ascending=False)
