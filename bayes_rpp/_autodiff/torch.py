@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+Split = Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]]
+
 
 def gradient(function: Callable[[torch.Tensor], torch.Tensor], z: torch.Tensor) -> torch.Tensor:
     """Of a function that takes each row of z to one number: (..., d) to (..., d)."""
@@ -31,3 +33,43 @@ def on_numpy(function: Callable[..., torch.Tensor], params: Mapping[str, Any], x
         # A copy: torch warns of arrays that it may not write to.
         arrays = {k: torch.from_numpy(np.array(w, dtype=dtype)) for k, w in params.items()}
         return function(arrays, torch.from_numpy(np.array(x, dtype=dtype))).numpy()
+
+
+def sums_of_squares(split: Split, w: torch.Tensor, dims: int) -> tuple[torch.Tensor, ...]:
+    """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w. The
+    derivative 2 C_k w is at hand then, and takes no further projection."""
+    found: tuple[torch.Tensor, ...] = _SumsOfSquares.apply(split, w, dims)
+    return found[: len(found) // 2]
+
+
+class _SumsOfSquares(torch.autograd.Function):
+    """Returns the sums and the parts, as derivatives of the derivative pass through the parts."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(split: Any, w: torch.Tensor, dims: int) -> Any:
+        sums, parts = split(w)
+        return *sums, *parts
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.split, _, ctx.dims = inputs
+        ctx.set_materialize_grads(False)
+        parts = output[len(output) // 2 :]
+        ctx.save_for_backward(*parts)
+        ctx.save_for_forward(*parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        parts = ctx.saved_tensors
+        of_sums, of_parts = grads[: len(parts)], grads[len(parts) :]
+        found = [2.0 * g[(...,) + (None,) * ctx.dims] * c for g, c in zip(of_sums, parts, strict=True) if g is not None]
+        # Projectors are symmetric.
+        found += [ctx.split(g)[1][k] for k, g in enumerate(of_parts) if g is not None]
+        return None, sum(found[1:], found[0]) if found else None, None
+
+    @staticmethod
+    def jvp(ctx: Any, _split: Any, dw: torch.Tensor, _dims: Any) -> Any:
+        over = tuple(range(-ctx.dims, 0))
+        return *[2.0 * (c * dw).sum(over) for c in ctx.saved_tensors], *ctx.split(dw)[1]

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import is_jax_array, is_torch_array
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._autodiff import library_of
 from bayes_rpp.priors.nested import NestedSubspace, WithinSubspace
 from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
@@ -72,6 +75,11 @@ class ResidualPathway:
     def active(self) -> list[Subspace]:
         """The subspaces of `pathways`."""
         return [s for s, _ in self.pathways]
+
+    @property
+    def _proper(self) -> list[Subspace]:
+        """Those of them that are not the full space, outside of which there is nothing."""
+        return [s for s in self.active if s.rank < self.subspace.size]
 
     @property
     def support(self) -> Subspace:
@@ -135,12 +143,12 @@ class ResidualPathway:
             ValueError: if sigma_b is 0, or the shape does not fit.
         """
         self.check_density()
-        sigma, dims = self.isotropic_sigma, tuple(range(-len(self.shape), 0))
-        # With one sigma for all directions, the sum of squares needs no copy of the weights.
-        eps = self.whiten(w) if sigma is None else w
-        squares = array_namespace(w).sum(eps * eps, axis=dims) if dims else eps * eps
-        squares = squares if sigma is None else squares / sigma**2
-        return -0.5 * squares - self.log_abs_det() - 0.5 * self.subspace.size * math.log(2 * math.pi)
+        # With one sigma for all directions, there is nothing to project.
+        alone = self.isotropic_sigma is not None
+        deviations = self.deviations[:1] if alone else self.deviations
+        squares = _sums_of_squares([] if alone else self._proper, w, len(self.shape))
+        total = sum(q / s**2 for q, s in zip(squares, deviations, strict=False))
+        return -0.5 * total - (self.log_abs_det() + 0.5 * self.subspace.size * math.log(2 * math.pi))
 
     def split(self, w: Array) -> tuple[Array, Array]:
         """The most probable (beta, B) with decode(beta) + B = w: each direction inside is shared out by variance."""
@@ -173,9 +181,8 @@ class ResidualPathway:
     def _filter(self, x: Array, gains: list[Any]) -> Array:
         """Multiply by a gain inside each level, and by the last outside; gains of a batch shape scale whole weights."""
         gains = [_over(g, len(self.shape)) for g in gains]
-        levels = self.active
-        if levels and levels[-1].rank == self.subspace.size:  # nothing is outside of a full space
-            levels, gains = levels[:-1], gains[:-1]
+        levels = self._proper
+        gains = gains[: len(levels) + 1]
         found = gains[-1] * x
         for level, gain, beyond in zip(levels, gains[:-1], gains[1:], strict=True):
             found = found + (gain - beyond) * level.project(x)
@@ -191,6 +198,30 @@ class ResidualPathway:
 
     def __repr__(self) -> str:
         return f"ResidualPathway({self.subspace}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b})"
+
+
+def _sums_of_squares(levels: list[Subspace], w: Array, dims: int) -> tuple[Array, ...]:
+    """|.|^2 of what of w (..., *shape) is in each level beyond the one before, and outside of all."""
+    if not levels:
+        return (_square(w, dims),)
+    split = partial(_split, levels)
+    if is_torch_array(w) or is_jax_array(w):
+        return library_of(w, ())[0].sums_of_squares(split, w, dims)
+    return split(w)[0]
+
+
+def _split(levels: list[Subspace], w: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """These sums of squares, and the orthogonal parts that they are of."""
+    beta = levels[0].encode(w)
+    inside = [levels[0].decode(beta), *(level.project(w) for level in levels[1:]), w]
+    beyond = [b - a for a, b in itertools.pairwise(inside)]
+    dims = len(levels[0].shape)
+    return (_square(beta, 1), *(_square(c, dims) for c in beyond)), (inside[0], *beyond)
+
+
+def _square(x: Array, dims: int) -> Array:
+    """Sum over the last dims."""
+    return array_namespace(x).sum(x * x, axis=tuple(range(-dims, 0))) if dims else x * x
 
 
 def check_sigma(value: Any, name: str) -> Any:

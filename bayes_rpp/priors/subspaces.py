@@ -146,7 +146,10 @@ class DenseSubspace(Subspace):
 
     def decode(self, beta: Array) -> Array:
         self._check(beta, (self.rank,), "beta")
-        return (beta @ constant(self._q.T, beta)).reshape(beta.shape[:-1] + self.shape)
+        q = constant(self._q, beta)
+        # The same matrix in both products: XLA keeps one of it, and reads that from the cache.
+        w = q @ beta if beta.ndim == 1 else beta @ array_namespace(beta).matrix_transpose(q)
+        return w.reshape(beta.shape[:-1] + self.shape)
 
 
 class EquivariantSubspace(Subspace):
@@ -216,7 +219,7 @@ class EquivariantSubspace(Subspace):
                     continue
                 part = beta[..., start : start + mo * mi * r].reshape((*lead, mo, mi, r))
                 start += mo * mi * r
-                block = (part @ constant(q.T, beta)).reshape((*lead, mo, mi, do, di))
+                block = (part @ xp.matrix_transpose(constant(q, beta))).reshape((*lead, mo, mi, do, di))
                 columns[i] = xp.moveaxis(block, -2, -3).reshape(shape)
             rows[o] = self._columns.merge(columns, -1)
         return self._rows.merge(rows, -2).reshape(lead + self.shape)
