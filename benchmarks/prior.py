@@ -67,7 +67,10 @@ def _numpyro(s: rpp.Subspace) -> list[Any]:
         covariance = a**2 * q @ q.T + b**2 * jnp.eye(s.size)
         return dist.MultivariateNormal(jnp.zeros(s.size), covariance).log_prob(w.ravel())
 
-    return [compiled(jax.value_and_grad(f, argnums=(0, 1, 2)), jnp.float32(1.0), jnp.float32(0.1), w) for f in (ours, low_rank, dense)]
+    return [
+        compiled(jax.value_and_grad(f, argnums=(0, 1, 2)), jnp.float32(1.0), jnp.float32(0.1), w)
+        for f in (ours, low_rank, dense)
+    ]
 
 
 def _pyro(s: rpp.Subspace) -> list[Any]:

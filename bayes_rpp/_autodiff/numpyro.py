@@ -52,8 +52,10 @@ def x64() -> AbstractContextManager[Any]:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 2))
 def sums_of_squares(split: Split, w: jax.Array, dims: int) -> tuple[jax.Array, ...]:
-    """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w. The
-    derivative 2 C_k w is at hand then, and takes no further projection."""
+    """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w.
+
+    The derivative 2 C_k w is at hand then, and takes no further projection.
+    """
     return split(w)[0]
 
 

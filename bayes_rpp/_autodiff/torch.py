@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -35,41 +36,61 @@ def on_numpy(function: Callable[..., torch.Tensor], params: Mapping[str, Any], x
         return function(arrays, torch.from_numpy(np.array(x, dtype=dtype))).numpy()
 
 
+_converted: dict[int, tuple[Any, dict[Any, torch.Tensor]]] = {}
+
+
+def converted(value: NDArray, like: torch.Tensor) -> torch.Tensor:
+    """An array as a tensor of this dtype and device; the same one each time, until the array is gone."""
+    key, kind = id(value), (like.dtype, like.device)
+    if key not in _converted:
+        _converted[key] = weakref.ref(value, lambda _: _converted.pop(key, None)), {}
+    tensors = _converted[key][1]
+    if kind not in tensors:
+        tensor = torch.asarray(np.array(value), dtype=like.dtype, device=like.device)
+        # Those made within a transform or in inference mode are of no use outside of it.
+        if torch._C._are_functorch_transforms_active() or tensor.is_inference():
+            return tensor
+        tensors[kind] = tensor
+    return tensors[kind]
+
+
 def sums_of_squares(split: Split, w: torch.Tensor, dims: int) -> tuple[torch.Tensor, ...]:
-    """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w. The
-    derivative 2 C_k w is at hand then, and takes no further projection."""
-    found: tuple[torch.Tensor, ...] = _SumsOfSquares.apply(split, w, dims)
+    """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w.
+
+    The derivative 2 C_k w is at hand then, and takes no further projection.
+    """
+    if not w.requires_grad or torch._C._are_functorch_transforms_active():
+        return split(w)[0]
+    found: tuple[torch.Tensor, ...] = _SumsOfSquares.apply(split, dims, w)
     return found[: len(found) // 2]
 
 
 class _SumsOfSquares(torch.autograd.Function):
     """Returns the sums and the parts, as derivatives of the derivative pass through the parts."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(split: Any, w: torch.Tensor, dims: int) -> Any:
+    def forward(ctx: Any, split: Split, dims: int, w: torch.Tensor) -> Any:
         sums, parts = split(w)
-        return *sums, *parts
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.split, _, ctx.dims = inputs
+        ctx.split, ctx.dims = split, dims
         ctx.set_materialize_grads(False)
-        parts = output[len(output) // 2 :]
         ctx.save_for_backward(*parts)
         ctx.save_for_forward(*parts)
+        return *sums, *parts
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         parts = ctx.saved_tensors
         of_sums, of_parts = grads[: len(parts)], grads[len(parts) :]
-        found = [2.0 * g[(...,) + (None,) * ctx.dims] * c for g, c in zip(of_sums, parts, strict=True) if g is not None]
+        found = [_over(2.0 * g, ctx.dims) * c for g, c in zip(of_sums, parts, strict=True) if g is not None]
         # Projectors are symmetric.
         found += [ctx.split(g)[1][k] for k, g in enumerate(of_parts) if g is not None]
-        return None, sum(found[1:], found[0]) if found else None, None
+        return None, None, sum(found[1:], found[0]) if found else None
 
     @staticmethod
-    def jvp(ctx: Any, _split: Any, dw: torch.Tensor, _dims: Any) -> Any:
+    def jvp(ctx: Any, _split: Any, _dims: Any, dw: torch.Tensor) -> Any:
         over = tuple(range(-ctx.dims, 0))
         return *[2.0 * (c * dw).sum(over) for c in ctx.saved_tensors], *ctx.split(dw)[1]
+
+
+def _over(x: torch.Tensor, dims: int) -> torch.Tensor:
+    return x[(...,) + (None,) * dims] if x.dim() else x

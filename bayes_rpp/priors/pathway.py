@@ -87,13 +87,17 @@ class ResidualPathway:
         return self.pathways[-1][0] if self.pathways else self.subspace.levels[0]
 
     @property
-    def deviations(self) -> list[Any]:
-        """Standard deviation inside each active level beyond the one before, and last outside of all, sigma_b."""
-        found, total = [self.sigma_b], self.sigma_b**2
+    def variances(self) -> list[Any]:
+        """Variance inside each active level beyond the one before, and last outside of all, sigma_b^2."""
+        found = [self.sigma_b * self.sigma_b]
         for _, sigma in reversed(self.pathways):
-            total = total + sigma**2
-            found.insert(0, total**0.5)
+            found.insert(0, found[0] + sigma * sigma)
         return found
+
+    @property
+    def deviations(self) -> list[Any]:
+        """Roots of `variances`: the standard deviations."""
+        return [*(v**0.5 for v in self.variances[:-1]), self.sigma_b]
 
     @property
     def sigma_inside(self) -> Any:
@@ -108,7 +112,9 @@ class ResidualPathway:
     @property
     def isotropic_sigma(self) -> Any | None:
         """The one standard deviation if all directions share it (full or empty subspace, sigma_a = 0), else None."""
-        if not self.pathways or self.pathways[0][0].rank == self.subspace.size:
+        if not self.pathways:
+            return self.sigma_b
+        if self.pathways[0][0].rank == self.subspace.size:
             return self.deviations[0]
         return None
 
@@ -132,9 +138,7 @@ class ResidualPathway:
 
     def log_abs_det(self) -> Any:
         """log |det dW/deps| = sum over levels of (r_k - r_(k-1)) log s_k, and (n - r) log sigma_b."""
-        ranks = [0, *(s.rank for s in self.active), self.subspace.size]
-        counts = [after - before for before, after in itertools.pairwise(ranks)]
-        return sum((c * _log(s) for c, s in zip(counts, self.deviations, strict=True) if c), 0.0)
+        return 0.5 * self._logarithms(self.variances)
 
     def log_prob(self, w: Array) -> Array:
         """log density of weights (..., *shape), for numpy, torch and JAX arrays.
@@ -143,12 +147,18 @@ class ResidualPathway:
             ValueError: if sigma_b is 0, or the shape does not fit.
         """
         self.check_density()
-        # With one sigma for all directions, there is nothing to project.
-        alone = self.isotropic_sigma is not None
-        deviations = self.deviations[:1] if alone else self.deviations
-        squares = _sums_of_squares([] if alone else self._proper, w, len(self.shape))
-        total = sum(q / s**2 for q, s in zip(squares, deviations, strict=False))
-        return -0.5 * total - (self.log_abs_det() + 0.5 * self.subspace.size * math.log(2 * math.pi))
+        variances = self.variances
+        # With one variance for all directions, there is nothing to project.
+        levels = [] if self.isotropic_sigma is not None else self._proper
+        squares = _sums_of_squares(levels, w, len(self.shape))
+        total = _total([q / v for q, v in zip(squares, variances, strict=False)])
+        return -0.5 * (total + (self._logarithms(variances) + self.subspace.size * math.log(2 * math.pi)))
+
+    def _logarithms(self, variances: list[Any]) -> Any:
+        """log of the covariance's determinant."""
+        ranks = [0, *(s.rank for s in self.active), self.subspace.size]
+        counts = [after - before for before, after in itertools.pairwise(ranks)]
+        return _total([c * _log(v) for c, v in zip(counts, variances, strict=True) if c])
 
     def split(self, w: Array) -> tuple[Array, Array]:
         """The most probable (beta, B) with decode(beta) + B = w: each direction inside is shared out by variance."""
@@ -219,9 +229,14 @@ def _split(levels: list[Subspace], w: Array) -> tuple[tuple[Array, ...], tuple[A
     return (_square(beta, 1), *(_square(c, dims) for c in beyond)), (inside[0], *beyond)
 
 
+def _total(terms: list[Any]) -> Any:
+    """Their sum, without a first addition to 0; where arrays are small, each operation counts."""
+    return sum(terms[1:], terms[0]) if terms else 0.0
+
+
 def _square(x: Array, dims: int) -> Array:
     """Sum over the last dims."""
-    return array_namespace(x).sum(x * x, axis=tuple(range(-dims, 0))) if dims else x * x
+    return (x * x).sum(axis=tuple(range(-dims, 0))) if dims else x * x
 
 
 def check_sigma(value: Any, name: str) -> Any:
