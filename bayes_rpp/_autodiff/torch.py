@@ -42,16 +42,17 @@ _converted: dict[int, tuple[Any, dict[Any, torch.Tensor]]] = {}
 def converted(value: NDArray, like: torch.Tensor) -> torch.Tensor:
     """An array as a tensor of this dtype and device; the same one each time, until the array is gone."""
     key, kind = id(value), (like.dtype, like.device)
-    if key not in _converted:
-        _converted[key] = weakref.ref(value, lambda _: _converted.pop(key, None)), {}
-    tensors = _converted[key][1]
-    if kind not in tensors:
-        tensor = torch.asarray(np.array(value), dtype=like.dtype, device=like.device)
-        # Those made within a transform or in inference mode are of no use outside of it.
-        if torch._C._are_functorch_transforms_active() or tensor.is_inference():
-            return tensor
-        tensors[kind] = tensor
-    return tensors[kind]
+    # Not where torch stands in for tensors itself, to compile or to export.
+    plain = type(like) in (torch.Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+    if plain and key in _converted and kind in _converted[key][1]:
+        return _converted[key][1][kind]
+    tensor = torch.asarray(np.array(value), dtype=like.dtype, device=like.device)
+    # Those made within a transform or in inference mode are of no use outside of it.
+    if plain and not (torch._C._are_functorch_transforms_active() or tensor.is_inference()):
+        if key not in _converted:
+            _converted[key] = weakref.ref(value, lambda _: _converted.pop(key, None)), {}
+        _converted[key][1][kind] = tensor
+    return tensor
 
 
 def sums_of_squares(split: Split, w: torch.Tensor, dims: int) -> tuple[torch.Tensor, ...]:

@@ -7,7 +7,18 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from bayes_rpp import DenseSubspace, EquivariantSubspace, Group, NestedSubspace, O, ResidualPathway, Scalar, Vector
+from bayes_rpp import (
+    EMLP,
+    DenseSubspace,
+    EquivariantSubspace,
+    Group,
+    NestedSubspace,
+    O,
+    ResidualPathway,
+    Scalar,
+    Vector,
+    to_torch,
+)
 
 S = EquivariantSubspace((2 * Scalar + Vector)(O(3)), (Scalar + Vector)(O(3)))
 ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
@@ -116,3 +127,12 @@ def test_what_a_transform_or_inference_mode_has_converted_is_not_used_outside():
     np.testing.assert_allclose(outside.grad, inside, rtol=1e-6)
     np.testing.assert_allclose(inside, 2 * s.project(w.numpy()), rtol=1e-5)
     np.testing.assert_allclose(s.project(w.double()), s.project(w.double().numpy()), rtol=1e-12)
+
+
+def test_an_exported_module_leaves_nothing_behind():
+    net = EMLP(Vector, Vector, O(3), channels=8, layers=1)
+    rng = np.random.default_rng(0)
+    params = {k: np.asarray(rng.normal(size=p.shape), dtype=np.float32) for k, p in net.parameters.items()}
+    module, x = to_torch(net, params), torch.ones((5, 3))
+    exported = torch.export.export(module, (x,)).module()
+    np.testing.assert_allclose(module(x).detach(), exported(x).detach(), rtol=1e-5)
