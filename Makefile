@@ -21,8 +21,9 @@ docs: .venv/installed
 release: .venv/installed
 	$(BIN)/python scripts/check_release.py
 
+# Some of them, or all in tiny sizes: make bench ARGS="step prior", make bench ARGS=--quick
 bench: .venv/installed
-	$(BIN)/python -m benchmarks --json benchmarks.json
+	$(BIN)/python -m benchmarks $(ARGS) --json benchmarks.json
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

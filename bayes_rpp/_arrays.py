@@ -9,7 +9,17 @@ from array_api_compat import array_namespace, is_torch_array
 
 Array = Any  # an array of any supported library
 
-__all__ = ["Array", "array_namespace", "constant", "finite_array", "indices", "sigmoid", "swish", "whole_number"]
+__all__ = [
+    "Array",
+    "array_namespace",
+    "constant",
+    "finite_array",
+    "fixed",
+    "indices",
+    "sigmoid",
+    "swish",
+    "whole_number",
+]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:
@@ -18,6 +28,15 @@ def constant(value: np.ndarray, like: Array) -> Array:
     if is_torch_array(like):
         return xp.asarray(np.array(value), dtype=like.dtype, device=like.device)
     return xp.asarray(value, dtype=like.dtype)
+
+
+def fixed(value: np.ndarray, like: Array) -> Array:
+    """`constant` of an array that is never changed: torch has it converted once, for as long as it lives."""
+    if is_torch_array(like):
+        from bayes_rpp._autodiff.torch import converted
+
+        return converted(value, like)
+    return constant(value, like)
 
 
 def whole_number(value: Any, name: str) -> int:

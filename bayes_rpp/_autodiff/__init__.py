@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -34,5 +35,6 @@ def library_of(x: Array, engines: Sequence[str]) -> tuple[Any, bool]:
     return _module(found[0]), False
 
 
+@cache
 def _module(engine: str) -> Any:
     return import_module(f"bayes_rpp._autodiff.{'torch' if engine == 'pyro' else engine}")

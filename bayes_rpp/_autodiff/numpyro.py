@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+
+Split = Callable[[jax.Array], tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]]
 
 
 def gradient(function: Callable[[jax.Array], jax.Array], z: jax.Array) -> jax.Array:
@@ -46,3 +48,19 @@ def x64() -> AbstractContextManager[Any]:
     # Since JAX 0.8 at home in jax itself.
     home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
     return home.enable_x64(True)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 2))
+def sums_of_squares(split: Split, w: jax.Array, dims: int) -> tuple[jax.Array, ...]:
+    """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w.
+
+    The derivative 2 C_k w is at hand then, and takes no further projection.
+    """
+    return split(w)[0]
+
+
+@sums_of_squares.defjvp
+def _slopes(split: Split, dims: int, primals: Any, tangents: Any) -> Any:
+    (w,), (dw,), over = primals, tangents, tuple(range(-dims, 0))
+    sums, parts = split(w)
+    return sums, tuple(2.0 * (c * dw).sum(over) for c in parts)

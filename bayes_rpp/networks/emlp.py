@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, constant, sigmoid, swish
+from bayes_rpp._arrays import Array, fixed, sigmoid, swish
 from bayes_rpp.networks.allocation import is_permutation, uniform_rep
 from bayes_rpp.networks.bilinear import Bilinear
 from bayes_rpp.networks.mlp import check_layers
@@ -134,8 +134,8 @@ class Block:
         if not self.gates:
             return swish(h)
         # One product for the gates of all copies: slices of each would be many small operations.
-        own = constant(self._own, h) if mix is None else constant(self._own, h) + mix
-        return h * (own * sigmoid(h) + sigmoid(gate) @ constant(self._spread, h))
+        own = fixed(self._own, h) if mix is None else fixed(self._own, h) + mix
+        return h * (own * sigmoid(h) + sigmoid(gate) @ fixed(self._spread, h))
 
 
 def equivariant_parameters(

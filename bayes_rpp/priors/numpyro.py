@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as distributions
 from numpyro.distributions import constraints
+from numpyro.distributions.util import validate_sample
 from numpyro.infer.reparam import Reparam, TransformReparam
 
 from bayes_rpp.priors import pathway
@@ -87,6 +88,13 @@ class ResidualPathway(distributions.TransformedDistribution):
         white = distributions.Normal(jnp.zeros(batch + subspace.shape, dtype=b.dtype), 1.0)
         transform = ResidualPathwayTransform(subspace, prior.sigma_a, prior.sigma_b)
         super().__init__(white.to_event(len(subspace.shape)), transform, validate_args=validate_args)
+
+    @validate_sample
+    def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
+        # One projection for value and gradient, where the inherited formula whitens and differentiates that.
+        value = jnp.asarray(value)
+        lead = jnp.broadcast_shapes(value.shape[: value.ndim - self.event_dim], self.batch_shape)
+        return jnp.broadcast_to(self.prior.log_prob(value), lead)
 
     @property
     def prior(self) -> pathway.ResidualPathway:

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import is_jax_array, is_torch_array
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._autodiff import library_of
 from bayes_rpp.priors.nested import NestedSubspace, WithinSubspace
 from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
@@ -74,18 +77,27 @@ class ResidualPathway:
         return [s for s, _ in self.pathways]
 
     @property
+    def _proper(self) -> list[Subspace]:
+        """Those of them that are not the full space, outside of which there is nothing."""
+        return [s for s in self.active if s.rank < self.subspace.size]
+
+    @property
     def support(self) -> Subspace:
         """The largest subspace that has a pathway: where W lies if sigma_b is 0."""
         return self.pathways[-1][0] if self.pathways else self.subspace.levels[0]
 
     @property
-    def deviations(self) -> list[Any]:
-        """Standard deviation inside each active level beyond the one before, and last outside of all, sigma_b."""
-        found, total = [self.sigma_b], self.sigma_b**2
+    def variances(self) -> list[Any]:
+        """Variance inside each active level beyond the one before, and last outside of all, sigma_b^2."""
+        found = [self.sigma_b * self.sigma_b]
         for _, sigma in reversed(self.pathways):
-            total = total + sigma**2
-            found.insert(0, total**0.5)
+            found.insert(0, found[0] + sigma * sigma)
         return found
+
+    @property
+    def deviations(self) -> list[Any]:
+        """Roots of `variances`: the standard deviations."""
+        return [*(v**0.5 for v in self.variances[:-1]), self.sigma_b]
 
     @property
     def sigma_inside(self) -> Any:
@@ -100,7 +112,9 @@ class ResidualPathway:
     @property
     def isotropic_sigma(self) -> Any | None:
         """The one standard deviation if all directions share it (full or empty subspace, sigma_a = 0), else None."""
-        if not self.pathways or self.pathways[0][0].rank == self.subspace.size:
+        if not self.pathways:
+            return self.sigma_b
+        if self.pathways[0][0].rank == self.subspace.size:
             return self.deviations[0]
         return None
 
@@ -124,9 +138,7 @@ class ResidualPathway:
 
     def log_abs_det(self) -> Any:
         """log |det dW/deps| = sum over levels of (r_k - r_(k-1)) log s_k, and (n - r) log sigma_b."""
-        ranks = [0, *(s.rank for s in self.active), self.subspace.size]
-        counts = [after - before for before, after in itertools.pairwise(ranks)]
-        return sum((c * _log(s) for c, s in zip(counts, self.deviations, strict=True) if c), 0.0)
+        return 0.5 * self._logarithms(self.variances)
 
     def log_prob(self, w: Array) -> Array:
         """log density of weights (..., *shape), for numpy, torch and JAX arrays.
@@ -135,12 +147,18 @@ class ResidualPathway:
             ValueError: if sigma_b is 0, or the shape does not fit.
         """
         self.check_density()
-        sigma, dims = self.isotropic_sigma, tuple(range(-len(self.shape), 0))
-        # With one sigma for all directions, the sum of squares needs no copy of the weights.
-        eps = self.whiten(w) if sigma is None else w
-        squares = array_namespace(w).sum(eps * eps, axis=dims) if dims else eps * eps
-        squares = squares if sigma is None else squares / sigma**2
-        return -0.5 * squares - self.log_abs_det() - 0.5 * self.subspace.size * math.log(2 * math.pi)
+        variances = self.variances
+        # With one variance for all directions, there is nothing to project.
+        levels = [] if self.isotropic_sigma is not None else self._proper
+        squares = _sums_of_squares(levels, w, len(self.shape))
+        total = _total([q / v for q, v in zip(squares, variances, strict=False)])
+        return -0.5 * (total + (self._logarithms(variances) + self.subspace.size * math.log(2 * math.pi)))
+
+    def _logarithms(self, variances: list[Any]) -> Any:
+        """log of the covariance's determinant."""
+        ranks = [0, *(s.rank for s in self.active), self.subspace.size]
+        counts = [after - before for before, after in itertools.pairwise(ranks)]
+        return _total([c * _log(v) for c, v in zip(counts, variances, strict=True) if c])
 
     def split(self, w: Array) -> tuple[Array, Array]:
         """The most probable (beta, B) with decode(beta) + B = w: each direction inside is shared out by variance."""
@@ -173,9 +191,8 @@ class ResidualPathway:
     def _filter(self, x: Array, gains: list[Any]) -> Array:
         """Multiply by a gain inside each level, and by the last outside; gains of a batch shape scale whole weights."""
         gains = [_over(g, len(self.shape)) for g in gains]
-        levels = self.active
-        if levels and levels[-1].rank == self.subspace.size:  # nothing is outside of a full space
-            levels, gains = levels[:-1], gains[:-1]
+        levels = self._proper
+        gains = gains[: len(levels) + 1]
         found = gains[-1] * x
         for level, gain, beyond in zip(levels, gains[:-1], gains[1:], strict=True):
             found = found + (gain - beyond) * level.project(x)
@@ -191,6 +208,35 @@ class ResidualPathway:
 
     def __repr__(self) -> str:
         return f"ResidualPathway({self.subspace}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b})"
+
+
+def _sums_of_squares(levels: list[Subspace], w: Array, dims: int) -> tuple[Array, ...]:
+    """|.|^2 of what of w (..., *shape) is in each level beyond the one before, and outside of all."""
+    if not levels:
+        return (_square(w, dims),)
+    split = partial(_split, levels)
+    if is_torch_array(w) or is_jax_array(w):
+        return library_of(w, ())[0].sums_of_squares(split, w, dims)
+    return split(w)[0]
+
+
+def _split(levels: list[Subspace], w: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """These sums of squares, and the orthogonal parts that they are of."""
+    beta = levels[0].encode(w)
+    inside = [levels[0].decode(beta), *(level.project(w) for level in levels[1:]), w]
+    beyond = [b - a for a, b in itertools.pairwise(inside)]
+    dims = len(levels[0].shape)
+    return (_square(beta, 1), *(_square(c, dims) for c in beyond)), (inside[0], *beyond)
+
+
+def _total(terms: list[Any]) -> Any:
+    """Their sum, without a first addition to 0; where arrays are small, each operation counts."""
+    return sum(terms[1:], terms[0]) if terms else 0.0
+
+
+def _square(x: Array, dims: int) -> Array:
+    """Sum over the last dims."""
+    return (x * x).sum(axis=tuple(range(-dims, 0))) if dims else x * x
 
 
 def check_sigma(value: Any, name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -75,13 +75,20 @@ class ResidualPathway(distributions.TransformedDistribution):
             prior = pathway.ResidualPathway(subspace, given[:-1], given[-1])
         tensors = [s for s in given if torch.is_tensor(s)]
         like = tensors[0] if tensors else torch.empty(())
-        batch = torch.broadcast_shapes((), *(s.shape for s in tensors))
+        shapes = {s.shape for s in tensors}
+        batch = like.shape if len(shapes) < 2 else torch.broadcast_shapes(*shapes)
         self.subspace = subspace
         *a, b = (torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch) for s in given)
         self.sigmas, self.sigma_a, self.sigma_b = tuple(a), a[0], b
-        white = distributions.Normal(like.new_zeros(()).expand(batch + subspace.shape), 1.0)
-        base = white.to_event(len(subspace.shape))
-        super().__init__(base, ResidualPathwayTransform(prior), validate_args=validate_args)
+        self.transforms = [ResidualPathwayTransform(prior)]
+        # Not that of TransformedDistribution, which works out shapes that are known here.
+        torch.distributions.Distribution.__init__(self, batch, torch.Size(subspace.shape), validate_args)
+
+    @cached_property
+    def base_dist(self) -> Any:
+        """White noise; log_prob does without."""
+        shape = self.batch_shape + self.event_shape
+        return distributions.Normal(self.sigma_b.new_zeros(()).expand(shape), 1.0).to_event(len(self.event_shape))
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> ResidualPathway:
         new = self._get_checked_instance(ResidualPathway, _instance)
@@ -94,11 +101,9 @@ class ResidualPathway(distributions.TransformedDistribution):
         if self._validate_args:
             self._validate_sample(value)
         # One pass, where the inherited formula would also take the logarithm of a scale for each entry.
-        return self.prior.log_prob(value).expand(self._extended_batch(value))
-
-    def _extended_batch(self, value: torch.Tensor) -> torch.Size:
+        found = self.prior.log_prob(value)
         lead = value.shape[: value.dim() - len(self.event_shape)]
-        return torch.broadcast_shapes(lead, self.batch_shape)
+        return found if lead == self.batch_shape else found.expand(torch.broadcast_shapes(lead, self.batch_shape))
 
     @property
     def prior(self) -> pathway.ResidualPathway:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, constant, indices, whole_number
+from bayes_rpp._arrays import Array, array_namespace, fixed, indices, whole_number
 from bayes_rpp.priors.subspaces import Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly
@@ -137,14 +137,14 @@ class SpanSubspace(Subspace):
     def _inner(part: Array, q: NDArray) -> Array:
         """(..., blocks, n) to (..., blocks, r) by q (n, r) of all blocks, or (blocks, n, r)."""
         if q.ndim == 2:
-            return part @ constant(q, part)
-        return (part[..., None, :] @ constant(q, part))[..., 0, :]
+            return part @ fixed(q, part)
+        return (part[..., None, :] @ fixed(q, part))[..., 0, :]
 
     @staticmethod
     def _outer(part: Array, q: NDArray) -> Array:
         if q.ndim == 2:
-            return part @ constant(q.T, part)
-        return (part[..., None, :] @ constant(np.swapaxes(q, -1, -2), part))[..., 0, :]
+            return part @ array_namespace(part).matrix_transpose(fixed(q, part))
+        return (part[..., None, :] @ array_namespace(part).matrix_transpose(fixed(q, part)))[..., 0, :]
 
 
 def columns_of(layer: Any, input_shape: Any) -> tuple[Any, Any, tuple[int, int]]:

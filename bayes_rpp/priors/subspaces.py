@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, array_namespace, constant
+from bayes_rpp._arrays import Array, array_namespace, constant, fixed
 from bayes_rpp.symmetry.representations import Block, Representation, Scalar, Term
 from bayes_rpp.symmetry.solver import check_bound, term_basis
 
@@ -142,11 +142,14 @@ class DenseSubspace(Subspace):
 
     def encode(self, w: Array) -> Array:
         self._check(w, self.shape, "w")
-        return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.size)) @ constant(self._q, w)
+        return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.size)) @ fixed(self._q, w)
 
     def decode(self, beta: Array) -> Array:
         self._check(beta, (self.rank,), "beta")
-        return (beta @ constant(self._q.T, beta)).reshape(beta.shape[:-1] + self.shape)
+        q = fixed(self._q, beta)
+        # The same matrix in both products: XLA keeps one of it, and reads that from the cache.
+        w = q @ beta if beta.ndim == 1 else beta @ array_namespace(beta).matrix_transpose(q)
+        return w.reshape(beta.shape[:-1] + self.shape)
 
 
 class EquivariantSubspace(Subspace):
@@ -176,6 +179,12 @@ class EquivariantSubspace(Subspace):
         self.shape = (rep_out.size,) if bias else (rep_out.size, rep_in.size)
         self._rows, self._columns = Layout(rep_out), Layout(rep_in)
         self._q = {(o, i): term_basis(rep_out.group, o, i) for o in self._rows.copies for i in self._columns.copies}
+        # Terms are found by their factors, which takes longer than a small product: not in each encode and decode.
+        out, into = self._rows, self._columns
+        self._pairs = [
+            (out.copies[o], out.sizes[o], [(into.copies[i], into.sizes[i], self._q[o, i]) for i in into.copies])
+            for o in out.copies
+        ]
         self.rank = sum(self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items())
 
     def encode(self, w: Array) -> Array:
@@ -184,15 +193,12 @@ class EquivariantSubspace(Subspace):
         lead = tuple(w.shape[: w.ndim - len(self.shape)])
         w = w.reshape((*lead, self._rows.size, self._columns.size))
         parts = []
-        for o, rows in self._rows.split(w, -2).items():
-            mo, do = self._rows.copies[o], self._rows.sizes[o]
-            for i, block in self._columns.split(rows, -1).items():
-                q = self._q[o, i]
+        for (mo, do, columns), rows in zip(self._pairs, self._rows.split(w, -2).values(), strict=True):
+            for (mi, di, q), block in zip(columns, self._columns.split(rows, -1).values(), strict=True):
                 if q.shape[1] == 0:
                     continue
-                mi, di = self._columns.copies[i], self._columns.sizes[i]
                 block = xp.moveaxis(block.reshape((*lead, mo, do, mi, di)), -2, -3)
-                beta = block.reshape((*lead, mo * mi, do * di)) @ constant(q, w)
+                beta = block.reshape((*lead, mo * mi, do * di)) @ fixed(q, w)
                 parts.append(beta.reshape((*lead, mo * mi * q.shape[1])))
         if not parts:
             return (w * 0.0).reshape((*lead, self.size))[..., :0]
@@ -202,24 +208,17 @@ class EquivariantSubspace(Subspace):
         self._check(beta, (self.rank,), "beta")
         xp = array_namespace(beta)
         lead = tuple(beta.shape[:-1])
-        start = 0
-        rows = {}
-        for o, mo in self._rows.copies.items():
-            do = self._rows.sizes[o]
-            columns = {}
-            for i, mi in self._columns.copies.items():
-                q, di = self._q[o, i], self._columns.sizes[i]
+        start, rows = 0, []
+        for mo, do, pairs in self._pairs:
+            columns = []
+            for mi, di, q in pairs:
                 r = q.shape[1]
-                shape = (*lead, mo * do, mi * di)
-                if r == 0:
-                    columns[i] = xp.broadcast_to(constant(np.zeros((mo * do, mi * di)), beta), shape)
-                    continue
                 part = beta[..., start : start + mo * mi * r].reshape((*lead, mo, mi, r))
                 start += mo * mi * r
-                block = (part @ constant(q.T, beta)).reshape((*lead, mo, mi, do, di))
-                columns[i] = xp.moveaxis(block, -2, -3).reshape(shape)
-            rows[o] = self._columns.merge(columns, -1)
-        return self._rows.merge(rows, -2).reshape(lead + self.shape)
+                block = (part @ xp.matrix_transpose(fixed(q, beta))).reshape((*lead, mo, mi, do, di))
+                columns.append(xp.moveaxis(block, -2, -3).reshape((*lead, mo * do, mi * di)))
+            rows.append(self._columns.merge(dict(zip(self._columns.copies, columns, strict=True)), -1))
+        return self._rows.merge(dict(zip(self._rows.copies, rows, strict=True)), -2).reshape(lead + self.shape)
 
     def leverage(self) -> np.ndarray:
         rows = {}
@@ -240,27 +239,26 @@ class Layout:
         self.size = rep.size
         self.copies: dict[Term, int] = {}
         self.sizes: dict[Term, int] = {}
+        where: dict[Term, list[slice]] = {}
+        self._pieces: list[tuple[Term, slice]] = []  # of each block, where it stands among the copies of its term
         for b in rep.blocks:
-            self.copies[b.term] = self.copies.get(b.term, 0) + b.count
+            start = self.copies.get(b.term, 0)
+            self._pieces.append((b.term, slice(start * b.size, (start + b.count) * b.size)))
+            self.copies[b.term] = start + b.count
             self.sizes[b.term] = b.size
+            where.setdefault(b.term, []).append(slice(b.offset, b.stop))
+        self._where = list(where.items())
 
     def split(self, x: Array, axis: int) -> dict[Term, Array]:
-        parts: dict[Term, list[Array]] = {}
-        for b in self.blocks:
-            where = (..., slice(b.offset, b.stop)) + (slice(None),) * (-axis - 1)
-            parts.setdefault(b.term, []).append(x[where])
-        xp = array_namespace(x)
-        return {t: p[0] if len(p) == 1 else xp.concat(p, axis=axis) for t, p in parts.items()}
+        """The copies of each term, in the order of `copies`."""
+        rest = (slice(None),) * (-axis - 1)
+        parts = {term: [x[(..., place, *rest)] for place in places] for term, places in self._where}
+        return {t: p[0] if len(p) == 1 else array_namespace(x).concat(p, axis=axis) for t, p in parts.items()}
 
     def merge(self, parts: dict[Term, Array], axis: int) -> Array:
-        used = dict.fromkeys(parts, 0)
-        pieces = []
-        for b in self.blocks:
-            start, width = used[b.term], b.count * b.size
-            used[b.term] += width
-            whole = parts[b.term]
-            if self.copies[b.term] * b.size == width:
-                pieces.append(whole)
-            else:
-                pieces.append(whole[(..., slice(start, start + width)) + (slice(None),) * (-axis - 1)])
+        rest = (slice(None),) * (-axis - 1)
+        if len(self._pieces) == len(parts):
+            pieces = [parts[term] for term, _ in self._pieces]
+        else:
+            pieces = [parts[term][(..., place, *rest)] for term, place in self._pieces]
         return pieces[0] if len(pieces) == 1 else array_namespace(pieces[0]).concat(pieces, axis=axis)
