@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"{unknown[0]!r} is no benchmark; {', '.join(NAMES)} are")
     if given.json and not given.json.resolve().parent.is_dir():
         parser.error(f"--json {given.json}: there is no such folder")
+    os.environ["OMP_NUM_THREADS"] = "1"  # for processes to come: they load numpy's BLAS before anything else
     print("| what | measured | target | met | figures |\n| --- | --- | --- | --- | --- |", flush=True)
     found, failed = {}, 0
     for name in given.names or NAMES:

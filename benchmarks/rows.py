@@ -57,8 +57,7 @@ def run(name: str, quick: bool) -> list[Row]:
 
 
 def one_core() -> None:
-    """One thread for all libraries: how each of them shares out two cores is not what is compared."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
+    """How each library shares out several cores is not what is compared."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
