@@ -124,7 +124,7 @@ def test_coverage_and_recalibration_by_step():
 
 def test_fits_find_a_linear_system_and_keep_its_symmetry():
     pytest.importorskip("pyro")  # which has nothing to compile
-    method = rpp.DeepEnsemble(members=2, epochs=60, batch_size=50, learning_rate=0.02)
+    method = rpp.DeepEnsemble(members=2, epochs=25, batch_size=50, learning_rate=0.05)
     settings = {"width": 16, "layers": 1, "method": method, "engine": "pyro", "progress": False}
     data, test = linear(), linear(seed=1)
     states, actions = test.windows(10)
