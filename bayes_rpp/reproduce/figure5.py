@@ -69,8 +69,8 @@ TASKS = {
     for task in (
         Task("double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _rates(2e-3)),
         Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 3000, 10, _rates(2e-3), tilt=10.0),
-        Task("swimmer", "Swimmer-v5", 8000, 3, _rates(1e-3), window=2000, gamma=0.999, learning_starts=1000),
-        Task("walker2d", "Walker2d-v5", 6000, 3, _rates(1e-3), width=128, window=1000, learning_starts=1000),
+        Task("swimmer", "Swimmer-v5", 20_000, 3, _rates(1e-3), window=2000, gamma=0.999, learning_starts=1000),
+        Task("walker2d", "Walker2d-v5", 20_000, 3, _rates(1e-3), width=128, window=2000, learning_starts=1000),
     )
 }
 
