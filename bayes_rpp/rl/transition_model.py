@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp.analysis.standardise import Standardisation
@@ -27,6 +26,7 @@ from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
 from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.rl.columns import mixed_columns, shared_mean
 from bayes_rpp.rl.transitions import Transitions
 from bayes_rpp.symmetry.equivariance import equivariance_error
 from bayes_rpp.symmetry.groups import Group
@@ -249,11 +249,7 @@ def standardisation(values: NDArray, rep: Representation) -> Standardisation:
 
 def coupled_scale(values: NDArray, centre: NDArray, rep: Representation) -> NDArray:
     """(columns,) root mean square of values (n, columns) about a centre, over all columns that the group mixes."""
-    generators = [rep.drho(a) for a in rep.group.lie_algebra] + [rep.rho(h) for h in rep.group.discrete_generators]
-    mixed = sum((np.abs(g) > 1e-9 for g in generators), np.eye(rep.size))
-    block = connected_components(mixed, directed=False)[1]
-    squares = ((values - centre) ** 2).mean(axis=0)
-    scale = np.sqrt(np.bincount(block, squares) / np.bincount(block))[block]
+    scale = np.sqrt(shared_mean(((values - centre) ** 2).mean(axis=0), mixed_columns(rep)))
     still = scale <= 1e-6 * np.abs(centre)  # constant up to rounding, as in Standardisation.of
     return np.where(still | (scale == 0), 1.0, scale)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.rl.columns import mixed_columns, shared_mean
 from bayes_rpp.rl.tables import Array, Symmetry
 
 
@@ -38,10 +39,9 @@ class SymmetricVecNormalize(VecNormalize):
             )
         super().__init__(venv, **kwargs)
         self.symmetry = symmetry
-        # Over a rotation the mean of many elements at equal angles; its matrices have few frequencies.
-        s = symmetry.matrices()[0] if not symmetry.rotation else _turns(symmetry)
-        self._invariant = s.mean(axis=0)
-        self._orbit = connected_components((np.abs(s) > 1e-9).any(axis=0), directed=False)[1]
+        rep = symmetry.rep_state(symmetry.group)
+        self._invariant = EquivariantSubspace(None, rep)
+        self._mixed = mixed_columns(rep)
 
     def _normalize_obs(self, obs: Array, obs_rms: RunningMeanStd) -> Array:
         mean, scale = self.statistics(obs_rms)
@@ -54,13 +54,6 @@ class SymmetricVecNormalize(VecNormalize):
     def statistics(self, obs_rms: RunningMeanStd | None = None) -> tuple[Array, Array]:
         """Mean and scale by which observations are normalised, each of length n_s."""
         stats: Any = self.obs_rms if obs_rms is None else obs_rms
-        mean = self._invariant @ stats.mean
+        mean = self._invariant.project(stats.mean)
         square = stats.var + (stats.mean - mean) ** 2  # about the invariant mean
-        shared = np.bincount(self._orbit, square) / np.bincount(self._orbit)
-        return mean, np.sqrt(shared[self._orbit] + self.epsilon)
-
-
-def _turns(symmetry: Symmetry, count: int = 64) -> Array:
-    angles = 2 * np.pi * np.arange(count) / count
-    c, s = np.cos(angles), np.sin(angles)
-    return symmetry.rep_state(symmetry.group).rho(np.moveaxis(np.array([[c, -s], [s, c]]), 2, 0))
+        return mean, np.sqrt(shared_mean(square, self._mixed) + self.epsilon)
