@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.fit import fit
     from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble, Laplace
     from bayes_rpp.inference.metrics import predictive_metrics
+    from bayes_rpp.inference.mixture import mixture
     from bayes_rpp.inference.numpyro.compilation import cache_compilations
     from bayes_rpp.inference.posterior import Posterior, Prediction
     from bayes_rpp.inference.sweep import sweep
@@ -76,6 +77,7 @@ _HOMES = {
     "inference.fit": ["fit"],
     "inference.methods": ["HMC", "MAP", "NUTS", "SVI", "DeepEnsemble", "Laplace"],
     "inference.metrics": ["predictive_metrics"],
+    "inference.mixture": ["mixture"],
     "inference.numpyro.compilation": ["cache_compilations"],
     "inference.posterior": ["Posterior", "Prediction"],
     "inference.sweep": ["sweep"],
@@ -117,7 +119,7 @@ __all__ = [
     "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace",
     "band", "block_pattern", "cache_compilations", "compare_symmetries", "datasets", "degree_of_symmetry",
     "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "group_error_map",
-    "load_network", "log_error_density", "parse_group", "parse_rep", "plot_asymmetry", "plot_comparison",
+    "load_network", "log_error_density", "mixture", "parse_group", "parse_rep", "plot_asymmetry", "plot_comparison",
     "plot_equivariance_kde", "plot_equivariance_posterior", "plot_group_map", "plot_sweep", "predictive_metrics",
     "restrict", "save_network", "soften", "sweep", "to_torch", "uniform_rep",
 ]  # fmt: skip

@@ -56,7 +56,7 @@ EXAMPLES = {
         {"[16, 16, 32]": "[2, 2, 2]"},
         "docs/results/table1.md",
     ),
-    "tuned_or_grid": ("1 1", {"EXAMPLES, EACH = 200, 5": "EXAMPLES, EACH = 40, 1"}, "docs/results/tuned_or_grid.md"),
+    "tuned_or_grid": ("1 1", {"EXAMPLES, OBSERVED = 80": "EXAMPLES, OBSERVED = 15"}, "docs/results/tuned_or_grid.md"),
     "unknown_symmetry": ("", {}, "docs/results/unknown_symmetry.md docs/results/unknown_symmetry_scores.png"),
     "which_symmetry": ("1", {"channels=CHANNELS": "layers=0"}, "docs/results/which_symmetry.md"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,12 @@ from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
-from bayes_rpp.analysis.scores import MODES, Score, score
+from bayes_rpp.analysis.scores import Score, score
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, Laplace, Method
-from bayes_rpp.inference.mixture import mixture
+from bayes_rpp.inference.mixture import best_modes, mixture
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 NOISE = 0.3  # where its tuning starts, in standardised units
 Key = tuple[str, str]
-SAME = 0.01  # nats that the evidence of one mode may differ by when it is reached again
 FURTHER = 25  # steps of Gauss-Newton from another model's mode
 STARTS = 3  # of methods that find one of many modes
 METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
@@ -173,7 +172,7 @@ def compare_symmetries(
         starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
             counts. None: 3 of methods that find one of many modes (MAP, ensembles and Laplace), 1 of others and of
             linear models. With the former the strict and the soft model are also fitted from each other's weights, and
-            the nested one from those of the larger candidates' soft ones, so that they do not differ by the luck of
+            the nested one from the modes of the larger candidates' soft ones, so that they do not differ by the luck of
             their starts; Laplace goes on from there without training (epochs=0), which takes a second.
         engine, seed: as in `fit`.
         progress: whether to say which model is fitted.
@@ -214,15 +213,18 @@ def compare_symmetries(
         if key not in scores or (is_settled(post), found.rank) > (is_settled(posteriors[key]), scores[key].rank):
             posteriors[key], scores[key] = post, found
 
-    def take(key: Key, from_: Key | None = None) -> None:
-        """Fit a model, from each of its starts or from another's weights."""
+    def take(key: Key, sources: Sequence[Posterior] = ()) -> None:
+        """Fit a model, from each of its starts or from the modes of other models."""
         candidate, kind = by_name[key[0]], key[1]
         begin = time.perf_counter()
-        for start in range(starts if from_ is None and kind != "free" else 1):
-            model = candidate.model(kind, start if from_ is None else 1)
-            init = None if from_ is None else _weights(posteriors[from_], model)
-            how = method if from_ is None else further
-            keep(key, fit(model, x, y, how, engine=engine, seed=seed + start, init=init, progress=False))
+        if not sources:
+            for start in range(starts if kind != "free" else 1):
+                model = candidate.model(kind, start)
+                keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, progress=False))
+        for source in sources:
+            model = candidate.model(kind, 1)
+            init = _weights(source, model)
+            keep(key, fit(model, x, y, further, engine=engine, seed=seed, init=init, progress=False))
         seconds[key] = seconds.get(key, 0.0) + time.perf_counter() - begin
 
     for nested in (False, True):  # these start from the others, too
@@ -237,34 +239,26 @@ def compare_symmetries(
                 take(key)
                 if nested and isinstance(method, MAP):
                     for other in candidate.larger:
-                        take(key, (other, "soft"))
+                        take(key, _kept(posteriors[other, "soft"], modes[other, "soft"]))
             if not nested and "soft" in candidate.kinds and isinstance(method, MAP):
-                take((name, "strict"), (name, "soft"))
-                take((name, "soft"), (name, "strict"))
+                take((name, "strict"), [posteriors[name, "soft"]])
+                take((name, "soft"), [posteriors[name, "strict"]])
             if progress:
                 for kind in candidate.kinds:
                     if (kind == "nested") == nested:
                         _say((name, kind), scores[name, kind], seconds[name, kind])
     table = comparison_table(by_name, posteriors, scores, seconds)
     verdict = judge(by_name, posteriors, scores, table)
-    mixtures = {id(modes[key]): _mixed(post, modes[key]) for key, post in posteriors.items()}
+    mixtures = {id(modes[key]): mixture(_kept(post, modes[key])) for key, post in posteriors.items()}
     mixed = {key: mixtures[id(modes[key])] for key in posteriors}
     return Comparison(table, verdict.best, verdict, by_name, mixed, scores, to_x, to_y)
 
 
-def _mixed(best: Posterior, modes: list[Posterior]) -> Posterior:
+def _kept(best: Posterior, modes: Sequence[Posterior]) -> list[Posterior]:
     """The best mode and those whose evidence is not clearly lower, each once."""
-    top = best.log_evidence
-    if top is None:
-        return best
-    found = {top: best}
-    for post in modes:
-        value = post.log_evidence
-        if value is None or value < top - MODES or any(abs(value - other) < SAME for other in found):
-            continue
-        if is_settled(post):
-            found[value] = post
-    return mixture(list(found.values()))
+    if best.log_evidence is None:
+        return [best]
+    return best_modes([best, *(post for post in modes if is_settled(post))])
 
 
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:

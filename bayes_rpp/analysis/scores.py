@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayes_rpp.inference.mixture import MODES
 from bayes_rpp.likelihoods import Gaussian
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ MIN_DRAWS = 25  # of which PSIS takes the fifth of largest weight for its tail
 PARETO_K = 0.7  # above, the estimate of that example cannot be trusted (Vehtari, Gelman and Gabry 2017)
 MAX_LEVERAGE = 0.98  # of an example on its own prediction; noisy draws may give more than 1
 NATS = 3.0  # of evidence, odds of 20 to 1: "strong" (Kass and Raftery 1995)
-MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
 ERRORS = 2.0  # standard errors of a difference
 
 

@@ -49,8 +49,9 @@ def fit(
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
             softened module. Both start from the same values and give the same members up to rounding.
         seed: of initial values and the order of data.
-        init: start from a posterior (its first draws), or from weights by parameter name, each (*shape) for all members
-            or (members, *shape), in place of draws from the prior. With NUTS and HMC, one for each chain.
+        init: start from a posterior (its first draws, or the modes of Laplace's where there is one for each member), or
+            from weights by parameter name, each (*shape) for all members or (members, *shape), in place of draws from
+            the prior. With NUTS and HMC, one draw for each chain.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
         validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.
@@ -109,7 +110,7 @@ def fit(
             "weights; 'whitened' or None would do, or SVI or NUTS"
         )
     _check_sampler(method, chosen, callbacks, validation, executor)
-    weights = None if init is None else _start(model, init, method.count)
+    weights = None if init is None else _start(model, init, method)
     if isinstance(checkpoint, (str, Path)):
         checkpoint = Checkpoint(checkpoint)
     elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
@@ -171,11 +172,15 @@ def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> st
     return engine
 
 
-def _start(model: Model, init: Any, members: int) -> dict[str, NDArray]:
+def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     """Initial weights with leading dimension members."""
+    members = method.count
     if isinstance(init, Posterior):
+        found = init.samples
+        if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
+            found = found | {k: np.reshape(w, (init.chains, 1, *found[k].shape[2:])) for k, w in init.centre.items()}
         # The first draw of each chain, then the second of each.
-        init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in init.samples.items()}
+        init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
     elif not isinstance(init, Mapping):
         raise TypeError(f"init is a {type(init).__name__}; a Posterior, or weights by parameter name, would do")
     shapes = {name: p.shape for name, p in model.priors.items()}

@@ -24,6 +24,7 @@ from bayes_rpp.priors.pathway import ResidualPathway
 
 GAIN = 1e-7  # in log density: what is left to the mode when polishing ends
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
+TRIES = 4  # of ever shorter steps, each with a Jacobian of its own
 ROUND, RANGE = math.log(10.0), math.log(1000.0)  # how far the logarithm may move in a round, and from its start
 Numbers = dict[str, float]
 JacobianOf = Callable[[Network, Sequence[str]], Jacobian]
@@ -51,19 +52,24 @@ class _Laplace:
             names = [k for k in names if layer_of(k) == layer_of(names[-1])]
         self.coordinates = Coordinates(model, names)
         self.tuned = self._tuned(names) if method.evidence else ()
+        self._own = [k for k in self.tuned if k in model.likelihood.latents]
         self.kind = self._kind()
-        self._is_bold = self.kind != "kronecker"
+        self._is_bold = self.kind != "kronecker"  # whether to follow the linearised model as far as it goes
+        self._stride = 1.0  # of the last step that raised the evidence
         self._jacobian = jacobian_of(model.net, names)
         self._sites = Sites(model, task.parametrisation)
 
     def between(self, epoch: int, trainer: Any) -> Numbers:
-        """Tune between two epochs."""
-        if epoch % self.method.every:
+        """Tune between two epochs; the sigmas once those of `burn_in` are over."""
+        sites = (
+            self.tuned if epoch > self.method.burning else [k for k in self.tuned if k in self.model.likelihood.latents]
+        )
+        if epoch % self.method.every or not sites:
             return {}
         found = self._sites.weights(trainer.values())
         weights = {k: found[k][0] for k in self.model.net.parameters}
         numbers = {k: float(found[k][0]) for k in self.model.latents}
-        numbers, value = self._tune(self.curvature(self.linearise(weights)), numbers)
+        numbers, value = self._tune(self.curvature(self.linearise(weights)), numbers, sites)
         lead: Values = {k: np.array([v]) for k, v in numbers.items()}
         trainer.replace(self._sites.values({**found, **lead}))
         return {"log_evidence": value} | {k: numbers[k] for k in self.tuned}
@@ -80,12 +86,8 @@ class _Laplace:
         weights = {k: values[k] for k in self.model.net.parameters}
         numbers = {k: float(values[k]) for k in self.model.latents}
         curvature = self.curvature(self.linearise(weights))
-        for _ in range(method.polishing):
-            before = numbers
-            curvature, numbers = self._polish(curvature, numbers)
-            still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in self.tuned)
-            if still and curvature.newton(numbers)[1] < GAIN:
-                break
+        for sites in self._stages():
+            curvature, numbers = self._polished(curvature, numbers, sites)
         at, factorised = curvature.at, curvature.at_numbers(numbers)
         rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
         drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
@@ -101,19 +103,52 @@ class _Laplace:
             centre=at.weights if method.predictions == "linearised" else None,
         )
 
-    def _polish(self, curvature: Curvature, numbers: Numbers) -> tuple[Curvature, Numbers]:
-        """One step of the weights, and before it of the numbers."""
-        if not self.tuned:
-            return self._step(curvature, numbers), numbers
+    def _stages(self) -> list[Sequence[str]]:
+        """The numbers to tune while polishing: the likelihood's until the weights are at a mode, then all. Sigmas that
+        are tuned to weights on their way end at modes of less evidence."""
+        return [self._own, self.tuned] if self.method.burning and len(self._own) < len(self.tuned) else [self.tuned]
+
+    def _polished(self, curvature: Curvature, numbers: Numbers, sites: Sequence[str]) -> tuple[Curvature, Numbers]:
+        """Steps of the weights and of some numbers until the mode, or as many as the method allows."""
+        self._is_bold, self._stride = self.kind != "kronecker", 1.0
+        for _ in range(self.method.polishing):
+            before, there = numbers, curvature
+            curvature, numbers = self._polish(curvature, numbers, sites)
+            still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in sites)
+            if still and (curvature is there or curvature.newton(numbers)[1] < GAIN):
+                break
+        return curvature, numbers
+
+    def _polish(self, curvature: Curvature, numbers: Numbers, sites: Sequence[str]) -> tuple[Curvature, Numbers]:
+        """One step of the weights, and before it of the numbers; with evidence="maximise" it does not lower the
+        evidence."""
+        if not sites:
+            return (self._climb if self.tuned else self._step)(curvature, numbers), numbers
         if self._is_bold:
             # Exact for linear networks; others may not follow the linearised model so far.
-            bold, _ = self._tune(curvature, numbers, moved=True)
+            bold, _ = self._tune(curvature, numbers, sites, moved=True)
             there = self._step(curvature, bold)
             if there.evidence(bold) >= curvature.evidence(numbers):
                 return there, bold
             self._is_bold = False
-        numbers, _ = self._tune(curvature, numbers)
-        return self._step(curvature, numbers), numbers
+        numbers, _ = self._tune(curvature, numbers, sites)
+        return self._climb(curvature, numbers), numbers
+
+    def _climb(self, curvature: Curvature, numbers: Numbers) -> Curvature:
+        """The longest of some steps to the mode on which the evidence rises, or none.
+
+        A higher density is not enough: with weights that fit ever more of the noise the Jacobian grows, and numbers
+        tuned there follow. The evidence at any weights is the ELBO of N(W_0, H^-1) in the linearised model, which has
+        a maximum.
+        """
+        now, at, step = curvature.evidence(numbers), curvature.at, curvature.newton(numbers)[0]
+        longest = min(1.0, 4 * self._stride)
+        for length in longest * 0.25 ** np.arange(TRIES):
+            there = self.curvature(at.moved(at.at + length * step))
+            if there.evidence(numbers) > now:
+                self._stride = float(length)
+                return there
+        return curvature
 
     def _step(self, curvature: Curvature, numbers: Numbers) -> Curvature:
         better = _search(curvature.at, numbers, curvature.newton(numbers)[0])
@@ -126,24 +161,26 @@ class _Laplace:
         kinds: dict[str, type[Weights | Data | Kronecker]] = {"weights": Weights, "data": Data, "kronecker": Kronecker}
         return kinds[self.kind](at)
 
-    def _tune(self, curvature: Curvature, numbers: Numbers, moved: bool = False) -> tuple[Numbers, float]:
-        """The numbers of the highest evidence around the weights as they are, and that evidence; `moved` as in
+    def _tune(
+        self, curvature: Curvature, numbers: Numbers, sites: Sequence[str], moved: bool = False
+    ) -> tuple[Numbers, float]:
+        """Some of the numbers, at the highest evidence around the weights as they are, and that evidence; `moved` as in
         Curvature.gradient."""
-        start = np.log([numbers[k] for k in self.tuned])
-        middle = np.log([self.model.latents[k].start for k in self.tuned])
+        start = np.log([numbers[k] for k in sites])
+        middle = np.log([self.model.latents[k].start for k in sites])
         low, high = np.maximum(start - ROUND, middle - RANGE), np.minimum(start + ROUND, middle + RANGE)
 
         def negative(logs: NDArray) -> tuple[float, NDArray]:
-            there = numbers | {k: math.exp(v) for k, v in zip(self.tuned, logs, strict=True)}
-            value, gradient = curvature.gradient(there, self.tuned, moved)
-            return -value, -np.array([gradient[k] for k in self.tuned])
+            there = numbers | {k: math.exp(v) for k, v in zip(sites, logs, strict=True)}
+            value, gradient = curvature.gradient(there, sites, moved)
+            return -value, -np.array([gradient[k] for k in sites])
 
         bounds = list(zip(low, np.maximum(high, low), strict=True))
         options = {"maxiter": self.method.steps, "ftol": 1e-15, "gtol": 1e-7}
         best = minimize(
             negative, np.clip(start, low, high), jac=True, method="L-BFGS-B", bounds=bounds, options=options
         )
-        return numbers | {k: math.exp(v) for k, v in zip(self.tuned, best.x, strict=True)}, -float(best.fun)
+        return numbers | {k: math.exp(v) for k, v in zip(sites, best.x, strict=True)}, -float(best.fun)
 
     def _tuned(self, names: Sequence[str]) -> tuple[str, ...]:
         """Sites that the evidence depends on."""

@@ -167,6 +167,9 @@ class Laplace(MAP):
             weighted by them. A number stays within a factor of 1000 of its start. None: the numbers are at the joint
             mode, as in MAP.
         every: epochs between two rounds of tuning.
+        burn_in: epochs before the first round that tunes sigmas; the noise is tuned from the first of all. Sigmas that
+            are tuned while the weights are far from a mode end at worse ones. None: all epochs, so that sigmas are
+            tuned while polishing, or 0 where there is no polishing.
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
         epochs: as in MAP, and 0: only polish, from `fit(..., init=)`. So a mode that is known is followed to other
@@ -183,6 +186,7 @@ class Laplace(MAP):
     polish: int | None = None
     evidence: Literal["maximise"] | None = None
     every: int = 20
+    burn_in: int | None = None
     steps: int = 20
     memory: float = 4.0
 
@@ -192,6 +196,8 @@ class Laplace(MAP):
             check_count(getattr(self, name), name)
         if self.polish != 0 and self.polish is not None:
             check_count(self.polish, "polish")
+        if self.burn_in != 0 and self.burn_in is not None:
+            check_count(self.burn_in, "burn_in")
         check_positive(self.memory, "memory", "4.0")
         for name, able in (
             ("curvature", CURVATURES),
@@ -209,6 +215,11 @@ class Laplace(MAP):
     def polishing(self) -> int:
         """Gauss-Newton steps after training, at most."""
         return self.polish if self.polish is not None else 0 if self.patience else 10
+
+    @property
+    def burning(self) -> int:
+        """Epochs before sigmas are tuned."""
+        return self.burn_in if self.burn_in is not None else self.epochs if self.polishing else 0
 
     def held(self, model: Model) -> tuple[str, ...]:
         return tuple(model.latents) if self.evidence else ()

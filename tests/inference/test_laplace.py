@@ -407,11 +407,44 @@ def test_no_epochs_goes_on_from_a_mode(engine):
     assert still.log_evidence == pytest.approx(again.log_evidence, abs=0.05)
 
 
-def test_modes_together_are_chains_with_centres_of_their_own(tmp_path):
+@pytest.mark.parametrize("seed", [3, 4])
+def test_polishing_never_lowers_the_evidence(seed):
+    """More weights than data, no noise: on the way to the highest density the evidence falls."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(12, 2))
+    y = np.sin(2 * x) * x[:, ::-1]
+    sigma_b = PerLayer(half_normal(0.1))
+    model = nonlinear(sigma_a=[1.0, 1.0], sigma_b=sigma_b, likelihood=Gaussian(half_normal(0.3)))
+    found = []
+    for polish in (1, 2, 4, 8):
+        method = Laplace(epochs=60, batch_size=None, evidence="maximise", burn_in=0, polish=polish, draws=2)
+        found.append(fit(model, x, y, method, seed=seed, engine="pyro", progress=False).log_evidence)
+    assert (np.diff(found) > -1e-6).all(), found
+
+
+def test_sigmas_are_tuned_once_the_weights_are_at_a_mode():
+    model = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.1)))
+    options = {"batch_size": None, "evidence": "maximise", "draws": 2}
+    late, early = (
+        fit(model, X, Y, Laplace(epochs=40, burn_in=b, **options), engine="pyro", progress=False) for b in (None, 0)
+    )
+    for post, moved in ((late, False), (early, True)):
+        start = post.training["sigma_b.output"][0, 19] == pytest.approx(0.02, rel=1e-5)
+        assert start is not moved
+        assert post.training["noise"][0, 19] != pytest.approx(0.1, rel=0.01)
+        assert post.samples["sigma_b.output"][0, 0] != pytest.approx(0.02, rel=0.01)
+
+
+def modes_of_one_model():
     model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
     method = Laplace(epochs=20, evidence="maximise", draws=3)
     posts = [fit(model, X, Y, method, seed=s, engine="pyro", progress=False) for s in (0, 1)]
-    both = mixture(posts)
+    return sorted(posts, key=lambda p: -p.log_evidence)
+
+
+def test_modes_together_are_chains_with_centres_of_their_own(tmp_path):
+    posts = modes_of_one_model()
+    both = mixture(posts[::-1])
     assert (both.chains, both.draws, both.log_evidence) == (2, 3, posts[0].log_evidence)
     both = Posterior.load(both.save(tmp_path / "both.nc"))
     np.testing.assert_allclose(both.outputs(X), np.concatenate([p.outputs(X) for p in posts]), atol=1e-6)
@@ -420,6 +453,31 @@ def test_modes_together_are_chains_with_centres_of_their_own(tmp_path):
     want = -(logsumexp(each, axis=(0, 1)) - math.log(6)).mean()
     assert both.metrics(X, Y)["nll"] == pytest.approx(want, rel=1e-5)
     assert mixture(posts[:1]) is posts[0]
+
+
+def test_a_mixture_keeps_good_modes_once():
+    best, other = modes_of_one_model()
+    gap = best.log_evidence - other.log_evidence
+    assert gap > 0.02
+    assert mixture([other, best, other, best], within=gap + 0.01).chains == 2
+    assert mixture([other, best], within=gap - 0.01) is best
+    still = Laplace(epochs=1, learning_rate=1e-12, polish=0, draws=2)
+    again = fit(best.model, X, Y, still, init=mixture([best, other]), engine="pyro")
+    np.testing.assert_allclose(again.centre["output.weight"], best.centre["output.weight"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda p: p, TypeError, "list of Posterior"),
+        (lambda p: [], ValueError, "empty"),
+        (lambda p: [p, fit(nonlinear(), X, Y, Laplace(epochs=1), engine="pyro")], ValueError, "different models"),
+    ],
+)
+def test_what_is_no_mixture_is_named(wrong, error, message):
+    post = fit(nonlinear(likelihood=Gaussian(half_normal(0.5))), X, Y, Laplace(epochs=1, draws=3), engine="pyro")
+    with pytest.raises(error, match=message):
+        mixture(wrong(post))
 
 
 def test_output_covariances_agree(engine, monkeypatch):
