@@ -52,7 +52,7 @@ class _Laplace:
             names = [k for k in names if layer_of(k) == layer_of(names[-1])]
         self.coordinates = Coordinates(model, names)
         self.tuned = self._tuned(names) if method.evidence else ()
-        self._own = [k for k in self.tuned if k in model.likelihood.latents]
+        self._own = [k for k in self.tuned if k in model.likelihood.latents]  # such as the noise
         self.kind = self._kind()
         self._is_bold = self.kind != "kronecker"  # whether to follow the linearised model as far as it goes
         self._stride = 1.0  # of the last step that raised the evidence
@@ -61,9 +61,7 @@ class _Laplace:
 
     def between(self, epoch: int, trainer: Any) -> Numbers:
         """Tune between two epochs; the sigmas once those of `burn_in` are over."""
-        sites = (
-            self.tuned if epoch > self.method.burning else [k for k in self.tuned if k in self.model.likelihood.latents]
-        )
+        sites = self.tuned if epoch > self.method.burning else self._own
         if epoch % self.method.every or not sites:
             return {}
         found = self._sites.weights(trainer.values())
@@ -144,8 +142,8 @@ class _Laplace:
         now, at, step = curvature.evidence(numbers), curvature.at, curvature.newton(numbers)[0]
         longest = min(1.0, 4 * self._stride)
         for length in longest * 0.25 ** np.arange(TRIES):
-            there = self.curvature(at.moved(at.at + length * step))
-            if there.evidence(numbers) > now:
+            moved = at.moved(at.at + length * step)
+            if np.isfinite(moved.log_joint(numbers)) and (there := self.curvature(moved)).evidence(numbers) > now:
                 self._stride = float(length)
                 return there
         return curvature

@@ -160,16 +160,18 @@ class Laplace(MAP):
         predictions: "linearised" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
             or "network" (of the network at each sample, which underfits where the Gaussian is wide).
         polish: Gauss-Newton steps in float64 on all data after the training, each no longer than the posterior density
-            allows; they end early at the mode. None: 10, or 0 with patience, which stops short of the mode on purpose.
+            allows; they end early at the mode. With numbers to tune each is no longer than the evidence allows, as the
+            highest density may have far less of it; and there are as many again with the sigmas tuned as before that.
+            None: 10, or 0 with patience, which stops short of the mode on purpose.
         evidence: "maximise" tunes all numbers that the model gives as distributions (sigmas, noise) to the highest
             evidence, in turn with the weights, during the training (Immer et al. 2021b, "Scalable marginal likelihood
             estimation") and while polishing. The distributions say where they start, and no more: the evidence is not
-            weighted by them. A number stays within a factor of 1000 of its start. None: the numbers are at the joint
-            mode, as in MAP.
+            weighted by them. A number stays within a factor of 1000 of its start. Start from small sigmas, from more
+            than one (`mixture`). None: the numbers are at the joint mode, as in MAP.
         every: epochs between two rounds of tuning.
-        burn_in: epochs before the first round that tunes sigmas; the noise is tuned from the first of all. Sigmas that
-            are tuned while the weights are far from a mode end at worse ones. None: all epochs, so that sigmas are
-            tuned while polishing, or 0 where there is no polishing.
+        burn_in: epochs before the first round that tunes sigmas; the noise is tuned in all rounds. Sigmas that are
+            tuned while the weights are far from a mode end at worse ones. None: all epochs, so that sigmas are tuned
+            in the second half of the polishing, or 0 where there is no polishing.
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
         epochs: as in MAP, and 0: only polish, from `fit(..., init=)`. So a mode that is known is followed to other

@@ -517,6 +517,7 @@ def test_softened_torch_modules():
         ({"every": 0}, "every is 0"),
         ({"steps": 1.5}, "steps is 1.5"),
         ({"polish": -1}, "polish is -1"),
+        ({"burn_in": -1}, "burn_in is -1"),
         ({"memory": 0.0}, "memory is 0.0"),
     ],
 )
