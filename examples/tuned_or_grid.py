@@ -25,8 +25,9 @@ METHOD = rpp.Laplace(
     evidence="maximise", epochs=300, batch_size=None, learning_rate=0.1, every=100, steps=5, polish=15, draws=100
 )
 NOISE = rpp.Prior("HalfNormal", {"scale": 0.3})
-# Of sigma_a and sigma_b by layer: small ones, from which the weights grow as the data ask, end at better modes.
+# Of sigma_a and sigma_b by layer: from small ones, with which weights grow as the data ask, it ends at better modes.
 STARTS = ((0.3, 0.07), (0.2, 0.05), (0.1, 0.02), (0.2, 0.07), (0.3, 0.1))
+STARTS += ((0.8, 0.06), (0.8, 0.03), (0.4, 0.06), (0.4, 0.03), (0.2, 0.03))
 Numbers = dict[str, float]
 
 
