@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.members import in_parts
 from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Method
+from bayes_rpp.inference.outputs import centre_of
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
@@ -49,9 +50,9 @@ def fit(
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
             softened module. Both start from the same values and give the same members up to rounding.
         seed: of initial values and the order of data.
-        init: start from a posterior (its first draws, or the modes of Laplace's where there is one for each member), or
-            from weights by parameter name, each (*shape) for all members or (members, *shape), in place of draws from
-            the prior. With NUTS and HMC, one draw for each chain.
+        init: start from a posterior (its first draws, or the modes of Laplace's, linearised, where there is one for
+            each member), or from weights by parameter name, each (*shape) for all members or (members, *shape), in
+            place of draws from the prior. With NUTS and HMC, one draw for each chain.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
         validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.
@@ -178,7 +179,8 @@ def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     if isinstance(init, Posterior):
         found = init.samples
         if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
-            found = found | {k: np.reshape(w, (init.chains, 1, *found[k].shape[2:])) for k, w in init.centre.items()}
+            modes = [centre_of(init.model, init.centre, c) or {} for c in range(init.chains)]
+            found = found | {k: np.stack([mode[k] for mode in modes])[:, None] for k in init.centre}
         # The first draw of each chain, then the second of each.
         init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
     elif not isinstance(init, Mapping):

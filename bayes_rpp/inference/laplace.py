@@ -54,8 +54,6 @@ class _Laplace:
         self.tuned = self._tuned(names) if method.evidence else ()
         self._own = [k for k in self.tuned if k in model.likelihood.latents]  # such as the noise
         self.kind = self._kind()
-        self._is_bold = self.kind != "kronecker"  # whether to follow the linearised model as far as it goes
-        self._stride = 1.0  # of the last step that raised the evidence
         self._jacobian = jacobian_of(model.net, names)
         self._sites = Sites(model, task.parametrisation)
 
@@ -108,12 +106,13 @@ class _Laplace:
 
     def _polished(self, curvature: Curvature, numbers: Numbers, sites: Sequence[str]) -> tuple[Curvature, Numbers]:
         """Steps of the weights and of some numbers until the mode, or as many as the method allows."""
-        self._is_bold, self._stride = self.kind != "kronecker", 1.0
+        self._is_bold = self.kind != "kronecker"  # whether to follow the linearised model as far as it goes
+        self._stride = 1.0  # of the last step that raised the evidence
         for _ in range(self.method.polishing):
-            before, there = numbers, curvature
+            before, last = numbers, curvature
             curvature, numbers = self._polish(curvature, numbers, sites)
             still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in sites)
-            if still and (curvature is there or curvature.newton(numbers)[1] < GAIN):
+            if still and (curvature is last or curvature.newton(numbers)[1] < GAIN):
                 break
         return curvature, numbers
 
@@ -143,7 +142,8 @@ class _Laplace:
         longest = min(1.0, 4 * self._stride)
         for length in longest * 0.25 ** np.arange(TRIES):
             moved = at.moved(at.at + length * step)
-            if np.isfinite(moved.log_joint(numbers)) and (there := self.curvature(moved)).evidence(numbers) > now:
+            # The evidence is below the density, which costs no Jacobian.
+            if moved.log_joint(numbers) > now and (there := self.curvature(moved)).evidence(numbers) > now:
                 self._stride = float(length)
                 return there
         return curvature

@@ -160,20 +160,22 @@ class Laplace(MAP):
         predictions: "linearised" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
             or "network" (of the network at each sample, which underfits where the Gaussian is wide).
         polish: Gauss-Newton steps in float64 on all data after the training, each no longer than the posterior density
-            allows; they end early at the mode. With numbers to tune each is no longer than the evidence allows, as the
-            highest density may have far less of it; and there are as many again with the sigmas tuned as before that.
-            None: 10, or 0 with patience, which stops short of the mode on purpose.
+            allows; they end early at the mode. With numbers to tune a step is taken only if the evidence does not fall,
+            as the highest density may have far less of it. With sigmas to tune there are up to twice as many: first
+            with the sigmas held, then with them tuned. None: 10, or 0 with patience, which stops short of the mode on
+            purpose.
         evidence: "maximise" tunes all numbers that the model gives as distributions (sigmas, noise) to the highest
-            evidence, in turn with the weights, during the training (Immer et al. 2021b, "Scalable marginal likelihood
-            estimation") and while polishing. The distributions say where they start, and no more: the evidence is not
-            weighted by them. A number stays within a factor of 1000 of its start. Start from small sigmas, from more
-            than one (`mixture`). None: the numbers are at the joint mode, as in MAP.
+            evidence, in turn with the weights: the noise during the training (Immer et al. 2021b, "Scalable marginal
+            likelihood estimation") and while polishing, sigmas from `burn_in` on. The distributions say where they
+            start, and no more: the evidence is not weighted by them. A number stays within a factor of 1000 of its
+            start. Start from small sigmas and several seeds, and put the fits together with `mixture`. None: the
+            numbers are at the joint mode, as in MAP.
         every: epochs between two rounds of tuning.
-        burn_in: epochs before the first round that tunes sigmas; the noise is tuned in all rounds. Sigmas that are
-            tuned while the weights are far from a mode end at worse ones. None: all epochs, so that sigmas are tuned
-            in the second half of the polishing, or 0 where there is no polishing.
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
+        burn_in: epochs before the first round that tunes sigmas, which end at modes of less evidence if they are tuned
+            while the weights are far from one. None: all epochs, so that sigmas are tuned once the weights have been
+            polished; where there are no epochs, or no polishing, at once.
         epochs: as in MAP, and 0: only polish, from `fit(..., init=)`. So a mode that is known is followed to other
             sigmas, or a sweep's cell gets its Gaussian; with evidence="maximise" the evidence does not fall on the way.
         batch_size, learning_rate, schedule, patience: as in MAP.
@@ -188,9 +190,9 @@ class Laplace(MAP):
     polish: int | None = None
     evidence: Literal["maximise"] | None = None
     every: int = 20
-    burn_in: int | None = None
     steps: int = 20
     memory: float = 4.0
+    burn_in: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,6 +202,11 @@ class Laplace(MAP):
             check_count(self.polish, "polish")
         if self.burn_in != 0 and self.burn_in is not None:
             check_count(self.burn_in, "burn_in")
+        if self.evidence and not self.polishing and self.burning and self.burning >= self.epochs:
+            raise ValueError(
+                f"burn_in is {self.burn_in}, all of the {self.epochs} epochs, and without polishing sigmas would never "
+                "be tuned; fewer, or polish=10, would do"
+            )
         check_positive(self.memory, "memory", "4.0")
         for name, able in (
             ("curvature", CURVATURES),
@@ -215,7 +222,7 @@ class Laplace(MAP):
 
     @property
     def polishing(self) -> int:
-        """Gauss-Newton steps after training, at most."""
+        """Gauss-Newton steps after training, at most, with the numbers of one stage."""
         return self.polish if self.polish is not None else 0 if self.patience else 10
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from bayes_rpp.inference.outputs import centre_of
 from bayes_rpp.inference.posterior import Posterior
 
 MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
+PROBES = 5  # examples by which models are compared
 SAME = 0.01  # nats that the evidence of one mode may differ by when it is reached again
 
 
@@ -26,11 +28,12 @@ def mixture(posteriors: Sequence[Posterior], *, within: float = MODES) -> Poster
             same to 0.01 nats, one is. All are kept where methods give no evidence.
 
     Returns:
-        Posterior whose first chain is around the mode of the highest evidence, which is its `log_evidence`. The records
-        of trainings are left out where there are several.
+        Posterior whose first chain is around the mode of the highest evidence, which is its `log_evidence`. Where there
+        are several, their records (`training`, `sample_stats`) are left out.
 
     Raises:
-        TypeError, ValueError: if these are no posteriors, none, of different models, or only some have an evidence.
+        TypeError, ValueError: if these are no posteriors, none, of different models or data, or only some have an
+            evidence.
     """
     first, *others = best_modes(posteriors, within)
     if not others:
@@ -48,23 +51,42 @@ def mixture(posteriors: Sequence[Posterior], *, within: float = MODES) -> Poster
 
 def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[Posterior]:
     """Those that `mixture` keeps, the highest evidence first."""
-    if isinstance(posteriors, Posterior) or not all(isinstance(p, Posterior) for p in posteriors):
+    if not isinstance(posteriors, Sequence) or not all(isinstance(p, Posterior) for p in posteriors):
         raise TypeError(f"posteriors is {posteriors!r}; a list of Posterior would do")
     if not posteriors:
         raise ValueError("posteriors is empty; at least one would do")
-    first = posteriors[0]
+    if not within >= 0:
+        raise ValueError(f"within is {within!r}; a number >= 0, such as {MODES:g}, would do")
     for p in posteriors[1:]:
-        if {k: v.shape[1:] for k, v in p.samples.items()} != {k: v.shape[1:] for k, v in first.samples.items()}:
-            raise ValueError("posteriors are of different models or numbers of draws; fits of one model would do")
-        if (p.centre is None) != (first.centre is None):
-            raise ValueError("posteriors has linearised predictions beside others; one kind would do")
-    if all(p.log_evidence is None for p in posteriors):
+        _check_alike(posteriors[0], p)
+    evidences = [p.log_evidence for p in posteriors]
+    if all(value is None for value in evidences):
         return list(posteriors)
     found: list[tuple[float, Posterior]] = []
-    for p in posteriors:
-        if p.log_evidence is None:
-            raise ValueError("posteriors has some without a log_evidence; fits of one method would do")
-        if all(abs(p.log_evidence - value) >= SAME for value, _ in found):
-            found.append((p.log_evidence, p))
+    for value, p in zip(evidences, posteriors, strict=True):
+        if value is None or not math.isfinite(value):
+            raise ValueError(
+                f"posteriors has one with a log_evidence of {value}; fits of one method that ended would do"
+            )
+        if all(abs(value - other) >= SAME for other, _ in found):
+            found.append((value, p))
     found.sort(key=lambda one: -one[0])
     return [p for value, p in found if value >= found[0][0] - within]
+
+
+def _check_alike(first: Posterior, p: Posterior) -> None:
+    """Raise ValueError unless chains of the two can stand in one posterior."""
+    if {k: v.shape[1:] for k, v in p.samples.items()} != {k: v.shape[1:] for k, v in first.samples.items()}:
+        raise ValueError("posteriors are of different models or numbers of draws; fits of one model would do")
+    if not (np.array_equal(p.x, first.x) and np.array_equal(p.y, first.y)):
+        raise ValueError("posteriors are of different data, whose evidences do not compare; fits of the same would do")
+    weights = {k: first.samples[k][0, 0] for k in first.model.net.parameters}
+    numbers = {k: first.samples[k][0, 0] for k in first.latents}
+    here, there = (
+        post.model.likelihood.log_prob(post.model.net(weights, first.x[:PROBES]), first.y[:PROBES], numbers)
+        for post in (first, p)
+    )
+    if not np.allclose(here, there, rtol=1e-4, atol=1e-4, equal_nan=True):
+        raise ValueError("posteriors are of different networks or likelihoods; fits of one model would do")
+    if (p.centre is None) != (first.centre is None):
+        raise ValueError("posteriors has linearised predictions beside others; one kind would do")

@@ -422,6 +422,16 @@ def test_polishing_never_lowers_the_evidence(seed):
     assert (np.diff(found) > -1e-6).all(), found
 
 
+@pytest.mark.parametrize("curvature", ["auto", "kronecker"])
+def test_sigmas_are_tuned_where_nothing_else_is(curvature):
+    options = {"epochs": 40, "curvature": curvature, "draws": 2}
+    model, fixed = nonlinear(sigma_b=PerLayer(half_normal(0.02))), nonlinear(sigma_b=0.02)
+    post = fit(model, X, Y, Laplace(evidence="maximise", **options), engine="pyro", progress=False)
+    same = fit(fixed, X, Y, Laplace(**options), engine="pyro", progress=False)
+    assert post.log_evidence > same.log_evidence + 1
+    assert "log_evidence" not in post.training
+
+
 def test_sigmas_are_tuned_once_the_weights_are_at_a_mode():
     model = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.1)))
     options = {"batch_size": None, "evidence": "maximise", "draws": 2}
@@ -471,13 +481,32 @@ def test_a_mixture_keeps_good_modes_once():
     [
         (lambda p: p, TypeError, "list of Posterior"),
         (lambda p: [], ValueError, "empty"),
-        (lambda p: [p, fit(nonlinear(), X, Y, Laplace(epochs=1), engine="pyro")], ValueError, "different models"),
+        (lambda p: [p, one_mode(Gaussian(half_normal(0.5)))], ValueError, "different models"),
+        (lambda p: [p, one_mode(Gaussian(0.7))], ValueError, "different networks or likelihoods"),
+        (lambda p: [p, one_mode(Gaussian(0.5), Y + 1)], ValueError, "different data"),
+        (lambda p: [p, Posterior(p.model, p.samples, x=X, y=Y, centre=p.centre)], ValueError, "log_evidence of None"),
+        (lambda p: [p, Posterior(p.model, p.samples, x=X, y=Y, log_evidence=1.0)], ValueError, "linearised"),
     ],
 )
 def test_what_is_no_mixture_is_named(wrong, error, message):
-    post = fit(nonlinear(likelihood=Gaussian(half_normal(0.5))), X, Y, Laplace(epochs=1, draws=3), engine="pyro")
     with pytest.raises(error, match=message):
-        mixture(wrong(post))
+        mixture(wrong(one_mode(Gaussian(0.5))))
+
+
+def one_mode(likelihood, y=Y):
+    method = Laplace(epochs=1, draws=3, polish=1)
+    return fit(nonlinear(likelihood=likelihood), X, y, method, engine="pyro", progress=False)
+
+
+@pytest.mark.parametrize("within", [-1.0, math.nan])
+def test_a_mixture_within_less_than_nothing(within):
+    with pytest.raises(ValueError, match="within is"):
+        mixture([one_mode(Gaussian(0.5))], within=within)
+
+
+def test_posteriors_without_evidence_are_all_kept():
+    posts = [fit(nonlinear(), X, Y, DeepEnsemble(members=2, epochs=1), seed=s, engine="pyro") for s in (0, 1)]
+    assert mixture(posts).chains == 2
 
 
 def test_output_covariances_agree(engine, monkeypatch):
@@ -518,6 +547,7 @@ def test_softened_torch_modules():
         ({"steps": 1.5}, "steps is 1.5"),
         ({"polish": -1}, "polish is -1"),
         ({"burn_in": -1}, "burn_in is -1"),
+        ({"evidence": "maximise", "epochs": 5, "burn_in": 5, "polish": 0}, "burn_in is 5, all of the 5 epochs"),
         ({"memory": 0.0}, "memory is 0.0"),
     ],
 )
