@@ -27,8 +27,8 @@ METHOD = rpp.Laplace(
 )
 NOISE = rpp.Prior("HalfNormal", {"scale": 0.3})
 # Of sigma_a and sigma_b by layer: from small ones, with which weights grow as the data ask, it ends at better modes.
-STARTS = ((0.3, 0.07), (0.1, 0.02), (0.8, 0.06))
-SEEDS_EACH = 8  # initial values for each of these
+START = (0.1, 0.02)
+STARTS = 8  # initial values of the weights
 AGAIN = 5  # starts of the grid's best cell, for comparison
 Numbers = dict[str, float]
 
@@ -86,7 +86,7 @@ def together(seed: int, fits: list[rpp.Posterior], start: float) -> dict[str, An
 def tuned(seed: int) -> dict[str, Any]:
     """From all starts: the modes of about the highest evidence together, and each alone."""
     start = time.perf_counter()
-    fits = [fit(seed, by_layer(a), by_layer(b), k) for a, b in STARTS for k in range(SEEDS_EACH)]
+    fits = [fit(seed, *map(by_layer, START), k) for k in range(STARTS)]
     return together(seed, fits, start)
 
 
@@ -137,15 +137,14 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
         line += [f"{best['rmse']:.3f}", f"{mine['seconds']:.0f}", f"{sum(c['seconds'] for c in grid):.0f}"]
         lines.append(line)
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    starts = "; ".join(f"{a:g}, {b:g}" for a, b in STARTS)
     return (
         f"# Tuned by the evidence, or a grid\n\nMade by `python examples/tuned_or_grid.py {SEEDS} {GRID} {FIRST}`: "
         f"modified inertia from the five tensors m r rᵀ, {EXAMPLES} examples, noise of {OBSERVED} of y's size added; "
         f"an EMLP with one hidden layer ({CHANNELS}), test sets of 1000. NLL of Laplace posteriors (full covariance) "
         "in units of y's size; the lower, the better. All fits have the same epochs, the noise tuned, and are polished "
         f"by up to {METHOD.polish} steps, those with sigmas to tune by as many again. "
-        f"**Tuned** are sigma_a and sigma_b, by layer, from {len(STARTS)} pairs ({starts}) with {SEEDS_EACH} initial "
-        "values each; modes within 30 nats of the best predict together (`rpp.mixture`). The **grid** has "
+        f"**Tuned** are sigma_a and sigma_b, by layer, from {START[0]:g} and {START[1]:g}, with {STARTS} initial "
+        "values of the weights; modes within 30 nats of the best predict together (`rpp.mixture`). The **grid** has "
         f"{GRID} x {GRID} fixed pairs, sigma_a from 0.1 to 3 and sigma_b from 0.01 to 1, one start each, and its best "
         "cell is chosen by the test NLL itself.\n\n"
         f"{table}\n"

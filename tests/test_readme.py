@@ -25,7 +25,7 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")
     pytest.importorskip("pyro")
     monkeypatch.chdir(tmp_path)
-    assert len(blocks("README.md")) == 9
+    assert len(blocks("README.md")) == 10
     names = run("README.md", SMALLER)
     assert (tmp_path / "posterior.nc").exists()
     assert (tmp_path / "my-run" / "state.npz").exists()
