@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.members import in_parts
 from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Method
-from bayes_rpp.inference.outputs import centre_of
+from bayes_rpp.inference.outputs import centres
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
@@ -179,8 +179,7 @@ def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     if isinstance(init, Posterior):
         found = init.samples
         if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
-            modes = [centre_of(init.model, init.centre, c) or {} for c in range(init.chains)]
-            found = found | {k: np.stack([mode[k] for mode in modes])[:, None] for k in init.centre}
+            found = found | {k: w[:, None] for k, w in centres(init.model, init.centre, init.chains).items()}
         # The first draw of each chain, then the second of each.
         init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
     elif not isinstance(init, Mapping):

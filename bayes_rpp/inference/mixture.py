@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp.inference.outputs import centre_of
+from bayes_rpp.inference.outputs import centres
 from bayes_rpp.inference.posterior import Posterior
 
 MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
@@ -35,16 +35,15 @@ def mixture(posteriors: Sequence[Posterior], *, within: float = MODES) -> Poster
         TypeError, ValueError: if these are no posteriors, none, of different models or data, or only some have an
             evidence.
     """
-    first, *others = best_modes(posteriors, within)
-    if not others:
+    kept = best_modes(posteriors, within)
+    first = kept[0]
+    if len(kept) == 1:
         return first
-    kept = [first, *others]
     samples = {k: np.concatenate([p.samples[k] for p in kept]) for k in first.samples}
     centre = None
     if first.centre is not None:
-        chains = [[centre_of(p.model, p.centre, c) for c in range(p.chains)] for p in kept]
-        flat = [c for some in chains for c in some if c is not None]
-        centre = {k: np.stack([c[k] for c in flat]) for k in first.centre}
+        each = [centres(p.model, p.centre, p.chains) for p in kept if p.centre is not None]
+        centre = {k: np.concatenate([c[k] for c in each]) for k in first.centre}
     made: dict[str, Any] = {"method": first.method, "engine": first.engine, "seed": first.seed}
     return Posterior(first.model, samples, x=first.x, y=first.y, log_evidence=first.log_evidence, centre=centre, **made)
 

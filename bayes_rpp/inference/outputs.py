@@ -41,6 +41,11 @@ def centre_of(model: Model, centre: Mapping[str, NDArray] | None, chain: int) ->
     return {k: w if w.shape == model.net.parameters[k].shape else w[chain] for k, w in centre.items()}
 
 
+def centres(model: Model, centre: Mapping[str, NDArray], chains: int) -> dict[str, NDArray]:
+    """The same of all chains, (chain, *shape)."""
+    return {k: np.broadcast_to(w, (chains, *model.net.parameters[k].shape)) for k, w in centre.items()}
+
+
 def linearised(
     net: Network,
     centre: Mapping[str, NDArray],

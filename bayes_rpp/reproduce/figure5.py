@@ -66,16 +66,18 @@ def _rates(*rates: float) -> dict[str, float]:
     return dict(zip(ARMS, rates, strict=True))
 
 
-_DOUBLE_PENDULUM = Task("double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _rates(2e-3, 2e-3, 2e-3, 2e-3))
-_SWIMMER = Task("swimmer", "Swimmer-v5", 20_000, 3, _rates(1e-3, 3e-4, 3e-3, 1e-3), window=2000, learning_starts=1000)
-_WALKER = replace(_SWIMMER, name="walker2d", env_id="Walker2d-v5", rates=_rates(3e-4, 1e-3, 3e-4, 1e-3), width=128)
+_PENDULUM, _SWIMMER, _WALKER = (
+    _rates(2e-3, 2e-3, 2e-3, 2e-3),
+    _rates(1e-3, 3e-4, 3e-3, 1e-3),
+    _rates(3e-4, 1e-3, 3e-4, 1e-3),
+)
 TASKS = {
     task.name: task
     for task in (
-        _DOUBLE_PENDULUM,
-        replace(_DOUBLE_PENDULUM, name="tilted-double-pendulum", steps=3000, tilt=10.0),
-        replace(_SWIMMER, gamma=0.999),
-        _WALKER,
+        Task("double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _PENDULUM),
+        Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 3000, 10, _PENDULUM, tilt=10.0),
+        Task("swimmer", "Swimmer-v5", 20_000, 3, _SWIMMER, window=2000, gamma=0.999, learning_starts=1000),
+        Task("walker2d", "Walker2d-v5", 20_000, 3, _WALKER, width=128, window=2000, learning_starts=1000),
     )
 }
 
