@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,13 +12,13 @@ import numpy as np
 
 from bayes_rpp.likelihoods import Likelihood
 from bayes_rpp.models import Model
-from bayes_rpp.networks.allocation import uniform_rep
-from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.allocation import hidden_rep
+from bayes_rpp.networks.emlp import EMLP, lacks
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
 from bayes_rpp.priors.subspaces import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, bind_rep
+from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
 KINDS = ("strict", "soft", "nested", "free")
 SIGMA_A = 1.0  # with scale="fan_in" and standardised data it keeps the variance of the signal
@@ -53,6 +54,11 @@ class Candidate:
         """Whether every linear map is equivariant, as under Trivial."""
         linear = [p.subspace for name, p in self.net.parameters.items() if name.endswith(("weight", "bias"))]
         return all(s.rank == s.size for s in linear)
+
+    @cached_property
+    def lacks(self) -> str:
+        """What the strict network cannot carry, in words; nothing where it can, and of networks that are not ours."""
+        return "; ".join(lacks(self.net)) if isinstance(self.net, EMLP) else ""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -106,7 +112,7 @@ def make_candidates(
     check_groups(groups, rep_in, rep_out)
     is_own = network is None
     if network is None:
-        hidden = channels if isinstance(channels, Rep) else uniform_rep(channels, _reference(groups))
+        hidden = channels if isinstance(channels, Rep) else hidden_rep(channels, *_reference(groups, rep_in, rep_out))
 
         def network(group: Group) -> Network:
             return EMLP(rep_in, rep_out, group, hidden, layers)
@@ -175,10 +181,10 @@ def check_groups(groups: Any, rep_in: Any, rep_out: Any) -> None:
             )
 
 
-def _reference(groups: Mapping[str, Group]) -> Group:
-    """The group whose tensors the hidden layers of all candidates hold: the first that moves anything."""
-    moving = [g for g in groups.values() if len(g.lie_algebra) or len(g.discrete_generators)]
-    return moving[0] if moving else next(iter(groups.values()))
+def _reference(groups: Mapping[str, Group], rep_in: Rep, rep_out: Rep) -> tuple[Representation, Representation]:
+    """Input and output under the largest group, from which the hidden layers that all candidates share are made."""
+    bound = [(rep_in(g), rep_out(g)) for g in groups.values()]
+    return min(bound, key=lambda ends: sum(EquivariantSubspace(ends[0], end).rank for end in ends))
 
 
 def _subspaces(net: Network) -> list[EquivariantSubspace]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
+from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,15 +52,22 @@ def judge(
     """The verdict on fitted candidates.
 
     A symmetry holds if its strict model is not significantly worse (`Difference.is_worse`) than its own soft and free
-    models and the strict models of the smaller symmetries within it. Of those that hold the largest is the answer: the
-    smaller ones follow from it. Of several that do not contain each other, the one whose strict model scores highest.
+    models and the strict models of the smaller symmetries within it, or only than such whose equivariant part predicts
+    as well as the whole (`against_symmetric_part`): then the network is at fault, not the symmetry. And if a larger one
+    holds that contains it. Of those that hold the largest is the answer: the smaller ones follow from it. Of several
+    that do not contain each other, the one whose strict model scores highest.
     """
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
-    kept = tuple(name for name, found in rivals.items() if not any(d.is_worse for d in found.values()))
+    parts = _symmetric_parts(rivals, candidates, posteriors)
+    worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
+    held = {n for n, keys in worse.items() if all(is_capacity(parts[n, key], rivals[n][key]) for key in keys)}
+    held |= {name for other in held for name in candidates[other].contains}
+    kept = tuple(name for name in rivals if name in held)
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
-    sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals))
+    sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals, parts))
     doubts = list(_doubts(best, candidates, posteriors, scores, rivals, table))
+    doubts[:0] = _incapable(kept, worse, rivals, parts, candidates)
     return Verdict(best, kept, sentences, doubts)
 
 
@@ -75,6 +83,41 @@ def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Diff
     return {key: difference(scores[candidate.name, "strict"], scores[key]) for key in others}
 
 
+def _symmetric_parts(
+    rivals: Mapping[str, dict[Key, Difference]],
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+) -> dict[tuple[str, Key], Difference]:
+    """Of each model that a candidate's strict one is worse than: its equivariant part against the whole of it."""
+    found = {}
+    for name, others in rivals.items():
+        for key, d in others.items():
+            if d.is_worse:
+                found[name, key] = against_symmetric_part(posteriors[key], candidates[name].group)
+    return found
+
+
+def _incapable(
+    kept: tuple[str, ...],
+    worse: Mapping[str, list[Key]],
+    rivals: Mapping[str, dict[Key, Difference]],
+    parts: Mapping[tuple[str, Key], Difference],
+    candidates: Mapping[str, Candidate],
+) -> Iterator[str]:
+    """Strict models that are worse than others though their symmetry holds, or that lack simple functions at all."""
+    for name, keys in worse.items():
+        lacks = candidates[name].lacks
+        if name in kept and keys:
+            key = min(keys, key=lambda k: _worth(rivals[name][k]))
+            yield (
+                f"the strict model of {name} cannot carry this function as well as {_of(key)} ({rivals[name][key]}), "
+                f"of which the part that has the symmetry predicts as well as the whole ({parts[name, key]}): "
+                + (lacks or "wider channels, more layers or more starts would do")
+            )
+        elif lacks:
+            yield f"the strict model of {name} cannot carry all functions with its symmetry: {lacks}"
+
+
 def _sentences(
     best: str | None,
     kept: tuple[str, ...],
@@ -82,6 +125,7 @@ def _sentences(
     posteriors: Mapping[Key, Posterior],
     scores: Mapping[Key, Score],
     rivals: Mapping[str, dict[Key, Difference]],
+    parts: Mapping[tuple[str, Key], Difference],
 ) -> Iterator[str]:
     if best is None:
         yield "None of the candidates holds exactly" + (
@@ -90,8 +134,12 @@ def _sentences(
     elif candidates[best].is_free:
         yield f"No symmetry among the candidates holds: {best} is left."
     else:
-        against = " and ".join(f"{_of(k)} by {d}" for k, d in rivals[best].items())
-        yield f"{best} holds: its strict model is not significantly worse than those that ask for less ({against})."
+        even = " and ".join(f"{_of(k)} by {d}" for k, d in rivals[best].items() if not d.is_worse)
+        shared = " and ".join(f"{_of(k)}, {parts[best, k]}" for k, d in rivals[best].items() if d.is_worse)
+        reasons = [f"its strict model is not significantly worse than those that ask for less ({even})"] if even else []
+        if shared:
+            reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
+        yield f"{best} holds: {', and '.join(reasons)}."
         followers = [name for name in kept if name in candidates[best].contains and not candidates[name].is_free]
         if followers:
             yield f"So {'do' if len(followers) > 1 else 'does'} {', '.join(followers)}, which it contains."

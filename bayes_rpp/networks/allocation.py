@@ -1,15 +1,27 @@
-"""Hidden representations: how a width is shared out over tensor ranks, and which terms permute their entries."""
+"""Hidden representations: how a width is shared out over types.
+
+A hidden layer carries a function only if it holds the types that have to pass: those of the input and of the output, and
+tensors between them, of which products are made.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
+from itertools import combinations_with_replacement
+from itertools import product as cartesian
 from math import comb
 
 import numpy as np
 
 from bayes_rpp.networks.mlp import check_width
+from bayes_rpp.networks.products import hom_rank, is_near
+from bayes_rpp.networks.terms import alike, is_moved
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Scalar, T, Term, Vector
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, T, Term, Vector
+
+SCALARS = 0.25  # of a width, at least, where the types that have to pass take all of it
+RANKS = 3  # of the tensors of products of groups, at most
 
 
 def uniform_rep(channels: int, group: Group) -> Rep:
@@ -17,10 +29,73 @@ def uniform_rep(channels: int, group: Group) -> Rep:
 
     While channels are left: R = the largest rank with (R+1) d^R <= channels; rank r <= R gets d^(R-r) copies. For
     groups of matrices that are not orthogonal, rank-r tensors are split binomially over T(k, r-k). A group without
-    generators gets scalars, one of 1 x 1 matrices as many vectors as scalars.
+    generators gets scalars, one of 1 x 1 matrices as many vectors as scalars. A product of groups of which several
+    move something has tensors of each factor and their products, such as `Vector.on(0) * Vector.on(1)`, shared alike
+    over these types in the order of their size.
     """
-    channels, d = check_width(channels), group.dim
-    if not len(group.lie_algebra) and not len(group.discrete_generators):
+    channels = check_width(channels)
+    return _of_factors(channels, group) if sum(map(_moves, group.factors)) > 1 else _of_ranks(channels, group)
+
+
+def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -> Rep:
+    """A hidden representation of about `channels` entries that carries functions from rep_in to rep_out.
+
+    It is that of `uniform_rep` where this holds each type of input and output as often as they do. Elsewhere they come
+    first, each with as many copies as it has there, but at most as many as fit into `channels` (one at least); what is
+    left of `channels`, or a quarter of it, is shared out as in `uniform_rep`. Outputs that take three factors of the
+    input, as det(u, v, w) does, have products of two between. Representations of one factor of a product of groups, as
+    in `Vector.on(0)`, have tensors of the factors.
+    """
+    channels, group = check_width(channels), rep_in.group
+    if not _moves(group):
+        return channels * Scalar
+    by_factor = any(f.on is not None for r in (rep_in, rep_out) for term in r.types for f in term)
+    shared = _of_factors if by_factor else _of_ranks
+    plain = shared(channels, group)
+    copies: dict[Term, int] = {}
+    sizes: dict[Term, int] = {}
+    for rep in (rep_in, rep_out):
+        for term, where in rep.types.items():
+            if is_moved(group, term):
+                known = next((t for t in copies if alike(t, term, group)), term)
+                fit = max(1, channels // where.shape[1])
+                copies[known] = max(copies.get(known, 0), min(len(where), fit))
+                sizes[known] = where.shape[1]
+    for term in _between(rep_in, rep_out):
+        if not any(alike(t, term, group) for t in copies):
+            copies[term], sizes[term] = 1, Rep(((term, 1),))(group).size
+    if all(_copies(plain, term, group) >= n for term, n in copies.items()):
+        return plain
+    rest = max(channels - sum(n * sizes[t] for t, n in copies.items()), int(np.ceil(SCALARS * channels)))
+    for term, count in shared(rest, group).terms:
+        known = next((t for t in copies if alike(t, term, group)), term)
+        copies[known] = copies.get(known, 0) + count
+    ordered = sorted(copies.items(), key=lambda item: sizes.get(item[0]) or Rep(((item[0], 1),))(group).size)
+    return Rep(tuple(ordered))
+
+
+def _between(rep_in: Representation, rep_out: Representation) -> Iterator[Term]:
+    """Products of two types of the input from which, with a third, outputs are made that two cannot make."""
+    group, inputs = rep_in.group, list(rep_in.types)
+    for out in rep_out.types:
+        if not is_near(group, inputs, out):
+            for a, b in combinations_with_replacement(inputs, 2):
+                if any(hom_rank(group, (*a, *b), c, out) for c in inputs):
+                    yield (*a, *b)
+                    break
+
+
+def _copies(rep: Rep, term: Term, group: Group) -> int:
+    return sum(n for t, n in rep.terms if alike(t, term, group))
+
+
+def _moves(group: Group) -> bool:
+    return bool(len(group.lie_algebra) or len(group.discrete_generators))
+
+
+def _of_ranks(channels: int, group: Group) -> Rep:
+    d = group.dim
+    if not _moves(group):
         return channels * Scalar
     if d == 1:
         return (channels - channels // 2) * Scalar + (channels // 2) * Vector if channels > 1 else Scalar
@@ -46,11 +121,32 @@ def uniform_rep(channels: int, group: Group) -> Rep:
     return reduce(lambda a, b: a + b, parts)
 
 
-def is_permutation(group: Group, term: Term) -> bool:
-    """Whether the group only permutes the entries of this term, so that any pointwise function is equivariant."""
-    if not term:
-        return True
-    if not group.is_discrete:
-        return False
-    matrices = [f.matrix(group, h) for f in term for h in group.discrete_generators]
-    return all(bool(np.isin(m, (0.0, 1.0)).all() and (m.sum(0) == 1).all() and (m.sum(1) == 1).all()) for m in matrices)
+def _of_factors(channels: int, group: Group) -> Rep:
+    """As by ranks, over the products of the factors' tensors: the K smallest types with K size_K <= channels get
+    size_K / size copies each, until no channels are left."""
+    types = sorted(_tensors(group), key=lambda found: found[0])
+    copies = dict.fromkeys(range(len(types)), 0)
+    while channels > 0:
+        count = 1
+        while count < len(types) and (count + 1) * types[count][0] <= channels:
+            count += 1
+        for k in range(count):
+            more = types[count - 1][0] // types[k][0]
+            copies[k] += more
+            channels -= more * types[k][0]
+    return reduce(lambda a, b: a + b, [n * types[k][1] for k, n in copies.items() if n])
+
+
+def _tensors(group: Group) -> Iterator[tuple[int, Rep]]:
+    """(size, type) of the products of tensors of the factors that move something, up to a rank of three."""
+    choices = []
+    for k, factor in enumerate(group.factors):
+        if _moves(factor):
+            splits = [(p, 0) for p in range(RANKS + 1)]
+            if not factor.is_orthogonal:
+                splits = [(p, r - p) for r in range(RANKS + 1) for p in range(r + 1)]
+            choices.append([(p + q, factor.dim ** (p + q), T(p, q).on(k)) for p, q in splits])
+    for combination in cartesian(*choices):
+        if sum(rank for rank, _, _ in combination) <= RANKS:
+            parts = [rep for rank, _, rep in combination if rank]
+            yield int(np.prod([size for _, size, _ in combination])), reduce(lambda a, b: a * b, parts, Scalar)

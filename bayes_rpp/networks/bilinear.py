@@ -3,17 +3,21 @@
 For terms i (input) and j (output), maps V_i -> V_j transform like V_j (x) V_i^*. Where the features hold copies x_R of
 that type R, W_ij = Theta x_R is an equivariant choice with free numbers Theta (m_out x m_in x k), k <= min(copies of R,
 dim R). Nothing here ever builds a matrix for each example: the contraction is done in the cheaper of two orders.
+
+Where the features hold no type R for a product that the network needs, `Products` makes it without.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp.networks.products import Product, Products
+from bayes_rpp.networks.terms import signature
 from bayes_rpp.priors.subspaces import Layout
-from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Factor, Representation, Term
+from bayes_rpp.symmetry.representations import Representation, Term
 
 
 @dataclass(frozen=True)
@@ -31,25 +35,29 @@ class _Path:
 class Bilinear:
     """Bilinear map of features to features of the same representation.
 
+    Args:
+        products: those to be made directly, beside the paths through a type R.
+
     Attributes:
-        shapes: of the free numbers, one (m_out, k * m_in) for each path.
+        shapes: of the free numbers, one (m_out, k * m_in) for each path, then one for each product.
     """
 
-    def __init__(self, rep: Representation) -> None:
+    def __init__(self, rep: Representation, products: Sequence[Product] = ()) -> None:
         self.rep = rep
         self.layout = Layout(rep)
         self._sizes = {t: [f.size(rep.group) for f in t if f.kind != "det"] for t in self.layout.copies}
         self.paths = self._find_paths()
         copies = self.layout.copies
-        self.shapes = [(copies[p.out], p.count * copies[p.into]) for p in self.paths]
+        self.products = Products(self.layout, products)
+        self.shapes = [(copies[p.out], p.count * copies[p.into]) for p in self.paths] + self.products.shapes
 
     def _find_paths(self) -> list[_Path]:
         group = self.rep.group
         paths: list[_Path] = []
-        known = {t: _signature(t, group) for t in self.layout.copies}
+        known = {t: signature(t, group) for t in self.layout.copies}
         for out in known:
             for into in known:
-                wanted = _signature(out + tuple(f.dualised for f in into), group)
+                wanted = signature(out + tuple(f.dualised for f in into), group)
                 if not wanted:
                     continue  # maps between equal scalars: the linear layer has them
                 match = next((t for t, s in known.items() if Counter(s) == Counter(wanted)), None)
@@ -76,7 +84,7 @@ class Bilinear:
         copies, sizes = self.layout.copies, self.layout.sizes
         features = {t: v.reshape((n, copies[t], sizes[t])) for t, v in self.layout.split(x, -1).items()}
         totals: dict[Term, Array] = {}
-        for path, theta in zip(self.paths, thetas, strict=True):
+        for path, theta in zip(self.paths, thetas[: len(self.paths)], strict=True):
             a, b, k, p, q = copies[path.out], copies[path.into], path.count, sizes[path.out], sizes[path.into]
             maps = features[path.kind][:, path.first : path.first + k, :]
             if path.axes != tuple(range(len(path.axes))):
@@ -85,6 +93,8 @@ class Bilinear:
             maps = maps.reshape((n, k, p, q))
             y = _contract(theta.reshape((a, k, b)), maps, features[path.into])
             totals[path.out] = totals[path.out] + y if path.out in totals else y
+        for out, y in self.products(thetas[len(self.paths) :], features):
+            totals[out] = totals[out] + y if out in totals else y
         parts = {
             t: totals[t].reshape((n, copies[t] * sizes[t]))
             if t in totals
@@ -106,17 +116,3 @@ def _contract(theta: Array, maps: Array, x: Array) -> Array:
     u = xp.permute_dims(x, (0, 2, 1)).reshape((n * q, b)) @ xp.matrix_transpose(theta.reshape((a * k, b)))
     u = xp.permute_dims(u.reshape((n, q, a, k)), (0, 2, 3, 1)).reshape((n, a, k * q))
     return u @ xp.permute_dims(maps, (0, 1, 3, 2)).reshape((n, k * q, p))
-
-
-def _signature(term: Term, group: Group) -> tuple[Factor, ...]:
-    """Factors in order, without those that cancel: a determinant and its dual, pairs of determinants that are 1 or -1.
-    Duals are dropped where V* = V."""
-    kept = [f for f in term if f.kind != "det"]
-    if group.is_orthogonal:
-        kept = [Factor(f.kind, False, f.on, f.rho, f.name, f.rep) if f.kind == "vector" else f for f in kept]
-    dets: list[Factor] = []
-    for on in dict.fromkeys(f.on for f in term if f.kind == "det"):
-        net = sum(-1 if f.dual else 1 for f in term if f.kind == "det" and f.on == on)
-        net = net % 2 if group.is_unimodular else net
-        dets += [Factor("det", net < 0, on)] * abs(net)
-    return tuple(kept) + tuple(dets)

@@ -6,20 +6,24 @@ pathway; with sigma_b = 0 it vanishes and the network is exactly equivariant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bayes_rpp._arrays import Array, fixed, sigmoid, swish
-from bayes_rpp.networks.allocation import is_permutation, uniform_rep
+from bayes_rpp._warnings import warn_user
+from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.bilinear import Bilinear
+from bayes_rpp.networks.capacity import Capacity, capacity
 from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
+from bayes_rpp.networks.products import needed_products
+from bayes_rpp.networks.terms import alike, is_moved, is_permutation
 from bayes_rpp.priors.nested import NestedSubspace
 from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Vector
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Vector, term_name
 
 BILINEAR_SCALE = 0.1
 
@@ -30,13 +34,20 @@ class EMLP(Network):
     Args:
         rep_in, rep_out: representations of input and output, as in `5 * Scalar + 5 * Vector`.
         group: the group that acts.
-        channels: width of each hidden layer, shared out evenly over tensor ranks; or one representation for all hidden
-            layers, or a list of one for each layer.
+        channels: about the width of each hidden layer, shared out over the types of input and output and tensors
+            between them (`net.hidden` says which); or one representation for all hidden layers, or a list of one for
+            each layer.
         layers: number of hidden layers; 0 is one linear layer. A list of representations sets it.
         bilinear: whether the blocks contain the bilinear layer.
+        products: whether the bilinear layers make products of two features directly where the hidden layers do not hold
+            the type that they otherwise need.
         subgroups: smaller and smaller groups on the same R^dim, such as the rotations about one axis within SO(3): each
             linear layer then has nested pathways, maps equivariant under the group, those under the first subgroup, and
             so on, and the model a sigma_a for each. The bilinear layers and gates keep the whole group's symmetry.
+
+    Warns:
+        UserWarning: if with sigma_b = 0 the hidden layers cannot carry all equivariant functions of degree two in the
+            inputs (`capacity`), or hold fewer copies of a type than the input.
 
     Raises:
         TypeError, ValueError: if a representation does not fit the group, or a number is out of range.
@@ -51,6 +62,7 @@ class EMLP(Network):
         layers: int | None = None,
         *,
         bilinear: bool = True,
+        products: bool = True,
         subgroups: Sequence[Group] = (),
     ) -> None:
         for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
@@ -61,15 +73,19 @@ class EMLP(Network):
                 )
         super().__init__(rep_in, rep_out, group)
         self.bilinear, self.subgroups = bool(bilinear), _check_subgroups(subgroups, group)
-        self.hidden = _hidden(channels, layers, self.group)
+        self.hidden = _hidden(channels, layers, self.rep_in, self.rep_out)
         self.blocks: list[Block] = []
-        current = self.rep_in
+        current, ends = self.rep_in, (self.rep_in, self.rep_out) if products else None
         for k, rep in enumerate(self.hidden):
-            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.subgroups)
+            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.subgroups, ends)
             self.blocks.append(block)
             self.parameters.update(block.parameters)
             current = block.rep_out
         self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
+        if self.blocks and products:
+            for reason in lacks(self):
+                remedy = "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
+                warn_user(f"{reason}; {remedy} would do")
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         for block in self.blocks:
@@ -78,7 +94,9 @@ class EMLP(Network):
 
     def config(self) -> dict[str, Any]:
         subgroups = {"subgroups": list(self.subgroups)} if self.subgroups else {}
-        return {"channels": list(self.hidden), "bilinear": self.bilinear} | subgroups
+        # Files of networks without products, and those from before there were any, do not say so.
+        products = {"products": True} if any(b.bilinear and b.bilinear.products.shapes for b in self.blocks) else {}
+        return {"channels": list(self.hidden), "bilinear": self.bilinear} | products | subgroups
 
     def __repr__(self) -> str:
         widths = ", ".join(str(b.rep_out.size) for b in self.blocks)
@@ -88,7 +106,7 @@ class EMLP(Network):
 
 
 class Block:
-    """One hidden layer: linear, bilinear, gate."""
+    """One hidden layer: linear, bilinear, gate; with products for functions between the ends of the network, if given."""
 
     def __init__(
         self,
@@ -98,6 +116,7 @@ class Block:
         group: Group,
         with_bilinear: bool,
         subgroups: Sequence[Group],
+        ends: tuple[Representation, Representation] | None = None,
     ) -> None:
         self.name = name
         self.rep_out = rep(group)
@@ -109,8 +128,10 @@ class Block:
             self._spread[k, b.offset + c * b.size : b.offset + (c + 1) * b.size] = 1.0
         self._own = 1.0 - self._spread.sum(axis=0)  # the entries that gate themselves
         inner = self.gates * Scalar + rep if self.gates else rep
-        self.parameters = equivariant_parameters(name, rep_in, inner(group), subgroups)
-        self.bilinear = Bilinear(inner(group)) if with_bilinear else None
+        features = inner(group)
+        self.parameters = equivariant_parameters(name, rep_in, features, subgroups)
+        products, self.left_out = needed_products(*ends, features) if with_bilinear and ends else ([], [])
+        self.bilinear = Bilinear(features, products) if with_bilinear else None
         for theta, shape in zip(self.bilinear_names, self.bilinear.shapes if self.bilinear else [], strict=True):
             self.parameters[theta] = Parameter(FullSubspace(shape))
         self.mixes = self.gates > 0
@@ -183,7 +204,32 @@ def _lies_in(inner: Subspace, outer: Subspace) -> bool:
     return True
 
 
-def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Group) -> list[Rep]:
+def lacks(net: EMLP) -> Iterator[str]:
+    """What the hidden layers of a network cannot carry, in words. The probe is made only where their types give reason
+    to it."""
+    group, doubtful = net.group, not net.bilinear or any(b.left_out for b in net.blocks)
+    if not (len(group.lie_algebra) or len(group.discrete_generators)):
+        return
+    for block in net.blocks:
+        held = {t: len(w) for t, w in block.rep_out.types.items()}
+        for ends in (net.rep_in, net.rep_out):
+            for term, where in ends.types.items():
+                copies = sum(n for t, n in held.items() if alike(t, term, group))
+                doubtful |= not copies and is_moved(group, term)
+                if ends is net.rep_in and 0 < copies < len(where) and is_moved(group, term):
+                    yield (
+                        f"{block.name} holds {copies} of the {len(where)} inputs of the type {term_name(term)}: with "
+                        f"sigma_b = 0 what the others say is lost"
+                    )
+    found = capacity(net) if doubtful else Capacity()
+    # Without bilinear layers gates alone multiply, which is what was asked for.
+    if found.dead_inputs or found.zero_outputs or (found.missing and net.bilinear):
+        yield str(found)
+
+
+def _hidden(
+    channels: int | Rep | Sequence[Rep], layers: int | None, rep_in: Representation, rep_out: Representation
+) -> list[Rep]:
     count = check_layers(3 if layers is None else layers)
     if isinstance(channels, Rep):
         hidden = [channels] * count
@@ -196,7 +242,7 @@ def _hidden(channels: int | Rep | Sequence[Rep], layers: int | None, group: Grou
                 f"channels is {channels!r}; a width, a representation or a list of representations would do"
             )
     else:
-        hidden = [uniform_rep(channels, group)] * count
+        hidden = [hidden_rep(channels, rep_in, rep_out)] * count
     for k, rep in enumerate(hidden):
-        bind(rep, group, f"channels[{k}]")
+        bind(rep, rep_in.group, f"channels[{k}]")
     return hidden

@@ -108,6 +108,8 @@ def network_from_spec(
     if kind in INNER:
         return NETWORKS[kind](network_from_spec(spec[INNER[kind]], custom), **spec.get("settings", {}))
     settings = {k: _SETTINGS[k][1](v, custom) if k in _SETTINGS else v for k, v in spec["settings"].items()}
+    if kind == "EMLP":  # those that have none, and those from before there were any
+        settings.setdefault("products", False)
     ends = {name: _rep(spec[name], custom) for name in ("rep_in", "rep_out")}
     return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)
 

@@ -35,6 +35,7 @@ def strict_weights(net, seed=0, dtype=np.float64):
     return {k: w.astype(dtype) for k, w in weights.items()}
 
 
+@pytest.mark.filterwarnings("ignore:the strict network cannot carry all")  # SL(3) without bilinear layers
 @pytest.mark.parametrize("bilinear", [True, False])
 @pytest.mark.parametrize("group", GROUPS, ids=str)
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 1e-5), (np.float64, 1e-12)])

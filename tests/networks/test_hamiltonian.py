@@ -32,7 +32,7 @@ def pendulum_net(steps=4, substeps=1, seed=0, **options):
     data = rpp.datasets.pendulum(6)
     energy = EMLP(data.rep_in, Scalar, data.group, channels=18, layers=1, **options)
     net = HamiltonianNetwork(energy, dt=0.2, steps=steps, substeps=substeps)
-    return net, {k: 0.5 * w for k, w in strict_weights(energy, seed).items()}, data.x.astype(float)
+    return net, strict_weights(energy, seed), data.x.astype(float)
 
 
 def tensors(params, dtype=torch.float64):

@@ -25,7 +25,7 @@ from tests.networks.test_emlp import strict_weights
 
 NETS = [
     EMLP(Scalar + 2 * Vector, T(2), O(3), channels=30, layers=1),
-    EMLP(Vector, T(1, 1), Lorentz(), channels=[2 * Scalar + Vector]),
+    EMLP(Vector, T(1, 1), Lorentz(), channels=[2 * Scalar + Vector + T(1, 1)]),
     EMLP(Vector.on(0) + Vector.on(1), Pseudoscalar, O(2) * S(3), channels=20, layers=1),
     EMLP(Regular, Vector * (Scalar + Vector), D(4), channels=3 * Regular, layers=1, bilinear=False),
     EMLP(Vector, Vector, Group(2, discrete_generators=[[[0, 1], [1, 0]]], name="swap"), channels=10, layers=1),
@@ -63,7 +63,8 @@ def square(g):
 
 
 def test_custom_representations_come_back_by_name(tmp_path):
-    net = EMLP(Rep.custom(square), Scalar, O(2), channels=[2 * Vector])
+    rep = Rep.custom(square)
+    net = EMLP(rep, Scalar, O(2), channels=[2 * Vector + rep])
     path = save_network(tmp_path / "net.npz", net, strict_weights(net))
     again, _ = load_network(path, custom={"square": square})
     assert again.rep_in.size == 4

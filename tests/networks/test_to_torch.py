@@ -46,7 +46,7 @@ NETWORKS = {
     "mlp": rpp.MLP(3, 2, channels=5, layers=2),
     "linear": rpp.MLP(3, 2, layers=0),
     "emlp": rpp.EMLP(2 * rpp.Scalar + rpp.Vector, rpp.T(2), rpp.SO(3), channels=20, layers=2),
-    "emlp without bilinear": rpp.EMLP(rpp.Vector, rpp.Scalar, rpp.O(2), channels=9, layers=1, bilinear=False),
+    "emlp without bilinear": rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(2), channels=9, layers=1, bilinear=False),
     "permutations": rpp.EMLP(2 * rpp.Vector, rpp.Scalar, rpp.S(3), channels=2 * rpp.Vector, layers=1),
 }
 

@@ -1,0 +1,119 @@
+"""Whether data speak against a symmetry, whatever its strict network can be: a model that bends beside its own equivariant
+part, f_G(x) = mean over g of rho_out(g)^-1 f(rho_in(g) x).
+
+A strict network that loses against a softer one may lose because the symmetry is broken, or because it is too small for
+the function. In the second case the equivariant part of the softer model predicts as well as the whole of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from bayes_rpp.analysis.scores import MAX_LEVERAGE, NATS, Difference
+from bayes_rpp.likelihoods import Gaussian
+from bayes_rpp.symmetry.groups import Group
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior import Posterior
+
+ELEMENTS = 24  # of a group that is not smaller; their mean is that far from the average over all
+EXAMPLES, DRAWS = 200, 200  # looked at
+SHARE = 0.25  # of the evidence that the strict model lacks
+
+
+def is_capacity(found: Difference, lost: Difference) -> bool:
+    """Whether it is the network, and not the symmetry, by which a strict model loses to another.
+
+    Args:
+        found: `against_symmetric_part` of the other model.
+        lost: the strict model's scores minus the other's.
+    """
+    allowed = max(NATS, -SHARE * lost.evidence) if np.isfinite(lost.evidence) else np.inf
+    return not found.loo_is_worse and found.elpd > -allowed
+
+
+def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Difference:
+    """Leave-one-out log predictive density of a posterior's equivariant part minus that of the posterior.
+
+    With Gaussian noise and a Gaussian posterior around a linearised network (Laplace) both are in closed form from the
+    moments of the draws: leaving example i out changes the mean of f_G(x_i) by -C (s^2 - S)^-1 (y_i - m), S the
+    covariance of f(x_i) and C of f_G(x_i) with it. Elsewhere the draws are weighted by 1 / p(y_i | f), truncated.
+
+    Args:
+        group: acts on inputs and outputs by the representations of the posterior's network.
+        seed: of the elements, where the group has too many.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(post.x)
+    rows = np.arange(n) if n <= EXAMPLES else np.sort(rng.choice(n, EXAMPLES, replace=False))
+    x, y = post.x[rows], post.y[rows]
+    whole = _outputs(post, x)
+    part = _symmetric(post, group, x, rng)
+    likelihood: Any = post.model.likelihood
+    if isinstance(likelihood, Gaussian) and post.centre is not None:
+        s = float(post.samples["noise"].flat[0] if "noise" in post.samples else likelihood.noise)
+        gaps = _closed_form(part, whole, y, s) - _closed_form(whole, whole, y, s)
+    else:
+        latents = {k: v.reshape(1, -1)[:, : len(whole)] for k, v in post.latents.items()}
+        gaps = _weighted(*(likelihood.log_prob(f[None], y, latents)[0] for f in (part, whole)))
+    total = n / len(rows)
+    error = float(np.sqrt(len(gaps) * gaps.var(ddof=1) * total)) if len(gaps) > 1 else np.nan
+    return Difference(np.nan, float(gaps.sum() * total), error)
+
+
+def _outputs(post: Posterior, x: NDArray) -> NDArray:
+    """(draws, n, d_out) in float64, of the first draws of the first chain."""
+    functions = [post.function(0, d) for d in range(min(DRAWS, post.draws))]
+    return np.stack([np.asarray(f(x), dtype=np.float64) for f in functions])
+
+
+def _symmetric(post: Posterior, group: Group, x: NDArray, rng: np.random.Generator) -> NDArray:
+    net = post.model.net
+    before, after = net.rep_in.rep(group), net.rep_out.rep(group)
+    total = 0.0
+    elements = _elements(group, rng)
+    for g in elements:
+        moved = (x @ before.rho(g).T).astype(x.dtype)
+        total = total + _outputs(post, moved) @ np.linalg.inv(after.rho(g)).T
+    return np.asarray(total) / len(elements)
+
+
+def _elements(group: Group, rng: np.random.Generator) -> NDArray:
+    if group.is_discrete:
+        try:
+            if len(group.elements) <= ELEMENTS:
+                return group.elements
+        except ValueError:  # infinite, or too many to list
+            pass
+    return group.sample(ELEMENTS, rng)
+
+
+def _closed_form(g: NDArray, f: NDArray, y: NDArray, s: float) -> NDArray:
+    """(n,) log predictive densities by g of examples left out, for draws (draws, n, d) of g and of the f that y was
+    fitted by, with noise s."""
+    gaps_f, gaps_g = ((h - h.mean(axis=0)) / s for h in (f, g))
+    scale = 1.0 / (len(f) - 1)
+    leverage = scale * np.einsum("snd,sne->nde", gaps_f, gaps_f)
+    cross = scale * np.einsum("snd,sne->nde", gaps_g, gaps_f)
+    own = scale * np.einsum("snd,sne->nde", gaps_g, gaps_g)
+    values, vectors = np.linalg.eigh(leverage)
+    rest = 1.0 - np.clip(values, 0.0, MAX_LEVERAGE)
+    inverse = np.einsum("nij,nj,nkj->nik", vectors, 1.0 / rest, vectors)
+    z = (y - g.mean(axis=0)) / s + np.einsum("nij,njk,nk->ni", cross, inverse, (y - f.mean(axis=0)) / s)
+    covariance = np.eye(y.shape[1]) + own + cross @ inverse @ np.swapaxes(cross, 1, 2)
+    _, log_det = np.linalg.slogdet(covariance)
+    squares = np.einsum("ni,ni->n", z, np.linalg.solve(covariance, z[..., None])[..., 0])
+    return -0.5 * (squares + log_det + y.shape[1] * np.log(2 * np.pi * s**2))
+
+
+def _weighted(part: NDArray, whole: NDArray) -> NDArray:
+    """(n,) differences by importance sampling, of log likelihoods (draws, n); weights truncated (Ionides 2008)."""
+    log_weight = -whole
+    most = logsumexp(log_weight, axis=0) - 0.5 * np.log(len(whole))
+    log_weight = np.minimum(log_weight, most)
+    log_weight -= logsumexp(log_weight, axis=0)
+    return logsumexp(log_weight + part, axis=0) - logsumexp(log_weight + whole, axis=0)

@@ -1,0 +1,133 @@
+"""Products of two features as equivariant maps: y_j = sum_p theta_jp Q (x_a,p (x) x_b,p), Q a basis of Hom(A (x) B, J).
+
+The bilinear layer multiplies features through a third type, R = J (x) A^*, which the hidden layer must hold: T(3) for two
+vectors to make a T(2). Where it does not, these products do without.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import Array, array_namespace, fixed, indices
+from bayes_rpp.networks.terms import alike, signature
+from bayes_rpp.priors.subspaces import Layout
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Factor, Representation, Term, term_name
+from bayes_rpp.symmetry.solver import term_basis
+
+LARGEST, SLOTS = 20_000, 8  # entries and tensor factors of a map A (x) B -> J that is looked at
+LARGEST_BASIS = 100_000  # entries of a basis; above, a product is left out
+
+
+@dataclass(frozen=True)
+class Product:
+    """Two types and what they make: the basis of Hom(A (x) B, J) as (d_a d_b, r d_j), for features of variance 1."""
+
+    a: Term
+    b: Term
+    out: Term
+    basis: NDArray
+
+
+class Products:
+    """Pairs of features, multiplied by each product; copies are paired one by one, the second list moved on by one.
+
+    Attributes:
+        shapes: of the free numbers, one (m_out, pairs * r) for each product.
+    """
+
+    def __init__(self, layout: Layout, products: Sequence[Product]) -> None:
+        self._products = tuple(products)
+        copies, sizes = layout.copies, layout.sizes
+        self.shapes: list[tuple[int, int]] = []
+        self._pairs: list[tuple[NDArray, NDArray]] = []
+        for p in products:
+            ma, mb = copies[p.a], copies[p.b]
+            count = max(ma, mb)
+            # The next copy, as antisymmetric maps such as the cross product vanish on a copy and itself.
+            self._pairs.append((np.arange(count) % ma, (np.arange(count) + 1) % mb))
+            self.shapes.append((copies[p.out], count * (p.basis.shape[1] // sizes[p.out])))
+
+    def __call__(self, thetas: Sequence[Array], features: Mapping[Term, Array]) -> Iterator[tuple[Term, Array]]:
+        """(type, (n, copies, size)) for each product, of features (n, copies, size) by type."""
+        for product, theta, (first, second) in zip(self._products, thetas, self._pairs, strict=True):
+            xp = array_namespace(theta)
+            a, b = (
+                xp.take(features[term], indices(copies, theta), axis=1)
+                for term, copies in ((product.a, first), (product.b, second))
+            )
+            n, pairs = a.shape[:2]
+            outer = (a[..., :, None] * b[..., None, :]).reshape((n, pairs, -1)) @ fixed(product.basis, a)
+            d = features[product.out].shape[2]
+            yield product.out, theta @ outer.reshape((n, pairs * (outer.shape[2] // d), d))
+
+
+def needed_products(
+    rep_in: Representation, rep_out: Representation, features: Representation
+) -> tuple[list[Product], list[str]]:
+    """Products that functions of degree two from rep_in to rep_out, and invariants of the input, need and that no path
+    through a third type of the features makes; where no product of two types of the input gives a type of the output,
+    those with the types between them. And the names of those that are too large to be made."""
+    group = features.group
+    if not (len(group.lie_algebra) or len(group.discrete_generators)):
+        return [], []
+    known = list(features.types)
+    inputs = [t for t in known if any(alike(t, i, group) for i in rep_in.types)]
+    outputs = [t for t in known if not signature(t, group) or any(alike(t, o, group) for o in rep_out.types)]
+    wanted: dict[tuple[Term, Term, Term], None] = {}
+    for out in outputs:
+        pairs = list(combinations_with_replacement(inputs, 2))
+        if not is_near(group, inputs, out):
+            pairs = [(a, b) for a in inputs for b in known if b not in inputs and hom_rank(group, a, b, out)]
+            for b in dict.fromkeys(b for _, b in pairs):
+                wanted |= dict.fromkeys((a, c, b) for a, c in combinations_with_replacement(inputs, 2))
+        wanted |= dict.fromkeys((a, b, out) for a, b in pairs)
+    found, left_out = [], []
+    for a, b, out in wanted:
+        if _is_made(a, b, out, features):
+            continue
+        rank = hom_rank(group, a, b, out)
+        d, da, db = (features.types[t].shape[1] for t in (out, a, b))
+        if rank is None or rank * d * da * db > LARGEST_BASIS:
+            left_out.append(f"{term_name(a)} and {term_name(b)} to {term_name(out)}")
+        elif rank:
+            q = term_basis(group, out, (*a, *b)).reshape(d, da * db, rank)
+            found.append(Product(a, b, out, np.sqrt(d) * q.transpose(1, 2, 0).reshape(da * db, -1)))
+    return found, left_out
+
+
+def is_near(group: Group, inputs: Sequence[Term], out: Term) -> bool:
+    """Whether there is an equivariant polynomial of degree one or two from the types of the input to a type."""
+    pairs = [*((a, ()) for a in inputs), *combinations_with_replacement(inputs, 2)]
+    return any(hom_rank(group, a, b, out) for a, b in pairs)
+
+
+def hom_rank(group: Group, a: Term, b: Term, out: Term) -> int | None:
+    """Of the equivariant maps A (x) B -> J; None where they are too large to be looked at."""
+    factors = (*a, *b, *out)
+    if int(np.prod([f.size(group) for f in factors], dtype=np.int64)) > LARGEST or len(factors) > SLOTS:
+        return None
+    return term_basis(group, out, (*a, *b)).shape[1]
+
+
+def _is_made(a: Term, b: Term, out: Term, features: Representation) -> bool:
+    """Whether a path of the bilinear layer makes these products: through R = J (x) A^* or J (x) B^*."""
+    group = features.group
+    kinds = {_bag(signature(t, group)) for t in features.types}
+    for one, other in ((a, b), (b, a)):
+        if not signature(one, group):
+            return True  # a map of the other alone, scaled
+        wanted = signature((*out, *(f.dualised for f in one)), group)
+        if (wanted and _bag(wanted) in kinds) or not (wanted or signature(other, group)):
+            return True
+    return False
+
+
+def _bag(factors: tuple[Factor, ...]) -> frozenset[tuple[Factor, int]]:
+    return frozenset(Counter(factors).items())
