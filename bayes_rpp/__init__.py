@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bayes_rpp.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
     from bayes_rpp.models import Model
     from bayes_rpp.networks.allocation import uniform_rep
+    from bayes_rpp.networks.capacity import Capacity, capacity
     from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.export import to_torch
@@ -85,6 +86,7 @@ _HOMES = {
     "likelihoods": ["Bernoulli", "Categorical", "Gaussian", "Poisson", "StudentT"],
     "models": ["Model"],
     "networks.allocation": ["uniform_rep"],
+    "networks.capacity": ["Capacity", "capacity"],
     "networks.conv": ["ConvNet"],
     "networks.emlp": ["EMLP"],
     "networks.export": ["to_torch"],
@@ -110,18 +112,19 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Bernoulli", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet", "ConvergenceWarning",
-    "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy", "EquivarianceTracker",
-    "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC", "HamiltonianNetwork", "Laplace",
-    "LinearPath", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS", "NestedSubspace", "Network", "O",
-    "PerLayer", "Poisson", "Posterior", "Prediction", "Prior", "Progress", "Pseudoscalar", "RPPClassifier",
-    "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "SolverError", "Sp",
-    "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial", "Vector", "Z", "ZeroSubspace",
-    "band", "block_pattern", "cache_compilations", "compare_symmetries", "datasets", "degree_of_symmetry",
-    "energy_by_layer", "equivariance_error", "equivariance_interval", "equivariant_basis", "fit", "group_error_map",
-    "load_network", "log_error_density", "mixture", "parse_group", "parse_rep", "plot_asymmetry", "plot_comparison",
-    "plot_equivariance_kde", "plot_equivariance_posterior", "plot_group_map", "plot_sweep", "predictive_metrics",
-    "restrict", "save_network", "soften", "sweep", "to_torch", "uniform_rep",
+    "Bernoulli", "Capacity", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet",
+    "ConvergenceWarning", "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy",
+    "EquivarianceTracker", "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC",
+    "HamiltonianNetwork", "Laplace", "LinearPath", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS",
+    "NestedSubspace", "Network", "O", "PerLayer", "Poisson", "Posterior", "Prediction", "Prior", "Progress",
+    "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI",
+    "Scalar", "SolverError", "Sp", "SpanSubspace", "StudentT", "Subspace", "Summary", "T", "TrainingError", "Trivial",
+    "Vector", "Z", "ZeroSubspace", "band", "block_pattern", "cache_compilations", "capacity", "compare_symmetries",
+    "datasets", "degree_of_symmetry", "energy_by_layer", "equivariance_error", "equivariance_interval",
+    "equivariant_basis", "fit", "group_error_map", "load_network", "log_error_density", "mixture", "parse_group",
+    "parse_rep", "plot_asymmetry", "plot_comparison", "plot_equivariance_kde", "plot_equivariance_posterior",
+    "plot_group_map", "plot_sweep", "predictive_metrics", "restrict", "save_network", "soften", "sweep", "to_torch",
+    "uniform_rep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if not _HOME.get(name, "").startswith("estimators")]

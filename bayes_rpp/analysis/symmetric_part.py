@@ -1,5 +1,5 @@
-"""Whether data speak against a symmetry, whatever its strict network can be: a model that bends beside its own equivariant
-part, f_G(x) = mean over g of rho_out(g)^-1 f(rho_in(g) x).
+"""Whether data speak against a symmetry, whatever its strict network can be: a model that bends, beside its own
+equivariant part f_G(x) = mean over g of rho_out(g)^-1 f(rho_in(g) x).
 
 A strict network that loses against a softer one may lose because the symmetry is broken, or because it is too small for
 the function. In the second case the equivariant part of the softer model predicts as well as the whole of it.

@@ -1,7 +1,7 @@
 """Hidden representations: how a width is shared out over types.
 
-A hidden layer carries a function only if it holds the types that have to pass: those of the input and of the output, and
-tensors between them, of which products are made.
+A hidden layer carries a function only if it holds the types that have to pass: those of the input and of the output,
+and tensors between them, of which products are made.
 """
 
 from __future__ import annotations

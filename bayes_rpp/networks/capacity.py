@@ -122,8 +122,8 @@ def _strict(net: Network, rng: np.random.Generator, points: NDArray) -> NDArray:
 def _polynomials(
     rep_in: Representation, rep_out: Representation, x: NDArray, degree: int, rng: np.random.Generator
 ) -> Iterator[tuple[str, NDArray]]:
-    """(name, values (n, rep_out.size)) of a basis of the equivariant polynomials; of many copies some at random. Outputs
-    that have none up to the degree have those of the next."""
+    """(name, values (n, rep_out.size)) of a basis of the equivariant polynomials; of many copies some at random.
+    Outputs that have none up to the degree have those of the next."""
     group, n = rep_in.group, len(x)
     features = {term: x[:, where] for term, where in rep_in.types.items()}  # (n, copies, size)
     for out, where in rep_out.types.items():

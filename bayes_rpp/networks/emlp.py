@@ -84,7 +84,9 @@ class EMLP(Network):
         self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
         if self.blocks and products:
             for reason in lacks(self):
-                remedy = "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
+                remedy = (
+                    "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
+                )
                 warn_user(f"{reason}; {remedy} would do")
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
@@ -106,7 +108,7 @@ class EMLP(Network):
 
 
 class Block:
-    """One hidden layer: linear, bilinear, gate; with products for functions between the ends of the network, if given."""
+    """One hidden layer: linear, bilinear, gate; with the products that functions between `ends`, if given, need."""
 
     def __init__(
         self,
@@ -210,17 +212,20 @@ def lacks(net: EMLP) -> Iterator[str]:
     group, doubtful = net.group, not net.bilinear or any(b.left_out for b in net.blocks)
     if not (len(group.lie_algebra) or len(group.discrete_generators)):
         return
+    few = ""
     for block in net.blocks:
         held = {t: len(w) for t, w in block.rep_out.types.items()}
         for ends in (net.rep_in, net.rep_out):
             for term, where in ends.types.items():
                 copies = sum(n for t, n in held.items() if alike(t, term, group))
                 doubtful |= not copies and is_moved(group, term)
-                if ends is net.rep_in and 0 < copies < len(where) and is_moved(group, term):
-                    yield (
+                if not few and ends is net.rep_in and 0 < copies < len(where) and is_moved(group, term):
+                    few = (
                         f"{block.name} holds {copies} of the {len(where)} inputs of the type {term_name(term)}: with "
                         f"sigma_b = 0 what the others say is lost"
                     )
+    if few:
+        yield few
     found = capacity(net) if doubtful else Capacity()
     # Without bilinear layers gates alone multiply, which is what was asked for.
     if found.dead_inputs or found.zero_outputs or (found.missing and net.bilinear):

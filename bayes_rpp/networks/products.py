@@ -1,7 +1,7 @@
-"""Products of two features as equivariant maps: y_j = sum_p theta_jp Q (x_a,p (x) x_b,p), Q a basis of Hom(A (x) B, J).
+"""Products of two features as equivariant maps: y_j = sum_p theta_jp Q (x_a,p (x) x_b,p), Q of Hom(A (x) B, J).
 
-The bilinear layer multiplies features through a third type, R = J (x) A^*, which the hidden layer must hold: T(3) for two
-vectors to make a T(2). Where it does not, these products do without.
+The bilinear layer multiplies features through a third type, R = J (x) A^*, which the hidden layer must hold: T(3) for
+two vectors to make a T(2). Where it does not, these products do without.
 """
 
 from __future__ import annotations
