@@ -67,11 +67,11 @@ class _OfWeights(Factorised):
         return total
 
     def output_covariance(self) -> NDArray:
-        found = np.empty((*self._jacobian.shape[:2], self._jacobian.shape[1]))
-        for i, block in enumerate(self._jacobian):
-            half = solve_triangular(self._lower, self._c.color(block, self._numbers).T, lower=True)
-            found[i] = half.T @ half
-        return found
+        # One solve for the outputs of all examples: one for each reads the factor as often.
+        n, d = self._jacobian.shape[:2]
+        colored = self._c.color(self._jacobian.reshape(n * d, -1), self._numbers)
+        half = solve_triangular(self._lower, colored.T, lower=True, check_finite=False).T.reshape(n, d, -1)
+        return half @ half.swapaxes(1, 2)
 
 
 class Data(Curvature):
