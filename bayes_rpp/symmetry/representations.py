@@ -6,18 +6,23 @@ determinants, ...). `Rep` is the recipe, free of any group; `rep(G)` binds it an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag, expm, logm
+from scipy.sparse import csr_array
 
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.homomorphism import check_homomorphism, custom_matrix
+from bayes_rpp.symmetry.matrices import real_matrices
 
 Array = NDArray[np.float64]
+MAX_REGULAR = 10_000  # its matrices have 100 million entries, 0.8 GB
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Factor:
         if self.kind == "det":
             return 1
         if self.kind == "regular":
-            return len(self._part(group).elements)
+            return _regular_size(self._part(group))
         if self.kind == "vector":
             return self._part(group).dim
         return self._matrix(group, np.eye(group.dim)).shape[0]
@@ -52,6 +57,10 @@ class Factor:
         """rho(g) of this factor, for one matrix g."""
         m = self._matrix(group, g)
         return np.asarray(np.linalg.inv(m).T) if self.dual else m
+
+    def operator(self, group: Group, g: Array) -> Array | csr_array:
+        """rho(g), sparse where it is a large permutation."""
+        return _regular(self._part(group), self._cut(group, g)) if self.kind == "regular" else self.matrix(group, g)
 
     def derivative(self, group: Group, a: Array) -> Array:
         """drho(A) of this factor, for one matrix A of the Lie algebra."""
@@ -93,41 +102,38 @@ class Factor:
         if self.kind == "det":
             return np.array([[np.linalg.det(part)]])
         if self.kind == "regular":
-            return _regular(self._part(group), part)
+            return np.asarray(_regular(self._part(group), part).toarray())
         if self.rep is not None:
             return self.rep(group).rho(g)
         assert self.rho is not None
-        m = np.asarray(self.rho(g), dtype=np.float64)
-        if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
-            raise ValueError(
-                f"rho of the custom representation {self.name!r} gave shape {m.shape} for a matrix g of "
-                f"shape {g.shape}; a finite square matrix would do"
-            )
-        return m
+        return custom_matrix(self.rho, g, f"the custom representation {self.name!r}")
 
 
-def _check_homomorphism(f: Factor, group: Group) -> None:
-    g, h = group.sample(2, seed=0)
-    pairs = [(np.eye(group.dim), np.eye(f.size(group))), (g @ h, f.matrix(group, g) @ f.matrix(group, h))]
-    for element, wanted in pairs:
-        found = f.matrix(group, element)
-        if found.shape != wanted.shape or not np.allclose(found, wanted, atol=1e-6 * max(1.0, np.abs(wanted).max())):
-            raise ValueError(
-                f"rho of the custom representation {f.name!r} is no representation of {group}: "
-                "rho(I) = I and rho(g h) = rho(g) rho(h) must hold"
-            )
+def _regular_size(group: Group) -> int:
+    if not group.is_discrete or group.order <= MAX_REGULAR:
+        return len(group.elements)
+    size = f"{group.order:,}" if group.order < math.inf else "infinitely many, or very many,"
+    raise ValueError(
+        f"Regular has an entry for each element of {group}, which has {size} of them; up to {MAX_REGULAR:,} would do: "
+        "a smaller group, or Vector and T(p), which take its generators alone"
+    )
 
 
-def _regular(group: Group, g: Array) -> Array:
-    elements = group.elements
-    products = (g @ elements).reshape(len(elements), -1)
-    table = elements.reshape(len(elements), -1)
-    images = np.array([int(np.argmin(np.abs(table - p).max(axis=1))) for p in products])
-    if np.abs(table[images] - products).max() > 1e-6:
+def _regular(group: Group, g: Array) -> csr_array:
+    """The permutation of the elements x by x -> g x."""
+    size = _regular_size(group)
+    images = group.positions(g @ group.elements)
+    if (images < 0).any():
         raise ValueError(f"g is no element of {group}")
-    m = np.zeros((len(elements), len(elements)))
-    m[images, np.arange(len(elements))] = 1
-    return m
+    return csr_array((np.ones(size), (images, np.arange(size))), shape=(size, size))
+
+
+@lru_cache(maxsize=256)
+def _check_custom(f: Factor, group: Group) -> None:
+    """Once for each function and group: representations are bound often."""
+    check_homomorphism(
+        lambda g: f.matrix(group, g), lambda a: f.derivative(group, a), group, f"the custom representation {f.name!r}"
+    )
 
 
 Term = tuple[Factor, ...]
@@ -307,7 +313,7 @@ class Representation:
         self.blocks: tuple[Block, ...] = tuple(blocks)
         self.size = offset
         for f in {f for term, _ in rep.terms for f in term if f.kind == "custom"}:
-            _check_homomorphism(f, group)
+            _check_custom(Factor("custom", rho=f.rho, name=f.name), group)
 
     def __repr__(self) -> str:
         return f"({self.rep})({self.group})"
@@ -346,7 +352,7 @@ class Representation:
         return block_diag(*[m for b in self.blocks for m in [of_term(b.term)] * b.count])
 
     def _checked(self, g: ArrayLike, name: str) -> Array:
-        g = np.asarray(g, dtype=np.float64)
+        g = real_matrices(g, name)
         d = self.group.dim
         if g.ndim not in (2, 3) or g.shape[-2:] != (d, d):
             raise ValueError(f"{name} has shape {g.shape}; ({d}, {d}) or (n, {d}, {d}) fits {self.group}")
