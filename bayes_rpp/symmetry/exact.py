@@ -24,6 +24,7 @@ HAIR = 0.01  # more is meant
 HIGHEST = 24  # order of a matrix that is looked for
 MAX_PAIRS = 30
 LARGEST = 50  # dimension in which pairs are looked at
+ESCAPE = ", or exact=True, if it is meant as it is"
 MAX_ORDER = 1000  # of a group that is mended as a whole
 
 
@@ -46,24 +47,26 @@ def is_traceless(a: Array) -> bool:
     return bool(np.abs(np.trace(a, axis1=1, axis2=2)).max(initial=0.0) <= EXACT * a.shape[-1])
 
 
-def exact_generators(h: Array, algebra: Array) -> Array:
+def exact_generators(h: Array, algebra: Array, name: str = "discrete_generators", escape: str = ESCAPE) -> Array:
     """Discrete generators (m, d, d), mended where they are exact to single precision only.
 
     Args:
         h: (m, d, d), invertible.
         algebra: (k, d, d), the Lie algebra; what it moves anyway need not be exact.
+        name: of h, for errors.
+        escape: what would do besides full precision, for errors.
 
     Raises:
         ValueError: if one, or a product of two, is nearly orthogonal, of finite order or of determinant one, and not
             exactly.
     """
-    mended = np.array([_exact(one, f"discrete_generators[{k}]", algebra) for k, one in enumerate(h)]).reshape(h.shape)
+    mended = np.array([_exact(one, f"{name}[{k}]", escape, algebra) for k, one in enumerate(h)]).reshape(h.shape)
     together = np.array_equal(mended, h)
     for i, j in islice(combinations(range(len(h)), 2), MAX_PAIRS if h.shape[-1] <= LARGEST else 0):
         product = mended[i] @ mended[j]
         if not _is_integer(product):
-            names = f"the product of discrete_generators[{i}] and discrete_generators[{j}]"
-            together &= _distance(product, _exact(product, names, algebra, orders_only=True)) <= EXACT
+            exact = _exact(product, f"the product of {name}[{i}] and {name}[{j}]", escape, algebra, orders_only=True)
+            together &= _distance(product, exact) <= EXACT
     if together or len(h) < 2 or len(algebra):
         return mended
     return _as_one_group(mended)
@@ -77,7 +80,7 @@ def _distance(a: Array, b: Array) -> float:
     return float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
 
 
-def _exact(h: Array, name: str, algebra: Array, orders_only: bool = False) -> Array:
+def _exact(h: Array, name: str, escape: str, algebra: Array, orders_only: bool = False) -> Array:
     if _is_integer(h):
         return h
     near = _order(h) if orders_only else _nearest(h)
@@ -92,7 +95,7 @@ def _exact(h: Array, name: str, algebra: Array, orders_only: bool = False) -> Ar
     raise ValueError(
         f"{name} must be exact, got a matrix that is off by {off:.1g} from one {near.kind}: is it rounded? Entries in "
         f"full precision would do (at [{i}, {j}] {float(near.target[i, j])!r} is near, instead of "
-        f"{float(h[i, j]):.12g}), or exact=True, if it is meant as it is"
+        f"{float(h[i, j]):.12g}){escape}"
     )
 
 
@@ -213,7 +216,7 @@ def _as_one_group(h: Array) -> Array:
         if found is None:
             return h
         x = found.matrices
-        images = np.array([x[found.find(one @ x)] for one in h])
+        images = np.array([x[found.images(one)] for one in h])
         h = (images @ np.linalg.inv(x)).mean(axis=1)
     return h
 
@@ -258,7 +261,7 @@ def _mended(a: Array, target: Array, off: float, name: str, kind: str) -> Array:
         return target
     raise ValueError(
         f"{name} must be exact, got a matrix that is off by {off:.1g} from one {kind}: is it rounded? Entries in full "
-        "precision would do, or exact=True, if it is meant as it is"
+        f"precision would do{ESCAPE}"
     )
 
 
@@ -272,7 +275,7 @@ def _check_frequencies(a: Array) -> None:
         if near and 100 * EXACT < off < max(HAIR / 10 / q**2, 1.2 * unit if unit * q**2 < 5 * HAIR else 0.0):
             raise ValueError(
                 f"lie_algebra[0] must be exact, got speeds of rotation whose ratio is off by {off:.1g} from {near}: is "
-                "it rounded? Entries in full precision would do, or exact=True, if it is meant as it is"
+                f"it rounded? Entries in full precision would do{ESCAPE}"
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,13 @@ class Listing:
             self._stacked = np.stack(self._matrices)
         return self._stacked
 
+    def take(self, places: NDArray[np.int_]) -> Array:
+        return self.matrices[places]
+
+    def images(self, g: Array) -> NDArray[np.int_]:
+        """Places of g x for all x that are listed, -1 where it is not: (count,)."""
+        return self.find(g @ self.matrices)
+
     def find(self, g: Array) -> NDArray[np.int_]:
         """Places of matrices (k, d, d), -1 of those that are not listed: (k,)."""
         return np.array([self._find(one, cell) for one, cell in zip(g, self._cells(g), strict=True)], dtype=np.int64)
@@ -61,16 +70,57 @@ class Listing:
         return -1
 
 
-def list_elements(generators: Array, most: int, tolerance: float = 1e-6) -> Listing | None:
+class Permutations:
+    """Permutation matrices, each kept as the row to which it sends each axis; as `Listing` else.
+
+    Args:
+        rows: (count, d), all different.
+    """
+
+    def __init__(self, rows: NDArray[np.int_]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @cached_property
+    def _places(self) -> dict[bytes, int]:
+        return {row.tobytes(): place for place, row in enumerate(self._rows)}
+
+    @cached_property
+    def matrices(self) -> Array:
+        return self.take(np.arange(len(self)))
+
+    def take(self, places: NDArray[np.int_]) -> Array:
+        rows = self._rows[places]
+        found = np.zeros((*rows.shape, rows.shape[1]))
+        found[np.arange(len(rows))[:, None], rows, np.arange(rows.shape[1])] = 1
+        return found
+
+    def images(self, g: Array) -> NDArray[np.int_]:
+        if not is_permutation(g, 1e-6):
+            return np.full(len(self), -1)
+        return np.array([self._places.get(row.tobytes(), -1) for row in g.argmax(axis=0)[self._rows]])
+
+
+def is_permutation(g: Array, tolerance: float = 0.0) -> bool:
+    """Whether each matrix (..., d, d) has one 1 in each row and column, and zeros else."""
+    ones = np.abs(g - 1) <= tolerance
+    return bool((ones | (np.abs(g) <= tolerance)).all() and (ones.sum(-1) == 1).all() and (ones.sum(-2) == 1).all())
+
+
+def list_elements(generators: Array, most: int, tolerance: float = 1e-6) -> Listing | Permutations | None:
     """All products of generators (m, d, d), the identity first; None of an infinite group, or of more than `most`."""
+    if is_permutation(generators):
+        return _list_permutations(generators.argmax(axis=1), most)
     d = generators.shape[-1]
     found = Listing(d, tolerance)
     if any(_is_endless(h, most) for h in generators):
         return None
     largest = 1e8 * max(1.0, np.abs(generators).max(initial=0.0))
     frontier = found.add(np.eye(d)[None])
-    while len(frontier) and len(generators):
-        parts = [frontier[:0]]
+    while len(frontier):
+        parts = []
         for start in range(0, len(frontier), 1000):
             # Element by element, and of each generator by generator: what is met first is kept, in this order.
             products = (frontier[start : start + 1000, None] @ generators[None]).reshape(-1, d, d)
@@ -81,6 +131,20 @@ def list_elements(generators: Array, most: int, tolerance: float = 1e-6) -> List
                 return None
         frontier = np.concatenate(parts)
     return found
+
+
+def _list_permutations(generators: NDArray[np.int_], most: int) -> Permutations | None:
+    frontier = np.arange(generators.shape[-1])[None]
+    found = {frontier.tobytes(): frontier[0]}
+    while len(frontier):
+        new = []
+        for row in frontier[:, generators].reshape(-1, frontier.shape[1]):  # in the order of list_elements
+            if found.setdefault(row.tobytes(), row) is row:
+                new.append(row)
+        if len(found) > most:
+            return None
+        frontier = np.array(new).reshape(-1, frontier.shape[1])
+    return Permutations(np.stack(list(found.values())))
 
 
 def _is_endless(h: Array, most: int) -> bool:

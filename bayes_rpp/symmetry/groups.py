@@ -25,7 +25,7 @@ from bayes_rpp.symmetry.exact import (
     is_traceless,
     is_unimodular,
 )
-from bayes_rpp.symmetry.finite import Listing, list_elements
+from bayes_rpp.symmetry.finite import Listing, Permutations, list_elements
 from bayes_rpp.symmetry.matrices import is_whole, square_matrices
 from bayes_rpp.symmetry.sampling import sample_elements
 
@@ -135,11 +135,12 @@ class Group:
             return math.prod(f.order for f in self.factors)
         if self.classical and self.classical[0] == "S":
             return math.factorial(self.dim)
-        return len(self._listing) if self.is_discrete and self._listing else math.inf
+        return len(self.listing) if self.is_discrete and self.listing else math.inf
 
     @cached_property
-    def _listing(self) -> Listing | None:
-        return list_elements(self.discrete_generators, MAX_ELEMENTS)
+    def listing(self) -> Listing | Permutations | None:
+        """The elements of a finite group, by which they are found; None of others."""
+        return list_elements(self.discrete_generators, MAX_ELEMENTS) if self.is_discrete else None
 
     @property
     def elements(self) -> Array:
@@ -153,20 +154,13 @@ class Group:
                 f"{self} has a Lie algebra, so its elements cannot be listed; Regular and elements need a finite "
                 "group, such as Z(4)"
             )
-        if not self.is_finite or self._listing is None:
+        if not self.is_finite or self.listing is None:
             size = f"{self.order:,}" if self.order < math.inf else "infinitely many, or very many,"
             raise ValueError(
                 f"{self} has {size} elements, too many to list; up to {MAX_ELEMENTS:,} would do, or what takes "
                 "generators alone, such as Vector and T(p)"
             )
-        return self._listing.matrices
-
-    def positions(self, g: ArrayLike) -> NDArray[np.int_]:
-        """Where matrices (k, d, d) stand in `elements`, (k,); -1 of those that are none."""
-        elements = self.elements
-        g = np.asarray(g, dtype=np.float64).reshape(-1, *elements.shape[1:])
-        assert self._listing is not None
-        return self._listing.find(g)
+        return self.listing.matrices
 
     def sample(self, n: int, seed: int | np.random.Generator | None = None) -> Array:
         """Draw n elements, shape (n, d, d).

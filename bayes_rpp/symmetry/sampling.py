@@ -23,9 +23,9 @@ def sample_elements(group: Group, n: int, rng: np.random.Generator) -> Array:
     if group.classical and group.classical[0] in _SAMPLERS:
         return _SAMPLERS[group.classical[0]](group.classical[1], n, rng)
     if group.is_discrete:
-        if not group.is_finite:
+        if not group.is_finite or group.listing is None:
             return _random_words(group, n, rng, length=50)
-        return group.elements[rng.integers(len(group.elements), size=n)]
+        return group.listing.take(rng.integers(len(group.listing), size=n))
     steps = 12 if group.is_orthogonal else 1
     g = _random_words(group, n, rng, length=12)
     for _ in range(steps):
