@@ -215,7 +215,7 @@ class _Rotation:
 def _finite(s: Array, a: Array, name: str) -> tuple[Group, Callable[[Array], Array], Callable[[Array], Array]]:
     n = s.shape[1]
     h = np.array([block_diag(*pair) for pair in zip(s, a, strict=True)])
-    h = exact_generators(h, np.zeros((0, *h.shape[1:])), "the generators of state and action", escape="")
+    h = exact_generators(h, np.zeros((0, *h.shape[1:])), "(state, action)", escape="")
     joint = Group(n + a.shape[1], discrete_generators=h, exact=True)
     elements = _elements(joint)
     m = len(elements)

@@ -108,6 +108,8 @@ class _Near:
 
 
 def _nearest(h: Array) -> _Near | None:
+    if _is_of_finite_order(h):
+        return None  # in coordinates that are orthogonal, or nearly so
     unit = half_unit(h)
     u, s, vt = np.linalg.svd(h)
     rotation = np.asarray(u @ vt)
@@ -156,15 +158,12 @@ def _order(h: Array, unit: float | None = None) -> _Near | None:
 
     A random rotation has a power k <= 24 as near to the identity as 0.01 / k in about one of 200 cases.
     """
+    if _is_of_finite_order(h):
+        return None
     unit = half_unit(h) if unit is None else unit
     stretch = float(np.linalg.norm(h, 2)) ** 2  # by which rounding moves eigenvalues; 1 of orthogonal ones
     values = np.linalg.eigvals(h)
     angles = np.angle(values) / (2 * np.pi)
-    noise = 1e-13 * stretch * len(h)
-    if np.abs(np.abs(values) - 1).max() < noise and all(
-        abs(Fraction(a).limit_denominator(400) - a) < noise for a in angles
-    ):
-        return None  # exact already
     orders = np.zeros(len(values), dtype=int)
     for k in range(1, HIGHEST + 1):
         off = np.abs(values - np.exp(2j * np.pi * np.round(angles * k) / k))
@@ -179,6 +178,18 @@ def _order(h: Array, unit: float | None = None) -> _Near | None:
     if not (_distance(h, target) <= SINGLE or _rounds_to(h, target, most)):
         return None
     return _Near(target, f"whose power {order} is the identity")
+
+
+def _is_of_finite_order(h: Array) -> bool:
+    """Whether h has finite order up to double precision, each eigenvalue a root of 1 of order up to 400."""
+    values = np.linalg.eigvals(h)
+    noise = 1e-13 * float(np.linalg.norm(h, 2)) ** 2 * len(h)
+    angles = np.angle(values) / (2 * np.pi)
+    near = [Fraction(a).limit_denominator(400) for a in angles]
+    if max(np.abs(np.abs(values) - 1).max(), np.abs(angles - np.array(near, dtype=float)).max()) > noise:
+        return False
+    order = math.lcm(*(a.denominator for a in near))
+    return bool(np.abs(np.linalg.matrix_power(h, order) - np.eye(len(h))).max() < 1000 * noise * order)
 
 
 def _slack(k: int, unit: float, stretch: float) -> float:

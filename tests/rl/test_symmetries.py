@@ -45,6 +45,9 @@ def test_misspecified_symmetries_are_wrong(env_id, name):
     assert rl.measure_symmetry(env_id, name, 60).step > 0.1
 
 
+THIRD = np.array([[-0.5, -(0.75**0.5)], [0.75**0.5, -0.5]])
+
+
 def test_nearly_exact_ones():
     assert rl.measure_symmetry("InvertedDoublePendulum-v5", n=60).step < 1e-6
     assert rl.measure_symmetry("Humanoid-v5", "world-rotation", 40).step < 0.03
@@ -133,6 +136,7 @@ def test_several_generators_and_rotations_of_the_users_own():
     s, a = turn.sample(5, seed=0)
     np.testing.assert_allclose(s @ s.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (5, 2, 2)), atol=1e-12)
     assert (a == 1).all()
+    assert rl.Symmetry(THIRD.astype(np.float32), np.eye(1)).order == 3
     trivial = rl.Symmetry.trivial(3, 2)
     assert trivial.order == 1
     assert trivial.rep_state(trivial.group).size == 3
@@ -152,6 +156,11 @@ def test_several_generators_and_rotations_of_the_users_own():
         (lambda: rl.Symmetry(2 * np.eye(2), np.eye(1)), "no power up to 200 that is the identity"),
         (lambda: rl.Symmetry(np.eye(2), np.eye(1), rotation=True), "state is no generator of a rotation"),
         (lambda: rl.Symmetry("left", np.eye(1)), "state cannot be read; a table"),
+        (lambda: rl.Symmetry(1j * np.eye(2), np.eye(1)), "state must be real, got complex numbers"),
+        (
+            lambda: rl.Symmetry(np.round(THIRD, 3), np.eye(1)),
+            "(state, action)[0] must be exact, got a matrix that is off",
+        ),
         (lambda: rl.measure_symmetry("Walker2d-v5", n=0), "n is 0; a whole number >= 1 would do"),
         (lambda: rl.measure_symmetry("Walker2d-v5", perturbation=-1.0), "perturbation is -1.0"),
         (

@@ -233,3 +233,12 @@ def test_groups_are_made_quickly():
     assert O(50).dim == 50  # so(50) has 1,225 generators: whole numbers are exact
     many = np.kron(np.eye(30), about([1, 2, 3], 40))
     assert Group(90, (), many).is_orthogonal
+
+
+def test_coordinates_that_are_nearly_orthogonal_are_meant():
+    p = turn(0.3) @ np.diag([1.0, 1.001]) @ turn(0.5)
+    h = np.linalg.inv(p) @ D(3).discrete_generators @ p
+    group = Group(2, (), h)
+    np.testing.assert_array_equal(group.discrete_generators, h)
+    assert group.order == 6
+    assert not group.is_orthogonal
