@@ -23,6 +23,8 @@ APPROXIMATE = {
     ("InvertedPendulum-v5", "mirror"): (0.0027, 0.0030),
 }
 
+THIRD = np.array([[-0.5, -(0.75**0.5)], [0.75**0.5, -0.5]])
+
 
 @pytest.mark.parametrize(("env_id", "name"), EXACT)
 def test_exact_symmetries_hold_in_the_simulator(env_id, name):
@@ -43,9 +45,6 @@ def test_approximate_symmetries_are_as_far_off_as_they_were(env_id, name):
 @pytest.mark.parametrize(("env_id", "name"), [(e, n) for e, n, v in NAMED if v == "wrong"])
 def test_misspecified_symmetries_are_wrong(env_id, name):
     assert rl.measure_symmetry(env_id, name, 60).step > 0.1
-
-
-THIRD = np.array([[-0.5, -(0.75**0.5)], [0.75**0.5, -0.5]])
 
 
 def test_nearly_exact_ones():
