@@ -16,6 +16,7 @@ __all__ = [
     "finite_array",
     "fixed",
     "indices",
+    "real_array",
     "sigmoid",
     "swish",
     "whole_number",
@@ -50,6 +51,30 @@ def indices(value: np.ndarray, like: Array) -> Array:
     """Whole numbers to take entries by, as an array of the library and device of `like`."""
     xp = array_namespace(like)
     return xp.asarray(value, device=like.device) if is_torch_array(like) else xp.asarray(value)
+
+
+def real_array(value: Any, name: str, advice: str) -> np.ndarray:
+    """A user's array in float64; of complex dtypes only what has no imaginary part at all.
+
+    Args:
+        value: anything that numpy reads as numbers.
+        name: of the argument, for errors.
+        advice: how complex numbers are made real.
+
+    Raises:
+        ValueError: if it is complex, or no array of numbers.
+    """
+    try:
+        a = np.asarray(value)
+        if a.dtype == object:  # Python's numbers of several kinds
+            a = np.array(a.tolist())
+        if np.iscomplexobj(a) and not a.imag.any():
+            a = a.real
+        if not np.iscomplexobj(a):
+            return np.asarray(a, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's tensors that need a gradient
+        raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
+    raise ValueError(f"{name} must be real, got complex numbers; {advice}")
 
 
 def sigmoid(x: Array) -> Array:

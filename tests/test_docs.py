@@ -108,8 +108,9 @@ def test_the_errors_are_those_of_the_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Network, "engines", ("pyro", "numpyro"))
     names = run("docs/errors.md", {})
-    rows = re.findall(r"^\| `(.+)` \| `(\w+): (.+)` \|$", (ROOT / "docs/errors.md").read_text(), flags=re.MULTILINE)
-    assert len(rows) == 30
+    text = (ROOT / "docs/errors.md").read_text()
+    rows = re.findall(r"^\| `(.+)` \| `(\w+): (.+)` \|$", text, flags=re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\| `", text, flags=re.MULTILINE)) >= 30
     for tried, kind, message in rows:
         with pytest.raises(Exception, match=r"\w") as raised:
             eval(tried, names)

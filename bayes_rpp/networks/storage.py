@@ -224,7 +224,7 @@ def _group(spec: Mapping[str, Any]) -> Group:
         if family not in CLASSICAL:
             raise ValueError(f"the file names a group {family!r}, which this version does not know")
         return groups.Lorentz() if family == "Lorentz" else CLASSICAL[family](n)
-    return Group(**spec)
+    return Group(**spec, exact=True)  # as it was when it was saved
 
 
 def _rep_spec(rep: Rep) -> list[Any]:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, fixed, indices, whole_number
-from bayes_rpp.priors.subspaces import Subspace
+from bayes_rpp._arrays import Array, array_namespace, fixed, indices, real_array, whole_number
+from bayes_rpp.priors.subspaces import COMPLEX_COLUMNS, Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly
 
@@ -43,7 +43,12 @@ class SpanSubspace(Subspace):
 
     def __init__(self, shape: Sequence[int], columns: Any) -> None:
         self.shape = tuple(int(n) for n in shape)
-        t = sparse.csc_array(columns, dtype=np.float64)
+        if sparse.issparse(columns):  # checked where numbers are; whole, it may not fit the memory
+            columns = sparse.csc_array(columns)
+            columns.data = real_array(columns.data, "columns", COMPLEX_COLUMNS)
+        else:
+            columns = real_array(columns, "columns", COMPLEX_COLUMNS)
+        t = sparse.csc_array(columns, dtype=np.float64, copy=True)
         if t.ndim != 2 or t.shape[0] != self.size:
             raise ValueError(f"columns has shape {t.shape}; ({self.size}, k) fits weights of shape {self.shape}")
         if not np.isfinite(t.data).all():

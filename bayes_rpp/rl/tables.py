@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, expm
 
+from bayes_rpp.symmetry.exact import exact_generators
 from bayes_rpp.symmetry.groups import SO, Group, Trivial
+from bayes_rpp.symmetry.matrices import real_matrices
 from bayes_rpp.symmetry.representations import Rep, Scalar
 
 Array = NDArray[np.float64]
@@ -154,8 +156,10 @@ def generators(value: Any, name: str) -> Array:
             raise ValueError(f"{name} has tables of lengths {[len(m) for m in made]}; one length would do")
         return np.stack(made)
     try:
-        a = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        a = real_matrices(value, name)
+    except ValueError as error:
+        if error.__cause__ is None:  # complex
+            raise
         raise TypeError(
             f"{name} cannot be read; a table {{'perm': [...], 'signs': [...]}}, a square matrix or a list of either "
             "would do"
@@ -210,7 +214,9 @@ class _Rotation:
 
 def _finite(s: Array, a: Array, name: str) -> tuple[Group, Callable[[Array], Array], Callable[[Array], Array]]:
     n = s.shape[1]
-    joint = Group(n + a.shape[1], discrete_generators=[block_diag(*pair) for pair in zip(s, a, strict=True)])
+    h = np.array([block_diag(*pair) for pair in zip(s, a, strict=True)])
+    h = exact_generators(h, np.zeros((0, *h.shape[1:])), "(state, action)", escape="")
+    joint = Group(n + a.shape[1], discrete_generators=h, exact=True)
     elements = _elements(joint)
     m = len(elements)
     flat = elements.reshape(m, -1)

@@ -15,8 +15,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import block_diag, expm
-from scipy.stats import ortho_group, special_ortho_group
+
+from bayes_rpp.symmetry.exact import (
+    check_normal,
+    exact_algebra,
+    exact_generators,
+    is_orthogonal,
+    is_skew,
+    is_traceless,
+    is_unimodular,
+)
+from bayes_rpp.symmetry.finite import Listing, Permutations, list_elements
+from bayes_rpp.symmetry.matrices import is_whole, square_matrices
+from bayes_rpp.symmetry.sampling import sample_elements
 
 Array = NDArray[np.float64]
 MAX_ELEMENTS = 50_000
@@ -31,9 +42,12 @@ class Group:
             entry of 1, as only the span matters.
         discrete_generators: (m, d, d) invertible matrices that generate the rest.
         name: shown in tables; never used to decide anything.
+        exact: take the matrices as they are. Otherwise those that are orthogonal, of finite order, of determinant one
+            or closed to single precision are mended, and what is so nearly, as rounded numbers are, is an error.
 
     Raises:
-        ValueError: if a shape does not fit `dim`, a value is not finite or a discrete generator is singular.
+        ValueError: if a shape does not fit `dim`, a value is complex or not finite, a discrete generator is singular,
+            or a matrix looks rounded.
     """
 
     def __init__(
@@ -43,15 +57,22 @@ class Group:
         discrete_generators: ArrayLike = (),
         *,
         name: str | None = None,
+        exact: bool = False,
     ) -> None:
-        if not _is_whole(dim) or dim < 1:
+        if not is_whole(dim) or dim < 1:
             raise ValueError(f"dim is {dim!r}; a group acts on R^dim with a whole number dim >= 1")
         self.dim = int(dim)
-        self.lie_algebra = _normalised(_matrices(lie_algebra, self.dim, "lie_algebra"))
-        self.discrete_generators = _matrices(discrete_generators, self.dim, "discrete_generators")
-        for k, h in enumerate(self.discrete_generators):
-            if np.linalg.cond(h) > 1e12:
+        algebra = square_matrices(lie_algebra, self.dim, "lie_algebra")
+        algebra = algebra[np.abs(algebra).max(axis=(1, 2), initial=0.0) > 0]
+        h = square_matrices(discrete_generators, self.dim, "discrete_generators")
+        for k, one in enumerate(h):
+            if np.linalg.cond(one) > 1e12:
                 raise ValueError(f"discrete_generators[{k}] is singular; generators of a group must be invertible")
+        if not exact:
+            algebra = exact_algebra(algebra)
+            h = exact_generators(h, algebra)
+            check_normal(algebra, h)
+        self.lie_algebra, self.discrete_generators = _normalised(algebra), np.array(h)  # the user's array may change
         self.name = name or f"Group(dim={self.dim})"
         # (family, n) of the classical groups, whose invariants are known in closed form; set only in this file.
         self.classical: tuple[str, int] | None = None
@@ -95,11 +116,33 @@ class Group:
     @property
     def is_orthogonal(self) -> bool:
         """Whether every element is an orthogonal matrix (then the group is compact or dense in a compact one)."""
-        skew = np.allclose(self.lie_algebra, -self.lie_algebra.transpose(0, 2, 1), atol=1e-12)
-        h = self.discrete_generators
-        return bool(skew and np.allclose(h @ h.transpose(0, 2, 1), np.eye(self.dim), atol=1e-12))
+        return is_skew(self.lie_algebra) and is_orthogonal(self.discrete_generators)
+
+    @property
+    def is_unimodular(self) -> bool:
+        """Whether every element has determinant 1 or -1."""
+        return is_traceless(self.lie_algebra) and is_unimodular(self.discrete_generators)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it has no Lie algebra, and at most 50,000 elements."""
+        return self.order <= MAX_ELEMENTS
 
     @cached_property
+    def order(self) -> int | float:
+        """Number of elements; infinity of a group that is infinite, or takes a list of more than 50,000 to tell."""
+        if self.factors:
+            return math.prod(f.order for f in self.factors)
+        if self.classical and self.classical[0] == "S":
+            return math.factorial(self.dim)
+        return len(self.listing) if self.is_discrete and self.listing else math.inf
+
+    @cached_property
+    def listing(self) -> Listing | Permutations | None:
+        """The elements of a finite group, by which they are found; None of others."""
+        return list_elements(self.discrete_generators, MAX_ELEMENTS) if self.is_discrete else None
+
+    @property
     def elements(self) -> Array:
         """All elements of a finite group, shape (order, d, d), the identity first.
 
@@ -111,27 +154,13 @@ class Group:
                 f"{self} has a Lie algebra, so its elements cannot be listed; Regular and elements need a finite "
                 "group, such as Z(4)"
             )
-        seen = {_key(np.eye(self.dim)): np.eye(self.dim)}
-        frontier = list(seen.values())
-        while frontier:
-            new = []
-            for g in frontier:
-                for h in self.discrete_generators:
-                    gh = g @ h
-                    key = _key(gh)
-                    if key not in seen:
-                        seen[key] = gh
-                        new.append(gh)
-                        if len(seen) > MAX_ELEMENTS:
-                            raise ValueError(f"{self} has more than {MAX_ELEMENTS} elements (or is infinite)")
-            frontier = new
-        return np.stack(list(seen.values()))
-
-    @property
-    def is_unimodular(self) -> bool:
-        """Whether every element has determinant 1 or -1."""
-        traces = np.trace(self.lie_algebra, axis1=1, axis2=2)
-        return bool(np.allclose(traces, 0) and np.allclose(np.abs(np.linalg.det(self.discrete_generators)), 1))
+        if not self.is_finite or self.listing is None:
+            size = f"{self.order:,}" if self.order < math.inf else "infinitely many, or very many,"
+            raise ValueError(
+                f"{self} has {size} elements, too many to list; up to {MAX_ELEMENTS:,} would do, or what takes "
+                "generators alone, such as Vector and T(p)"
+            )
+        return self.listing.matrices
 
     def sample(self, n: int, seed: int | np.random.Generator | None = None) -> Array:
         """Draw n elements, shape (n, d, d).
@@ -141,65 +170,14 @@ class Group:
         coordinates in which they are not orthogonal, exp of a normal element of the Lie algebra times a random word in
         the discrete generators.
         """
-        if not _is_whole(n) or n < 1:
+        if not is_whole(n) or n < 1:
             raise ValueError(f"n is {n!r}; sample() draws a whole number n >= 1 of elements")
         rng = np.random.default_rng(seed)
-        if self.factors:
-            parts = [f.sample(n, rng) for f in self.factors]
-            return np.stack([block_diag(*gs) for gs in zip(*parts, strict=True)])
-        if self.classical and self.classical[0] in _SAMPLERS:
-            return _SAMPLERS[self.classical[0]](self.classical[1], n, rng)
-        if self.is_discrete:
-            try:
-                return self.elements[rng.integers(len(self.elements), size=n)]
-            except ValueError:
-                return self._random_word(n, rng, length=50)
-        steps = 12 if self.is_orthogonal else 1
-        g = self._random_word(n, rng, length=12)
-        for _ in range(steps):
-            scale = 2 * np.pi if self.is_orthogonal else 0.5
-            a = np.tensordot(rng.normal(size=(n, len(self.lie_algebra))) * scale, self.lie_algebra, 1)
-            g = expm(a) @ g
-            if steps > 1 and len(self.discrete_generators):
-                g = self._random_word(n, rng, length=4) @ g
-        return g
-
-    def _random_word(self, n: int, rng: np.random.Generator, length: int) -> Array:
-        g = np.broadcast_to(np.eye(self.dim), (n, self.dim, self.dim)).copy()
-        if len(self.discrete_generators):
-            letters = np.concatenate([np.eye(self.dim)[None], self.discrete_generators])
-            for _ in range(length):
-                g = letters[rng.integers(len(letters), size=n)] @ g
-        return g
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and int(value) == value
+        return sample_elements(self, int(n), rng)
 
 
 def _normalised(generators: Array) -> Array:
-    largest = np.abs(generators).max(axis=(1, 2)) if len(generators) else np.zeros(0)
-    return generators[largest > 0] / largest[largest > 0, None, None]
-
-
-def _matrices(value: ArrayLike, dim: int, name: str) -> Array:
-    try:
-        a = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} cannot be read as matrices of shape (count, {dim}, {dim}): {error}") from error
-    if a.size == 0:
-        return np.zeros((0, dim, dim))
-    if a.ndim == 2:
-        a = a[None]
-    if a.shape[1:] != (dim, dim):
-        raise ValueError(f"{name} has shape {a.shape}; matrices of shape (count, {dim}, {dim}) would do (dim={dim})")
-    if not np.isfinite(a).all():
-        raise ValueError(f"{name} holds values that are not finite")
-    return a
-
-
-def _key(g: Array) -> bytes:
-    return (np.round(g, 6) + 0.0).tobytes()
+    return generators / np.abs(generators).max(axis=(1, 2), keepdims=True, initial=0.0)
 
 
 def _permutation(images: Sequence[int] | NDArray[np.int_]) -> Array:
@@ -207,25 +185,6 @@ def _permutation(images: Sequence[int] | NDArray[np.int_]) -> Array:
     p = np.zeros((n, n))
     p[np.asarray(images), np.arange(n)] = 1
     return p
-
-
-def _sample_permutations(n: int, count: int, rng: np.random.Generator) -> Array:
-    return np.stack([_permutation(rng.permutation(n)) for _ in range(count)])
-
-
-def _sample_orthogonal(n: int, count: int, rng: np.random.Generator) -> Array:
-    if n == 1:
-        return rng.choice([-1.0, 1.0], size=(count, 1, 1))
-    return ortho_group.rvs(n, size=count, random_state=rng).reshape(count, n, n)
-
-
-def _sample_rotations(n: int, count: int, rng: np.random.Generator) -> Array:
-    if n == 1:
-        return np.ones((count, 1, 1))
-    return special_ortho_group.rvs(n, size=count, random_state=rng).reshape(count, n, n)
-
-
-_SAMPLERS: dict[str, Any] = {"O": _sample_orthogonal, "SO": _sample_rotations, "S": _sample_permutations}
 
 
 def _rotations(n: int) -> Array:
@@ -243,7 +202,7 @@ def _classical(group: Group, family: str, n: int) -> Group:
 
 
 def _positive(n: int, name: str, least: int = 1) -> int:
-    if not _is_whole(n) or n < least:
+    if not is_whole(n) or n < least:
         raise ValueError(f"{name}(n) needs a whole number n >= {least}, not {n!r}")
     return int(n)
 
@@ -362,6 +321,6 @@ def product_group(*factors: Group) -> Group:
             big[inside, inside] = h
             discrete.append(big)
         start += f.dim
-    group = Group(dim, algebra, discrete, name=" * ".join(f.name for f in factors))
+    group = Group(dim, algebra, discrete, name=" * ".join(f.name for f in factors), exact=True)
     group.factors = factors
     return group

@@ -113,15 +113,23 @@ def _group(node: ast.expr, text: str) -> Group:
     match node:
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
             return _group(left, text) * _group(right, text)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _GROUPS:
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=options) if name in _GROUPS and _known(name, options):
             make, least, most = _GROUPS[name]
             if not least <= len(args) <= most:
                 wanted = f"{least}" if least == most else f"{least} to {most}"
                 raise ValueError(f"{_part(node, text)!r} has {len(args)} argument(s); {wanted} would do")
             limit = LARGEST_FINITE if name in ("S", "Z", "D", "Trivial", "Group") else LARGEST_LIE
             first = [_whole(a, text, limit) for a in args[:1]]
-            return make(*first, *(_matrix(a, text) for a in args[1:]))
+            return make(*first, *(_matrix(a, text) for a in args[1:]), **dict.fromkeys(["exact"] * len(options), True))
     raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is not understood; what would do: {GROUP_HELP}")
+
+
+def _known(name: str, options: list[ast.keyword]) -> bool:
+    """Whether they are none, or those of Group(..., exact=True)."""
+    match options:
+        case [ast.keyword(arg="exact", value=ast.Constant(value=True))]:
+            return name == "Group"
+    return not options
 
 
 def _whole(node: ast.expr, text: str, largest: int = LARGEST) -> int:
@@ -141,9 +149,9 @@ def _matrix(node: ast.expr, text: str) -> Any:
     match node:
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             return [_matrix(e, text) for e in elements]
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() | complex())):
             return -node.operand.value  # type: ignore[attr-defined]
-        case ast.Constant(value=int() | float()):
+        case ast.Constant(value=int() | float() | complex()):  # Group says how complex ones are made real
             return node.value
     raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is no list of matrices such as [[[0, -1], [1, 0]]]")
 

@@ -13,132 +13,30 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import block_diag, expm, logm
+from scipy.linalg import block_diag
 
+from bayes_rpp.symmetry.factors import Factor, Term, check_custom, kronecker, tensor_term, term_name
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.matrices import real_matrices
+
+__all__ = [
+    "Block",
+    "Factor",
+    "Pseudoscalar",
+    "Regular",
+    "Rep",
+    "Representation",
+    "Scalar",
+    "T",
+    "Term",
+    "Vector",
+    "bind_rep",
+    "kronecker",
+    "tensor_term",
+    "term_name",
+]
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Factor:
-    """One factor of a tensor product. `on` names a factor of a product group; None is the whole group."""
-
-    kind: str  # "vector" | "det" | "regular" | "custom" | "sum"
-    dual: bool = False
-    on: int | None = None
-    rho: Callable[[Array], ArrayLike] | None = None
-    name: str = ""
-    rep: Rep | None = None
-
-    @property
-    def dualised(self) -> Factor:
-        if self.kind == "regular":  # orthogonal: its own dual
-            return self
-        if self.rep is not None:
-            return Factor("sum", rep=self.rep.dual)
-        return Factor(self.kind, not self.dual, self.on, self.rho, self.name)
-
-    def size(self, group: Group) -> int:
-        if self.kind == "det":
-            return 1
-        if self.kind == "regular":
-            return len(self._part(group).elements)
-        if self.kind == "vector":
-            return self._part(group).dim
-        return self._matrix(group, np.eye(group.dim)).shape[0]
-
-    def matrix(self, group: Group, g: Array) -> Array:
-        """rho(g) of this factor, for one matrix g."""
-        m = self._matrix(group, g)
-        return np.asarray(np.linalg.inv(m).T) if self.dual else m
-
-    def derivative(self, group: Group, a: Array) -> Array:
-        """drho(A) of this factor, for one matrix A of the Lie algebra."""
-        part = self._cut(group, a)
-        if self.kind == "vector":
-            m = part
-        elif self.kind == "det":
-            m = np.array([[np.trace(part)]])
-        elif self.rep is not None:
-            m = self.rep(group).drho(a)
-        else:
-            # rho(exp(tA)) = exp(t drho(A)); the logarithm keeps full precision, a finite difference would not. A first
-            # tiny t finds one that is small enough for the logarithm's main branch.
-            t = 1e-4 / max(1.0, float(np.abs(a).max()))
-            rough = float(np.linalg.norm(logm(self._matrix(group, expm(t * a))))) / t
-            t = min(1000 * t, 0.5 / max(rough, 1e-300))
-            m = np.real(logm(self._matrix(group, expm(t * a)))) / t
-        return -m.T if self.dual else m
-
-    def _part(self, group: Group) -> Group:
-        if self.on is None:
-            return group
-        if not self.on < len(group.factors):
-            count = len(group.factors) or "no"
-            raise ValueError(f"the representation uses factor on({self.on}) but group {group} has {count} factors")
-        return group.factors[self.on]
-
-    def _cut(self, group: Group, g: Array) -> Array:
-        self._part(group)
-        if self.on is None:
-            return g
-        s = group.slices[self.on]
-        return g[s, s]
-
-    def _matrix(self, group: Group, g: Array) -> Array:
-        part = self._cut(group, g)
-        if self.kind == "vector":
-            return part
-        if self.kind == "det":
-            return np.array([[np.linalg.det(part)]])
-        if self.kind == "regular":
-            return _regular(self._part(group), part)
-        if self.rep is not None:
-            return self.rep(group).rho(g)
-        assert self.rho is not None
-        m = np.asarray(self.rho(g), dtype=np.float64)
-        if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
-            raise ValueError(
-                f"rho of the custom representation {self.name!r} gave shape {m.shape} for a matrix g of "
-                f"shape {g.shape}; a finite square matrix would do"
-            )
-        return m
-
-
-def _check_homomorphism(f: Factor, group: Group) -> None:
-    g, h = group.sample(2, seed=0)
-    pairs = [(np.eye(group.dim), np.eye(f.size(group))), (g @ h, f.matrix(group, g) @ f.matrix(group, h))]
-    for element, wanted in pairs:
-        found = f.matrix(group, element)
-        if found.shape != wanted.shape or not np.allclose(found, wanted, atol=1e-6 * max(1.0, np.abs(wanted).max())):
-            raise ValueError(
-                f"rho of the custom representation {f.name!r} is no representation of {group}: "
-                "rho(I) = I and rho(g h) = rho(g) rho(h) must hold"
-            )
-
-
-def _regular(group: Group, g: Array) -> Array:
-    elements = group.elements
-    products = (g @ elements).reshape(len(elements), -1)
-    table = elements.reshape(len(elements), -1)
-    images = np.array([int(np.argmin(np.abs(table - p).max(axis=1))) for p in products])
-    if np.abs(table[images] - products).max() > 1e-6:
-        raise ValueError(f"g is no element of {group}")
-    m = np.zeros((len(elements), len(elements)))
-    m[images, np.arange(len(elements))] = 1
-    return m
-
-
-Term = tuple[Factor, ...]
-
-
-def kronecker(matrices: list[Array]) -> Array:
-    """Kronecker product of any number of matrices."""
-    total: Array = np.eye(1)
-    for m in matrices:
-        total = np.asarray(np.kron(total, m), dtype=np.float64)
-    return total
 
 
 @dataclass(frozen=True)
@@ -228,25 +126,6 @@ def _on(f: Factor, index: int) -> Factor:
     return Factor(f.kind, f.dual, index)
 
 
-def term_name(term: Term) -> str:
-    """Readable name of a term, such as T(2, 1)."""
-    if not term:
-        return "Scalar"
-    p, q = sum(not f.dual for f in term), sum(f.dual for f in term)
-    if all(f.kind == "vector" and f.on == term[0].on for f in term) and term == tensor_term(p, q, term[0].on):
-        body = {(1, 0): "Vector"}.get((p, q), f"T({p})" if q == 0 else f"T({p}, {q})")
-        return body + (f".on({term[0].on})" if term[0].on is not None else "")
-    parts = []
-    for f in term:
-        base = {"vector": "Vector", "det": "Pseudoscalar", "regular": "Regular"}.get(f.kind, f.name or f"({f.rep})")
-        parts.append(base + (".dual" if f.dual else "") + (f".on({f.on})" if f.on is not None else ""))
-    return " * ".join(parts)
-
-
-def tensor_term(p: int, q: int, on: int | None = None) -> Term:
-    return (Factor("vector", on=on),) * p + (Factor("vector", dual=True, on=on),) * q
-
-
 def T(p: int, q: int = 0) -> Rep:
     """Tensors with p vector and q dual indices, size d^(p+q)."""
     if int(p) != p or int(q) != q or p < 0 or q < 0:
@@ -307,7 +186,7 @@ class Representation:
         self.blocks: tuple[Block, ...] = tuple(blocks)
         self.size = offset
         for f in {f for term, _ in rep.terms for f in term if f.kind == "custom"}:
-            _check_homomorphism(f, group)
+            check_custom(Factor("custom", rho=f.rho, name=f.name), group)
 
     def __repr__(self) -> str:
         return f"({self.rep})({self.group})"
@@ -346,7 +225,7 @@ class Representation:
         return block_diag(*[m for b in self.blocks for m in [of_term(b.term)] * b.count])
 
     def _checked(self, g: ArrayLike, name: str) -> Array:
-        g = np.asarray(g, dtype=np.float64)
+        g = real_matrices(g, name)
         d = self.group.dim
         if g.ndim not in (2, 3) or g.shape[-2:] != (d, d):
             raise ValueError(f"{name} has shape {g.shape}; ({d}, {d}) or (n, {d}, {d}) fits {self.group}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, cg
 
@@ -23,6 +23,7 @@ from bayes_rpp.symmetry.invariants import classical_invariants
 from bayes_rpp.symmetry.representations import Factor, Representation, Term, kronecker, term_name
 
 Array = NDArray[np.float64]
+Operator = Any  # a matrix, or a sparse one
 TOLERANCE = 1e-10
 DENSE_LIMIT = 1000  # above, the null space is found without forming the constraint matrix
 MAX_ENTRIES = 200_000_000  # 1.6 GB of float64
@@ -107,7 +108,7 @@ def _solve(group: Group, factors: Term) -> Array:
     if group.factors and natural:
         return _product_invariants(group, factors)
     if group.is_discrete:
-        generators = [[f.matrix(group, h) for f in factors] for h in group.discrete_generators]
+        generators = [[f.operator(group, h) for f in factors] for h in group.discrete_generators]
         if all(_is_signed_permutation(m) for ms in generators for m in ms):
             return _orbits(generators, sizes)
     if group.classical and natural and all(f.on is None for f in factors):
@@ -115,14 +116,9 @@ def _solve(group: Group, factors: Term) -> Array:
         q = classical_invariants(*group.classical, vectors, sum(f.kind == "det" for f in factors))
         if q is not None:
             return q
-    if group.is_discrete:
-        try:
-            elements = group.elements if len(group.elements) <= 1000 else None
-        except ValueError:
-            elements = None
-        if elements is not None:
-            images = [[f.matrix(group, g) for f in factors] for g in elements]
-            return _random_range(lambda x: np.mean([_kron_apply(ms, x) for ms in images], axis=0), d)
+    if group.is_discrete and group.order <= 1000:
+        images = [[f.operator(group, g) for f in factors] for g in group.elements]
+        return _random_range(lambda x: np.mean([_kron_apply(ms, x) for ms in images], axis=0), d)
     return _null_space(_constraints(group, factors), d)
 
 
@@ -142,12 +138,20 @@ def verify(group: Group, factors: Term, q: Array) -> None:
 # --- generators acting on tensors, factor by factor -----------------------------------------------------------------
 
 
-def _kron_apply(matrices: list[Array], x: Array) -> Array:
+def _apply(m: Operator, t: Array, axis: int) -> Array:
+    """One matrix on one axis of t, dense or sparse."""
+    if not issparse(m):
+        return np.moveaxis(np.tensordot(m, t, (1, axis)), 0, axis)
+    moved = np.moveaxis(t, axis, 0)
+    return np.moveaxis((m @ moved.reshape(len(moved), -1)).reshape(moved.shape), 0, axis)
+
+
+def _kron_apply(matrices: list[Operator], x: Array) -> Array:
     """(M_1 (x) ... (x) M_k) x for x of shape (D, b)."""
-    shape = [len(m) for m in matrices]
+    shape = [m.shape[0] for m in matrices]
     t = x.reshape(*shape, -1)
     for axis, m in enumerate(matrices):
-        t = np.moveaxis(np.tensordot(m, t, (1, axis)), 0, axis)
+        t = _apply(m, t, axis)
     return t.reshape(x.shape)
 
 
@@ -156,7 +160,7 @@ def _kron_sum_apply(matrices: list[Array], x: Array) -> Array:
     t = x.reshape(*shape, -1)
     total = np.zeros_like(t)
     for axis, m in enumerate(matrices):
-        total += np.moveaxis(np.tensordot(m, t, (1, axis)), 0, axis)
+        total += _apply(m, t, axis)
     return total.reshape(x.shape)
 
 
@@ -170,12 +174,12 @@ def _constraints(group: Group, factors: Term) -> list[Constraint]:
         transposed = [m.T for m in ms]
         return (lambda x: _kron_sum_apply(ms, x)), (lambda x: _kron_sum_apply(transposed, x))
 
-    def discrete(ms: list[Array]) -> Constraint:
+    def discrete(ms: list[Operator]) -> Constraint:
         transposed = [m.T for m in ms]
         return (lambda x: _kron_apply(ms, x) - x), (lambda x: _kron_apply(transposed, x) - x)
 
     algebra = [lie([f.derivative(group, a) for f in factors]) for a in group.lie_algebra]
-    return algebra + [discrete([f.matrix(group, h) for f in factors]) for h in group.discrete_generators]
+    return algebra + [discrete([f.operator(group, h) for f in factors]) for h in group.discrete_generators]
 
 
 # --- null spaces ----------------------------------------------------------------------------------------------------
@@ -232,12 +236,23 @@ def _check_memory(d: int, rank: int) -> None:
 # --- signed permutations --------------------------------------------------------------------------------------------
 
 
-def _is_signed_permutation(m: Array) -> bool:
+def _is_signed_permutation(m: Operator) -> bool:
+    if issparse(m):  # those of Regular
+        return True
     nonzero = m != 0
     return bool((nonzero.sum(0) == 1).all() and (nonzero.sum(1) == 1).all() and (np.abs(m[nonzero]) == 1).all())
 
 
-def _orbits(generators: list[list[Array]], sizes: list[int]) -> Array:
+def _images_and_signs(m: Operator) -> tuple[NDArray[np.int_], Array]:
+    """Row and sign of the entry in each column of a signed permutation."""
+    if issparse(m):
+        column = m.tocsc()
+        return column.indices, column.data
+    images = np.argmax(np.abs(m), axis=0)
+    return images, m[images, np.arange(len(images))]
+
+
+def _orbits(generators: list[list[Operator]], sizes: list[int]) -> Array:
     """Invariants of signed permutations: one vector for each orbit of indices whose signs agree.
 
     Orbits of the double cover {(index, sign)}: an index that shares an orbit with its own negative drops out.
@@ -246,8 +261,7 @@ def _orbits(generators: list[list[Array]], sizes: list[int]) -> Array:
     index = np.arange(d)
     edges_from, edges_to = [index[:0]], [index[:0]]
     for ms in generators:
-        images = [np.argmax(np.abs(m), axis=0) for m in ms]
-        signs = [m[im, np.arange(len(im))] for m, im in zip(ms, images, strict=True)]
+        images, signs = zip(*map(_images_and_signs, ms), strict=True) if ms else ((), ())
         target = reduce(lambda a, b: (a[:, None] * len(b) + b).ravel(), images, np.zeros(1, dtype=np.int64))
         negative = reduce(lambda a, b: (a[:, None] * b).ravel(), signs, np.ones(1)) < 0
         edges_from += [index, index + d]

@@ -23,6 +23,8 @@ APPROXIMATE = {
     ("InvertedPendulum-v5", "mirror"): (0.0027, 0.0030),
 }
 
+THIRD = np.array([[-0.5, -(0.75**0.5)], [0.75**0.5, -0.5]])
+
 
 @pytest.mark.parametrize(("env_id", "name"), EXACT)
 def test_exact_symmetries_hold_in_the_simulator(env_id, name):
@@ -133,6 +135,7 @@ def test_several_generators_and_rotations_of_the_users_own():
     s, a = turn.sample(5, seed=0)
     np.testing.assert_allclose(s @ s.transpose(0, 2, 1), np.broadcast_to(np.eye(2), (5, 2, 2)), atol=1e-12)
     assert (a == 1).all()
+    assert rl.Symmetry(THIRD.astype(np.float32), np.eye(1)).order == 3
     trivial = rl.Symmetry.trivial(3, 2)
     assert trivial.order == 1
     assert trivial.rep_state(trivial.group).size == 3
@@ -152,6 +155,11 @@ def test_several_generators_and_rotations_of_the_users_own():
         (lambda: rl.Symmetry(2 * np.eye(2), np.eye(1)), "no power up to 200 that is the identity"),
         (lambda: rl.Symmetry(np.eye(2), np.eye(1), rotation=True), "state is no generator of a rotation"),
         (lambda: rl.Symmetry("left", np.eye(1)), "state cannot be read; a table"),
+        (lambda: rl.Symmetry(1j * np.eye(2), np.eye(1)), "state must be real, got complex numbers"),
+        (
+            lambda: rl.Symmetry(np.round(THIRD, 3), np.eye(1)),
+            "(state, action)[0] must be exact, got a matrix that is off",
+        ),
         (lambda: rl.measure_symmetry("Walker2d-v5", n=0), "n is 0; a whole number >= 1 would do"),
         (lambda: rl.measure_symmetry("Walker2d-v5", perturbation=-1.0), "perturbation is -1.0"),
         (

@@ -75,3 +75,34 @@ def test_product_acts_block_by_block():
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_group_keeps_its_matrices_when_the_users_arrays_change(exact):
+    turn, flip = np.array([[[0.0, -1.0], [1.0, 0.0]]]), np.array([[[1.0, 0.0], [0.0, -1.0]]])
+    group = Group(2, turn, flip, exact=exact)
+    turn[:], flip[:] = 0, 0
+    assert group == Group(2, [[[0, -1], [1, 0]]], [[1, 0], [0, -1]])
+
+
+def test_samples_in_coordinates_in_which_the_group_is_not_orthogonal():
+    p = np.array([[1.0, 0.7, 0.1], [0.0, 1.3, 0.2], [0.3, 0.0, 0.8]])
+    back = np.linalg.inv(p)
+    group = Group(3, back @ SO(3).lie_algebra @ p, back @ O(3).discrete_generators @ p)
+    assert not group.is_orthogonal
+    assert group.is_unimodular
+    form = p.T @ p
+    for g in group.sample(20, seed=0):
+        np.testing.assert_allclose(g.T @ form @ g, form, atol=1e-8)
+
+
+@pytest.mark.parametrize("n", [*range(1, 60), 97, 360, 401, 1000, 3001, 10_007])
+def test_regular_polygons_are_exact_as_they_are(n):
+    named = D(n)
+    c, s = np.cos(2 * np.pi / n), np.sin(2 * np.pi / n)
+    own = Group(2, (), [[[c, -s], [s, c]], [[1, 0], [0, -1]]])
+    np.testing.assert_array_equal(own.discrete_generators[0], [[c, -s], [s, c]])
+    np.testing.assert_allclose(
+        own.discrete_generators[0], D(n).discrete_generators[0] if n > 1 else np.eye(2), atol=1e-15
+    )
+    assert named.order == own.order == 2 * n
