@@ -101,7 +101,7 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
 def fits():
     """A short fit on each engine, and what follows from it."""
     data = datasets.modified_inertia(20, seed=3)
-    net = EMLP(data.rep_in, data.rep_out, data.group, channels=6, layers=1, bilinear=False)
+    net = EMLP(data.rep_in, data.rep_out, data.group, channels=6, layers=1, bilinear=False, products=False)
     method = DeepEnsemble(members=2, epochs=2, batch_size=8)
     found = {}
     for engine in ENGINES:

@@ -13,7 +13,7 @@ import numpy as np
 from bayes_rpp.likelihoods import Likelihood
 from bayes_rpp.models import Model
 from bayes_rpp.networks.allocation import hidden_rep
-from bayes_rpp.networks.emlp import EMLP, lacks
+from bayes_rpp.networks.emlp import EMLP, few_copies, lacks
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
 from bayes_rpp.priors.subspaces import EquivariantSubspace
@@ -58,7 +58,7 @@ class Candidate:
     @cached_property
     def lacks(self) -> str:
         """What the strict network cannot carry, in words; nothing where it can, and of networks that are not ours."""
-        return "; ".join(lacks(self.net)) if isinstance(self.net, EMLP) else ""
+        return (lacks(self.net) or few_copies(self.net)) if isinstance(self.net, EMLP) else ""
 
     @property
     def kinds(self) -> tuple[str, ...]:

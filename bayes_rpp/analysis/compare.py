@@ -22,6 +22,7 @@ from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.inference.mixture import best_modes, mixture
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
 from bayes_rpp.models import Model
+from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group
@@ -263,10 +264,12 @@ def _kept(best: Posterior, modes: Sequence[Posterior]) -> list[Posterior]:
 
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
     """A posterior's centre and numbers, as far as the model has them: where its fit starts."""
-    found = {}
+    found, theirs = {}, post.model.net
+    w = {k: post.samples[k].mean(axis=(0, 1)) if post.centre is None else post.centre[k] for k in theirs.parameters}
+    if isinstance(model.net, EMLP) and isinstance(theirs, EMLP):
+        w = model.net.taken_from(theirs, w)
     for name, prior in model.priors.items():
-        w = post.centre[name] if post.centre is not None else post.samples[name].mean(axis=(0, 1))
-        found[name] = prior.support.project(w) if prior.is_strict else w
+        found[name] = prior.support.project(w[name]) if prior.is_strict else w[name]
     return found | {k: np.mean(post.samples[k]) for k in model.latents if k in post.samples}
 
 

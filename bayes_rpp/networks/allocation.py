@@ -20,6 +20,7 @@ from bayes_rpp.networks.terms import alike, is_moved
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, T, Term, Vector
 
+FEW = 8  # copies of a type that are kept whatever the width
 SCALARS = 0.25  # of a width, at least, where the types that have to pass take all of it
 RANKS = 3  # of the tensors of products of groups, at most
 
@@ -41,7 +42,7 @@ def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -
     """A hidden representation of about `channels` entries that carries functions from rep_in to rep_out.
 
     It is that of `uniform_rep` where this holds each type of input and output as often as they do. Elsewhere they come
-    first, each with as many copies as it has there, but at most as many as fit into `channels` (one at least); what is
+    first, each with as many copies as it has there, but at most as many as fit into `channels`, or 8; what is
     left of `channels`, or a quarter of it, is shared out as in `uniform_rep`. Outputs that take three factors of the
     input, as det(u, v, w) does, have products of two between. Representations of one factor of a product of groups, as
     in `Vector.on(0)`, have tensors of the factors.
@@ -58,7 +59,7 @@ def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -
         for term, where in rep.types.items():
             if is_moved(group, term):
                 known = next((t for t in copies if alike(t, term, group)), term)
-                fit = max(1, channels // where.shape[1])
+                fit = max(FEW, channels // where.shape[1])
                 copies[known] = max(copies.get(known, 0), min(len(where), fit))
                 sizes[known] = where.shape[1]
     for term in _between(rep_in, rep_out):

@@ -6,7 +6,7 @@ pathway; with sigma_b = 0 it vanishes and the network is exactly equivariant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from bayes_rpp.networks.terms import alike, is_moved, is_permutation
 from bayes_rpp.priors.nested import NestedSubspace
 from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Vector, term_name
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term, Vector, term_name
 
 BILINEAR_SCALE = 0.1
 
@@ -83,11 +83,10 @@ class EMLP(Network):
             current = block.rep_out
         self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
         if self.blocks and products:
-            for reason in lacks(self):
-                remedy = (
-                    "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
-                )
-                warn_user(f"{reason}; {remedy} would do")
+            remedy = "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
+            for reason in (lacks(self), few_copies(self) if isinstance(channels, int) else ""):
+                if reason:
+                    warn_user(f"{reason}; {remedy} would do")
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         for block in self.blocks:
@@ -99,6 +98,18 @@ class EMLP(Network):
         # Files of networks without products, and those from before there were any, do not say so.
         products = {"products": True} if any(b.bilinear and b.bilinear.products.shapes for b in self.blocks) else {}
         return {"channels": list(self.hidden), "bilinear": self.bilinear} | products | subgroups
+
+    def taken_from(self, other: EMLP, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Weights of a network with the same layers under another group, as this network's: products have other bases
+        there, of which the part that lies in its own is kept."""
+        found = dict(params)
+        for ours, theirs in zip(self.blocks, other.blocks, strict=True):
+            if ours.bilinear and theirs.bilinear:
+                first = len(ours.bilinear.paths)
+                thetas = [np.asarray(params[k]) for k in theirs.bilinear_names[first:]]
+                made = ours.bilinear.products.taken_from(theirs.bilinear.products, thetas)
+                found |= dict(zip(ours.bilinear_names[first:], made, strict=True))
+        return found
 
     def __repr__(self) -> str:
         widths = ", ".join(str(b.rep_out.size) for b in self.blocks)
@@ -206,30 +217,38 @@ def _lies_in(inner: Subspace, outer: Subspace) -> bool:
     return True
 
 
-def lacks(net: EMLP) -> Iterator[str]:
-    """What the hidden layers of a network cannot carry, in words. The probe is made only where their types give reason
-    to it."""
+def lacks(net: EMLP) -> str:
+    """What the hidden layers of a network cannot carry, in words; probed only where their types give reason to it."""
     group, doubtful = net.group, not net.bilinear or any(b.left_out for b in net.blocks)
     if not (len(group.lie_algebra) or len(group.discrete_generators)):
-        return
-    few = ""
+        return ""
     for block in net.blocks:
-        held = {t: len(w) for t, w in block.rep_out.types.items()}
         for ends in (net.rep_in, net.rep_out):
-            for term, where in ends.types.items():
-                copies = sum(n for t, n in held.items() if alike(t, term, group))
-                doubtful |= not copies and is_moved(group, term)
-                if not few and ends is net.rep_in and 0 < copies < len(where) and is_moved(group, term):
-                    few = (
-                        f"{block.name} holds {copies} of the {len(where)} inputs of the type {term_name(term)}: with "
-                        f"sigma_b = 0 what the others say is lost"
-                    )
-    if few:
-        yield few
+            doubtful |= any(not held and is_moved(group, term) for term, held, _ in _held(ends, block))
     found = capacity(net) if doubtful else Capacity()
     # Without bilinear layers gates alone multiply, which is what was asked for.
-    if found.dead_inputs or found.zero_outputs or (found.missing and net.bilinear):
-        yield str(found)
+    return str(found) if found.dead_inputs or found.zero_outputs or (found.missing and net.bilinear) else ""
+
+
+def few_copies(net: EMLP) -> str:
+    """Which types of the input a hidden layer holds less often than the input does, in words."""
+    for block in net.blocks:
+        for term, held, count in _held(net.rep_in, block):
+            if 0 < held < count and is_moved(net.group, term):
+                return (
+                    f"{block.name} holds {held} of the {count} inputs of the type {term_name(term)}: with sigma_b = 0 "
+                    "what the others say is lost"
+                )
+    return ""
+
+
+def _held(ends: Representation, block: Block) -> list[tuple[Term, int, int]]:
+    """(type, copies in a hidden layer, copies in ends)."""
+    hidden, group = block.rep_out.types, block.rep_out.group
+    return [
+        (term, sum(len(w) for t, w in hidden.items() if alike(t, term, group)), len(where))
+        for term, where in ends.types.items()
+    ]
 
 
 def _hidden(

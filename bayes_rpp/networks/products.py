@@ -43,8 +43,9 @@ class Products:
     """
 
     def __init__(self, layout: Layout, products: Sequence[Product]) -> None:
-        self._products = tuple(products)
+        self.all = tuple(products)
         copies, sizes = layout.copies, layout.sizes
+        self._sizes = sizes
         self.shapes: list[tuple[int, int]] = []
         self._pairs: list[tuple[NDArray, NDArray]] = []
         for p in products:
@@ -54,9 +55,25 @@ class Products:
             self._pairs.append((np.arange(count) % ma, (np.arange(count) + 1) % mb))
             self.shapes.append((copies[p.out], count * (p.basis.shape[1] // sizes[p.out])))
 
+    def taken_from(self, other: Products, thetas: Sequence[NDArray]) -> list[NDArray]:
+        """The numbers of another network's products of the same features, under another group: the part of its maps that
+        lies in ours."""
+        theirs = {(p.a, p.b, p.out): (p, theta) for p, theta in zip(other.all, thetas, strict=True)}
+        found = []
+        for p, shape in zip(self.all, self.shapes, strict=True):
+            if (p.a, p.b, p.out) not in theirs:
+                found.append(np.zeros(shape))
+                continue
+            q, theta = theirs[p.a, p.b, p.out]
+            d = self._sizes[p.out]
+            ours, its = (b.reshape(len(b), -1, d) for b in (p.basis, q.basis))
+            overlap = np.einsum("asd,ard->sr", its, ours) / d
+            found.append((theta.reshape(len(theta), -1, len(overlap)) @ overlap).reshape(shape))
+        return found
+
     def __call__(self, thetas: Sequence[Array], features: Mapping[Term, Array]) -> Iterator[tuple[Term, Array]]:
         """(type, (n, copies, size)) for each product, of features (n, copies, size) by type."""
-        for product, theta, (first, second) in zip(self._products, thetas, self._pairs, strict=True):
+        for product, theta, (first, second) in zip(self.all, thetas, self._pairs, strict=True):
             xp = array_namespace(theta)
             a, b = (
                 xp.take(features[term], indices(copies, theta), axis=1)

@@ -93,8 +93,8 @@ def test_what_is_missing_is_named():
         (lambda: EMLP(Vector, T(2), O(3), channels=9 * Scalar + 3 * Vector), "lacks Vector and Vector to T"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=16, bilinear=False), "bilinear=True would do"),
         (
-            lambda: EMLP(20 * Vector, Vector, O(3), channels=30),
-            r"layers.0 holds 11 of the 20 inputs of the type Vector",
+            lambda: EMLP(20 * Vector, Vector, O(3), channels=24),
+            r"layers.0 holds 9 of the 20 inputs of the type Vector",
         ),
         (lambda: EMLP(V0 * V1, V0 * V1, S(4) * O(3), channels=6 * Scalar), r"Vector.on\(0\) \* Vector.on\(1\)"),
     ],
@@ -195,3 +195,17 @@ def test_random_pairs_of_representations_at_the_default_width(count):
         if not found.is_full and not any("cannot carry" in str(w.message) for w in caught):
             silent.append((group, rep_in, rep_out, str(found)))
     assert not silent
+
+
+def test_weights_of_a_larger_group_are_taken_up_as_they_are_and_of_a_smaller_one_in_part():
+    hidden, x = 4 * Scalar + 2 * Vector + T(2), np.random.default_rng(1).normal(size=(7, 6))
+    large, small = (EMLP(2 * Vector, T(2), g, hidden, layers=2) for g in (O(3), SO(2) * Trivial(1)))
+    params = strict_weights(large)
+    up = small.taken_from(large, params)
+    assert {k: w.shape for k, w in up.items() if k in small.parameters} == {
+        k: p.shape for k, p in small.parameters.items()
+    }
+    np.testing.assert_allclose(small(up, x), large(params, x), atol=1e-12)
+    back = large.taken_from(small, up)
+    for name in large.parameters:
+        np.testing.assert_allclose(back[name], params[name], atol=1e-12)
