@@ -56,8 +56,8 @@ class Products:
             self.shapes.append((copies[p.out], count * (p.basis.shape[1] // sizes[p.out])))
 
     def taken_from(self, other: Products, thetas: Sequence[NDArray]) -> list[NDArray]:
-        """The numbers of another network's products of the same features, under another group: the part of its maps that
-        lies in ours."""
+        """The numbers of another network's products of the same features, under another group: the part of its maps
+        that lies in ours."""
         theirs = {(p.a, p.b, p.out): (p, theta) for p, theta in zip(other.all, thetas, strict=True)}
         found = []
         for p, shape in zip(self.all, self.shapes, strict=True):
