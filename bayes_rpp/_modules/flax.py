@@ -194,6 +194,28 @@ class _LinenView(View):
         return self._hook(Call(path, layer, args, kwargs, lambda *a, **k: again(a, k), held))
 
 
+def check_supported(module: Any) -> None:
+    """Raise TypeError or ValueError, with what would do, unless it is a module that holds numbers, or linen's."""
+    if not isinstance(module, (nnx.Module, linen.Module)):
+        raise TypeError(
+            f"module must be a Flax module, got a {type(module).__name__} of flax; the module that it was made from "
+            "would do"
+        )
+    if isinstance(module, nnx.Module):
+        shapes = [v for v in jax.tree.leaves(nnx.state(module)) if isinstance(v, jax.ShapeDtypeStruct)]
+        if shapes:
+            raise ValueError(
+                f"module must have weights, got a {type(module).__name__} that holds their shapes alone, as of "
+                "nnx.eval_shape; the module itself would do"
+            )
+
+
+def looks(error: Exception) -> bool:
+    """Whether code looked at values, which JAX's transforms cannot follow."""
+    kinds = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+    return isinstance(error, (*kinds, jax.errors.TracerBoolConversionError, jax.errors.TracerIntegerConversionError))
+
+
 def bound(module: Any, shape: Sequence[int]) -> Any:
     """A module that has parameters: linen ones that are not bound to variables are initialised with key 0."""
     if not isinstance(module, linen.Module) or module.scope is not None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
-from bayes_rpp._modules.flax import HELD, Call, View, bound, left_alone, view, x64
+from bayes_rpp._modules.flax import HELD, Call, View, bound, check_supported, left_alone, looks, view, x64
 from bayes_rpp.networks.flax_layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.module import ModuleNetwork, Softened
 from bayes_rpp.networks.options import GIVEN, Options, ancestors, joined
@@ -111,6 +111,7 @@ def soften(
 ) -> FlaxNetwork:
     """See `bayes_rpp.soften`."""
     options = Options(residual, subspaces, skip)
+    check_supported(module)
     try:
         module = bound(module, input_shape)
     except Exception as error:
@@ -174,8 +175,9 @@ def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:
 
 
 def _does_not_run(shape: tuple[int, ...], error: Exception) -> ValueError:
+    would = "; jnp.where or jax.lax.cond in place of Python that looks at values would do" if looks(error) else ""
     return ValueError(
-        f"the module does not run on input_shape {shape} (channels last, without the batch): {first_line(error)}"
+        f"the module does not run on input_shape {shape} (channels last, without the batch): {first_line(error)}{would}"
     )
 
 

@@ -53,6 +53,7 @@ class LinearPath(Network):
             raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(5, 1) would do")
         super().__init__(net.rep_in.rep, net.rep_out.rep, net.group)
         self.net, self.engines, self.input_shape, self.is_code = net, net.engines, net.input_shape, net.is_code
+        self.traceable, self.vectorised, self.evaluations = net.traceable, net.vectorised, net.evaluations
         shape = (self.rep_out.size, self.rep_in.size)
         if all(p.subspace.rank == p.subspace.size for p in net.parameters.values()):
             path = {f"linear.{k}": Parameter(FullSubspace(s)) for k, s in (("weight", shape), ("bias", shape[:1]))}

@@ -345,3 +345,39 @@ def test_without_a_residual_weights_stay_convolutions():
     w = post.samples["layers.0.weight"]
     np.testing.assert_allclose(net.parameters["layers.0.weight"].subspace.project(w), w, atol=1e-5)
     assert np.abs(w).max() > 0
+
+
+class Looks(nnx.Module):
+    def __init__(self, look=lambda x: x, after=lambda y: y):
+        self.layer, self.look, self.after = nnx.Linear(4, 2, rngs=nnx.Rngs(0)), look, after
+
+    def __call__(self, x):
+        return self.after(self.layer(self.look(x)))
+
+
+def item(x):
+    float(x.max())
+    return x
+
+
+def check(x):
+    assert jnp.isfinite(x).all()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Looks(lambda x: x / 255 if x.max() > 100 else x), r"traced array .*; jnp.where or jax.lax.cond"),
+        (lambda: Looks(check), r"; jnp.where or jax.lax.cond"),
+        (lambda: Looks(item), r"; jnp.where or jax.lax.cond"),
+        (lambda: Looks(lambda x: jnp.asarray(np.asarray(x))), r"; jnp.where or jax.lax.cond"),
+        (lambda: Looks(after=lambda y: (y, y)), "one array of shape"),
+        (lambda: Looks(after=lambda y: {"logits": y}), "one array of shape"),
+        (lambda: nnx.eval_shape(Looks), "must have weights, got a Looks that holds their shapes alone"),
+        (lambda: nnx.jit(Looks()), "must be a Flax module, got a JitWrapped"),
+    ],
+)
+def test_what_cannot_be_softened_is_named(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        rpp.soften(make(), 4)
