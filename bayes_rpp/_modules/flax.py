@@ -59,11 +59,13 @@ class View(ABC):
             "path.rpp_name".
         kinds: path -> class of each layer; of linen modules, each that has run.
         shared: paths of layers that have a parameter in common with another.
+        state: what the module holds beside its parameters, such as running statistics, by name.
     """
 
     values: dict[str, Any]
     kinds: dict[str, type]
     shared: set[str]
+    state: dict[str, Any]
 
     @abstractmethod
     def __call__(self, values: Values, x: Any) -> Any:
@@ -124,6 +126,7 @@ class _NNXView(View):
         self._graph, parameters, state = nnx.split(module, nnx.Param, ...)
         self._flatten(parameters)
         self._others: Any = jax.tree.flatten(state)
+        self.state = _by_name(state)
         self._options = _evaluation(module)
 
     def __call__(self, values: Values, x: Any) -> Any:
@@ -157,6 +160,7 @@ class _LinenView(View):
         self._module, self._variables = module.unbind()
         self._variables = linen.meta.unbox(dict(self._variables))
         self._flatten(self._variables.get("params", {}))
+        self.state = _by_name({k: v for k, v in self._variables.items() if k != "params"})
         for path, arrays in held.items():
             self.values |= {f"{path}.{HELD}{k}".lstrip("."): jnp.asarray(v) for k, v in arrays.items()}
 
@@ -244,6 +248,12 @@ def _evaluation(module: Any) -> dict[str, Any]:
     """What the module's call takes to run in evaluation mode, beside the input."""
     taken = inspect.signature(type(module).__call__).parameters
     return {k: v for k, v in EVALUATION.items() if k in taken and getattr(module, k, None) is None}
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    """Its numbers: keys of random numbers are left out."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {_name(path): v for path, v in leaves if not jnp.issubdtype(v.dtype, jax.dtypes.prng_key)}
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -20,6 +20,10 @@ from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
 from bayes_rpp.models import Model
+from bayes_rpp.networks.module import ModuleNetwork
+from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.probe import network_probe, probe_error
+from bayes_rpp.networks.storage import holds_code
 
 ENGINES = {"numpyro": "numpyro", "pyro": "pyro-ppl"}
 
@@ -177,6 +181,7 @@ def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     """Initial weights with leading dimension members."""
     members = method.count
     if isinstance(init, Posterior):
+        _check_network(model.net, init)
         found = init.samples
         if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
             found = found | {k: w[:, None] for k, w in centres(init.model, init.centre, init.chains).items()}
@@ -200,3 +205,25 @@ def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
             raise ValueError(f"init[{name!r}] holds values <= 0; positive numbers would do")
         weights[name] = np.broadcast_to(w, (members, *shape))
     return weights
+
+
+def _check_network(net: Network, init: Posterior) -> None:
+    """Raise ValueError if a posterior's weights are of another function, such as a module with another state."""
+    other = init.model.net
+    params = {k: w[0, 0] for k, w in init.samples.items()}
+    fits = all(k in params and params[k].shape == p.shape for k, p in net.parameters.items())
+    if net is other or not fits or not (holds_code(net) or holds_code(other)):
+        return
+    error = probe_error(net, params, network_probe(other, params))
+    if error is None:
+        return
+    differ = ""
+    if isinstance(net, ModuleNetwork) and isinstance(other, ModuleNetwork):
+        a, b = net.state(), other.state()
+        names = [k for k in a if k in b and not np.array_equal(a[k], b[k])]
+        differ = f" in {', '.join(names)}" if names else ""
+    raise ValueError(
+        f"init must be a posterior of the same network, got one whose network differs{differ}: at the same weights its "
+        f"outputs are off by {error:.2g}. The state_dict that it had, loaded before soften, would do, or "
+        "init={k: init.samples[k][0, 0] for k in net.parameters} to start from these weights all the same"
+    )

@@ -57,6 +57,9 @@ class FlaxNetwork(ModuleNetwork):
             y = self._compiled(*self._as(np.float64 if double else np.float32, params, x))
             return np.asarray(y, dtype=dtype)
 
+    def state(self) -> dict[str, NDArray]:
+        return super().state() | {k: np.asarray(v) for k, v in self._view.state.items()}
+
     @staticmethod
     def _as(dtype: Any, params: Mapping[str, Array], x: Array) -> tuple[dict[str, Array], Array]:
         return {k: jnp.asarray(w, dtype=dtype) for k, w in params.items()}, jnp.asarray(x, dtype=dtype)

@@ -88,6 +88,11 @@ class ModuleNetwork(Network):
     def config(self) -> dict[str, Any]:
         return {}
 
+    def state(self) -> dict[str, NDArray]:
+        """What the module holds beside the weights, by name: what others are differences from, and such as running
+        statistics."""
+        return dict(self._centre)
+
     @property
     def table(self) -> str:
         """The listing of all layers, as text."""

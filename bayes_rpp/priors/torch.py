@@ -149,7 +149,8 @@ def each(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -
 
 def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """The module's output for these values of its parameters; tensors go through escnn's types where it speaks them.
-    The module is left as it was, whatever it keeps of what it computes, also if it raises.
+    Tensors that are plain attributes get the precision of x. The module is left as it was, whatever it keeps of what it
+    computes, also if it raises.
 
     Raises:
         TypeError: if the output is no tensor.
@@ -160,6 +161,10 @@ def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) 
 
         argument = GeometricTensor(x, module.in_type)
     with _left_as_it_was(module):
+        for attributes in map(vars, module.modules()):
+            for k, v in attributes.items():
+                if isinstance(v, torch.Tensor) and v.is_floating_point() and v.dtype != x.dtype:
+                    attributes[k] = v.to(x.dtype)
         y = torch.func.functional_call(module, _everywhere(module, values), (argument,), tie_weights=False)
     y = getattr(y, "tensor", y)
     if not isinstance(y, torch.Tensor):

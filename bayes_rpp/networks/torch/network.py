@@ -46,6 +46,9 @@ class TorchNetwork(ModuleNetwork):
         with torch.no_grad():
             return self._outputs({k: _tensor(params[k], dtype) for k in self.parameters}, _tensor(x, dtype)).numpy()
 
+    def state(self) -> dict[str, NDArray]:
+        return super().state() | {k: b.detach().cpu().numpy() for k, b in self.module.named_buffers()}
+
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"module": packed(self.module)}
 
