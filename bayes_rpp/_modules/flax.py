@@ -75,6 +75,18 @@ class View(ABC):
     def layer(self, path: str) -> Any:
         """One layer alone, as a module with its parameters."""
 
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Paths of batch normalisations whose running statistics are those that they were made with."""
+        found = []
+        for path, kind in self.kinds.items():
+            if any(base.__name__ == "BatchNorm" for base in kind.__mro__):
+                end = f".{path}".rstrip(".")
+                own = [[v for k, v in self.state.items() if f".{k}".endswith(f"{end}.{s}")] for s in ("mean", "var")]
+                if own[0] and all((v == fresh).all() for vs, fresh in zip(own, (0, 1), strict=True) for v in vs):
+                    found.append(path or kind.__name__)
+        return tuple(found)
+
     def _flatten(self, parameters: Any) -> None:
         leaves, structure = jax.tree_util.tree_flatten_with_path(parameters)
         self._structure: Any = structure

@@ -136,13 +136,15 @@ def soften(
             plan.weights[joined(path, k)] = options.subspace(joined(path, k), subspace), value
         subspace = plan.weights[joined(path, "weight")][0]
         note = soft.note if subspace is soft.weight[0] else GIVEN
-        plan.layers.append(Softened(path, kind.__name__, subspace, note))
+        plan.layers.append(Softened(path, kind.__name__, subspace, note, soft.reason if note == soft.note else ""))
         if soft.apply:
             plan.replaced[path] = soft.apply, list(parts)
         else:
             plan.turned[joined(path, "weight")] = joined(path, "kernel")
     options.check_used(owners, plan.weights)
-    return FlaxNetwork(module, input_shape, plan, **reps)
+    net = FlaxNetwork(module, input_shape, plan, **reps)
+    net.untrained = see.untrained
+    return net
 
 
 def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:

@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from bayes_rpp._arrays import Array
+from bayes_rpp.networks.doubts import warn_of_broken_symmetry
 from bayes_rpp.networks.emlp import equivariant_parameters
 from bayes_rpp.networks.network import Network, Parameter, linear
 from bayes_rpp.networks.options import Options
@@ -24,6 +25,9 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
         subspaces: by parameter, of the parameter's shape; a key may be a pattern ("*.weight"; the first that fits
             counts).
 
+    Warns:
+        UserWarning: if the network's group acts, and the network is not equivariant where its residuals are zero.
+
     Raises:
         TypeError, ValueError: if one is no subspace, fits no parameter, or has another shape.
     """
@@ -34,6 +38,7 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
     new.parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
     options.check_used((), new.parameters)
     new.is_code = new.is_code or bool(subspaces)
+    warn_of_broken_symmetry(new)
     return new
 
 

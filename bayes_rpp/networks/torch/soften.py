@@ -13,12 +13,12 @@ from torch import nn
 
 from bayes_rpp.networks import soften as dispatch
 from bayes_rpp.networks.module import Softened
-from bayes_rpp.networks.options import GIVEN, Options, joined
+from bayes_rpp.networks.options import GIVEN, KERNELS, NOTES, TOKENS, Options, joined
 from bayes_rpp.networks.torch.checks import check_gradients, check_same, runs_as_one
 from bayes_rpp.networks.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
 from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
-from bayes_rpp.networks.torch.supported import check_supported, uncompiled
+from bayes_rpp.networks.torch.supported import check_supported, uncompiled, untrained
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.priors.torch import copied, run, speaks_types
 
@@ -71,7 +71,7 @@ def soften(
             order.append(joined(path, name))
         weight = weights[joined(path, "weight")][0]
         note = choice.note if weight is choice.weights["weight"][0] else GIVEN
-        layers.append(Softened(path, type(layer).__name__, weight, note))
+        layers.append(Softened(path, type(layer).__name__, weight, note, _reason(layer, note, calls[path])))
     options.check_used([s.name for s in layers], weights)
     if not order:
         raise ValueError(f"module is a {type(module).__name__} without parameters, so there is nothing to infer")
@@ -81,6 +81,7 @@ def soften(
     check_same(net, x, y)
     check_gradients(net, x)
     net.vectorised = runs_as_one(net, x)
+    net.untrained = untrained(module)
     return net
 
 
@@ -92,6 +93,14 @@ def _copied(module: nn.Module) -> nn.Module:
             f"module must be one that copy.deepcopy can copy, got a {type(module).__name__} that it cannot: {error}; "
             "the same without the attribute that it fails at would do"
         ) from error
+
+
+def _reason(layer: nn.Module, note: str, calls: Calls) -> str:
+    if note != NOTES["none"]:
+        return ""
+    if acts_on_tokens(layer):
+        return TOKENS if any(len(s) > 1 for s in calls.shapes) else ""
+    return KERNELS
 
 
 def _decide(

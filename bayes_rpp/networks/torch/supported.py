@@ -54,6 +54,18 @@ def uncompiled(module: nn.Module) -> nn.Module:
     return uncompiled(replace_layers(module, compiled)) if compiled else module
 
 
+def untrained(module: nn.Module) -> tuple[str, ...]:
+    """Paths of normalisations whose running statistics are those that they were made with."""
+    found = []
+    for path, m in module.named_modules():
+        mean, variance, count = (getattr(m, k, None) for k in ("running_mean", "running_var", "num_batches_tracked"))
+        if mean is None or variance is None or (count is not None and count > 0):
+            continue
+        if not mean.any() and (variance == 1).all():  # others were put there by hand
+            found.append(path or type(m).__name__)
+    return tuple(found)
+
+
 def _is_compiled(module: nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule"  # its home takes seconds to import
 
