@@ -103,6 +103,7 @@ def test_every_page_is_in_the_menu():
     assert set(re.findall(r"[\w/-]+\.md", menu)) == pages
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_the_errors_are_those_of_the_table(tmp_path, monkeypatch):
     pytest.importorskip("pyro")
     monkeypatch.chdir(tmp_path)

@@ -59,11 +59,13 @@ class View(ABC):
             "path.rpp_name".
         kinds: path -> class of each layer; of linen modules, each that has run.
         shared: paths of layers that have a parameter in common with another.
+        state: what the module holds beside its parameters, such as running statistics, by name.
     """
 
     values: dict[str, Any]
     kinds: dict[str, type]
     shared: set[str]
+    state: dict[str, Any]
 
     @abstractmethod
     def __call__(self, values: Values, x: Any) -> Any:
@@ -72,6 +74,18 @@ class View(ABC):
     @abstractmethod
     def layer(self, path: str) -> Any:
         """One layer alone, as a module with its parameters."""
+
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """Paths of batch normalisations whose running statistics are those that they were made with."""
+        found = []
+        for path, kind in self.kinds.items():
+            if any(base.__name__ == "BatchNorm" for base in kind.__mro__):
+                end = f".{path}".rstrip(".")
+                own = [[v for k, v in self.state.items() if f".{k}".endswith(f"{end}.{s}")] for s in ("mean", "var")]
+                if own[0] and all((v == fresh).all() for vs, fresh in zip(own, (0, 1), strict=True) for v in vs):
+                    found.append(path or kind.__name__)
+        return tuple(found)
 
     def _flatten(self, parameters: Any) -> None:
         leaves, structure = jax.tree_util.tree_flatten_with_path(parameters)
@@ -124,6 +138,7 @@ class _NNXView(View):
         self._graph, parameters, state = nnx.split(module, nnx.Param, ...)
         self._flatten(parameters)
         self._others: Any = jax.tree.flatten(state)
+        self.state = _by_name(state)
         self._options = _evaluation(module)
 
     def __call__(self, values: Values, x: Any) -> Any:
@@ -157,6 +172,7 @@ class _LinenView(View):
         self._module, self._variables = module.unbind()
         self._variables = linen.meta.unbox(dict(self._variables))
         self._flatten(self._variables.get("params", {}))
+        self.state = _by_name({k: v for k, v in self._variables.items() if k != "params"})
         for path, arrays in held.items():
             self.values |= {f"{path}.{HELD}{k}".lstrip("."): jnp.asarray(v) for k, v in arrays.items()}
 
@@ -194,6 +210,28 @@ class _LinenView(View):
         return self._hook(Call(path, layer, args, kwargs, lambda *a, **k: again(a, k), held))
 
 
+def check_supported(module: Any) -> None:
+    """Raise TypeError or ValueError, with what would do, unless it is a module that holds numbers, or linen's."""
+    if not isinstance(module, (nnx.Module, linen.Module)):
+        raise TypeError(
+            f"module must be a Flax module, got a {type(module).__name__} of flax; the module that it was made from "
+            "would do"
+        )
+    if isinstance(module, nnx.Module):
+        shapes = [v for v in jax.tree.leaves(nnx.state(module)) if isinstance(v, jax.ShapeDtypeStruct)]
+        if shapes:
+            raise ValueError(
+                f"module must have weights, got a {type(module).__name__} that holds their shapes alone, as of "
+                "nnx.eval_shape; the module itself would do"
+            )
+
+
+def looks(error: Exception) -> bool:
+    """Whether code looked at values, which JAX's transforms cannot follow."""
+    kinds = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+    return isinstance(error, (*kinds, jax.errors.TracerBoolConversionError, jax.errors.TracerIntegerConversionError))
+
+
 def bound(module: Any, shape: Sequence[int]) -> Any:
     """A module that has parameters: linen ones that are not bound to variables are initialised with key 0."""
     if not isinstance(module, linen.Module) or module.scope is not None:
@@ -222,6 +260,12 @@ def _evaluation(module: Any) -> dict[str, Any]:
     """What the module's call takes to run in evaluation mode, beside the input."""
     taken = inspect.signature(type(module).__call__).parameters
     return {k: v for k, v in EVALUATION.items() if k in taken and getattr(module, k, None) is None}
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    """Its numbers: keys of random numbers are left out."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {_name(path): v for path, v in leaves if not jnp.issubdtype(v.dtype, jax.dtypes.prng_key)}
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._files import reading, replacing
+from bayes_rpp.inference.identity import check_same_run, identity_of
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.task import Task
@@ -46,7 +46,7 @@ class Checkpoint:
 class Store:
     """The folder of one run. `state.npz` is replaced at each save; blocks are added beside it and never changed."""
 
-    def __init__(self, checkpoint: Checkpoint, identity: dict[str, str]) -> None:
+    def __init__(self, checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
         self.folder, self.every, self._identity = Path(checkpoint.path), checkpoint.every, identity
         self.folder.mkdir(parents=True, exist_ok=True)
         self._last = time.monotonic()
@@ -54,7 +54,7 @@ class Store:
 
     @staticmethod
     def of(task: Task) -> Store | None:
-        return Store(task.checkpoint, _identity(task)) if task.checkpoint else None
+        return Store(task.checkpoint, identity_of(task)) if task.checkpoint else None
 
     def due(self) -> bool:
         """Whether it is time for the next save."""
@@ -81,12 +81,7 @@ class Store:
         state = self._read(path)
         with reading(path, ANEW):
             run = dict(json.loads(str(state.pop("run", "{}"))))
-        differ = [k for k, v in self._identity.items() if run.get(k) != v]
-        if differ:
-            raise ValueError(
-                f"checkpoint {str(self.folder)!r} holds another run ({', '.join(differ)} differ); another folder, or "
-                "the same call as before, would do"
-            )
+        check_same_run(str(self.folder), run, self._identity)
         with reading(path, ANEW):
             self._blocks = int(run["blocks"])
         return state
@@ -105,27 +100,3 @@ class Store:
     def _write(self, path: Path, arrays: Arrays) -> None:
         with replacing(path) as part, part.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _identity(task: Task) -> dict[str, str]:
-    """What makes two runs the same."""
-    from bayes_rpp.inference.storage import model_spec
-
-    model = json.dumps(model_spec(task.model), sort_keys=True) + repr(task.model)
-    data = [task.x, task.y, *(task.validation or ())]
-    return {
-        "model": _digest(model.encode()),
-        "data": _digest(*(np.ascontiguousarray(a).tobytes() for a in data)),
-        "method": repr(task.method),
-        "engine": task.engine,
-        "seed": str(task.seed),
-        "init": _digest(*(k.encode() + v.tobytes() for k, v in (task.weights or {}).items())),
-        "chains": str(task.chains),
-    }
-
-
-def _digest(*parts: Any) -> str:
-    found = hashlib.sha256()
-    for part in parts:
-        found.update(len(part).to_bytes(8, "little") + part)
-    return found.hexdigest()

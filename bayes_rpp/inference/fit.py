@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from numpy.typing import NDArray
 
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.members import in_parts
-from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Method
-from bayes_rpp.inference.outputs import centres
+from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.start import start_of, warn_if_worse
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
 from bayes_rpp.models import Model
 
@@ -52,7 +53,8 @@ def fit(
         seed: of initial values and the order of data.
         init: start from a posterior (its first draws, or the modes of Laplace's, linearised, where there is one for
             each member), or from weights by parameter name, each (*shape) for all members or (members, *shape), in
-            place of draws from the prior. With NUTS and HMC, one draw for each chain.
+            place of draws from the prior. With NUTS and HMC, one draw for each chain. From weights by name, such as a
+            trained module's `net.initial`, MAP, DeepEnsemble and Laplace take smaller steps by default.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
         validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.
@@ -70,6 +72,7 @@ def fit(
 
     Warns:
         ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.
+        UserWarning: if MAP or DeepEnsemble ends where the training data are less likely than at init, with the reason.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit, and what would do.
@@ -111,7 +114,9 @@ def fit(
             "weights; 'whitened' or None would do, or SVI or NUTS"
         )
     _check_sampler(method, chosen, callbacks, validation, executor)
-    weights = None if init is None else _start(model, init, method)
+    weights = None if init is None else start_of(model, init, method)
+    if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
+        method = replace(method, learning_rate=GENTLE)
     if isinstance(checkpoint, (str, Path)):
         checkpoint = Checkpoint(checkpoint)
     elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
@@ -131,9 +136,13 @@ def fit(
         executor,
     )
     if executor is not None and isinstance(method, DeepEnsemble):
-        return in_parts(task)
-    with nullcontext() if executor is not None else ENGINE:
-        return run_task(task)
+        post = in_parts(task)
+    else:
+        with nullcontext() if executor is not None else ENGINE:
+            post = run_task(task)
+    if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace):
+        warn_if_worse(post, weights, method.rate)
+    return post
 
 
 def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any, executor: Any) -> None:
@@ -171,32 +180,3 @@ def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> st
     if not find_spec(engine):
         raise ImportError(f"engine {engine!r} needs {ENGINES[engine]}: pip install 'bayes-rpp[{engine}]'")
     return engine
-
-
-def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
-    """Initial weights with leading dimension members."""
-    members = method.count
-    if isinstance(init, Posterior):
-        found = init.samples
-        if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
-            found = found | {k: w[:, None] for k, w in centres(init.model, init.centre, init.chains).items()}
-        # The first draw of each chain, then the second of each.
-        init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
-    elif not isinstance(init, Mapping):
-        raise TypeError(f"init is a {type(init).__name__}; a Posterior, or weights by parameter name, would do")
-    shapes = {name: p.shape for name, p in model.priors.items()}
-    missing = [name for name in shapes if name not in init]
-    if missing:
-        raise ValueError(f"init has no {', '.join(map(repr, missing))}; the network's weights are {', '.join(shapes)}")
-    shapes |= {k: () for k in model.latents if k in init}
-    weights = {}
-    for name, shape in shapes.items():
-        w = np.asarray(init[name], dtype=np.float64)
-        if w.shape not in (shape, (1, *shape), (members, *shape)):
-            raise ValueError(f"init[{name!r}] has shape {w.shape}; {shape} or {(members, *shape)} would do")
-        if not np.isfinite(w).all():
-            raise ValueError(f"init[{name!r}] holds values that are not finite")
-        if name not in model.priors and (w <= 0).any():
-            raise ValueError(f"init[{name!r}] holds values <= 0; positive numbers would do")
-        weights[name] = np.broadcast_to(w, (members, *shape))
-    return weights

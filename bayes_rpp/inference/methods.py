@@ -50,13 +50,16 @@ class Method:
         return False
 
 
+RATE, GENTLE = 0.03, 0.003  # learning rates: from draws from the prior, and from weights that are given
+
+
 @dataclass(frozen=True)
 class Optimiser(Method):
     """Numbers of the methods that optimise by Adam; see MAP."""
 
     epochs: int = 200
     batch_size: int | None = 128
-    learning_rate: float = 0.03
+    learning_rate: float | None = None
     schedule: Literal["cosine", "constant"] = "cosine"
     patience: int | None = None
 
@@ -66,18 +69,24 @@ class Optimiser(Method):
             check_count(self.batch_size, "batch_size")
         if self.patience is not None:
             check_count(self.patience, "patience")
-        check_positive(self.learning_rate, "learning_rate", "0.03")
+        if self.learning_rate is not None:
+            check_positive(self.learning_rate, "learning_rate", "0.03")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")
 
     def _check_epochs(self) -> None:
         check_count(self.epochs, "epochs")
 
+    @property
+    def rate(self) -> float:
+        """The highest learning rate."""
+        return RATE if self.learning_rate is None else float(self.learning_rate)
+
     def rates(self, steps: int) -> NDArray[np.float64]:
         """Learning rate of each of the steps of a run."""
         if self.schedule == "constant":
-            return np.full(steps, float(self.learning_rate))
-        return 0.5 * self.learning_rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
+            return np.full(steps, self.rate)
+        return 0.5 * self.rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
 
 
 @dataclass(frozen=True)
@@ -94,10 +103,12 @@ class MAP(Optimiser):
         epochs: passes over the data.
         batch_size: examples for each step; the last incomplete batch of an epoch is dropped. None: all of them.
         learning_rate: of Adam, in units of each weight's scale: the smaller of its prior's standard deviation and
-            sqrt(n_out / n), so that the residual pathway moves in steps of its own size.
+            sqrt(n_out / n), so that the residual pathway moves in steps of its own size. None: 0.03, or 0.003 where
+            `fit(..., init=)` is given weights by name, such as those of a trained module, which 0.03 would undo.
         schedule: "cosine" lets the rate fall to zero over the run, "constant" keeps it.
         patience: a member stops once its validation loss has not been better for this many epochs, and keeps its best
-            epoch; the run ends when all have stopped. Needs `fit(..., validation=)`. None: no early stopping.
+            epoch, which may be the start where `fit(..., init=)` gives one; the run ends when all have stopped. Needs
+            `fit(..., validation=)`. None: no early stopping.
 
     Raises:
         ValueError: naming the argument that is out of range.

@@ -17,12 +17,11 @@ from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.storage import (
     Custom,
-    check_probe,
     existing,
     network_from_spec,
-    network_probe,
     network_spec,
 )
 from bayes_rpp.priors.hyper import Sigmas
@@ -102,8 +101,7 @@ def _from_groups(
         engine=str(spec["engine"]),
         seed=int(spec["seed"]),
     )
-    if "probe" in spec["net"]:
-        check_probe(model.net, _first({k: samples[k] for k in model.net.parameters}), spec["net"]["probe"])
+    check_probe(model.net, _first({k: samples[k] for k in model.net.parameters}), spec["net"])
     return post
 
 
@@ -143,7 +141,7 @@ def _spec(post: Posterior) -> dict[str, Any]:
     run = {"format": FORMAT, "method": post.method, "engine": post.engine, "seed": post.seed}
     spec = model_spec(post.model) | run
     if "parameters" in spec["net"]:
-        spec["net"]["probe"] = network_probe(post.model.net, _first(post.samples))
+        spec["net"] |= probe_spec(post.model.net, _first(post.samples))
     return spec
 
 

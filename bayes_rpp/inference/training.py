@@ -123,6 +123,8 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     run.current, best = trainer.values(), _Best(method, trainer)
     store = Store.of(task)
     first = 1 + _resume(store, run, trainer, best)
+    if first == 1 and task.weights is not None and task.validation:
+        best.update(run.validation_loss(), trainer)  # a start that was given is an epoch to keep like any other
     for rng in orders * (first - 1):
         rng.permutation(n)
     stop = best.is_over
@@ -302,7 +304,7 @@ def _check_finite(losses: NDArray, epoch: int, run: _Run, task: Task) -> None:
     member, step = np.argwhere(~np.isfinite(losses))[0]
     raise TrainingError(
         f"the loss of member {member} became {losses[member, step]} at epoch {epoch}, step {step + 1} of "
-        f"{losses.shape[1]}; a smaller learning_rate (now {task.method.learning_rate}), or x and y scaled to about 1, "
+        f"{losses.shape[1]}; a smaller learning_rate (now {task.method.rate}), or x and y scaled to about 1, "
         "would do. The state before this epoch is in this error's .posterior",
         run.posterior(run.members()) if run.records else None,
     )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
-from bayes_rpp._modules.flax import HELD, Call, View, bound, left_alone, view, x64
+from bayes_rpp._modules.flax import HELD, Call, View, bound, check_supported, left_alone, looks, view, x64
 from bayes_rpp.networks.flax_layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.module import ModuleNetwork, Softened
 from bayes_rpp.networks.options import GIVEN, Options, ancestors, joined
@@ -56,6 +56,9 @@ class FlaxNetwork(ModuleNetwork):
         with x64() if double else nullcontext():
             y = self._compiled(*self._as(np.float64 if double else np.float32, params, x))
             return np.asarray(y, dtype=dtype)
+
+    def state(self) -> dict[str, NDArray]:
+        return super().state() | {k: np.asarray(v) for k, v in self._view.state.items()}
 
     @staticmethod
     def _as(dtype: Any, params: Mapping[str, Array], x: Array) -> tuple[dict[str, Array], Array]:
@@ -111,6 +114,7 @@ def soften(
 ) -> FlaxNetwork:
     """See `bayes_rpp.soften`."""
     options = Options(residual, subspaces, skip)
+    check_supported(module)
     try:
         module = bound(module, input_shape)
     except Exception as error:
@@ -132,13 +136,15 @@ def soften(
             plan.weights[joined(path, k)] = options.subspace(joined(path, k), subspace), value
         subspace = plan.weights[joined(path, "weight")][0]
         note = soft.note if subspace is soft.weight[0] else GIVEN
-        plan.layers.append(Softened(path, kind.__name__, subspace, note))
+        plan.layers.append(Softened(path, kind.__name__, subspace, note, soft.reason if note == soft.note else ""))
         if soft.apply:
             plan.replaced[path] = soft.apply, list(parts)
         else:
             plan.turned[joined(path, "weight")] = joined(path, "kernel")
     options.check_used(owners, plan.weights)
-    return FlaxNetwork(module, input_shape, plan, **reps)
+    net = FlaxNetwork(module, input_shape, plan, **reps)
+    net.untrained = see.untrained
+    return net
 
 
 def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:
@@ -174,8 +180,9 @@ def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:
 
 
 def _does_not_run(shape: tuple[int, ...], error: Exception) -> ValueError:
+    would = "; jnp.where or jax.lax.cond in place of Python that looks at values would do" if looks(error) else ""
     return ValueError(
-        f"the module does not run on input_shape {shape} (channels last, without the batch): {first_line(error)}"
+        f"the module does not run on input_shape {shape} (channels last, without the batch): {first_line(error)}{would}"
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._modules.flax import CONVOLUTIONS, LINEAR, View, plain
 from bayes_rpp.networks import soften as contract
-from bayes_rpp.networks.options import NOTES
+from bayes_rpp.networks.options import KERNELS, NOTES, TOKENS
 from bayes_rpp.priors.convolution import ConvolutionSubspace
 from bayes_rpp.priors.flax import check_linear, matrix_of
 from bayes_rpp.priors.span import SpanSubspace
@@ -31,6 +31,7 @@ class Soft:
     bias: tuple[Subspace, NDArray] | None
     note: str
     apply: Apply | None = None
+    reason: str = ""
 
 
 @dataclass
@@ -52,10 +53,10 @@ def softened(see: View, path: str, names: list[str], seen: Seen, residual: str) 
     if usual and dims and own["kernel"].ndim != dims:
         return "one of many whose parameters are stacked"
     if usual and plain(kind, LINEAR):
-        return _turned(own, NOTES["none"])
+        return _turned(own, TOKENS if len(shape) > 1 else "")
     if usual and plain(kind, CONVOLUTIONS):
         if residual == "kernel":
-            return _turned(own, NOTES["none"])
+            return _turned(own, KERNELS)
         conv = convolution(layer, own["kernel"].shape, shape, residual)
         if conv is not None and out[-len(conv.output_size) - 1 :] == [*conv.output_size, conv.out_channels]:
             _check_size(path, conv.shape, residual)
@@ -65,10 +66,11 @@ def softened(see: View, path: str, names: list[str], seen: Seen, residual: str) 
     return _read_off(path, layer, shape, out)
 
 
-def _turned(own: Mapping[str, NDArray], note: str) -> Soft:
+def _turned(own: Mapping[str, NDArray], reason: str) -> Soft:
     weight = np.moveaxis(own["kernel"], (-1, -2), (0, 1))
     bias = own.get("bias")
-    return Soft((FullSubspace(weight.shape), weight), None if bias is None else (FullSubspace(bias.shape), bias), note)
+    parts = (FullSubspace(weight.shape), weight), None if bias is None else (FullSubspace(bias.shape), bias)
+    return Soft(*parts, NOTES["none"], reason=reason)
 
 
 def to_kernel(w: Array) -> Array:

@@ -61,7 +61,7 @@ class HamiltonianNetwork(Network):
         super().__init__(energy.rep_in.rep, self.steps * energy.rep_in.rep, energy.group)
         self.engines, self.is_code = energy.engines, energy.is_code
         self.evaluations = energy.evaluations * len(STAGES) * self.steps * self.substeps
-        self.vectorised = getattr(energy, "vectorised", True)
+        self.vectorised = energy.vectorised
         self.parameters = dict(energy.parameters)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:

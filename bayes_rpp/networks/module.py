@@ -26,12 +26,18 @@ class Softened:
         kind: its class.
         subspace: that of its weight; None if the layer was left alone.
         note: why it was left alone, or what its residual may be.
+        reason: why it has no residual of its own, if there is more to say.
     """
 
     name: str
     kind: str
     subspace: Subspace | None
     note: str
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.note}, as {self.reason}" if self.reason else self.note
 
 
 class ModuleNetwork(Network):
@@ -43,9 +49,11 @@ class ModuleNetwork(Network):
     Attributes:
         layers: what became of each layer that has parameters, in the module's order.
         initial: the weights that the module had, by parameter name: `fit(..., init=net.initial)` starts there.
+        untrained: normalisations whose running statistics have seen no data, so that they do nothing.
     """
 
     layers: tuple[Softened, ...]
+    untrained: tuple[str, ...] = ()
     initial: dict[str, NDArray]
 
     def __init__(
@@ -88,6 +96,11 @@ class ModuleNetwork(Network):
     def config(self) -> dict[str, Any]:
         return {}
 
+    def state(self) -> dict[str, NDArray]:
+        """What the module holds beside the weights, by name: what others are differences from, and such as running
+        statistics."""
+        return dict(self._centre)
+
     @property
     def table(self) -> str:
         """The listing of all layers, as text."""
@@ -95,7 +108,7 @@ class ModuleNetwork(Network):
         for layer in self.layers:
             s = layer.subspace
             size = ("left alone", "") if s is None else (" x ".join(map(str, s.shape)), f"{s.rank} of {s.size}")
-            rows.append((layer.name or "(module)", layer.kind, *size, layer.note))
+            rows.append((layer.name or "(module)", layer.kind, *size, layer.text))
         widths = [max(len(r[i]) for r in rows) for i in range(4)]
         return "\n".join(
             "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows

@@ -37,6 +37,8 @@ class Network(ABC):
         input_shape: of one example where that is more than a row, such as (channels, height, width) of an image; x may
             then be (n, *input_shape) as well as (n, rep_in.size).
         traceable: whether torch can compile it by tracing.
+        vectorised: whether torch.func.vmap works on it, over its parameters and over x: then members of an ensemble run
+            as one, else one by one. Not on one that looks at values, as in `if x.max() > 1`.
         evaluations: how often one call runs its layers, where it integrates.
         is_code: whether it takes more than `config()` to build it again: files do not hold it, and loading asks for it.
     """
@@ -44,6 +46,7 @@ class Network(ABC):
     engines: tuple[str, ...] = ("numpyro", "pyro")
     input_shape: tuple[int, ...] | None = None
     traceable: bool = True
+    vectorised: bool = True
     is_code: bool = False
     evaluations: int = 1
 

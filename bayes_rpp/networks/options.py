@@ -15,6 +15,9 @@ NOTES = {
     "dense": "residual: any linear map",
     "local": "residual: any local linear map",
 }
+# Why a layer has no residual of its own, where that is not for want of a restriction.
+TOKENS = "one matrix serves all tokens"
+KERNELS = "it may be any kernel"
 GIVEN = "subspace as given"
 
 

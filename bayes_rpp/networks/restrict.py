@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 
 from bayes_rpp._arrays import Array
+from bayes_rpp.networks.doubts import warn_of_broken_symmetry
 from bayes_rpp.networks.emlp import equivariant_parameters
 from bayes_rpp.networks.network import Network, Parameter, linear
 from bayes_rpp.networks.options import Options
@@ -24,6 +25,9 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
         subspaces: by parameter, of the parameter's shape; a key may be a pattern ("*.weight"; the first that fits
             counts).
 
+    Warns:
+        UserWarning: if the network's group acts, and the network is not equivariant where its residuals are zero.
+
     Raises:
         TypeError, ValueError: if one is no subspace, fits no parameter, or has another shape.
     """
@@ -34,6 +38,7 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
     new.parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
     options.check_used((), new.parameters)
     new.is_code = new.is_code or bool(subspaces)
+    warn_of_broken_symmetry(new)
     return new
 
 
@@ -53,6 +58,7 @@ class LinearPath(Network):
             raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(5, 1) would do")
         super().__init__(net.rep_in.rep, net.rep_out.rep, net.group)
         self.net, self.engines, self.input_shape, self.is_code = net, net.engines, net.input_shape, net.is_code
+        self.traceable, self.vectorised, self.evaluations = net.traceable, net.vectorised, net.evaluations
         shape = (self.rep_out.size, self.rep_in.size)
         if all(p.subspace.rank == p.subspace.size for p in net.parameters.values()):
             path = {f"linear.{k}": Parameter(FullSubspace(s)) for k, s in (("weight", shape), ("bias", shape[:1]))}

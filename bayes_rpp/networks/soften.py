@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bayes_rpp._warnings import warn_user
+from bayes_rpp.networks.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.module import ModuleNetwork
 from bayes_rpp.networks.network import LARGEST as LARGEST  # of a softened weight
 from bayes_rpp.priors.subspaces import Subspace
@@ -53,6 +55,10 @@ def soften(
     Returns:
         ModuleNetwork, to be given to Model; `fit(..., init=net.initial)` starts from the module's weights.
 
+    Warns:
+        UserWarning: if nothing is soft, with the reasons; if batch normalisation has seen no data; or if the network is
+            not equivariant where its residuals are zero, with the equivariance error (representations given).
+
     Raises:
         TypeError, ValueError: naming the argument that does not fit, a pattern that fits nothing, the layer whose
             weight would be too large, or what the module does that does not go with new layers.
@@ -68,16 +74,16 @@ def soften(
     if "torch" in homes:
         from bayes_rpp.networks.torch import soften as soften_torch
 
-        return _checked(soften_torch(module, shape, **options))
+        return _looked_at(soften_torch(module, shape, **options))
     if "flax" in homes:
         from bayes_rpp.networks.flax import soften as soften_flax
 
-        return _checked(soften_flax(module, shape, **options))
+        return _looked_at(soften_flax(module, shape, **options))
     raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")
 
 
-def _checked(net: ModuleNetwork) -> ModuleNetwork:
-    """Raise ValueError unless each example has an output of its own."""
+def _looked_at(net: ModuleNetwork) -> ModuleNetwork:
+    """Raise ValueError unless each example has an output of its own; warn of what a user may not expect."""
     x = np.random.default_rng(0).uniform(size=(3, net.rep_in.size)).astype(np.float32)
     start = {k: w.astype(np.float32) for k, w in net.initial.items()}
     together, alone = net(start, x), net(start, x[:1])
@@ -85,4 +91,12 @@ def _checked(net: ModuleNetwork) -> ModuleNetwork:
         raise ValueError(
             "the module's output for an example depends on the other examples; a function of each example would do"
         )
+    if net.untrained:
+        warn_user(
+            f"module has batch normalisation that has seen no data ({', '.join(net.untrained)}), which does nothing in "
+            "evaluation mode; running the module over the data in training mode, or loading its state_dict, before "
+            "soften would do"
+        )
+    if not warn_of_nothing_soft(net):
+        warn_of_broken_symmetry(net)
     return net

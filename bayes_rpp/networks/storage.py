@@ -19,6 +19,7 @@ from bayes_rpp.networks.extent import check_extent
 from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network, Parameter
+from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.restrict import LinearPath
 from bayes_rpp.symmetry import groups
 from bayes_rpp.symmetry.groups import Group
@@ -68,6 +69,11 @@ def network_spec(net: Network) -> dict[str, Any]:
         "group": _group_spec(net.group),
         "settings": settings,
     }
+
+
+def holds_code(net: Network) -> bool:
+    """Whether it takes more than its description to build the network again."""
+    return "parameters" in network_spec(net)
 
 
 def network_from_spec(
@@ -125,7 +131,7 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
     arrays: dict[str, Any] = {name: np.asarray(params[name]) for name in net.parameters}
     spec = network_spec(net)
     if "parameters" in spec:
-        spec["probe"] = network_probe(net, arrays)
+        spec |= probe_spec(net, arrays)
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, spec=np.array(json.dumps(spec)), **arrays)
     return path
@@ -148,8 +154,7 @@ def load_network(
         params = {name: arrays[name] for name in net.parameters}
         for name, parameter in net.parameters.items():
             check_weight(name, params[name], parameter.shape)
-        if "probe" in spec:
-            check_probe(net, params, spec["probe"])
+        check_probe(net, params, spec)
     return net, params
 
 
@@ -170,22 +175,6 @@ def existing(path: str | Path, suffix: str) -> Path:
 
 def _parameter_spec(parameter: Parameter) -> list[list[int]]:
     return [list(parameter.shape), [s.rank for s in parameter.subspace.levels]]
-
-
-def network_probe(net: Network, params: Mapping[str, NDArray]) -> list[list[float]]:
-    """Outputs at one point, by which a network that is code is known again: a module has a state of its own."""
-    x = np.full((1, net.rep_in.size), 0.5)
-    return np.asarray(net({k: np.asarray(params[k], dtype=np.float64) for k in net.parameters}, x)).tolist()
-
-
-def check_probe(net: Network, params: Mapping[str, NDArray], wanted: Any) -> None:
-    """Raise ValueError if a network gives other outputs than the one that was stored."""
-    error = np.abs(np.subtract(network_probe(net, params), wanted)).max()
-    if not error <= 1e-4 * max(1.0, np.abs(wanted).max()):
-        raise ValueError(
-            f"net gives other outputs than the file's network did (off by {error:.2g}): its module has another state, "
-            "such as the running statistics of a normalisation; load its state_dict before soften"
-        )
 
 
 def _channels_spec(channels: Any) -> Any:

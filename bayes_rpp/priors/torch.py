@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,8 @@ def each(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -
 
 def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """The module's output for these values of its parameters; tensors go through escnn's types where it speaks them.
+    Tensors that are plain attributes get the precision of x. The module is left as it was, whatever it keeps of what it
+    computes, also if it raises.
 
     Raises:
         TypeError: if the output is no tensor.
@@ -157,11 +160,48 @@ def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) 
         from escnn.nn import GeometricTensor
 
         argument = GeometricTensor(x, module.in_type)
-    y = torch.func.functional_call(module, dict(values), (argument,))
+    with _left_as_it_was(module):
+        for attributes in map(vars, module.modules()):
+            for k, v in attributes.items():
+                if isinstance(v, torch.Tensor) and v.is_floating_point() and v.dtype != x.dtype:
+                    attributes[k] = v.to(x.dtype)
+        y = torch.func.functional_call(module, _everywhere(module, values), (argument,), tie_weights=False)
     y = getattr(y, "tensor", y)
     if not isinstance(y, torch.Tensor):
         raise TypeError(f"the output is a {type(y).__name__}; one tensor would do")
     return y
+
+
+def _everywhere(module: nn.Module, values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The values by all names of their tensors, one for each place. Where a layer stands in two places, torch's own way
+    of tying puts the value in twice, and then takes it for what was there before."""
+    names: dict[torch.Tensor, list[str]] = {}
+    for path, m in module.named_modules():
+        for name, tensor in (*m._parameters.items(), *m._buffers.items()):
+            if tensor is not None:
+                names.setdefault(tensor, []).append(f"{path}.{name}" if path else name)
+    found = dict(values)
+    for same in names.values():
+        for name in same if len(same) > 1 else ():
+            given = next((values[n] for n in same if n in values), None)
+            if given is not None:
+                found[name] = given
+    return found
+
+
+@contextmanager
+def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """Attributes, and lists and dicts in them, are afterwards what they were: what a module keeps of its last input
+    may be of a transform of torch.func, and of no use outside of it."""
+    own: list[Any] = [vars(m) for m in module.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    own += [v for attributes in own for v in attributes.values() if isinstance(v, (dict, list))]
+    before = [(v, copy.copy(v)) for v in own]
+    try:
+        yield
+    finally:
+        for now, then in before:
+            now.clear()
+            now.update(then) if isinstance(now, dict) else now.extend(then)
 
 
 def speaks_types(module: nn.Module) -> bool:
@@ -175,6 +215,9 @@ def copied(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode, whose outputs depend on its parameters alone."""
     # Values that a layer has computed from its parameters cannot be copied with their history, nor are they wanted.
     memo: dict[int, Any] = {id(b): b.detach().clone() for b in module.buffers() if b.grad_fn is not None}
+    for m in module.modules():
+        kept = (v for v in _parts(vars(m)) if isinstance(v, torch.Tensor) and v.grad_fn is not None)
+        memo |= {id(v): v.detach().clone() for v in kept}
     # escnn's groups, their representations and bases exist once.
     for m in module.modules():
         own = {k: v for k, v in vars(m).items() if k not in ("_parameters", "_buffers", "_modules")}

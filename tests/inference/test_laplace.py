@@ -525,7 +525,8 @@ def test_softened_torch_modules():
 
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 2))
-    net = soften(module, input_shape=(2,))
+    with pytest.warns(UserWarning, match="nothing soft"):
+        net = soften(module, input_shape=(2,))
     posts = []
     for vectorised in (True, False):
         net.vectorised = vectorised

@@ -198,7 +198,8 @@ def test_softened_modules_learn_energies():
     modules = [torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))]
     modules.append(nnx.Sequential(nnx.Linear(4, 5, rngs=nnx.Rngs(0)), nnx.tanh, nnx.Linear(5, 1, rngs=nnx.Rngs(0))))
     for module, engines in zip(modules, (("pyro",), ("numpyro",)), strict=True):
-        energy = rpp.soften(module, 4)
+        with pytest.warns(UserWarning, match="nothing soft"):
+            energy = rpp.soften(module, 4)
         net = HamiltonianNetwork(energy, dt=0.1, steps=3, substeps=4)
         assert net.engines == engines
         start = {k: w.astype(np.float32) for k, w in energy.initial.items()}

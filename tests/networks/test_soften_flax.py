@@ -12,6 +12,9 @@ from flax import linen, nnx
 import bayes_rpp as rpp
 from bayes_rpp.networks import soften as contract
 
+# The modules that have nothing to soften are here for other reasons.
+pytestmark = pytest.mark.filterwarnings("ignore:soften made nothing soft")
+
 RNG = np.random.default_rng(0)
 SHAPE = (4, 6, 2)
 
@@ -210,7 +213,8 @@ def test_linen(residual, shape):
 
 def test_linen_modules_without_weights_are_initialised():
     module, x = LinenCNN(), images(5)
-    net = rpp.soften(module, SHAPE)
+    with pytest.warns(UserWarning, match=r"that has seen no data \(Block_0.BatchNorm_0\)"):
+        net = rpp.soften(module, SHAPE)
     wanted = module.apply(module.init(jax.random.key(0), x, train=False), x, train=False)
     np.testing.assert_allclose(net(net.initial, x.reshape(5, -1)), wanted, atol=1e-5)
 
@@ -284,7 +288,8 @@ def test_subspaces_by_pattern():
     with pytest.raises(ValueError, match=r"subspaces\['\*.bias'\] has shape \(9,\) but layers.2.bias has \(3,\)"):
         rpp.soften(module, 9, subspaces=given)
     given["layers.0.bias"] = given.pop("*.bias")
-    net = rpp.soften(module, 9, subspaces=given, rep_in=rep, rep_out=rpp.Vector, group=rpp.O(3))
+    with pytest.warns(UserWarning, match=r"not equivariant under O\(3\) .* error is 0\.\d+\. A pointwise function"):
+        net = rpp.soften(module, 9, subspaces=given, rep_in=rep, rep_out=rpp.Vector, group=rpp.O(3))
     assert net.parameters["layers.0.weight"].subspace.rank == 9
     assert kind(net, "layers.0").note == "subspace as given"
     assert net.rep_in.rep == rep
@@ -328,6 +333,7 @@ def test_too_large_weights_are_refused(monkeypatch):
     [(CNN, rpp.DeepEnsemble(members=2, epochs=15)), (LinenCNN, rpp.MAP(epochs=15))],
     ids=["nnx", "linen"],
 )
+@pytest.mark.filterwarnings("ignore:module has batch normalisation that has seen no data")
 def test_fit(make, method):
     net = rpp.soften(make(), SHAPE)
     x = images(16).reshape(16, -1)
@@ -345,3 +351,39 @@ def test_without_a_residual_weights_stay_convolutions():
     w = post.samples["layers.0.weight"]
     np.testing.assert_allclose(net.parameters["layers.0.weight"].subspace.project(w), w, atol=1e-5)
     assert np.abs(w).max() > 0
+
+
+class Looks(nnx.Module):
+    def __init__(self, look=lambda x: x, after=lambda y: y):
+        self.layer, self.look, self.after = nnx.Linear(4, 2, rngs=nnx.Rngs(0)), look, after
+
+    def __call__(self, x):
+        return self.after(self.layer(self.look(x)))
+
+
+def item(x):
+    float(x.max())
+    return x
+
+
+def check(x):
+    assert jnp.isfinite(x).all()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Looks(lambda x: x / 255 if x.max() > 100 else x), r"traced array .*; jnp.where or jax.lax.cond"),
+        (lambda: Looks(check), r"; jnp.where or jax.lax.cond"),
+        (lambda: Looks(item), r"; jnp.where or jax.lax.cond"),
+        (lambda: Looks(lambda x: jnp.asarray(np.asarray(x))), r"; jnp.where or jax.lax.cond"),
+        (lambda: Looks(after=lambda y: (y, y)), "one array of shape"),
+        (lambda: Looks(after=lambda y: {"logits": y}), "one array of shape"),
+        (lambda: nnx.eval_shape(Looks), "must have weights, got a Looks that holds their shapes alone"),
+        (lambda: nnx.jit(Looks()), "must be a Flax module, got a JitWrapped"),
+    ],
+)
+def test_what_cannot_be_softened_is_named(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        rpp.soften(make(), 4)

@@ -11,6 +11,9 @@ import bayes_rpp as rpp
 from bayes_rpp.priors.torch import run
 from tests.networks.torch_modules import MODULES, make
 
+# The modules that have nothing to soften are here for other reasons.
+pytestmark = pytest.mark.filterwarnings("ignore:soften made nothing soft")
+
 RNG = np.random.default_rng(0)
 CASES = [(name, None) for name in MODULES] + [(n, r) for n in ("cnn", "escnn") for r in ("dense", "local", "kernel")]
 

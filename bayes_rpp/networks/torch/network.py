@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bayes_rpp._arrays import Array
 from bayes_rpp.networks.module import ModuleNetwork
+from bayes_rpp.networks.torch.packed import packed, unpacked
 from bayes_rpp.priors.torch import run
 
 
@@ -23,11 +24,10 @@ class TorchNetwork(ModuleNetwork):
     Attributes:
         module: a copy of the module whose softened layers take any weight of their residuals. Its own parameters are
             not used.
-        vectorised: whether torch.func.vmap works on it: then members of an ensemble run as one, else one by one.
     """
 
     engines = ("pyro",)
-    vectorised, traceable = True, False
+    traceable = False
 
     def __init__(
         self, module: nn.Module, inputs: Sequence[int], outputs: int, *args: Any, whole: Sequence[str], **options: Any
@@ -45,6 +45,15 @@ class TorchNetwork(ModuleNetwork):
         dtype = dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
         with torch.no_grad():
             return self._outputs({k: _tensor(params[k], dtype) for k in self.parameters}, _tensor(x, dtype)).numpy()
+
+    def state(self) -> dict[str, NDArray]:
+        return super().state() | {k: b.detach().cpu().numpy() for k, b in self.module.named_buffers()}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"module": packed(self.module)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, module=unpacked(*state["module"]))
 
     def actual(self, params: Mapping[str, Array]) -> dict[str, torch.Tensor]:
         """Values of the module's parameters: softened ones as they are, the others added to the module's own."""
@@ -71,7 +80,8 @@ class TorchNetwork(ModuleNetwork):
         for name, b in self.module.named_buffers():
             values[name] = b.to(like) if b.is_floating_point() else b.to(like.device)
         with _attention_by_formula():
-            y = run(self.module, values, x.reshape((-1, *self.input_shape)))
+            # A copy, as modules may write into their input, and this is the caller's.
+            y = run(self.module, values, x.reshape((-1, *self.input_shape)).clone())
         # Some of escnn's layers write into tensors of torch's default type.
         return y.reshape((*lead, self.rep_out.size)).to(like.dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +13,14 @@ from torch import nn
 
 from bayes_rpp.networks import soften as dispatch
 from bayes_rpp.networks.module import Softened
-from bayes_rpp.networks.options import GIVEN, Options, joined
+from bayes_rpp.networks.options import GIVEN, KERNELS, NOTES, TOKENS, Options, joined
+from bayes_rpp.networks.torch.checks import check_gradients, check_same, runs_as_one
 from bayes_rpp.networks.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
 from bayes_rpp.networks.torch.network import TorchNetwork
 from bayes_rpp.networks.torch.replace import replace_layers
+from bayes_rpp.networks.torch.supported import check_supported, uncompiled, untrained
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.priors.torch import copied, run, speaks_types
-
-TOLERANCE = 1e-2  # relative, in the module's own precision, which may be half; a mistake is of order 1
 
 
 @dataclass
@@ -43,7 +42,8 @@ def soften(
 ) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
     options = Options(residual, subspaces, skip)
-    module = copied(module)
+    check_supported(module)
+    module = uncompiled(_copied(module))
     for p in module.parameters():
         p.requires_grad_(False)
         if not p.is_floating_point():
@@ -71,16 +71,36 @@ def soften(
             order.append(joined(path, name))
         weight = weights[joined(path, "weight")][0]
         note = choice.note if weight is choice.weights["weight"][0] else GIVEN
-        layers.append(Softened(path, type(layer).__name__, weight, note))
+        layers.append(Softened(path, type(layer).__name__, weight, note, _reason(layer, note, calls[path])))
     options.check_used([s.name for s in layers], weights)
     if not order:
         raise ValueError(f"module is a {type(module).__name__} without parameters, so there is nothing to infer")
     rest = {n: values[n].cpu().double().numpy() for n in order if n not in weights}
     softened = replace_layers(module, replaced)
     net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, whole=order, **reps)
-    _check(net, x, y)
-    net.vectorised = _runs_as_one(net, x)
+    check_same(net, x, y)
+    check_gradients(net, x)
+    net.vectorised = runs_as_one(net, x)
+    net.untrained = untrained(module)
     return net
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    try:
+        return copied(module)
+    except Exception as error:  # locks, open files, generators
+        raise ValueError(
+            f"module must be one that copy.deepcopy can copy, got a {type(module).__name__} that it cannot: {error}; "
+            "the same without the attribute that it fails at would do"
+        ) from error
+
+
+def _reason(layer: nn.Module, note: str, calls: Calls) -> str:
+    if note != NOTES["none"]:
+        return ""
+    if acts_on_tokens(layer):
+        return TOKENS if any(len(s) > 1 for s in calls.shapes) else ""
+    return KERNELS
 
 
 def _decide(
@@ -171,38 +191,6 @@ def _tied(module: nn.Module) -> dict[str, str]:
             if p is not None:
                 owners.setdefault(id(p), []).append(joined(path, name))
     return {name: next(n for n in names if n != name) for names in owners.values() if len(names) > 1 for name in names}
-
-
-def _check(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
-    """The network at its initial weights must be the module; else a layer does more than it was seen to do."""
-    start = {k: torch.as_tensor(v).to(x) for k, v in net.initial.items()}
-    try:
-        with torch.no_grad():
-            found = net(start, x.reshape(2, -1))
-    except Exception as error:  # modules that ask their layers for what new ones lack
-        raise ValueError(
-            f"module does not run with new layers in place of its own: {error}; skip=[...] leaves a layer alone"
-        ) from error
-    if not torch.isfinite(y).all():
-        raise ValueError("the module's output is not finite at inputs between 0 and 1")
-    change = float((found - y.reshape(2, -1)).abs().max() / y.abs().max().clamp_min(1e-30))
-    if not change <= TOLERANCE:
-        raise ValueError(
-            f"module's outputs change by {change:.2g} when layers of the same weights stand in place of its own: its "
-            "forward does not depend on them alone; skip=[...] leaves a layer alone"
-        )
-
-
-def _runs_as_one(net: TorchNetwork, x: torch.Tensor) -> bool:
-    start = {k: torch.as_tensor(v).to(x)[None] for k, v in net.initial.items()}
-    two = {k: torch.cat([v, v]) for k, v in start.items()}
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.filterwarnings("error", message="There is a performance drop")
-            torch.func.vmap(net, (0, None))(two, x.reshape(2, -1))
-    except Exception:  # tensors written in place, branches on values, operations without a rule
-        return False
-    return True
 
 
 def _above(module: nn.Module, path: str) -> list[nn.Module]:

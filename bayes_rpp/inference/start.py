@@ -1,0 +1,119 @@
+"""Where a fit starts, if that is given: the weights, whether they are of the same network, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._warnings import warn_user
+from bayes_rpp.inference.methods import HMC, Method
+from bayes_rpp.inference.outputs import centres, evaluate
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.models import Model
+from bayes_rpp.networks.module import ModuleNetwork
+from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.probe import network_probe, probe_error
+from bayes_rpp.networks.storage import holds_code
+
+ROWS = 2000  # of the training data, to look at
+WORSE = 0.1  # nats for each example
+
+
+def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
+    """Initial weights with leading dimension members."""
+    members = method.count
+    if isinstance(init, Posterior):
+        check_network(model.net, init)
+        found = init.samples
+        if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
+            found = found | {k: w[:, None] for k, w in centres(init.model, init.centre, init.chains).items()}
+        # The first draw of each chain, then the second of each.
+        init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
+    elif not isinstance(init, Mapping):
+        raise TypeError(f"init is a {type(init).__name__}; a Posterior, or weights by parameter name, would do")
+    shapes = {name: p.shape for name, p in model.priors.items()}
+    missing = [name for name in shapes if name not in init]
+    if missing:
+        raise ValueError(f"init has no {', '.join(map(repr, missing))}; the network's weights are {', '.join(shapes)}")
+    shapes |= {k: () for k in model.latents if k in init}
+    weights = {}
+    for name, shape in shapes.items():
+        w = np.asarray(init[name], dtype=np.float64)
+        if w.shape not in (shape, (1, *shape), (members, *shape)):
+            raise ValueError(f"init[{name!r}] has shape {w.shape}; {shape} or {(members, *shape)} would do")
+        if not np.isfinite(w).all():
+            raise ValueError(f"init[{name!r}] holds values that are not finite")
+        if name not in model.priors and (w <= 0).any():
+            raise ValueError(f"init[{name!r}] holds values <= 0; positive numbers would do")
+        weights[name] = np.broadcast_to(w, (members, *shape))
+    return weights
+
+
+def check_network(net: Network, init: Posterior) -> None:
+    """Raise ValueError if a posterior's weights are of another function, such as a module with another state."""
+    other = init.model.net
+    params = {k: w[0, 0] for k, w in init.samples.items()}
+    fits = all(k in params and params[k].shape == p.shape for k, p in net.parameters.items())
+    if net is other or not fits or not (holds_code(net) or holds_code(other)):
+        return
+    error = probe_error(net, params, network_probe(other, params))
+    if error is None:
+        return
+    differ = ""
+    if isinstance(net, ModuleNetwork) and isinstance(other, ModuleNetwork):
+        a, b = net.state(), other.state()
+        names = [k for k in a if k in b and not np.array_equal(a[k], b[k])]
+        differ = f" in {', '.join(names)}" if names else ""
+    raise ValueError(
+        f"init must be a posterior of the same network, got one whose network differs{differ}: at the same weights its "
+        f"outputs are off by {error:.2g}. The state_dict that it had, loaded before soften, would do, or "
+        "init={k: init.samples[k][0, 0] for k in net.parameters} to start from these weights all the same"
+    )
+
+
+def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float) -> None:
+    """Warn if the training data are clearly less likely at the end than at the start, with the reason.
+
+    Args:
+        start: the weights, with leading dimension members.
+        rate: the learning rate.
+    """
+    model, x, y = post.model, post.x[:ROWS], post.y[:ROWS]
+    dtype = next(iter(post.samples.values())).dtype
+    before = {k: np.asarray(start[k], dtype=dtype)[None] for k in model.net.parameters}
+    losses = []
+    for weights in (before, post.samples):
+        f = evaluate(model, weights, x)
+        losses.append(-model.likelihood.log_prob(f, y, post.latents).mean(axis=(0, 1)))  # of each example
+    change = losses[1] - losses[0]
+    if not change.mean() > max(WORSE, 2 * change.std() / np.sqrt(len(change))):
+        return
+    reason = f"A smaller learning_rate (now {rate:g}), patience with validation data, or more epochs, would do"
+    if not model.infers_sigmas:
+        (first, size), (last, _) = _energy(model, before), _energy(model, post.samples)
+        far = (2 * first / size) ** 0.5
+        if last - first < -len(post.x) * change.mean():
+            reason = (
+                f"The prior asks for it, as the weights of the start are {far:.2g} of its standard deviations in size: "
+                "larger sigma_a and sigma_b would do"
+            )
+    warn_user(
+        "the fit ended where the training data are less likely than at init: -log p(y | W, x) of an example is "
+        f"{losses[1].mean():.3g}, after {losses[0].mean():.3g}. {reason}"
+    )
+
+
+def _energy(model: Model, weights: Mapping[str, NDArray]) -> tuple[float, int]:
+    """-log p(W) up to a constant, half the square of the whitened weights, as a mean over members; and their number."""
+    total, size = 0.0, 0
+    for name, (_, prior) in model.sites.items():
+        w = np.asarray(weights[name], dtype=np.float64)
+        w = model.priors[name].support.encode(w) if model.priors[name].is_strict else w
+        eps = prior.whiten(w)
+        members = int(np.prod(w.shape[:2]))
+        total += 0.5 * float((eps**2).sum()) / members
+        size += eps.size // members
+    return total, size

@@ -1,0 +1,126 @@
+"""Fits that start from weights that are good already: a trained module's, or a mode's."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bayes_rpp as rpp
+from bayes_rpp.inference.methods import GENTLE, RATE
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 4)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Data of a module, and the module, softened."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 4, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(16, 2)
+    )
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(2.0)
+        y = module(torch.as_tensor(X)).numpy()
+    return rpp.soften(module, 4), y + 0.05 * RNG.normal(size=y.shape).astype(np.float32)
+
+
+def fit(problem, method, engine="pyro", sigmas=(3.0, 0.3), n=60, **options):
+    net, y = problem
+    model = rpp.Model(net, sigma_a=sigmas[0], sigma_b=sigmas[1], likelihood=rpp.Gaussian(0.05))
+    options = {"init": net.initial, **options}
+    return rpp.fit(model, X[:n], y[:n], method, engine=engine, progress=False, **options)
+
+
+def loss(problem, params):
+    net, y = problem
+    return float(np.mean((net({k: np.float32(params[k]) for k in net.parameters}, X) - y) ** 2))
+
+
+def members(post):
+    return [{k: w[0, m] for k, w in post.samples.items()} for m in range(post.draws)]
+
+
+@pytest.mark.parametrize("method", [rpp.MAP(epochs=5, batch_size=6), rpp.DeepEnsemble(members=2, epochs=20)])
+def test_the_defaults_keep_what_a_module_has_learned(problem, method):  # warnings are errors
+    before = loss(problem, problem[0].initial)
+    post = fit(problem, method)
+    for params in members(post):
+        assert loss(problem, params) < 1.5 * before
+
+
+@pytest.mark.filterwarnings("ignore:the fit ended where")  # after two epochs of 0.03
+@pytest.mark.parametrize("kind", [rpp.MAP, rpp.DeepEnsemble, rpp.Laplace])
+def test_the_default_learning_rate_depends_on_where_it_starts(problem, kind):
+    method = kind(epochs=2)
+    assert method.rate == RATE == 0.03
+    given = fit(problem, method)
+    assert f"learning_rate={GENTLE}" in given.method
+    same = fit(problem, kind(epochs=2, learning_rate=GENTLE))
+    for k in given.samples:
+        np.testing.assert_array_equal(given.samples[k], same.samples[k])
+    for options in ({"init": None}, {"init": given}):  # from the prior, or from a posterior, as ever
+        post = fit(problem, method, **options)
+        wanted = fit(problem, kind(epochs=2, learning_rate=RATE), **options)
+        for k in post.samples:
+            np.testing.assert_array_equal(post.samples[k], wanted.samples[k])
+
+
+def test_svi_keeps_its_own_default(problem):
+    assert "learning_rate=0.02" in fit(problem, rpp.SVI(epochs=1, draws=2)).method
+
+
+WORSE = "the fit ended where the training data are less likely than at init: .* after "
+CASES = [
+    (rpp.MAP(epochs=5, learning_rate=1.0), (3.0, 0.3), r"A smaller learning_rate \(now 1\)"),
+    (rpp.MAP(epochs=3, learning_rate=0.5, schedule="constant"), (3.0, 0.3), r"A smaller learning_rate \(now 0.5\)"),
+    (rpp.DeepEnsemble(members=2, epochs=5, learning_rate=1.0), (3.0, 0.3), r"A smaller learning_rate \(now 1\)"),
+    (rpp.MAP(epochs=80, learning_rate=0.3), (0.01, 0.01), r"The prior asks for it, as the weights .* are \d+ of its"),
+    (rpp.MAP(epochs=80, learning_rate=0.1), (0.02, 0.001), r"The prior asks for it.*larger sigma_a and sigma_b"),
+    (rpp.MAP(epochs=80, learning_rate=0.3), (0.01, 0.0), r"The prior asks for it"),
+]
+
+
+@pytest.mark.parametrize(("method", "sigmas", "reason"), CASES)
+def test_a_result_that_is_worse_than_its_start_is_named(problem, method, sigmas, reason):
+    with pytest.warns(UserWarning, match=WORSE + ".*" + reason):
+        post = fit(problem, method, sigmas=sigmas)
+    assert loss(problem, members(post)[0]) > loss(problem, problem[0].initial)
+
+
+def test_no_word_where_the_result_is_better_or_there_was_no_start(problem):
+    fit(problem, rpp.MAP(epochs=2, learning_rate=1.0), init=None)
+    poor = {k: 0.0 * w for k, w in problem[0].initial.items()}
+    fit(problem, rpp.MAP(epochs=20, learning_rate=0.03), init=poor)
+    fit(problem, rpp.MAP(epochs=2), init=fit(problem, rpp.MAP(epochs=50)))
+
+
+KEPT = [(rpp.MAP, "pyro"), (rpp.DeepEnsemble, "pyro"), (rpp.SVI, "pyro"), (rpp.DeepEnsemble, "numpyro")]
+
+
+@pytest.mark.parametrize(("method", "engine"), KEPT)
+def test_a_start_that_is_best_is_kept(problem, method, engine):
+    pair = (X[40:], problem[1][40:])
+    options = {"members": 2} if method is rpp.DeepEnsemble else {"draws": 3} if method is rpp.SVI else {}
+    rough = method(epochs=6, patience=3, learning_rate=2.0, **options)
+    net = problem[0]
+    if engine == "numpyro":  # a softened torch module runs in Pyro
+        net = rpp.MLP(4, 2, channels=8, layers=1)
+        model = rpp.Model(net, sigma_a=3.0, likelihood=rpp.Gaussian(0.05))
+        good = rpp.fit(model, X[:40], problem[1][:40], rpp.MAP(epochs=300), engine="pyro", progress=False)
+        start = {k: good.samples[k][0, 0] for k in net.parameters}
+        post = rpp.fit(
+            model, X[:40], problem[1][:40], rough, engine=engine, init=start, validation=pair, progress=False
+        )
+    else:
+        start = net.initial
+        post = fit(problem, rough, n=40, validation=pair)
+    if method is rpp.SVI:  # its draws are around the start
+        for k in net.parameters:
+            assert np.abs(post.samples[k] - start[k]).max() < 3.0
+    else:
+        for params in members(post):
+            for k in net.parameters:
+                np.testing.assert_allclose(params[k], start[k], atol=1e-4)
+    assert post.training["loss"].shape[1] == 3  # and no epoch was better
