@@ -223,12 +223,26 @@ class Posterior:
 
         return to_arviz(self)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, thin: int = 1, dtype: Any = None) -> Path:
         """Write samples, model, network, data and training record to one netCDF file; returns its path. A network made
-        of code, such as a softened module, is not written: `load` asks for it."""
+        of code, such as a softened module, is not written: `load` asks for it.
+
+        Args:
+            path: of the file.
+            thin: keep each thin-th draw of a chain; of an ensemble, each thin-th member.
+            dtype: of the weights in the file: "float32", or "float16", which `load` reads as float32. None: as they
+                are. Inferred numbers keep theirs.
+
+        Warns:
+            UserWarning: if the file takes more than 500 MB.
+
+        Raises:
+            ValueError: if thin or dtype is out of range, or the dtype is too coarse for these weights.
+            OSError: if the disk has not the room. An older file stays whole.
+        """
         from bayes_rpp.inference.storage import save
 
-        return save(self, path)
+        return save(self, path, thin, dtype)
 
     @classmethod
     def load(
