@@ -43,9 +43,9 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
             is the standard deviation of y (with standardise=False, in those of y). One for all columns. None: with MAP
             and ensembles it is found on examples held out, as the joint mode of noise and weights takes all of y for
             noise, or none; other methods infer it, Laplace best with evidence="maximise".
-        method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC. None: an ensemble of 5, of up to 300 epochs, with early
-            stopping. `Laplace(evidence="maximise")` with `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no
-            examples held out.
+        method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC, whose numbers grids reach as "method__epochs". None: an
+            ensemble of 5, of up to 300 epochs, with early stopping. `Laplace(evidence="maximise")` with
+            `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no examples held out.
         validation_fraction: share of the examples that is held out, for methods with patience and to find the noise.
         engine: "numpyro" or "pyro". None: as in `fit`.
         standardise: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along

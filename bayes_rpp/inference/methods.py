@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -48,6 +48,19 @@ class Method:
     def fails_alone(self) -> bool:
         """Whether a member whose loss is not finite is left to itself, rather than ending the run."""
         return False
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Its numbers by name, as scikit-learn asks for them."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def set_params(self, **changes: Any) -> Method:
+        """Methods do not change: raises TypeError. The estimators' own `set_params(method__epochs=...)` takes another
+        method."""
+        example = ", ".join(f"{k}={v!r}" for k, v in changes.items()) or "epochs=100"
+        raise TypeError(f"{type(self).__name__} cannot be changed; dataclasses.replace(method, {example}) would do")
+
+    def __sklearn_clone__(self) -> Method:
+        return self
 
 
 @dataclass(frozen=True)
