@@ -58,7 +58,7 @@ def predictive_metrics(post: Posterior, x: Any, y: Any, *, seed: int = 0) -> dic
             samples = np.concatenate([likelihood.sample(rng, f, post.latents) for _ in range(repeats)], axis=0)
             samples = samples.reshape((-1, *target.shape))
             distances.append(crps(samples, target))
-            shares.append([len(target) * coverage(samples, target, level) for level in (*LEVELS, *LADDER)])
+            shares.append(len(target) * _coverages(samples, target, np.array([*LEVELS, *LADDER])))
     found, mean = {"nll": float(np.concatenate(losses).mean())}, np.concatenate(means)
     if classes:
         return found | _class_scores(mean, y, isinstance(likelihood, Categorical))
@@ -98,8 +98,14 @@ def expected_calibration_error(confidence: NDArray, right: NDArray, bins: int = 
 
 def coverage(samples: NDArray, y: NDArray, level: float) -> float:
     """Share of the numbers y (...) inside of the central intervals of samples (draws, ...) at a level."""
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return float(((low <= y) & (y <= high)).mean())
+    return float(_coverages(samples, y, np.array([level]))[0])
+
+
+def _coverages(samples: NDArray, y: NDArray, levels: NDArray) -> NDArray:
+    """At several levels, from one look at the samples."""
+    ends = np.quantile(samples, np.concatenate([(1 - levels) / 2, (1 + levels) / 2]), axis=0)
+    low, high = ends[: len(levels)], ends[len(levels) :]
+    return ((low <= y) & (y <= high)).reshape(len(levels), -1).mean(axis=1)
 
 
 def crps(samples: NDArray, y: NDArray) -> NDArray:
