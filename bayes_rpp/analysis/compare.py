@@ -16,8 +16,9 @@ from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.analysis.scores import Score, score
 from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.trivial import with_trivial_factors
+from bayes_rpp.analysis.vanishing import fit_candidate
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
-from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.inference.mixture import best_modes, mixture
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
@@ -162,7 +163,8 @@ def compare_symmetries(
             centred only by what all groups leave fixed, and with one scale for all columns of a block of a
             representation (scalars of x and y each have their own). y only with Gaussian and StudentT.
         groups: name -> Group, all on the same R^dim; {"none": Trivial(3), "SO(2)": SO(2) * Trivial(1), "O(3)": O(3)}.
-            Without a Trivial one "none" cannot be the answer.
+            Without a Trivial one "none" cannot be the answer. Where rep_in and rep_out name the factors of products
+            (`Vector.on(0)`), a Trivial(n) of any n stands for the product of Trivial groups with the factors' sizes.
         rep_in, rep_out: how they act on the columns.
         channels: width of the hidden layers, or their representation; layers: how many. 0 is a linear model, for which
             the evidence of a Gaussian likelihood is exact.
@@ -181,6 +183,7 @@ def compare_symmetries(
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
     """
+    groups = with_trivial_factors(groups, rep_in, rep_out)
     check_groups(groups, rep_in, rep_out)
     if starts is not None:
         whole_number(starts, "starts")
@@ -221,11 +224,11 @@ def compare_symmetries(
         if not sources:
             for start in range(starts if kind != "free" else 1):
                 model = candidate.model(kind, start)
-                keep(key, fit(model, x, y, method, engine=engine, seed=seed + start, progress=False))
+                keep(key, fit_candidate(model, x, y, method, engine=engine, seed=seed + start, progress=False))
         for source in sources:
             model = candidate.model(kind, 1)
             init = _weights(source, model)
-            keep(key, fit(model, x, y, further, engine=engine, seed=seed, init=init, progress=False))
+            keep(key, fit_candidate(model, x, y, further, engine=engine, seed=seed, init=init, progress=False))
         seconds[key] = seconds.get(key, 0.0) + time.perf_counter() - begin
 
     for nested in (False, True):  # these start from the others, too

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MIN_DRAWS = 25  # of which PSIS takes the fifth of largest weight for its tail
 PARETO_K = 0.7  # above, the estimate of that example cannot be trusted (Vehtari, Gelman and Gabry 2017)
 MAX_LEVERAGE = 0.98  # of an example on its own prediction; noisy draws may give more than 1
+FLAT = 1e-6  # of a log-likelihood: by less, draws differ by rounding
 NATS = 3.0  # of evidence, odds of 20 to 1: "strong" (Kass and Raftery 1995)
 ERRORS = 2.0  # standard errors of a difference
 
@@ -105,10 +106,12 @@ def score(post: Posterior) -> Score:
 
     PSIS-LOO needs draws of the posterior: some hundreds for a Laplace posterior, more for correlated chains. Draws of
     one chain, such as Laplace's, count as independent. Where Pareto k is above 0.7, a Laplace posterior with Gaussian
-    noise gives that example's value in closed form, as ArviZ's `reloo` does by fitting again.
+    noise gives that example's value in closed form, as ArviZ's `reloo` does by fitting again. An example that all draws
+    give the same likelihood, such as one at a fixed point of the group, has that likelihood as its value, and the
+    smallest Pareto k.
 
     Raises:
-        ValueError: if there are fewer than 25 draws.
+        ValueError: if there are fewer than 25 draws, or a draw gives an example no probability.
     """
     import arviz_stats
     from arviz_base import from_dict
@@ -120,20 +123,58 @@ def score(post: Posterior) -> Score:
             f"the posterior has {draws} draw(s); PSIS-LOO needs at least {MIN_DRAWS}, and better some hundreds: "
             "Laplace(draws=200)"
         )
-    groups = {"posterior": {"lp": logp.sum(axis=-1)}, "log_likelihood": {"y": logp}}
+    _check_probabilities(logp)
+    shown, still = _varied(logp)
+    groups = {"posterior": {"lp": shown.sum(axis=-1)}, "log_likelihood": {"y": shown}}
     tree = from_dict(groups, sample_dims=["chain", "draw"], dims={"y": ["example"]})
+    independent = not post.sample_stats or bool(still.all())
     with warnings.catch_warnings():  # of Pareto k: it is in the table and in the verdict's doubts
         warnings.simplefilter("ignore")
-        loo = arviz_stats.loo(tree, pointwise=True, reff=None if post.sample_stats else 1.0)
+        loo = arviz_stats.loo(tree, pointwise=True, reff=1.0 if independent else None)
     pointwise, k = np.asarray(loo.elpd_i, dtype=np.float64), np.asarray(loo.pareto_k, dtype=np.float64)
+    if still.any():
+        pointwise[still] = np.log(draws) - logsumexp(-logp[..., still], axis=(0, 1))
+        k[still] = min(0.0, float(k[~still].min(initial=0.0)))
+        _put(loo, pointwise, logp)
+        loo.pareto_k.values[:] = k
     evidence = np.nan if post.log_evidence is None else float(post.log_evidence)
     bad = np.flatnonzero(k > PARETO_K)
     if len(bad) and post.centre is not None and isinstance(post.model.likelihood, Gaussian):
         pointwise[bad] = _closed_form(post, bad)
-        loo.elpd_i.values[:] = pointwise
-        loo.elpd, loo.se = pointwise.sum(), np.sqrt(len(pointwise) * pointwise.var())
-        loo.p = (logsumexp(logp, axis=(0, 1)) - np.log(logp[..., 0].size) - pointwise).sum()
+        _put(loo, pointwise, logp)
     return Score(evidence, float(loo.elpd), float(loo.se), pointwise, k, float(loo.p), loo)
+
+
+def _check_probabilities(logp: NDArray) -> None:
+    """Raise ValueError if a draw gives an example no probability, so that PSIS has no weights."""
+    bad = ~np.isfinite(logp)
+    if bad.any():
+        rows = np.flatnonzero(bad.any(axis=(0, 1)))
+        share, draws = int(bad[..., rows[0]].sum()), logp[..., 0].size
+        raise ValueError(
+            f"log p(y | x) is not finite at {len(rows)} of {logp.shape[-1]} examples (first: row {rows[0]}, in {share} "
+            f"of {draws} draws), which so have no LOO; a likelihood that allows them, such as one with larger noise, "
+            "or draws from chains that have converged, would do"
+        )
+
+
+def _varied(logp: NDArray) -> tuple[NDArray, NDArray]:
+    """log p for ArviZ, whose fit of the tail fails where draws give an example the same, with other numbers there; and
+    (n,) which those are: no weight stands out, and the plain mean over draws is what PSIS would give."""
+    flat = logp.reshape(-1, logp.shape[-1])
+    tail = int(np.ceil(min(0.2 * len(flat), 3 * np.sqrt(len(flat)))))  # of the largest weights, as PSIS takes them
+    lowest = np.partition(flat, tail, axis=0)[: tail + 1]
+    still = np.ptp(lowest, axis=0) <= FLAT * np.maximum(1.0, np.abs(lowest[0]))
+    shown = logp.copy()
+    shown[..., still] = np.random.default_rng(0).normal(size=(*logp.shape[:2], int(still.sum())))
+    return shown, still
+
+
+def _put(loo: Any, pointwise: NDArray, logp: NDArray) -> None:
+    """Other values of examples into ArviZ's result."""
+    loo.elpd_i.values[:] = pointwise
+    loo.elpd, loo.se = pointwise.sum(), np.sqrt(len(pointwise) * pointwise.var())
+    loo.p = (logsumexp(logp, axis=(0, 1)) - np.log(logp[..., 0].size) - pointwise).sum()
 
 
 def _closed_form(post: Posterior, examples: NDArray) -> NDArray:

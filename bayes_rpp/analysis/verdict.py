@@ -11,6 +11,7 @@ import numpy as np
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
 from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
+from bayes_rpp.analysis.vanishing import must_vanish
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -150,6 +151,12 @@ def _sentences(
         if name in kept or not found:
             continue
         key, worst = min(found.items(), key=lambda item: _worth(item[1]))
+        if must_vanish(posteriors[name, "strict"]):
+            yield (
+                f"{name} cannot hold: it makes the outputs vanish at these x, whatever the function, and y does not: "
+                f"strict against {_of(key)}, {worst}."
+            )
+            continue
         yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {_how_broken(name, posteriors)}"
     top = highest(scores, best)
     if top[1] == "nested":
@@ -170,11 +177,11 @@ def _how_broken(name: str, posteriors: Mapping[Key, Posterior]) -> str:
         return ""
     low, middle, high = equivariance_interval(post.equivariance_error(post.x[:200]))
     ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
+    error = f"How broken: the soft model's equivariance error is {middle:.2g} (90 %: {low:.2g} to {high:.2g})"
+    if not ratios:  # no layer has maps both within the symmetry and outside
+        return f"{error}."
     layer = max(ratios, key=lambda k: ratios[k])
-    return (
-        f"How broken: the soft model's equivariance error is {middle:.2g} (90 %: {low:.2g} to {high:.2g}), and "
-        f"sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
-    )
+    return f"{error}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
 
 
 def _doubts(
@@ -186,6 +193,11 @@ def _doubts(
     table: DataFrame,
 ) -> Iterator[str]:
     if best is not None:
+        if must_vanish(posteriors[best, "strict"]):
+            yield (
+                f"{best} holds trivially: it makes the outputs vanish at these x, whatever the function, and y is zero "
+                "up to noise; data in which y is not zero would tell more"
+            )
         yield from _close(best, candidates, scores)
         if candidates[best].same:
             same = ", ".join(candidates[best].same)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.datasets.splits import split_rows
+from bayes_rpp.estimators.nested import numbers_of, with_numbers
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
 from bayes_rpp.inference.posterior import Posterior
@@ -54,6 +55,29 @@ class RPPEstimator(BaseEstimator):
 
     posterior_: Posterior
     standardise_x_: Standardisation
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; deep: also the numbers of the method and of distributions, as "method__epochs" and
+        "noise__scale"."""
+        found: dict[str, Any] = super().get_params(deep=False)
+        inner = {f"{name}__{k}": v for name, value in found.items() for k, v in numbers_of(value).items()}
+        return found | inner if deep else found
+
+    def set_params(self, **params: Any) -> RPPEstimator:
+        """Set parameters, also those inside of a method or distribution, which is replaced by another.
+
+        Raises:
+            ValueError: naming a parameter that there is not, and what would do.
+        """
+        inside: dict[str, dict[str, Any]] = {}
+        for key in list(params):
+            name, nested, inner = key.partition("__")
+            if nested and name in self._get_param_names():
+                inside.setdefault(name, {})[inner] = params.pop(key)
+        super().set_params(**params)
+        for name, changes in inside.items():
+            setattr(self, name, with_numbers(getattr(self, name), changes, name))
+        return self
 
     def equivariance_error(self, X: Any, *, seed: int = 0) -> NDArray:
         """How far the fitted function is from equivariant: Eq. 2's |a - b| / (|a| + |b|), a random g for each point.

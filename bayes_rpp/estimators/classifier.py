@@ -85,7 +85,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
     def predict_proba(self, X: Any) -> NDArray:
         """Probability of each class at points (n, n_features), (n, n_classes) in the order of `classes_`."""
         x = self._points(X)
-        return self.posterior_.predict(x).mean
+        return self.posterior_.predict(x, samples=False).mean
 
     def predict(self, X: Any) -> NDArray:
         """The most probable class at points (n, n_features), (n,) labels."""

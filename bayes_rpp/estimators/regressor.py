@@ -43,9 +43,9 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
             is the standard deviation of y (with standardise=False, in those of y). One for all columns. None: with MAP
             and ensembles it is found on examples held out, as the joint mode of noise and weights takes all of y for
             noise, or none; other methods infer it, Laplace best with evidence="maximise".
-        method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC. None: an ensemble of 5, of up to 300 epochs, with early
-            stopping. `Laplace(evidence="maximise")` with `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no
-            examples held out.
+        method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC, whose numbers grids reach as "method__epochs". None: an
+            ensemble of 5, of up to 300 epochs, with early stopping. `Laplace(evidence="maximise")` with
+            `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no examples held out.
         validation_fraction: share of the examples that is held out, for methods with patience and to find the noise.
         engine: "numpyro" or "pyro". None: as in `fit`.
         standardise: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along
@@ -123,7 +123,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
             (n,), or (n, n_targets) if y was so, in the units of y; with return_std a pair of them.
         """
         x = self._points(X)
-        p = self.posterior_.predict(x)
+        p = self.posterior_.predict(x, samples=False)
         mean = self._targets(self.standardise_y_.undo(p.mean))
         return (mean, self._targets(p.std * self.standardise_y_.scale)) if return_std else mean
 
@@ -140,11 +140,12 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         """
         x = self._points(X)
         rng = np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-        f = self.posterior_.outputs(x)
-        f = f.reshape(-1, *f.shape[2:])
-        chosen = rng.integers(len(f), size=n_samples)
-        latents = {k: v.ravel()[chosen] for k, v in self.posterior_.latents.items()}
-        drawn = self.posterior_.model.likelihood.sample(rng, f[chosen], latents)
+        post = self.posterior_
+        chosen = rng.integers(post.chains * post.draws, size=n_samples)
+        draws, which = np.unique(chosen, return_inverse=True)
+        f = np.stack([post.function(*divmod(int(d), post.draws))(x) for d in draws])
+        latents = {k: v.ravel()[chosen] for k, v in post.latents.items()}
+        drawn = post.model.likelihood.sample(rng, f[which], latents)
         return np.moveaxis(self._targets(self.standardise_y_.undo(drawn)), 0, -1)
 
     def _size(self, y: NDArray) -> float:

@@ -49,6 +49,10 @@ class Cells(MAP):
         return [np.random.SeedSequence(c.seed).spawn(1)[0] for c in self.cells]
 
     @property
+    def polishing(self) -> int:
+        return 0  # the sweep polishes each cell's own model
+
+    @property
     def fails_alone(self) -> bool:
         return True
 

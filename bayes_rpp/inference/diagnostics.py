@@ -33,15 +33,21 @@ class Summary:
             of chains ess_bulk, ess_tail and r_hat.
         warnings: what is wrong, in words; empty if nothing was found.
         of_chains: whether the posterior consists of Markov chains, to which R-hat and ESS apply.
+        distance: of MAP and ensembles, how far the weights are from a mode, in standard deviations of the posterior
+            around it, the farthest member: sqrt(g^T H^-1 g) of the log density's gradient g and the Gauss-Newton H.
+            None for others, and for large models.
     """
 
     table: DataFrame
     warnings: list[str]
     of_chains: bool
+    distance: float | None = None
 
     def __repr__(self) -> str:
         if not self.of_chains:
             words = ["no Markov chains: R-hat and ESS do not apply; compare methods or held-out metrics instead"]
+            if self.distance is not None:
+                words.append(f"{self.distance:.2g} posterior standard deviations from a mode (see MAP's polish)")
         else:
             words = self.warnings or ["no problem found: chains agree, no divergences"]
         return "\n".join([self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in words)])
@@ -55,7 +61,12 @@ def summarise(post: Posterior, x: NDArray | None = None, points: int = 5) -> Sum
     chains = bool(post.sample_stats)
     rows = {name: _row(values, chains) for name, values in _quantities(post, x)}
     table = DataFrame.from_dict(rows, orient="index")
-    return Summary(table, list(_warnings(post, table)) if chains else [], chains)
+    if chains:
+        return Summary(table, list(_warnings(post, table)), chains)
+    from bayes_rpp.inference.mode import mode_distance
+
+    distances = mode_distance(post)
+    return Summary(table, [], chains, None if distances is None else float(distances.max()))
 
 
 def asymmetry(post: Posterior, pathway: int = 0) -> dict[str, NDArray]:

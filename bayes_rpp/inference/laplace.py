@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bayes_rpp.inference.curvature import Curvature
+from bayes_rpp.inference.finite import why_not_finite
 from bayes_rpp.inference.full import Data, Weights
 from bayes_rpp.inference.kronecker import Kronecker, matrix_shape
 from bayes_rpp.inference.linearisation import CHUNK, Coordinates, Jacobian, Linearisation
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
-from bayes_rpp.inference.training import initial_values, train
+from bayes_rpp.inference.training import TrainingError, initial_values, train
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.priors.pathway import ResidualPathway
@@ -74,6 +75,8 @@ class _Laplace:
         """Weights and numbers where a fit without training starts."""
         task = self.task
         found = self._sites.weights(initial_values(self._sites, task, self.method.seeds(task.seed), 1))
+        if why := why_not_finite(task, found, 0):
+            raise TrainingError(f"the log density is not finite at the start: {why}")
         return {k: np.asarray(v[0], dtype=np.float32) for k, v in found.items()}
 
     def finish(self, values: Values, training: Mapping[str, NDArray]) -> Posterior:
@@ -149,7 +152,7 @@ class _Laplace:
         return curvature
 
     def _step(self, curvature: Curvature, numbers: Numbers) -> Curvature:
-        better = _search(curvature.at, numbers, curvature.newton(numbers)[0])
+        better = search(curvature.at, numbers, curvature.newton(numbers)[0])
         return curvature if better is None else self.curvature(curvature.at.moved(better))
 
     def linearise(self, weights: dict[str, NDArray]) -> Linearisation:
@@ -225,7 +228,7 @@ def _factors(prior: ResidualPathway) -> int:
     return 3 * (rows**2 + columns**2) + 2 * rank**2
 
 
-def _search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
+def search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
     """The first of ever shorter steps that makes the weights more probable; None if none does."""
     now = at.log_joint(numbers)
     for k in range(12):

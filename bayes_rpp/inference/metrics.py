@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior import Posterior
 
 LEVELS = (0.5, 0.9, 0.95)
+LADDER = np.arange(0.05, 1.0, 0.05)
+NUMBERS = 2**21  # of observations drawn at a time
 BINS = 15  # of confidence, for ECE (Guo et al. 2017)
 MIN_DRAWS = 200  # of y at each point, for quantiles; few members are asked several times
 
@@ -25,7 +27,7 @@ def predictive_metrics(post: Posterior, x: Any, y: Any, *, seed: int = 0) -> dic
     Args:
         x: (n, d_in).
         y: as in `fit`.
-        seed: of the observations drawn for CRPS and coverage.
+        seed: of the observations drawn for CRPS and coverage, some 2 million at a time.
 
     Returns:
         nll: -log of the predictive density of an example, all outputs together; the mean over draws is inside the
@@ -41,18 +43,30 @@ def predictive_metrics(post: Posterior, x: Any, y: Any, *, seed: int = 0) -> dic
         TypeError, ValueError: if x or y do not fit the model.
     """
     x, y = check_data(post.model, x, y)
-    likelihood, latents = post.model.likelihood, post.latents
-    f = post.outputs(x)
-    logp = likelihood.log_prob(f, y, latents)
-    draws = logp.shape[0] * logp.shape[1]
-    found = {"nll": float(-(logsumexp(logp, axis=(0, 1)) - np.log(draws)).mean())}
-    mean = likelihood.mean(f).mean(axis=(0, 1), dtype=np.float64)
-    if isinstance(likelihood, (Bernoulli, Categorical)):
-        return found | _class_scores(mean, y, isinstance(likelihood, Categorical))
-    rng = np.random.default_rng(seed)
+    likelihood = post.model.likelihood
+    classes, rng = isinstance(likelihood, (Bernoulli, Categorical)), np.random.default_rng(seed)
+    draws = post.chains * post.draws
     repeats = -(-MIN_DRAWS // draws)
-    samples = np.concatenate([likelihood.sample(rng, f, latents) for _ in range(repeats)], axis=0)
-    return found | _interval_scores(mean, samples.reshape((-1, *y.shape)), y)
+    rows = max(1, NUMBERS // (draws * post.model.net.rep_out.size * (1 if classes else repeats)))
+    losses, means, distances, shares = [], [], [], []
+    for start in range(0, len(x), rows):  # quantiles need all draws at a row
+        some = slice(start, start + rows)
+        f, target = post.outputs(x[some]), y[some].astype(np.float64)
+        losses.append(np.log(draws) - logsumexp(likelihood.log_prob(f, y[some], post.latents), axis=(0, 1)))
+        means.append(likelihood.mean(f).mean(axis=(0, 1), dtype=np.float64))
+        if not classes:
+            samples = np.concatenate([likelihood.sample(rng, f, post.latents) for _ in range(repeats)], axis=0)
+            samples = samples.reshape((-1, *target.shape))
+            distances.append(crps(samples, target))
+            shares.append(len(target) * _coverages(samples, target, np.array([*LEVELS, *LADDER])))
+    found, mean = {"nll": float(np.concatenate(losses).mean())}, np.concatenate(means)
+    if classes:
+        return found | _class_scores(mean, y, isinstance(likelihood, Categorical))
+    share = np.sum(shares, axis=0) / len(x)
+    found["rmse"] = float(np.sqrt(((mean - y) ** 2).mean()))
+    found["crps"] = float(np.concatenate(distances).mean())
+    found |= {f"coverage_{level * 100:.0f}": float(s) for level, s in zip(LEVELS, share, strict=False)}
+    return found | {"calibration_error": float(np.abs(share[len(LEVELS) :] - LADDER).mean())}
 
 
 def _class_scores(p: NDArray, y: NDArray, one_of_many: bool) -> dict[str, float]:
@@ -82,20 +96,16 @@ def expected_calibration_error(confidence: NDArray, right: NDArray, bins: int = 
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def _interval_scores(mean: NDArray, samples: NDArray, y: NDArray) -> dict[str, float]:
-    y = y.astype(np.float64)
-    found = {"rmse": float(np.sqrt(((mean - y) ** 2).mean())), "crps": float(crps(samples, y).mean())}
-    for level in LEVELS:
-        found[f"coverage_{level * 100:.0f}"] = coverage(samples, y, level)
-    levels = np.arange(0.05, 1.0, 0.05)
-    found["calibration_error"] = float(np.mean([abs(coverage(samples, y, level) - level) for level in levels]))
-    return found
-
-
 def coverage(samples: NDArray, y: NDArray, level: float) -> float:
     """Share of the numbers y (...) inside of the central intervals of samples (draws, ...) at a level."""
-    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return float(((low <= y) & (y <= high)).mean())
+    return float(_coverages(samples, y, np.array([level]))[0])
+
+
+def _coverages(samples: NDArray, y: NDArray, levels: NDArray) -> NDArray:
+    """At several levels, from one look at the samples."""
+    ends = np.quantile(samples, np.concatenate([(1 - levels) / 2, (1 + levels) / 2]), axis=0)
+    low, high = ends[: len(levels)], ends[len(levels) :]
+    return ((low <= y) & (y <= high)).reshape(len(levels), -1).mean(axis=1)
 
 
 def crps(samples: NDArray, y: NDArray) -> NDArray:

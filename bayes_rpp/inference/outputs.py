@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,56 @@ from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
 
 CHUNK = 2000  # rows at a time, so that a long x does not need memory for all its hidden layers
+NUMBERS = 2**17  # outputs at a time, where not all are kept
 STEP = 1e-4  # of the way from the centre to a draw, in central differences
+
+
+@dataclass(frozen=True)
+class Block:
+    """Outputs f (draws, rows, d_out) of some draws of one chain at some rows of x."""
+
+    chain: int
+    draws: slice
+    rows: slice
+    f: NDArray
+
+    def of(self, latents: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """The part of (chain, draw) arrays that belongs to these draws, (draws,)."""
+        return {k: v[self.chain, self.draws] for k, v in latents.items()}
 
 
 def evaluate(
     model: Model, samples: Mapping[str, NDArray], x: NDArray, centre: Mapping[str, NDArray] | None = None
 ) -> NDArray:
     """Outputs of each draw, (chain, draw, n, d_out); of the network linearised around a centre, if one is given."""
+    first = samples[next(iter(model.net.parameters))]
+    found = np.empty((*first.shape[:2], len(x), model.net.rep_out.size), dtype=first.dtype)
+    for b in blocks(model, samples, x, centre):
+        found[b.chain, b.draws, b.rows] = b.f
+    return found
+
+
+def blocks(
+    model: Model, samples: Mapping[str, NDArray], x: NDArray, centre: Mapping[str, NDArray] | None = None
+) -> Iterator[Block]:
+    """The same piece by piece, of about NUMBERS numbers each: all chains and draws at the first rows, then at the next
+    ones."""
     net = model.net
     chains, draws = samples[next(iter(net.parameters))].shape[:2]
     dtype = samples[next(iter(net.parameters))].dtype
-    found = np.empty((chains, draws, len(x), net.rep_out.size), dtype=dtype)
     x = x.astype(dtype, copy=False)
-    for start, c in itertools.product(range(0, len(x), CHUNK), range(chains)):
-        rows, around = x[start : start + CHUNK], centre_of(model, centre, c)
-        middle = None if around is None else net(around, rows.astype(np.float64))
-        for d in range(draws):
-            params = {k: samples[k][c, d] for k in net.parameters}
-            f = net(params, rows) if around is None else linearised(net, around, params, rows, middle)
-            found[c, d, start : start + CHUNK] = f
-    return found
+    rows = max(1, min(CHUNK, NUMBERS // net.rep_out.size))
+    many = max(1, NUMBERS // (min(rows, max(1, len(x))) * net.rep_out.size))
+    for start, c in itertools.product(range(0, len(x), rows), range(chains)):
+        where, around = slice(start, min(start + rows, len(x))), centre_of(model, centre, c)
+        middle = None if around is None else net(around, x[where].astype(np.float64))
+        for first in range(0, draws, many):
+            some = slice(first, min(first + many, draws))
+            f = np.empty((some.stop - some.start, where.stop - where.start, net.rep_out.size), dtype=dtype)
+            for i, d in enumerate(range(some.start, some.stop)):
+                params = {k: samples[k][c, d] for k in net.parameters}
+                f[i] = net(params, x[where]) if around is None else linearised(net, around, params, x[where], middle)
+            yield Block(c, some, where, f)
 
 
 def centre_of(model: Model, centre: Mapping[str, NDArray] | None, chain: int) -> Mapping[str, NDArray] | None:

@@ -5,7 +5,7 @@ Nothing here needs an engine: networks run on numpy arrays, so a saved posterior
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
-from bayes_rpp.inference.outputs import centre_of, evaluate, linearised
+from bayes_rpp.inference.moments import predictive_moments
+from bayes_rpp.inference.outputs import CHUNK, Block, blocks, centre_of, evaluate, linearised
 from bayes_rpp.inference.task import check_data, flat_inputs, floating
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -36,12 +37,12 @@ class Prediction:
         mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class.
         std: (n, d_out) of a new observation: spread of the samples and noise together.
         samples: (chain, draw, n, d_out) expected y of each draw of the network; with a seed, new observations (with
-            Categorical (chain, draw, n, 1), the classes).
+            Categorical (chain, draw, n, 1), the classes). None where `predict(x, samples=False)` was asked for.
     """
 
     mean: NDArray
     std: NDArray
-    samples: NDArray = field(repr=False)
+    samples: Any = field(repr=False, default=None)
 
 
 class Posterior:
@@ -98,18 +99,30 @@ class Posterior:
     def draws(self) -> int:
         return next(iter(self.samples.values())).shape[1]
 
-    def predict(self, x: Any, seed: int | None = None) -> Prediction:
+    def predict(self, x: Any, seed: int | None = None, *, samples: bool = True) -> Prediction:
         """Predict at new points.
 
         Args:
             x: (n, d_in), or (n, *input_shape) of networks that have one, such as images; here and in all that follow.
             seed: None leaves `samples` without observation noise; a number adds it.
+            samples: whether to keep what each draw predicts, which takes chains * draws * n * d_out numbers. False:
+                mean and std alone, in memory for a part of the draws and rows at a time.
 
         Raises:
-            TypeError, ValueError: if x does not fit rep_in or is not finite.
+            TypeError, ValueError: if x does not fit rep_in or is not finite, or seed is given without samples.
         """
-        f = self.outputs(self._points(x))
+        x = self._points(x)
         likelihood, latents = self.model.likelihood, self.latents
+        if not samples:
+            if seed is not None:
+                raise ValueError(
+                    f"seed is {seed} but samples is False; seed adds noise to samples, and mean and std have it "
+                    "already: seed=None, or samples=True, would do"
+                )
+            mean, std = np.empty((2, len(x), self.model.net.rep_out.size), dtype=self._dtype)
+            predictive_moments(likelihood, latents, self.blocks(x), mean, std)
+            return Prediction(mean, std)
+        f = self.outputs(x)
         each = likelihood.mean(f)
         mean = each.mean(axis=(0, 1), dtype=np.float64)
         variance = each.var(axis=(0, 1), dtype=np.float64) + likelihood.variance(f, latents).mean(axis=(0, 1))
@@ -143,12 +156,16 @@ class Posterior:
         dtype = next(iter(params.values())).dtype
         net, centre = self.model.net, centre_of(self.model, self.centre, chain)
         if centre is not None:
-            return lambda x: linearised(net, centre, params, x)
-        return lambda x: net(params, np.asarray(x, dtype=dtype))
+            return _in_pieces(lambda x: linearised(net, centre, params, x))
+        return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
 
     def outputs(self, x: NDArray) -> NDArray:
         """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
         return evaluate(self.model, self.samples, x, self.centre)
+
+    def blocks(self, x: NDArray) -> Iterator[Block]:
+        """The same piece by piece, in bounded memory."""
+        return blocks(self.model, self.samples, x, self.centre)
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> torch.nn.Module:
         """One draw of the network as a plain torch module; see `bayes_rpp.to_torch`."""
@@ -161,7 +178,10 @@ class Posterior:
         if (x is None) != (y is None):
             raise ValueError("x and y go together; give both, or neither for the training data")
         x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
-        return self.model.likelihood.log_prob(self.outputs(x), y, self.latents)
+        found = np.empty((self.chains, self.draws, len(x)))
+        for b in self.blocks(x):
+            found[b.chain, b.draws, b.rows] = self.model.likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))
+        return found
 
     def asymmetry(self, pathway: int = 0) -> dict[str, NDArray]:
         """How far the data break the symmetry: sigma_b / sigma_a of each layer, (chain, draw).
@@ -203,12 +223,26 @@ class Posterior:
 
         return to_arviz(self)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, thin: int = 1, dtype: Any = None) -> Path:
         """Write samples, model, network, data and training record to one netCDF file; returns its path. A network made
-        of code, such as a softened module, is not written: `load` asks for it."""
+        of code, such as a softened module, is not written: `load` asks for it.
+
+        Args:
+            path: of the file.
+            thin: keep each thin-th draw of a chain; of an ensemble, each thin-th member.
+            dtype: of the weights in the file: "float32", or "float16", which `load` reads as float32. None: as they
+                are. Inferred numbers keep theirs.
+
+        Warns:
+            UserWarning: if the file takes more than 500 MB.
+
+        Raises:
+            ValueError: if thin or dtype is out of range, or the dtype is too coarse for these weights.
+            OSError: if the disk has not the room. An older file stays whole.
+        """
         from bayes_rpp.inference.storage import save
 
-        return save(self, path)
+        return save(self, path, thin, dtype)
 
     @classmethod
     def load(
@@ -237,6 +271,11 @@ class Posterior:
         """Samples of the likelihood's inferred numbers, (chain, draw)."""
         return {k: self.samples[k] for k in self.model.likelihood.latents}
 
+    @property
+    def _dtype(self) -> Any:
+        """Of outputs."""
+        return self.samples[next(iter(self.model.net.parameters))].dtype
+
     def _points(self, x: Any) -> NDArray:
         x = flat_inputs(self.model.net, x, "x")
         return floating(finite_array(x, "x", columns=self.model.net.rep_in.size, owner="rep_in has size {}"))
@@ -246,6 +285,17 @@ class Posterior:
             f"Posterior({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} draw(s), "
             f"{self.model.net.size} weights)"
         )
+
+
+def _in_pieces(function: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray]:
+    """The same function with CHUNK rows at a time, as hidden layers are wide."""
+
+    def whole(x: NDArray) -> NDArray:
+        if len(x) <= CHUNK:
+            return function(x)
+        return np.concatenate([function(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
+
+    return whole
 
 
 def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:

@@ -18,11 +18,12 @@ from tqdm import tqdm
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.checkpoint import Arrays, Checkpoint, Store
 from bayes_rpp.inference.diagnostics import ConvergenceWarning, summarise
+from bayes_rpp.inference.finite import in_float32, why_not_finite
 from bayes_rpp.inference.parallel import run_all
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
-from bayes_rpp.inference.training import initial_values
+from bayes_rpp.inference.training import TrainingError, initial_values
 
 BLOCK, SECONDS = 100, 1.0  # draws at a time: at most so many, and for about so long
 SPREAD = 0.5  # of the logarithms of inferred numbers at the start: chains that start apart show whether they agree
@@ -39,6 +40,10 @@ class Sampler(Protocol):
     """
 
     def __init__(self, task: Task, sites: Sites, initial: Values, seeds: list[int]) -> None: ...
+
+    def is_finite(self) -> NDArray[np.bool_]:
+        """(chains,) whether the log density and its gradient are, where each chain is."""
+        ...
 
     def advance(self, count: int) -> tuple[Values, Values]:
         """The next draws, warm-up first: site -> (chains, count, *shape), statistic -> (chains, count)."""
@@ -118,11 +123,15 @@ def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:
     everyone = initial_values(sites, task, seeds, method.chains, spread=SPREAD)
     initial = {k: v[list(task.chains)] for k, v in everyone.items()}
     numbers = [int(seeds[c].generate_state(1)[0]) for c in task.chains]
-    sampler = sampler_type(task, sites, initial, numbers)
     store = Store.of(task)
     kept: list[Arrays] = []
     done = 0
     saved = store.load() if store else None
+    if saved is None:
+        _check_start(task, sites.weights(initial))
+    sampler = sampler_type(task, sites, initial, numbers)
+    if saved is None and (lost := np.flatnonzero(~sampler.is_finite())).size:
+        raise start_error(task, int(lost[0]))
     if store and saved is not None:
         sampler.restore({k.removeprefix("sampler/"): v for k, v in saved.items() if k.startswith("sampler/")})
         kept, done = store.blocks(), int(saved["done"])
@@ -146,6 +155,20 @@ def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:
                 bar.set_postfix(_shown(warming, stats, kept + unsaved), refresh=False)
     whole = _join(kept + unsaved) or {}
     return _under("draw/", whole), _under("stat/", whole)
+
+
+def _check_start(task: Task, weights: Values) -> None:
+    """Raise TrainingError, saying why, if the log density is not finite where a chain starts: none of its draws would
+    be accepted."""
+    for c in range(len(task.chains)):
+        if why := why_not_finite(task, weights, c):
+            raise start_error(task, c, why)
+
+
+def start_error(task: Task, chain: int, why: str = "") -> TrainingError:
+    """For a chain of the task, by its place; without a reason where each part is finite by itself."""
+    said = f"the log density is not finite at the start of chain {task.chains[chain]}: {why or in_float32(task)}"
+    return TrainingError(said)
 
 
 class _Pace:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.thinning import check_room, thinned
 from bayes_rpp.likelihoods import likelihood_from_config
 from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
@@ -51,10 +52,11 @@ def to_arviz(post: Posterior) -> Any:
     return arviz.InferenceData(**{name: node.to_dataset() for name, node in tree.children.items()}, attrs=tree.attrs)
 
 
-def save(post: Posterior, path: str | Path) -> Path:
-    path = Path(path)
+def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
+    post, path = thinned(post, thin, dtype), Path(path)
     if path.suffix not in (".nc", ".netcdf", ".h5"):
         path = path.with_name(path.name + ".nc")
+    check_room(post, path)
     tree = _tree(post, {})
     tree.attrs["bayes_rpp"] = json.dumps(_spec(post))
     write_netcdf(tree, path)
@@ -86,7 +88,8 @@ def _from_groups(
 ) -> Posterior:
     if spec["format"] > FORMAT:
         raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
-    samples = groups["posterior"]
+    # float16 is for files: it would be slow and coarse to compute with.
+    samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
     model = model_from_spec(spec, custom, net, samples)
     post = Posterior(
         model,
@@ -155,12 +158,13 @@ def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
     from arviz_base import from_dict  # newer versions load parts of jax, which reading a file does not need
 
     dims: dict[str, list[str]] = {"y": ["example", "output"]}
-    tree = from_dict({"posterior": post.samples}, sample_dims=["chain", "draw"], check_conventions=False)
+    options: dict[str, Any] = {"sample_dims": ["chain", "draw"], "check_conventions": False}
+    tree = from_dict({"posterior": post.samples}, **options)
     if post.sample_stats:
-        tree = _join(tree, from_dict({"sample_stats": post.sample_stats}, sample_dims=["chain", "draw"]))
+        tree = _join(tree, from_dict({"sample_stats": post.sample_stats}, **options))
     for name, group in extra.items():
         kept = {"y": dims["y"][: group["y"].ndim - 2]}
-        tree = _join(tree, from_dict({name: group}, sample_dims=["chain", "draw"], dims=kept))
+        tree = _join(tree, from_dict({name: group}, dims=kept, **options))
     data = {"observed_data": {"y": post.y}, "constant_data": {"x": post.x}}
     tree = _join(tree, from_dict(data, sample_dims=[], dims=dims | {"x": ["example", "input"]}))
     if post.training:

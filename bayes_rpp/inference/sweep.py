@@ -19,6 +19,7 @@ from bayes_rpp.inference.cells import SIGMAS, Cell, Cells, joint_model, programs
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.fit import check_engine
 from bayes_rpp.inference.methods import MAP, check_positive
+from bayes_rpp.inference.mode import polished
 from bayes_rpp.inference.parallel import ENGINE, check_executor, run_all, workers
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.task import Data, Task, check_data, check_method, run_task
@@ -166,9 +167,10 @@ class _Sweep:
             epoch = int(np.flatnonzero(~np.isfinite(loss))[0])
             self.reasons[cell] = f"the loss became {loss[epoch]} at epoch {epoch + 1}"
             return
+        model, samples = cell.model(self.model), {k: v[:, member : member + 1] for k, v in joint.samples.items()}
         post = Posterior(
-            cell.model(self.model),
-            {k: v[:, member : member + 1] for k, v in joint.samples.items()},
+            model,
+            polished(model, self.x, self.y, samples, self.method, self.engine)[0],
             x=self.x,
             y=self.y,
             training={"loss": loss[None]},

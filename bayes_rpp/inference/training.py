@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bayes_rpp.inference.checkpoint import Arrays, Store
+from bayes_rpp.inference.finite import in_float32, why_not_finite
 from bayes_rpp.inference.outputs import evaluate
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
@@ -22,9 +23,10 @@ PROBE_POINTS = 32
 
 
 class TrainingError(RuntimeError):
-    """The loss became NaN or infinite. `posterior` is the state after the last epoch that was finite, or None."""
+    """A loss or log density is NaN or infinite. `posterior` is the state after the last epoch that was finite, or
+    None."""
 
-    def __init__(self, message: str, posterior: Posterior | None) -> None:
+    def __init__(self, message: str, posterior: Posterior | None = None) -> None:
         super().__init__(message)
         self.posterior = posterior
 
@@ -302,6 +304,9 @@ def _check_finite(losses: NDArray, epoch: int, run: _Run, task: Task) -> None:
     if np.isfinite(losses).all() or task.method.fails_alone:
         return
     member, step = np.argwhere(~np.isfinite(losses))[0]
+    if step == 0 and not run.records:
+        why = why_not_finite(task, run.sites.weights(run.current), int(member)) or in_float32(task)
+        raise TrainingError(f"the log density is not finite at the start of member {member}: {why}")
     raise TrainingError(
         f"the loss of member {member} became {losses[member, step]} at epoch {epoch}, step {step + 1} of "
         f"{losses.shape[1]}; a smaller learning_rate (now {task.method.rate}), or x and y scaled to about 1, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_rpp._files import replacing
-from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns
+from bayes_rpp.inference.thinning import check_dtype, check_thin
+from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns, make_method
 from bayes_rpp.own_data.tables import read_columns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bayes_rpp.inference.posterior import Posterior
 
 
 def fit(
@@ -42,6 +46,10 @@ def fit(
     test_fraction: Annotated[float, typer.Option(help="Share of the rows that is held out.")] = 0.2,
     engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
     seed: Annotated[int, typer.Option(help="Of the split, initial values and order.")] = 0,
+    thin: Annotated[int, typer.Option(help="Keep each such draw (or member) in posterior.nc, to make it smaller.")] = 1,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32 or float16: of the weights in posterior.nc, to make it smaller.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="A new folder for what it writes.")] = Path("bayes-rpp-fit"),
 ) -> None:
     """Fit a table of your own: writes the posterior, predictions, pictures and a report."""
@@ -53,12 +61,15 @@ def fit(
         settings: dict[str, Any] = {"group": group, "rep_in": rep_in, "rep_out": rep_out, "engine": engine}
         settings |= {"channels": channels, "layers": layers}
         numbers = {"epochs": epochs, "members": members, "draws": draws, "warmup": warmup, "chains": chains}
+        planned = make_method(method, numbers, len(columns.x))
+        check_thin(thin, getattr(planned, "draws", planned.count))
+        check_dtype(dtype)
         made = _claim(out)  # before the fit, which may take long
         typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
         fitted = fit_columns(columns, kind, method, numbers, test_fraction=test_fraction, seed=seed, **settings)
         for warning in fitted.warnings:
             typer.echo(f"warning: {warning}", err=True)
-        _write(fitted, file, out)
+        _write(fitted, file, out, thin, dtype)
     except (TypeError, ValueError, ImportError, OSError, rpp.TrainingError, rpp.SolverError) as error:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from error
@@ -78,7 +89,7 @@ def _claim(out: Path) -> bool:
     return new
 
 
-def _write(fitted: Fitted, file: Path, out: Path) -> None:
+def _write(fitted: Fitted, file: Path, out: Path, thin: int, dtype: str | None) -> None:
     """All files, the posterior first: each appears when it is whole, and stays if a later one cannot be written."""
     import matplotlib
 
@@ -89,7 +100,7 @@ def _write(fitted: Fitted, file: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)  # again, should it have gone during a long fit
     model = fitted.model
     scores = fitted.scores()
-    _put(out / "posterior.nc", model.posterior_.save)
+    _save(model.posterior_, out / "posterior.nc", thin, dtype)
     _put(out / "predictions.csv", lambda path: fitted.predictions().to_csv(path, index=False))
     _put(out / "columns.csv", lambda path: _units(fitted).to_csv(path, index=False))
     _put(out / "calibration.png", lambda path: pictures.draw_calibration(fitted, path))
@@ -100,6 +111,21 @@ def _write(fitted: Fitted, file: Path, out: Path) -> None:
     typer.echo(f"\n{words}\n\nWritten:")
     for written in sorted(out.iterdir()):
         typer.echo(f"  {written}")
+
+
+def _save(post: Posterior, path: Path, thin: int, dtype: str | None) -> None:
+    """With a type that is too coarse, as it is: a fit is not lost for it."""
+    said = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            post.save(path, thin=thin, dtype=dtype)
+        except ValueError as error:
+            said.append(f"{error}. posterior.nc has the weights as they are")
+            post.save(path, thin=thin)
+    for text in [*said, *(str(w.message) for w in caught)]:
+        text = text.replace("save(thin=10)", "--thin 10").replace("save(dtype='float16')", "--dtype float16")
+        typer.echo(f"warning: {text}", err=True)
 
 
 def _units(fitted: Fitted) -> pd.DataFrame:

@@ -58,8 +58,8 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     # Of the model's own group: the MLP's error is measured as the others' is.
     errors = post.equivariance_error(test.x[:PROBES], group=data.group)
     row |= {
-        "mse": _mse(post.predict(test.x).mean, test.y),
-        "training_mse": _mse(post.predict(data.x).mean, data.y),
+        "mse": _mse(post.predict(test.x, samples=False).mean, test.y),
+        "training_mse": _mse(post.predict(data.x, samples=False).mean, data.y),
         "equivariance_error": float(errors.mean()),
         "sigma_b": json.dumps(
             {k.removeprefix("sigma_b."): round(float(post.samples[k][0, 0]), 6) for k in model.latents}

@@ -173,3 +173,26 @@ def test_all_that_comes_from_a_user_is_escaped():
     page = report.page(EVIL, parts, EVIL)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") == 11
+
+
+def test_a_smaller_posterior(vectors, tmp_path, monkeypatch):
+    options = [vectors, *VECTORS, *SYMMETRY, *SMALL, "--method", "svi", "--epochs", 5, "--draws", 20]
+    sizes = {}
+    for name, more in (("whole", []), ("thin", ["--thin", 5]), ("short", ["--dtype", "float16"])):
+        result = run(*options, *more, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        sizes[name] = Posterior.load(tmp_path / name / "posterior.nc").draws
+    assert sizes == {"whole": 20, "thin": 4, "short": 20}
+    monkeypatch.setattr("bayes_rpp.inference.thinning.LARGE", 1000)
+    monkeypatch.setattr("bayes_rpp.inference.thinning.LOST", 0)
+    result = run(*options, "--dtype", "float16", "--out", tmp_path / "coarse")
+    assert result.exit_code == 0, result.output
+    assert "warning: dtype is 'float16', which cannot hold" in result.output
+    assert "warning: posterior.nc takes" in result.output
+    assert "--thin 10 keeps" in result.output
+    assert Posterior.load(tmp_path / "coarse" / "posterior.nc").draws == 20
+    for more, message in ((["--thin", 21], "thin is 21 but a chain has 20"), (["--dtype", "int8"], "dtype is 'int8'")):
+        result = run(*options, *more, "--out", tmp_path / "no")
+        assert result.exit_code == 2
+        assert f"error: {message}" in result.output
+        assert not (tmp_path / "no").exists()

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 from numpyro.distributions import biject_to
 from numpyro.infer import HMC, NUTS
 
@@ -37,6 +38,10 @@ class Sampler:
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
         init, self._block = _compiled(task.model, sites.parametrisation, task.method)
         self._state = init(keys, start, self._data)
+
+    def is_finite(self) -> NDArray[np.bool_]:
+        parts = [self._state.potential_energy, *self._state.z_grad.values()]
+        return np.all([np.isfinite(np.asarray(p)).reshape(len(p), -1).all(axis=1) for p in parts], axis=0)
 
     def advance(self, count: int) -> tuple[Values, Values]:
         self._state, (z, stats) = self._block(self._state, count, self._data)

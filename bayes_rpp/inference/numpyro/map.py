@@ -21,6 +21,7 @@ from numpyro.infer.util import log_density
 
 from bayes_rpp.inference.checkpoint import Arrays
 from bayes_rpp.inference.memory import at_work, evenly, kept
+from bayes_rpp.inference.mode import check, finish
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
@@ -32,7 +33,8 @@ FEW = 8  # members: the gain of a batch of fewer does not make up for its cost
 
 
 def fit(task: Task) -> Posterior:
-    return train(task, Trainer)
+    check(task)
+    return finish(task, train(task, Trainer))
 
 
 class Trainer:

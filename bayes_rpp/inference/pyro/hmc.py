@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pyro.infer import mcmc
 from pyro.infer.autoguide.initialization import init_to_value
+from pyro.ops.integrator import potential_grad
 from torch.distributions import biject_to
 
 from bayes_rpp.inference.checkpoint import Arrays
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.pyro.map import settings, start_values
-from bayes_rpp.inference.sampling import sample
+from bayes_rpp.inference.sampling import sample, start_error
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
 from bayes_rpp.priors.pyro import distributions
@@ -92,8 +94,19 @@ class Sampler:
         data = (torch.as_tensor(task.x, dtype=dtype), torch.as_tensor(task.y, dtype=dtype))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch.jit.trace", category=DeprecationWarning)
-            self._with_random(lambda: self._kernel.setup(method.warmup, *data))
+            try:
+                self._with_random(lambda: self._kernel.setup(method.warmup, *data))
+            except ValueError as error:
+                if "valid initial params" not in str(error):
+                    raise
+                raise start_error(task, 0) from error
         self._z = dict(self._kernel.initial_params)
+
+    def is_finite(self) -> NDArray[np.bool_]:
+        with settings():
+            gradients, potential = potential_grad(self._kernel.potential_fn, self._z)
+        parts = [potential, *gradients.values()]
+        return np.array([all(bool(torch.isfinite(p).all()) for p in parts)])
 
     def advance(self, count: int) -> tuple[Values, Values]:
         return self._with_random(partial(self._advance, count))

@@ -14,6 +14,7 @@ from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
 
 from bayes_rpp.inference.checkpoint import Arrays
+from bayes_rpp.inference.mode import check, finish
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.sites import Sites, Values
 from bayes_rpp.inference.task import Task
@@ -21,7 +22,8 @@ from bayes_rpp.inference.training import train
 
 
 def fit(task: Task) -> Posterior:
-    return train(task, Trainer)
+    check(task)
+    return finish(task, train(task, Trainer))
 
 
 class Trainer:

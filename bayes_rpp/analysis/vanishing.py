@@ -1,0 +1,64 @@
+"""Candidates under which the outputs must vanish: no equivariant map from the inputs to the outputs but zero."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.laplace import RANGE
+from bayes_rpp.inference.methods import Laplace, Method
+from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.models import Model
+from bayes_rpp.priors.subspaces import EquivariantSubspace
+
+DRAWS = 200
+POINTS = 50
+DEGREE, LARGEST = 3, 20_000  # of polynomials, and how many coefficients they may have
+ZERO = 1e-6  # beside standardised y
+
+
+def fit_candidate(model: Model, x: NDArray, y: NDArray, method: Method, **options: Any) -> Posterior:
+    """`fit`, and where the prior fixes every weight at zero the posterior of that: f = 0, with the likelihood's numbers
+    at their most probable values, as Laplace's evidence tunes them."""
+    if model.sites:
+        return fit(model, x, y, method, **options)
+    likelihood, zeros = model.likelihood, np.zeros((len(x), model.net.rep_out.size))
+    numbers = dict.fromkeys(likelihood.latents, 1.0)
+    if numbers:
+        start = np.log([p.start for p in likelihood.latents.values()])
+
+        def negative(logs: NDArray) -> float:
+            return -float(likelihood.log_prob(zeros, y, dict(zip(numbers, np.exp(logs), strict=True))).sum())
+
+        best = minimize(negative, start, method="Nelder-Mead", bounds=[(s - RANGE, s + RANGE) for s in start])
+        numbers = dict(zip(numbers, map(math.exp, best.x), strict=True))
+    shape = (1, DRAWS)
+    samples = {k: np.zeros((*shape, *p.shape), dtype=np.float32) for k, p in model.net.parameters.items()}
+    samples |= {k: np.full(shape, v) for k, v in numbers.items()}
+    evidence = float(likelihood.log_prob(zeros, y, numbers).sum()) if isinstance(method, Laplace) else None
+    return Posterior(model, samples, x=x, y=y, log_evidence=evidence, method=repr(method))
+
+
+def must_vanish(post: Posterior) -> bool:
+    """Whether a symmetry makes all outputs at the data zero: those of its strict network whatever the weights, and of
+    the equivariant polynomials up to degree 3, as far as they are not too large."""
+    net, rng, x = post.model.net, np.random.default_rng(0), post.x[:POINTS].astype(np.float64)
+    params = {k: prior.color(rng.normal(size=prior.shape)) for k, prior in post.model.priors.items()}
+    if np.abs(net(params, x)).max() > ZERO:
+        return False
+    powers = np.ones((len(x), 1))
+    for degree in range(DEGREE + 1):
+        if powers.shape[1] * net.rep_out.size > LARGEST:
+            break
+        before = (net.rep_in.rep**degree)(net.group) if degree else None
+        maps = EquivariantSubspace(before, net.rep_out)
+        w = maps.decode(rng.normal(size=maps.rank)).reshape(net.rep_out.size, -1)
+        if np.abs(powers @ w.T).max() > ZERO:
+            return False
+        powers = np.einsum("ni,nj->nij", powers, x).reshape(len(x), -1)
+    return True
