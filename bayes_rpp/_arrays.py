@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
+from bayes_rpp._given import check_unmasked, engine_array, finite_array, real_array
+
 Array = Any  # an array of any supported library
 
 __all__ = [
     "Array",
     "array_namespace",
+    "check_unmasked",
     "constant",
+    "engine_array",
     "finite_array",
     "fixed",
     "indices",
+    "real_array",
     "sigmoid",
     "swish",
     "whole_number",
@@ -59,33 +64,3 @@ def sigmoid(x: Array) -> Array:
 
 def swish(x: Array) -> Array:
     return x * sigmoid(x)
-
-
-def finite_array(
-    value: Any, name: str, *, columns: int | None = None, owner: str = "{} columns would do"
-) -> np.ndarray:
-    """Check a user's 2-d array: numbers, finite, as many columns as asked for.
-
-    Raises:
-        TypeError, ValueError: naming the argument, what was given and what would do.
-    """
-    try:
-        a = np.asarray(value)
-    except Exception as error:  # torch tensors that need a gradient, ragged lists
-        raise TypeError(f"{name} cannot be read as an array: {error}") from error
-    if a.dtype == object or not (np.issubdtype(a.dtype, np.number) or a.dtype == bool):
-        raise TypeError(f"{name} has dtype {a.dtype}; numbers would do")
-    if np.iscomplexobj(a):
-        raise TypeError(f"{name} is complex; real numbers would do")
-    if a.ndim != 2:
-        hint = f"; {name}[:, None] makes it one column" if a.ndim == 1 else ""
-        raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do{hint}")
-    if columns is not None and a.shape[1] != columns:
-        raise ValueError(f"{owner.format(columns)} but {name} has {a.shape[1]} columns")
-    if not np.isfinite(a).all():
-        rows = np.flatnonzero(~np.isfinite(a).all(axis=1))
-        raise ValueError(
-            f"{name} has NaN or infinite values in {len(rows)} of {len(a)} rows (first: row {rows[0]}); "
-            "drop or fill them"
-        )
-    return a

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bayes_rpp._arrays import engine_array
 from bayes_rpp.likelihoods import Gaussian, Likelihood
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigmas
@@ -162,7 +163,7 @@ class Model:
         return lib.reparametrise(partial(self._run, lib, size, members, given or {}), chosen, sites)
 
     def _run(self, lib: Any, size: int | None, members: int | None, given: Mapping[str, Any], x: Any, y: Any) -> Any:
-        x, y = lib.array(x), None if y is None else lib.array(y)
+        x, y = lib.array(engine_array(x, "x")), None if y is None else lib.array(engine_array(y, "y"))
         if self.net.input_shape and tuple(x.shape[1:]) == self.net.input_shape:
             x = x.reshape((x.shape[0], self.net.rep_in.size))
         self._check_shapes(x, y, members)

@@ -109,7 +109,7 @@ def test_the_errors_are_those_of_the_table(tmp_path, monkeypatch):
     monkeypatch.setattr(Network, "engines", ("pyro", "numpyro"))
     names = run("docs/errors.md", {})
     rows = re.findall(r"^\| `(.+)` \| `(\w+): (.+)` \|$", (ROOT / "docs/errors.md").read_text(), flags=re.MULTILINE)
-    assert len(rows) == 30
+    assert len(rows) == 34
     for tried, kind, message in rows:
         with pytest.raises(Exception, match=r"\w") as raised:
             eval(tried, names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import real_array
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
@@ -32,7 +33,7 @@ def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
     """
     from arviz_stats.base import array_stats
 
-    values = np.asarray(errors, dtype=np.float64).ravel()
+    values = real_array(errors, "errors").astype(np.float64).ravel()
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("errors holds values that are negative or not finite")
     logs = np.log10(np.maximum(values, FLOOR))
@@ -61,7 +62,7 @@ def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float,
     Raises:
         ValueError: if errors has another shape, or prob is not between 0 and 1.
     """
-    values = np.asarray(errors, dtype=np.float64)
+    values = real_array(errors, "errors").astype(np.float64)
     if values.ndim != 3:
         raise ValueError(
             f"errors has shape {values.shape}; (chain, draw, point), as equivariance_error gives, would do"

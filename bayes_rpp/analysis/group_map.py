@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._arrays import finite_array, real_array
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
@@ -145,7 +145,7 @@ def _elements(elements: Any, group: Group, n: int, seed: int) -> NDArray:
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"n is {n!r}; a whole number >= 1 would do")
         return spread_elements(group, n, seed)
-    g = np.asarray(elements, dtype=np.float64)
+    g = real_array(elements, "elements").astype(np.float64)
     g = g[None] if g.ndim == 2 else g
     if g.ndim != 3 or g.shape[1:] != (group.dim, group.dim) or not len(g):
         raise ValueError(f"elements has shape {g.shape}; (k, {group.dim}, {group.dim}) fits {group}")

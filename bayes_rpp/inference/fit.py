@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import real_array
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.members import in_parts
 from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Method
 from bayes_rpp.inference.outputs import centres
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
 from bayes_rpp.models import Model
 
@@ -81,6 +83,7 @@ def fit(
     x, y = check_data(model, x, y)
     check_method(method)
     chosen = check_engine(engine, model.net.engines)
+    warn_of_rounding(chosen, x=x, y=y)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")
     if validation is not None:
@@ -191,7 +194,7 @@ def _start(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     shapes |= {k: () for k in model.latents if k in init}
     weights = {}
     for name, shape in shapes.items():
-        w = np.asarray(init[name], dtype=np.float64)
+        w = real_array(init[name], f"init[{name!r}]").astype(np.float64)
         if w.shape not in (shape, (1, *shape), (members, *shape)):
             raise ValueError(f"init[{name!r}] has shape {w.shape}; {shape} or {(members, *shape)} would do")
         if not np.isfinite(w).all():

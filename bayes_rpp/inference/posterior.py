@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._arrays import check_unmasked, finite_array
+from bayes_rpp._numerics import rms
 from bayes_rpp.inference.outputs import centre_of, evaluate, linearised
 from bayes_rpp.inference.task import check_data, flat_inputs, floating
 from bayes_rpp.models import Model
@@ -33,8 +34,8 @@ class Prediction:
     """The posterior predictive at n points.
 
     Attributes:
-        mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class.
-        std: (n, d_out) of a new observation: spread of the samples and noise together.
+        mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class. float64.
+        std: (n, d_out) of a new observation: spread of the samples and noise together. float64.
         samples: (chain, draw, n, d_out) expected y of each draw of the network; with a seed, new observations (with
             Categorical (chain, draw, n, 1), the classes).
     """
@@ -82,6 +83,9 @@ class Posterior:
         engine: str = "",
         seed: int = 0,
     ) -> None:
+        for name, arrays in (("samples", samples), ("centre", centre or {})):
+            for k, v in arrays.items():
+                check_unmasked(v, f"{name}[{k!r}]")
         self.model, self.samples = model, {k: np.asarray(v) for k, v in samples.items()}
         _check_samples(model, self.samples)
         self.x, self.y = check_data(model, x, y)
@@ -112,10 +116,11 @@ class Posterior:
         likelihood, latents = self.model.likelihood, self.latents
         each = likelihood.mean(f)
         mean = each.mean(axis=(0, 1), dtype=np.float64)
-        variance = each.var(axis=(0, 1), dtype=np.float64) + likelihood.variance(f, latents).mean(axis=(0, 1))
+        noise = np.sqrt(likelihood.variance(f, latents).mean(axis=(0, 1), dtype=np.float64))
+        std = np.hypot(rms(each - mean, axis=(0, 1)), noise)
         if seed is not None:
             each = likelihood.sample(np.random.default_rng(seed), f, latents)
-        return Prediction(mean.astype(f.dtype), np.sqrt(variance).astype(f.dtype), each.astype(f.dtype))
+        return Prediction(mean, std, each.astype(f.dtype))
 
     def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
         """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, fixed, indices, whole_number
+from bayes_rpp._arrays import Array, array_namespace, fixed, indices, real_array, whole_number
 from bayes_rpp.priors.subspaces import Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly
@@ -89,7 +89,7 @@ class SpanSubspace(Subspace):
         Args:
             labels: whole numbers, in the shape of the weight.
         """
-        labels = np.asarray(labels)
+        labels = real_array(labels, "labels")
         if not np.issubdtype(labels.dtype, np.integer):
             raise TypeError(f"labels has dtype {labels.dtype}; whole numbers would do")
         free = np.flatnonzero(labels.ravel() >= 0)
@@ -105,7 +105,7 @@ class SpanSubspace(Subspace):
         Args:
             mask: booleans, in the shape of the weight; see `band` and `block_pattern`.
         """
-        mask = np.asarray(mask)
+        mask = real_array(mask, "mask")
         if mask.dtype != bool:
             raise TypeError(f"mask has dtype {mask.dtype}; booleans would do")
         return SpanSubspace.tied(np.where(mask, np.arange(mask.size).reshape(mask.shape), -1))
@@ -176,7 +176,7 @@ def block_pattern(pattern: Any, rows: Sequence[int], columns: Sequence[int]) -> 
     Example: the Markov structure of a chain of states of size d, in which each depends on itself and the one before:
     `block_pattern(np.tril(np.triu(np.ones((T, T)), -1)), [d] * T, [d] * T)`.
     """
-    free = np.asarray(pattern).astype(bool)
+    free = real_array(pattern, "pattern").astype(bool)
     if free.shape != (len(rows), len(columns)):
         raise ValueError(
             f"pattern has shape {free.shape}; ({len(rows)}, {len(columns)}), a row for each of rows and a column for "

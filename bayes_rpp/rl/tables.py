@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, expm
 
+from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.symmetry.groups import SO, Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Scalar
 
@@ -153,6 +154,7 @@ def generators(value: Any, name: str) -> Array:
         if len({m.shape for m in made}) > 1:
             raise ValueError(f"{name} has tables of lengths {[len(m) for m in made]}; one length would do")
         return np.stack(made)
+    check_unmasked(value, name)
     try:
         a = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
