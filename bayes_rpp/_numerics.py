@@ -1,4 +1,4 @@
-"""Norms, spreads and constancy of numbers of any size: squares of them neither overflow nor vanish."""
+"""Norms, spreads and constancy of numbers of any size: their squares neither overflow nor vanish."""
 
 from __future__ import annotations
 
@@ -16,21 +16,26 @@ def exponent(a: NDArray, axis: Axis = None) -> NDArray[Any]:
 
     `np.ldexp(a, -k)` is that quotient, exactly.
     """
-    return np.frexp(np.abs(a).max(axis=axis, keepdims=True, initial=0.0))[1]
-
-
-def rms(a: NDArray, axis: Axis = None) -> NDArray[Any]:
-    """Root mean square over an axis, float64."""
-    a = np.asarray(a, dtype=np.float64)
-    k = exponent(a, axis)
-    return np.ldexp(np.sqrt((np.ldexp(a, -k) ** 2).mean(axis=axis)), np.squeeze(k, axis=axis))
+    high, low = (limit(axis=axis, keepdims=True, initial=0.0) for limit in (a.max, a.min))
+    return np.frexp(np.maximum(high, -low))[1]
 
 
 def norm(a: NDArray, axis: Axis = -1) -> NDArray[Any]:
     """Euclidean norm over an axis, float64."""
+    return _root(a, axis, np.add.reduce)
+
+
+def rms(a: NDArray, axis: Axis = None) -> NDArray[Any]:
+    """Root mean square over an axis, float64."""
+    return _root(a, axis, np.mean)
+
+
+def _root(a: NDArray, axis: Axis, together: Any) -> NDArray[Any]:
     a = np.asarray(a, dtype=np.float64)
     k = exponent(a, axis)
-    return np.ldexp(np.sqrt((np.ldexp(a, -k) ** 2).sum(axis=axis)), np.squeeze(k, axis=axis))
+    scaled = np.ldexp(a, -k)
+    squares = np.multiply(scaled, scaled, out=scaled)
+    return np.ldexp(np.sqrt(together(squares, axis=axis)), np.squeeze(k, axis=axis))
 
 
 def varies(a: NDArray) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayes_rpp._numerics import rms
 from bayes_rpp.inference.task import check_data
 from bayes_rpp.likelihoods import Bernoulli, Categorical
 
@@ -84,7 +85,7 @@ def expected_calibration_error(confidence: NDArray, right: NDArray, bins: int = 
 
 def _interval_scores(mean: NDArray, samples: NDArray, y: NDArray) -> dict[str, float]:
     y = y.astype(np.float64)
-    found = {"rmse": float(np.sqrt(((mean - y) ** 2).mean())), "crps": float(crps(samples, y).mean())}
+    found = {"rmse": float(rms(mean - y)), "crps": float(crps(samples, y).mean())}
     for level in LEVELS:
         found[f"coverage_{level * 100:.0f}"] = coverage(samples, y, level)
     levels = np.arange(0.05, 1.0, 0.05)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from bayes_rpp._arrays import real_array
+from bayes_rpp._numerics import rms
 from bayes_rpp.rl.transition_model import TransitionModel
 
 CLAMP = 1e-7  # least relative error that a geometric mean counts
@@ -89,7 +90,7 @@ def relative_error(
     times = slice(1 if metric == "all" else 0, steps + 1)
     p, s = predicted[:, times, :columns], true[:, times, :columns]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        gap, size = _rms(p - s), _rms(p) + _rms(s)
+        gap, size = (rms(p - s, axis=-1), rms(p, axis=-1) + rms(s, axis=-1))
         errors = np.where(gap == 0, 0.0, gap / size)
     errors = np.where(np.isfinite(errors), errors, 1.0)
     return float(np.exp(np.log(np.maximum(errors, CLAMP)).mean()))
@@ -160,10 +161,6 @@ def _pair(predicted: Any, true: Any) -> tuple[NDArray, NDArray]:
     if not np.isfinite(true).all():
         raise ValueError("true has NaN or infinite values")
     return predicted, true
-
-
-def _rms(values: NDArray) -> NDArray:
-    return np.sqrt((values**2).mean(axis=-1))
 
 
 def _level(level: Any) -> float:
