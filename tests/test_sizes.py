@@ -17,7 +17,7 @@ SIZES = [
     (np.float16, 1e3),
     (np.float32, 1.0),
     (np.float32, 1e20),
-    (np.float32, 1e38),
+    (np.float32, 5e37),
     (np.float32, 1e-25),
     (np.float32, 1e-36),
     (np.float64, 1e200),
