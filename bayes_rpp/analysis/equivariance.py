@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import real_array
+from bayes_rpp._imports import load_module
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
@@ -32,8 +33,7 @@ def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
     Raises:
         ValueError: if there are fewer than two different finite errors, or a negative one.
     """
-    from arviz_stats.base import array_stats
-
+    array_stats = load_module("arviz_stats.base").array_stats
     values = real_array(errors, "errors").astype(np.float64).ravel()
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("errors holds values that are negative or not finite")

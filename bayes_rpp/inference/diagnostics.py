@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._imports import load_module
 from bayes_rpp._numerics import exponent
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.priors.hyper import layer_of
@@ -95,8 +96,7 @@ def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
 
 
 def _row(values: NDArray, chains: bool) -> dict[str, float]:
-    from arviz_stats.base import array_stats
-
+    array_stats = load_module("arviz_stats.base").array_stats
     values = np.asarray(values, dtype=np.float64)
     k = exponent(values)
     values = np.ldexp(values, -k)  # R-hat and ESS do not depend on the size, but their squares may overflow

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._imports import load_module
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.models import Model, Parametrisation
@@ -62,7 +62,7 @@ class Task:
 
 def run_task(task: Task) -> Posterior:
     """Do a task: in the method's file of the engine."""
-    return import_module(f"bayes_rpp.inference.{task.engine}.{task.method.name}").fit(task)
+    return load_module(f"bayes_rpp.inference.{task.engine}.{task.method.name}").fit(task)
 
 
 def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
