@@ -7,6 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bayes_rpp._imports import load_arviz
+
+arviz = load_arviz()
+
 STATES = """
 import random, sys, warnings
 import numpy as np, torch
@@ -53,8 +57,32 @@ def test_jax_alone_would_change_them():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_processes_that_import_arviz_at_once(count, tmp_path):
+ROBBED = """
+import os, pathlib, sys
+own = pathlib.Path.replace
+
+def replace(self, target):  # another process was faster
+    if str(self).startswith(os.environ["XDG_CACHE_HOME"]):
+        self.unlink()
+    return own(self, target)
+
+pathlib.Path.replace = replace
+"""
+
+
+@pytest.mark.parametrize("ours", [True, False], ids=["through load_arviz", "plainly"])
+def test_another_process_takes_the_stamp_of_arviz(ours, tmp_path):
+    if not arviz.__version__.startswith("0."):
+        pytest.skip("later versions keep no stamp")
+    code = ROBBED + ("from bayes_rpp._imports import load_arviz; load_arviz()" if ours else "import arviz")
+    home = {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | home, capture_output=True, text=True)
+    assert ours == (done.returncode == 0), done.stderr
+    assert ours == ("daily_warning.tmp" not in done.stderr)
+
+
+@pytest.mark.slow
+def test_processes_that_import_arviz_at_once(tmp_path):
     """ArviZ 0.23 writes a stamp at the first import of a day, which two processes take from one another; and warns."""
     code = "from bayes_rpp._imports import load_arviz; load_arviz().InferenceData"
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.getcwd()}
@@ -63,7 +91,7 @@ def test_processes_that_import_arviz_at_once(count, tmp_path):
         return subprocess.run([sys.executable, "-W", "error::FutureWarning", "-c", code], env=os.environ | home)
 
     with ThreadPoolExecutor(2) as two:
-        assert [done.returncode for done in two.map(start, range(count))] == [0] * count
+        assert [done.returncode for done in two.map(start, range(10))] == [0] * 10
     assert not (tmp_path / "arviz").exists()
 
 
