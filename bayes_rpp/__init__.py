@@ -6,9 +6,10 @@ neither torch nor jax.
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from bayes_rpp._imports import load_module
 
 __version__ = "0.1.0"
 
@@ -132,10 +133,10 @@ if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_r
 
 def __getattr__(name: str) -> Any:
     if name in ("datasets", "rl"):
-        return import_module(f"bayes_rpp.{name}")
+        return load_module(f"bayes_rpp.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayes_rpp' has no attribute {name!r}")
-    value = getattr(import_module(f"bayes_rpp.{_HOME[name]}"), name)
+    value = getattr(load_module(f"bayes_rpp.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

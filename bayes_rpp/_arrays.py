@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
+from bayes_rpp._given import check_unmasked, engine_array, finite_array, float64_array, real_array
+
 Array = Any  # an array of any supported library
 
 __all__ = [
     "Array",
     "array_namespace",
+    "check_unmasked",
     "constant",
+    "engine_array",
     "finite_array",
     "fixed",
+    "float64_array",
     "indices",
     "real_array",
     "sigmoid",
@@ -53,30 +58,6 @@ def indices(value: np.ndarray, like: Array) -> Array:
     return xp.asarray(value, device=like.device) if is_torch_array(like) else xp.asarray(value)
 
 
-def real_array(value: Any, name: str, advice: str) -> np.ndarray:
-    """A user's array in float64; of complex dtypes only what has no imaginary part at all.
-
-    Args:
-        value: anything that numpy reads as numbers.
-        name: of the argument, for errors.
-        advice: how complex numbers are made real.
-
-    Raises:
-        ValueError: if it is complex, or no array of numbers.
-    """
-    try:
-        a = np.asarray(value)
-        if a.dtype == object:  # Python's numbers of several kinds
-            a = np.array(a.tolist())
-        if np.iscomplexobj(a) and not a.imag.any():
-            a = a.real
-        if not np.iscomplexobj(a):
-            return np.asarray(a, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch's tensors that need a gradient
-        raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
-    raise ValueError(f"{name} must be real, got complex numbers; {advice}")
-
-
 def sigmoid(x: Array) -> Array:
     # tanh does not overflow for large |x|, as exp(-x) would.
     return 0.5 * (array_namespace(x).tanh(0.5 * x) + 1.0)
@@ -84,33 +65,3 @@ def sigmoid(x: Array) -> Array:
 
 def swish(x: Array) -> Array:
     return x * sigmoid(x)
-
-
-def finite_array(
-    value: Any, name: str, *, columns: int | None = None, owner: str = "{} columns would do"
-) -> np.ndarray:
-    """Check a user's 2-d array: numbers, finite, as many columns as asked for.
-
-    Raises:
-        TypeError, ValueError: naming the argument, what was given and what would do.
-    """
-    try:
-        a = np.asarray(value)
-    except Exception as error:  # torch tensors that need a gradient, ragged lists
-        raise TypeError(f"{name} cannot be read as an array: {error}") from error
-    if a.dtype == object or not (np.issubdtype(a.dtype, np.number) or a.dtype == bool):
-        raise TypeError(f"{name} has dtype {a.dtype}; numbers would do")
-    if np.iscomplexobj(a):
-        raise TypeError(f"{name} is complex; real numbers would do")
-    if a.ndim != 2:
-        hint = f"; {name}[:, None] makes it one column" if a.ndim == 1 else ""
-        raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do{hint}")
-    if columns is not None and a.shape[1] != columns:
-        raise ValueError(f"{owner.format(columns)} but {name} has {a.shape[1]} columns")
-    if not np.isfinite(a).all():
-        rows = np.flatnonzero(~np.isfinite(a).all(axis=1))
-        raise ValueError(
-            f"{name} has NaN or infinite values in {len(rows)} of {len(a)} rows (first: row {rows[0]}); "
-            "drop or fill them"
-        )
-    return a

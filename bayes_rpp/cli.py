@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 
 import bayes_rpp as rpp
 from bayes_rpp._files import replacing
+from bayes_rpp._imports import load_module
 from bayes_rpp.inference.fit import ENGINES, check_engine
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.tables import read_columns
@@ -187,7 +187,7 @@ def _median_error(post: rpp.Posterior) -> Any:
 
 
 def _devices() -> list[str]:
-    return [import_module(f"bayes_rpp.priors.{engine}").device() for engine in ENGINES if find_spec(engine)]
+    return [load_module(f"bayes_rpp.priors.{engine}").device() for engine in ENGINES if find_spec(engine)]
 
 
 if __name__ == "__main__":

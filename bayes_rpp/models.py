@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bayes_rpp._arrays import engine_array
+from bayes_rpp._imports import load_module
 from bayes_rpp.likelihoods import Gaussian, Likelihood
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigmas
@@ -131,15 +133,11 @@ class Model:
         Returns:
             The network's outputs (..., n, d_out). Sites: the weights by parameter name, the likelihood's numbers, "y".
         """
-        from bayes_rpp.priors import pyro
-
-        return self._function(pyro, **options)(x, y)
+        return self._function(load_module("bayes_rpp.priors.pyro"), **options)(x, y)
 
     def numpyro(self, x: Any, y: Any = None, **options: Any) -> Any:
         """The model function for NumPyro; arguments, sites and result as in `pyro`."""
-        from bayes_rpp.priors import numpyro
-
-        return self._function(numpyro, **options)(x, y)
+        return self._function(load_module("bayes_rpp.priors.numpyro"), **options)(x, y)
 
     def _function(
         self,
@@ -162,7 +160,7 @@ class Model:
         return lib.reparametrise(partial(self._run, lib, size, members, given or {}), chosen, sites)
 
     def _run(self, lib: Any, size: int | None, members: int | None, given: Mapping[str, Any], x: Any, y: Any) -> Any:
-        x, y = lib.array(x), None if y is None else lib.array(y)
+        x, y = lib.array(engine_array(x, "x")), None if y is None else lib.array(engine_array(y, "y"))
         if self.net.input_shape and tuple(x.shape[1:]) == self.net.input_shape:
             x = x.reshape((x.shape[0], self.net.rep_in.size))
         self._check_shapes(x, y, members)

@@ -14,7 +14,10 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one worker, fit or chi
 import matplotlib as mpl
 import pytest
 
+from bayes_rpp._imports import load_arviz
+
 mpl.use("agg")
+load_arviz()  # before a test imports it plainly: on a new machine, or on a new day, two workers would meet in its cache
 
 ENGINES = ("numpyro", "pyro")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from array_api_compat import is_jax_array, is_torch_array
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._imports import load_module
 
 LIBRARIES = {"pyro": "torch", "numpyro": "jax"}
 
@@ -37,4 +37,4 @@ def library_of(x: Array, engines: Sequence[str]) -> tuple[Any, bool]:
 
 @cache
 def _module(engine: str) -> Any:
-    return import_module(f"bayes_rpp._autodiff.{'torch' if engine == 'pyro' else engine}")
+    return load_module(f"bayes_rpp._autodiff.{'torch' if engine == 'pyro' else engine}")

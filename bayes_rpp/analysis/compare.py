@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, whole_number
+from bayes_rpp._arrays import finite_array, real_array, whole_number
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
@@ -277,7 +277,7 @@ def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
 
 
 def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
-    y = np.asarray(y)[:, None] if outputs == 1 and np.ndim(y) == 1 else y
+    y = real_array(y, "y")[:, None] if outputs == 1 and np.ndim(y) == 1 else y
     x = finite_array(x, "x", columns=inputs, owner="rep_in has size {}")
     y = finite_array(y, "y", columns=outputs, owner="rep_out has size {}")
     if len(x) != len(y):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import real_array
+from bayes_rpp._imports import load_module
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Energy", "energy_by_layer", "equivariance_error", "equivariance_interval", "log_error_density"]
 
 FLOOR = 1e-16  # errors of exactly zero have no logarithm
+SAME = 1e-9  # of log10 of errors
 
 
 def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
@@ -30,22 +33,27 @@ def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
     Raises:
         ValueError: if there are fewer than two different finite errors, or a negative one.
     """
-    from arviz_stats.base import array_stats
-
-    values = np.asarray(errors, dtype=np.float64).ravel()
+    array_stats = load_module("arviz_stats.base").array_stats
+    values = real_array(errors, "errors").astype(np.float64).ravel()
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError("errors holds values that are negative or not finite")
     logs = np.log10(np.maximum(values, FLOOR))
-    if len(np.unique(logs)) < 2:
+    different = count_different(values)
+    if different < 2:
         raise ValueError(
-            f"errors holds {len(np.unique(logs))} different value(s); a density needs at least 2 "
-            "(members, draws or points)"
+            f"errors holds {different} different value(s); a density needs at least 2 (members, draws or points)"
         )
     # Three bandwidths of room; the estimator's own correction at the ends draws humps there for few samples.
     room = 3 * 1.06 * logs.std() * len(logs) ** -0.2
     limits = (logs.min() - room, logs.max() + room)
     grid, density, _ = array_stats.kde(logs, bw="scott", bound_correction=False, custom_lims=limits)
     return grid, density
+
+
+def count_different(errors: NDArray) -> int:
+    """How many different errors there are; those that agree to nine digits are one, which has no density."""
+    logs = np.log10(np.maximum(errors, FLOOR))
+    return min(logs.size, 1) if not logs.size or np.ptp(logs) < SAME else len(np.unique(logs))
 
 
 def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float, float]:
@@ -61,7 +69,7 @@ def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float,
     Raises:
         ValueError: if errors has another shape, or prob is not between 0 and 1.
     """
-    values = np.asarray(errors, dtype=np.float64)
+    values = real_array(errors, "errors").astype(np.float64)
     if values.ndim != 3:
         raise ValueError(
             f"errors has shape {values.shape}; (chain, draw, point), as equivariance_error gives, would do"
@@ -80,8 +88,9 @@ class Energy(NamedTuple):
 
     @property
     def share(self) -> NDArray:
-        """The residual's share of the whole, 0 to 1."""
-        return self.residual / (self.equivariant + self.residual)
+        """The residual's share of the whole, 0 to 1; 0 of weights that are zero."""
+        whole = self.equivariant + self.residual
+        return np.divide(self.residual, whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def energy_by_layer(post: Posterior) -> dict[str, Energy]:

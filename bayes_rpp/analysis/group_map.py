@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._numerics import norm, rms
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
+from bayes_rpp.symmetry.equivariance import relative_error
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
@@ -53,7 +55,8 @@ class GroupErrorMap:
         from pandas import DataFrame
 
         low, median, high = self.interval()
-        share = np.median(self.difference, axis=0) / max(self.spread, 1e-300)
+        gap = np.median(self.difference, axis=0)
+        share = np.divide(gap, self.spread, out=np.where(gap > 0, np.inf, 0.0), where=self.spread > 0)
         rows = {"error": median, "5%": low, "95%": high, "difference / spread": share}
         return DataFrame(rows, index=self.elements.labels).sort_values("error", ascending=False)
 
@@ -96,22 +99,20 @@ def group_error_map(
         raise ValueError("x has no points")
     x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
     g = _elements(elements, group, n, seed)
-    rho_in, rho_out = before.rho(g).astype(x.dtype), after.rho(g)
+    rho_in, rho_out = before.rho(g), after.rho(g)
     errors, differences = np.empty((2, len(functions), len(g)))
     spreads = []
     step = max(1, CHUNK // len(x))
     for d, function in enumerate(functions):
         kept = _values(function, x, after)
-        spreads.append(((kept - kept.mean(axis=0)) ** 2).sum(axis=1).mean())
+        spreads.append(rms(norm(kept - kept.mean(axis=0))))
         for start in range(0, len(g), step):
             part = slice(start, start + step)
-            moved = np.einsum("kij,nj->kni", rho_in[part], x)
+            moved = np.einsum("kij,nj->kni", rho_in[part], x).astype(x.dtype)
             b = _values(function, moved.reshape(-1, x.shape[1]), after).reshape(len(moved), len(x), -1)
-            a = np.einsum("kij,nj->kni", rho_out[part], kept)
-            gap, size = np.linalg.norm(a - b, axis=2), np.linalg.norm(a, axis=2) + np.linalg.norm(b, axis=2)
-            errors[d, part] = np.divide(gap, size, out=np.zeros_like(gap), where=size > 0).mean(axis=1)
-            differences[d, part] = np.sqrt((gap**2).mean(axis=1))
-    return GroupErrorMap(errors, differences, describe_elements(g), float(np.sqrt(np.mean(spreads))), group)
+            error, gap = relative_error(rho_out[part][:, None], kept, b)
+            errors[d, part], differences[d, part] = error.mean(axis=1), rms(gap, axis=1)
+    return GroupErrorMap(errors, differences, describe_elements(g), float(rms(np.array(spreads))), group)
 
 
 def _sources(
@@ -145,7 +146,7 @@ def _elements(elements: Any, group: Group, n: int, seed: int) -> NDArray:
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"n is {n!r}; a whole number >= 1 would do")
         return spread_elements(group, n, seed)
-    g = np.asarray(elements, dtype=np.float64)
+    g = real_array(elements, "elements").astype(np.float64)
     g = g[None] if g.ndim == 2 else g
     if g.ndim != 3 or g.shape[1:] != (group.dim, group.dim) or not len(g):
         raise ValueError(f"elements has shape {g.shape}; (k, {group.dim}, {group.dim}) fits {group}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.equivariance import FLOOR, log_error_density
+from bayes_rpp.analysis.equivariance import FLOOR, count_different, log_error_density
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.symmetry.groups import Group
 
@@ -169,7 +169,7 @@ def _check_posteriors(posteriors: Any) -> None:
 
 def _draw(ax: Axes, errors: NDArray, base: int, color: str, label: str) -> None:
     """One density, from its row's base line up."""
-    if len(np.unique(np.maximum(errors, FLOOR))) < 2:
+    if count_different(errors) < 2:
         ax.plot([max(float(errors[0]), FLOOR)] * 2, [base, base + PEAK], color=color, lw=1.5, label=label)
         return
     grid, density = log_error_density(errors)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayes_rpp._imports import load_module
 from bayes_rpp.inference.mixture import MODES
 from bayes_rpp.likelihoods import Gaussian
 
@@ -113,9 +114,7 @@ def score(post: Posterior) -> Score:
     Raises:
         ValueError: if there are fewer than 25 draws, or a draw gives an example no probability.
     """
-    import arviz_stats
-    from arviz_base import from_dict
-
+    arviz_stats, from_dict = load_module("arviz_stats"), load_module("arviz_base").from_dict
     logp = np.asarray(post.log_likelihood(), dtype=np.float64)
     draws = logp[..., 0].size
     if draws < MIN_DRAWS:
@@ -205,12 +204,10 @@ def difference(a: Score, b: Score) -> Difference:
 
 def stacking_weights(scores: Mapping[Any, Score]) -> dict[Any, float]:
     """Weights of the mixture of predictions that would do best by LOO (Yao et al. 2018), by ArviZ; they add up to 1."""
-    import arviz_stats
-
     if len(scores) == 1:
         return dict.fromkeys(scores, 1.0)
     names = {str(i): key for i, key in enumerate(scores)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = arviz_stats.compare({i: scores[key].loo for i, key in names.items()})
+        table = load_module("arviz_stats").compare({i: scores[key].loo for i, key in names.items()})
     return {key: float(table.loc[i, "weight"]) for i, key in names.items()}

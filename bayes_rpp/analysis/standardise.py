@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp.priors.subspaces import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -48,22 +49,26 @@ class Standardisation:
     def of(values: NDArray, rep: Rep, groups: Sequence[Group], *, by_copy: bool = False) -> Standardisation:
         """That of data (n, columns) on which each of the groups acts by rep.
 
+        Columns that are constant up to the rounding of their own type (float32 or float64) keep the scale 1: dividing
+        would blow the rounding up. A small spread on a large offset, such as a day of Unix seconds, is not of these.
+
         Args:
             by_copy: whether each copy of a block, such as the two vectors of 2 * Vector, has a scale of its own.
         """
+        limit = ROUNDING * rounding(values)
         values = np.asarray(values, dtype=np.float64)
         centre = values.mean(axis=0)
         fixed = [EquivariantSubspace(None, rep(g)) for g in groups]
         for _ in range(ROUNDS if len(fixed) > 1 else 1):
             for subspace in fixed:
                 centre = subspace.project(centre)
-        squares = ((values - centre) ** 2).mean(axis=0)
+        sizes = rms(values - centre, axis=0)
         scale = np.empty_like(centre)
         for block in rep(groups[0]).blocks:
             part = slice(block.offset, block.stop)
-            copies = squares[part].reshape(block.count, block.size)
-            shared = copies.mean(axis=1 if by_copy or not block.term else None, keepdims=True)
-            scale[part] = np.sqrt(np.broadcast_to(shared, copies.shape).ravel())
-        # Columns that hardly vary beside their size are constant up to rounding: dividing would blow up the rounding.
-        still = scale <= 1e-6 * np.abs(centre)
-        return Standardisation(centre, np.where(still | (scale == 0), 1.0, scale))
+            shape, axis = (block.count, block.size), 1 if by_copy or not block.term else None
+            shared = rms(sizes[part].reshape(shape), axis=axis)
+            still = shared <= limit[part].reshape(shape).max(axis=axis)
+            shared = np.where(still, 1.0, shared).reshape(-1, 1)
+            scale[part] = np.broadcast_to(shared, shape).ravel()
+        return Standardisation(centre, scale)

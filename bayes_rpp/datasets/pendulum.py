@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
-from bayes_rpp._arrays import whole_number
+from bayes_rpp._arrays import real_array, whole_number
 from bayes_rpp.datasets.dataset import Dataset
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Vector
@@ -55,7 +55,7 @@ def pendulum_energy(z: ArrayLike, wind: ArrayLike = CALM) -> NDArray[np.float64]
         z: states, columns x_1, x_2, p_1, p_2.
         wind: force on each mass against which the energy grows; `windy_pendulum` has (0.08, 0.05, 0).
     """
-    x1, x2, p1, p2 = _parts(z)
+    x1, x2, p1, p2 = _parts(real_array(z, "z"))
     springs = 0.5 * (_length(x1) - 1) ** 2 + (_length(x1 - x2) - 1) ** 2
     kinetic = 0.5 * (p1**2 + p2**2).sum(axis=-1)
     weight = (x1 + x2) @ (np.array([0.0, 0.0, 1.0]) + np.asarray(wind, dtype=np.float64))
@@ -71,7 +71,7 @@ def pendulum_states(z: ArrayLike, times: ArrayLike, wind: ArrayLike = CALM) -> N
         ValueError: if z has another shape or no motion, or the times do not rise from 0 on.
         RuntimeError: if the solver gives up.
     """
-    z, times = np.asarray(z, dtype=np.float64), np.asarray(times, dtype=np.float64)
+    z, times = (real_array(a, n).astype(np.float64) for a, n in ((z, "z"), (times, "times")))
     if z.ndim != 2 or z.shape[1] != 12:
         raise ValueError(f"z has shape {z.shape}; (states, 12), columns x_1, x_2, p_1, p_2, would do")
     if times.ndim != 1 or not len(times) or not (times[0] >= 0 and (np.diff(times) > 0).all()):

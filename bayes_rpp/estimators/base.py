@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
-from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.fit import check_engine, fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.inference.task import Data, check_method
 from bayes_rpp.likelihoods import Categorical, Likelihood
 from bayes_rpp.models import Model
@@ -32,6 +34,7 @@ except ImportError as error:
     raise ImportError("RPPRegressor and RPPClassifier need scikit-learn: pip install 'bayes-rpp[sklearn]'") from error
 
 CHANNELS = (64, 128)  # without and with a group, whose tensors of higher rank need more
+FLOATS = [np.float64, np.float32]  # those of X that are kept, as they say what rounding is
 HYPERPRIOR = 0.005  # scale of sigma_b: exact, approximate and wrong symmetries are all told by it
 MEMBERS, STEPS, EPOCHS, PATIENCE = 5, 3000, (20, 300), 50
 BATCHES, BATCH_SIZE = 8, (16, 128)
@@ -95,7 +98,9 @@ class RPPEstimator(BaseEstimator):
     def _points(self, X: Any) -> NDArray:
         """Checked and standardised inputs."""
         check_is_fitted(self)
-        return self.standardise_x_(validate_data(self, X, dtype=np.float64, reset=False))
+        check_unmasked(X, "X")
+        x = validate_data(self, X, dtype=FLOATS, reset=False)
+        return self.standardise_x_(x.astype(np.float64))
 
     def _method(self, n: int) -> Method:
         """The method for n examples."""
@@ -113,7 +118,9 @@ class RPPEstimator(BaseEstimator):
         model = Model(net, sigma_a=self.sigma_a, sigma_b=sigma_b, likelihood=likelihood)
         method = self._method(len(x))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        x, y = self.standardise_x_(x).astype(np.float32), y.astype(np.float32)
+        x = self.standardise_x_(x.astype(np.float64))
+        warn_of_rounding(check_engine(self.engine, net.engines), X=x, y=y)
+        x, y = x.astype(np.float32), y.astype(np.float32)
         stops = isinstance(method, Optimiser) and method.patience is not None
         train, held = np.arange(len(x)), None
         if stops or calibrates:

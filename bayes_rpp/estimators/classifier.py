@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.estimators.base import RPPEstimator, validate_data
+from bayes_rpp._arrays import check_unmasked
+from bayes_rpp.estimators.base import FLOATS, RPPEstimator, validate_data
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.likelihoods import Categorical
 
@@ -72,7 +73,9 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         Raises:
             TypeError, ValueError: naming the parameter or the array that does not fit.
         """
-        x, y = validate_data(self, X, y, dtype=np.float64)
+        check_unmasked(X, "X")
+        check_unmasked(y, "y", labels=True)
+        x, y = validate_data(self, X, y, dtype=FLOATS)
         check_classification_targets(y)
         self.classes_, numbers = np.unique(y, return_inverse=True)
         count = len(self.classes_)

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._numerics import rms, varies
 from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.estimators.base import RPPEstimator, check_random_state, validate_data
+from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.likelihoods import Gaussian
 from bayes_rpp.priors.hyper import Prior
@@ -93,13 +95,16 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         Raises:
             TypeError, ValueError: naming the parameter or the array that does not fit.
         """
-        x, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        check_unmasked(X, "X")
+        check_unmasked(y, "y")
+        x, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
         self._one_target = y.ndim == 1
-        y = np.asarray(y, dtype=np.float64).reshape(len(x), -1)
+        y = y.reshape(len(x), -1)
         net = self._network(x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)")
         self.standardise_y_ = self._standardisation(y, net.rep_out.rep, net.group)
-        y = self.standardise_y_(y)
-        method, size = self._method(len(x)), self._size(y)
+        size = 1.0 if self.standardise or not varies(y).any() else float(rms(y - y.mean(axis=0), axis=0).max())
+        y = self.standardise_y_(y.astype(np.float64))
+        method = self._method(len(x))
         calibrates = self.noise is None and isinstance(method, MAP) and not isinstance(method, Laplace)
         noise = self.noise
         if noise is None:
@@ -148,11 +153,6 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         drawn = post.model.likelihood.sample(rng, f[which], latents)
         return np.moveaxis(self._targets(self.standardise_y_.undo(drawn)), 0, -1)
 
-    def _size(self, y: NDArray) -> float:
-        """Of y (n, columns), the unit of noise: 1 where it is standardised, or constant up to rounding."""
-        spread = float(y.std(axis=0).max())
-        return 1.0 if self.standardise or spread <= 1e-6 * np.abs(y).max() else spread
-
     def _targets(self, values: NDArray) -> NDArray:
         """(..., n, n_targets) in the shape that y had."""
         return values[..., 0] if self._one_target else values
@@ -171,6 +171,7 @@ def held_out_noise(f: NDArray, y: NDArray, size: float) -> float:
         y: (n, columns) what came.
         size: of y; the noise is looked for between a thousandth and ten times of it.
     """
+    f = f.astype(np.float64)
     squares, spread = (y.astype(np.float64) - f.mean(axis=0)) ** 2, f.var(axis=0)
 
     def negative(log_noise: float) -> float:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._imports import load_module
+from bayes_rpp._numerics import exponent
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.priors.hyper import layer_of
 
@@ -105,11 +107,12 @@ def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
 
 
 def _row(values: NDArray, chains: bool) -> dict[str, float]:
-    from arviz_stats.base import array_stats
-
+    array_stats = load_module("arviz_stats.base").array_stats
     values = np.asarray(values, dtype=np.float64)
-    low, high = np.quantile(values, [0.05, 0.95])
-    row = {"mean": values.mean(), "sd": values.std(), "5%": low, "95%": high}
+    k = exponent(values)
+    values = np.ldexp(values, -k)  # R-hat and ESS do not depend on the size, but their squares may overflow
+    found = [values.mean(), values.std(), *np.quantile(values, [0.05, 0.95])]
+    row = dict(zip(("mean", "sd", "5%", "95%"), np.ldexp(found, k.item()).tolist(), strict=True))
     if chains:
         enough = values.shape[1] >= MIN_DRAWS and np.ptp(values) > 0
         with np.errstate(all="ignore"):  # chains that stand still have an infinite R-hat
@@ -137,7 +140,7 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
                 f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A "
                 f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
             )
-    energy = stats["energy"]
+    energy = np.asarray(stats["energy"], dtype=np.float64)
     bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
     if energy.shape[1] > MIN_DRAWS and (bfmi < BFMI).any():
         yield (

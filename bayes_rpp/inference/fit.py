@@ -18,6 +18,7 @@ from bayes_rpp.inference.members import in_parts
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.inference.start import start_of, warn_if_worse
 from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
 from bayes_rpp.models import Model
@@ -84,6 +85,7 @@ def fit(
     x, y = check_data(model, x, y)
     check_method(method)
     chosen = check_engine(engine, model.net.engines)
+    warn_of_rounding(chosen, x=x, y=y)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")
     if validation is not None:

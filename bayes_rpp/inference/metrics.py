@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayes_rpp._numerics import rms
 from bayes_rpp.inference.task import check_data
 from bayes_rpp.likelihoods import Bernoulli, Categorical
 
@@ -63,7 +64,7 @@ def predictive_metrics(post: Posterior, x: Any, y: Any, *, seed: int = 0) -> dic
     if classes:
         return found | _class_scores(mean, y, isinstance(likelihood, Categorical))
     share = np.sum(shares, axis=0) / len(x)
-    found["rmse"] = float(np.sqrt(((mean - y) ** 2).mean()))
+    found["rmse"] = float(rms(mean - y))
     found["crps"] = float(np.concatenate(distances).mean())
     found |= {f"coverage_{level * 100:.0f}": float(s) for level, s in zip(LEVELS, share, strict=False)}
     return found | {"calibration_error": float(np.abs(share[len(LEVELS) :] - LADDER).mean())}

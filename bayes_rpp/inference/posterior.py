@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._arrays import check_unmasked, finite_array
+from bayes_rpp._numerics import rms
 from bayes_rpp.inference.moments import predictive_moments
 from bayes_rpp.inference.outputs import CHUNK, Block, blocks, centre_of, evaluate, linearised
 from bayes_rpp.inference.task import check_data, flat_inputs, floating
@@ -34,8 +35,8 @@ class Prediction:
     """The posterior predictive at n points.
 
     Attributes:
-        mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class.
-        std: (n, d_out) of a new observation: spread of the samples and noise together.
+        mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class. float64.
+        std: (n, d_out) of a new observation: spread of the samples and noise together. float64.
         samples: (chain, draw, n, d_out) expected y of each draw of the network; with a seed, new observations (with
             Categorical (chain, draw, n, 1), the classes). None where `predict(x, samples=False)` was asked for.
     """
@@ -83,6 +84,9 @@ class Posterior:
         engine: str = "",
         seed: int = 0,
     ) -> None:
+        for name, arrays in (("samples", samples), ("centre", centre or {})):
+            for k, v in arrays.items():
+                check_unmasked(v, f"{name}[{k!r}]")
         self.model, self.samples = model, {k: np.asarray(v) for k, v in samples.items()}
         _check_samples(model, self.samples)
         self.x, self.y = check_data(model, x, y)
@@ -119,16 +123,17 @@ class Posterior:
                     f"seed is {seed} but samples is False; seed adds noise to samples, and mean and std have it "
                     "already: seed=None, or samples=True, would do"
                 )
-            mean, std = np.empty((2, len(x), self.model.net.rep_out.size), dtype=self._dtype)
+            mean, std = np.empty((2, len(x), self.model.net.rep_out.size))
             predictive_moments(likelihood, latents, self.blocks(x), mean, std)
             return Prediction(mean, std)
         f = self.outputs(x)
         each = likelihood.mean(f)
         mean = each.mean(axis=(0, 1), dtype=np.float64)
-        variance = each.var(axis=(0, 1), dtype=np.float64) + likelihood.variance(f, latents).mean(axis=(0, 1))
+        noise = np.sqrt(likelihood.variance(f, latents).mean(axis=(0, 1), dtype=np.float64))
+        std = np.hypot(rms(each - mean, axis=(0, 1)), noise)
         if seed is not None:
             each = likelihood.sample(np.random.default_rng(seed), f, latents)
-        return Prediction(mean.astype(f.dtype), np.sqrt(variance).astype(f.dtype), each.astype(f.dtype))
+        return Prediction(mean, std, each.astype(f.dtype))
 
     def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
         """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
@@ -270,11 +275,6 @@ class Posterior:
     def latents(self) -> dict[str, NDArray]:
         """Samples of the likelihood's inferred numbers, (chain, draw)."""
         return {k: self.samples[k] for k in self.model.likelihood.latents}
-
-    @property
-    def _dtype(self) -> Any:
-        """Of outputs."""
-        return self.samples[next(iter(self.model.net.parameters))].dtype
 
     def _points(self, x: Any) -> NDArray:
         x = flat_inputs(self.model.net, x, "x")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import real_array
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, Method
 from bayes_rpp.inference.outputs import centres, evaluate
@@ -41,7 +42,7 @@ def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     shapes |= {k: () for k in model.latents if k in init}
     weights = {}
     for name, shape in shapes.items():
-        w = np.asarray(init[name], dtype=np.float64)
+        w = real_array(init[name], f"init[{name!r}]").astype(np.float64)
         if w.shape not in (shape, (1, *shape), (members, *shape)):
             raise ValueError(f"init[{name!r}] has shape {w.shape}; {shape} or {(members, *shape)} would do")
         if not np.isfinite(w).all():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
+from bayes_rpp._imports import load_arviz, load_module
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.thinning import check_room, thinned
 from bayes_rpp.likelihoods import likelihood_from_config
@@ -46,10 +46,8 @@ def to_arviz(post: Posterior) -> Any:
         modern = True
     if modern:
         return tree
-    with warnings.catch_warnings():  # ArviZ 0.23 announces its 1.0 at import
-        warnings.simplefilter("ignore", FutureWarning)
-        import arviz
-    return arviz.InferenceData(**{name: node.to_dataset() for name, node in tree.children.items()}, attrs=tree.attrs)
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    return load_arviz().InferenceData(**groups, attrs=tree.attrs)
 
 
 def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
@@ -155,7 +153,7 @@ def _first(samples: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
     """DataTree of the posterior; the network's outputs have the dimensions example and output."""
-    from arviz_base import from_dict  # newer versions load parts of jax, which reading a file does not need
+    from_dict = load_module("arviz_base").from_dict  # newer versions load parts of jax, which reading does not need
 
     dims: dict[str, list[str]] = {"y": ["example", "output"]}
     options: dict[str, Any] = {"sample_dims": ["chain", "draw"], "check_conventions": False}

@@ -22,6 +22,7 @@ from bayes_rpp.inference.methods import MAP, check_positive
 from bayes_rpp.inference.mode import polished
 from bayes_rpp.inference.parallel import ENGINE, check_executor, run_all, workers
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.inference.task import Data, Task, check_data, check_method, run_task
 from bayes_rpp.likelihoods import Bernoulli, Categorical
 from bayes_rpp.models import Model
@@ -108,7 +109,9 @@ def sweep(
     }
     cells = [Cell(*c) for c in itertools.product(*axes.values())]
     check_executor(executor)
-    run = _Sweep(model, x, y, method, check_engine(engine, model.net.engines), tested, scores)
+    engine = check_engine(engine, model.net.engines)
+    warn_of_rounding(engine, x=x, y=y)
+    run = _Sweep(model, x, y, method, engine, tested, scores)
     run.train(cells, float(memory), checkpoint, progress, executor)
     return run.dataset(axes, cells)
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._imports import load_module
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.models import Model, Parametrisation
@@ -62,7 +62,7 @@ class Task:
 
 def run_task(task: Task) -> Posterior:
     """Do a task: in the method's file of the engine."""
-    return import_module(f"bayes_rpp.inference.{task.engine}.{task.method.name}").fit(task)
+    return load_module(f"bayes_rpp.inference.{task.engine}.{task.method.name}").fit(task)
 
 
 def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
@@ -70,7 +70,7 @@ def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")
     outputs, likelihood = model.net.rep_out.size, model.likelihood
     columns = likelihood.columns(outputs)
     if columns != outputs and np.ndim(y) == 1:  # classes
-        y = np.asarray(y)[:, None]
+        y = real_array(y, names[1])[:, None]
     a = finite_array(
         flat_inputs(model.net, x, names[0]), names[0], columns=model.net.rep_in.size, owner="rep_in has size {}"
     )
@@ -93,11 +93,15 @@ def flat_inputs(net: Network, x: Any, name: str) -> Any:
     if np.shape(x)[1:] != net.input_shape:
         wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
         raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
-    return np.asarray(x).reshape(len(x), net.rep_in.size)
+    return real_array(x, name).reshape(len(x), net.rep_in.size)
 
 
 def floating(a: NDArray) -> NDArray:
-    return a if a.dtype == np.float64 else a.astype(np.float32)
+    """As float32, or float64 where it was so or has whole numbers that float32 would round."""
+    if a.dtype == np.float64:
+        return a
+    found = a.astype(np.float32)
+    return found if a.dtype.kind not in "iu" or np.array_equal(found.astype(np.float64), a) else a.astype(np.float64)
 
 
 def check_method(method: Any) -> Method:

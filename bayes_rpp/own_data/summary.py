@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rpp._numerics import rms
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.own_data.fitting import Fitted
 from bayes_rpp.own_data.report import code, heading, page, paragraph, picture, table
@@ -82,9 +83,9 @@ def _by_target(fitted: Fitted) -> list[tuple[str, str, str, str, str]]:
     for k, name in enumerate(fitted.columns.outputs):
         y = fitted.y[fitted.test, k]
         mean, std = (v[fitted.test, k] for v in fitted.moments)
-        mse, spread = ((y - mean) ** 2).mean(), y.std()
-        r2 = f"{1 - mse / spread**2:.3f}" if spread > 0 else "nan"
-        rows.append((name, f"{mse**0.5:.4g}", f"{spread:.4g}", r2, f"{std.mean():.4g}"))
+        rmse, spread = rms(y - mean), rms(y - y.mean())
+        r2 = f"{1 - (rmse / spread) ** 2:.3f}" if spread > 0 else "nan"
+        rows.append((name, f"{rmse:.4g}", f"{spread:.4g}", r2, f"{std.mean():.4g}"))
     return rows
 
 

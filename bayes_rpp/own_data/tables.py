@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import real_array
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -40,11 +42,15 @@ class Columns:
 
     def labels(self) -> NDArray:
         """The one target as labels (n,), whole numbers or text; ValueError where there are more, or one is missing."""
+        import pandas as pd
+
         if len(self.outputs) != 1:
             raise ValueError(f"targets are {', '.join(self.outputs)}; one column of classes would do")
         column = self.targets.iloc[:, 0]
         _check_present(column)
         if _is_numeric(column):
+            if pd.api.types.is_integer_dtype(column):  # as floating-point numbers, large ones would become equal
+                return column.to_numpy(dtype=np.int64)
             values = column.to_numpy(dtype=np.float64)
             whole = values == np.floor(values)
             if not whole.all():
@@ -225,7 +231,7 @@ def _numbers(table: pd.DataFrame, argument: str = "targets") -> NDArray:
             if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):  # dates and the like
                 raise ValueError(f"{argument}: column {name!r} holds {column.dtype}; numbers would do")
             column = pd.to_numeric(column, errors="coerce")
-        values[:, k] = np.asarray(column, dtype=np.float64)
+        values[:, k] = real_array(column, f"{argument}: column {name!r}")
         bad = np.flatnonzero(~np.isfinite(values[:, k]))
         if len(bad):
             value = table[name].iloc[bad[0]]

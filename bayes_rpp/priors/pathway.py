@@ -19,6 +19,7 @@ from array_api_compat import is_jax_array, is_torch_array
 
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._autodiff import library_of
+from bayes_rpp._imports import load_module
 from bayes_rpp.priors.nested import NestedSubspace, WithinSubspace
 from bayes_rpp.priors.subspaces import FullSubspace, Subspace
 
@@ -178,15 +179,15 @@ class ResidualPathway:
 
     def pyro(self, *, validate_args: bool | None = None) -> PyroResidualPathway:
         """This prior as a Pyro distribution, event_shape = shape."""
-        from bayes_rpp.priors.pyro import ResidualPathway as Distribution
-
-        return Distribution(self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args)
+        return load_module("bayes_rpp.priors.pyro").ResidualPathway(
+            self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args
+        )
 
     def numpyro(self, *, validate_args: bool | None = None) -> NumPyroResidualPathway:
         """This prior as a NumPyro distribution, event_shape = shape."""
-        from bayes_rpp.priors.numpyro import ResidualPathway as Distribution
-
-        return Distribution(self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args)
+        return load_module("bayes_rpp.priors.numpyro").ResidualPathway(
+            self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args
+        )
 
     def _filter(self, x: Array, gains: list[Any]) -> Array:
         """Multiply by a gain inside each level, and by the last outside; gains of a batch shape scale whole weights."""

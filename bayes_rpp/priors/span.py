@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, fixed, indices, real_array, whole_number
+from bayes_rpp._arrays import Array, array_namespace, fixed, float64_array, indices, real_array, whole_number
 from bayes_rpp.priors.subspaces import COMPLEX_COLUMNS, Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly
@@ -45,9 +45,9 @@ class SpanSubspace(Subspace):
         self.shape = tuple(int(n) for n in shape)
         if sparse.issparse(columns):  # checked where numbers are; whole, it may not fit the memory
             columns = sparse.csc_array(columns)
-            columns.data = real_array(columns.data, "columns", COMPLEX_COLUMNS)
+            columns.data = float64_array(columns.data, "columns", COMPLEX_COLUMNS)
         else:
-            columns = real_array(columns, "columns", COMPLEX_COLUMNS)
+            columns = float64_array(columns, "columns", COMPLEX_COLUMNS)
         t = sparse.csc_array(columns, dtype=np.float64, copy=True)
         if t.ndim != 2 or t.shape[0] != self.size:
             raise ValueError(f"columns has shape {t.shape}; ({self.size}, k) fits weights of shape {self.shape}")
@@ -94,7 +94,7 @@ class SpanSubspace(Subspace):
         Args:
             labels: whole numbers, in the shape of the weight.
         """
-        labels = np.asarray(labels)
+        labels = real_array(labels, "labels")
         if not np.issubdtype(labels.dtype, np.integer):
             raise TypeError(f"labels has dtype {labels.dtype}; whole numbers would do")
         free = np.flatnonzero(labels.ravel() >= 0)
@@ -110,7 +110,7 @@ class SpanSubspace(Subspace):
         Args:
             mask: booleans, in the shape of the weight; see `band` and `block_pattern`.
         """
-        mask = np.asarray(mask)
+        mask = real_array(mask, "mask")
         if mask.dtype != bool:
             raise TypeError(f"mask has dtype {mask.dtype}; booleans would do")
         return SpanSubspace.tied(np.where(mask, np.arange(mask.size).reshape(mask.shape), -1))
@@ -181,7 +181,7 @@ def block_pattern(pattern: Any, rows: Sequence[int], columns: Sequence[int]) -> 
     Example: the Markov structure of a chain of states of size d, in which each depends on itself and the one before:
     `block_pattern(np.tril(np.triu(np.ones((T, T)), -1)), [d] * T, [d] * T)`.
     """
-    free = np.asarray(pattern).astype(bool)
+    free = real_array(pattern, "pattern").astype(bool)
     if free.shape != (len(rows), len(columns)):
         raise ValueError(
             f"pattern has shape {free.shape}; ({len(rows)}, {len(columns)}), a row for each of rows and a column for "

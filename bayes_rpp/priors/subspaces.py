@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, array_namespace, constant, fixed, real_array
+from bayes_rpp._arrays import Array, array_namespace, constant, fixed, float64_array
 from bayes_rpp.symmetry.representations import Block, Representation, Scalar, Term
 from bayes_rpp.symmetry.solver import check_bound, term_basis
 
@@ -136,7 +136,7 @@ class DenseSubspace(Subspace):
 
     def __init__(self, shape: tuple[int, ...], columns: np.ndarray) -> None:
         self.shape = tuple(shape)
-        columns = real_array(columns, "columns", COMPLEX_COLUMNS)
+        columns = float64_array(columns, "columns", COMPLEX_COLUMNS)
         if columns.ndim != 2 or columns.shape[0] != self.size:
             raise ValueError(f"columns has shape {columns.shape}; ({self.size}, k) fits weights of shape {self.shape}")
         if not np.isfinite(columns).all():

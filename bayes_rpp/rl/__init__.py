@@ -7,9 +7,10 @@ policies for Stable-Baselines3's SAC that prefer one: `SAC("RPPPolicy", ...)`. I
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from bayes_rpp._imports import load_module
 
 if TYPE_CHECKING:
     from bayes_rpp.rl.catalogue import symmetries, symmetry
@@ -47,7 +48,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bayes_rpp.rl' has no attribute {name!r}")
     if _HOME[name].startswith("torch") and find_spec("stable_baselines3") is None:
         raise ImportError(f"{name} needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
-    value = getattr(import_module(f"bayes_rpp.rl.{_HOME[name]}"), name)
+    value = getattr(load_module(f"bayes_rpp.rl.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 
@@ -57,4 +58,4 @@ def __dir__() -> list[str]:
 
 
 if find_spec("stable_baselines3") is not None:  # SAC knows the policy by name from then on
-    import_module("bayes_rpp.rl.torch.policy")
+    load_module("bayes_rpp.rl.torch.policy")

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from bayes_rpp._arrays import real_array
+from bayes_rpp._numerics import rms
 from bayes_rpp.rl.transition_model import TransitionModel
 
 CLAMP = 1e-7  # least relative error that a geometric mean counts
@@ -43,7 +45,7 @@ def rollout(model: TransitionModel, states: Any, actions: Any) -> Rollout:
     """
     if not isinstance(model, TransitionModel):
         raise TypeError(f"model is a {type(model).__name__}; what rl.fit_transitions returns would do")
-    actions = np.asarray(actions)
+    actions = real_array(actions, "actions")
     if actions.ndim != 3 or not actions.shape[1]:
         raise ValueError(f"actions has shape {actions.shape}; (rollouts, steps, size of an action) would do")
     if np.shape(states)[:1] != actions.shape[:1]:
@@ -88,7 +90,7 @@ def relative_error(
     times = slice(1 if metric == "all" else 0, steps + 1)
     p, s = predicted[:, times, :columns], true[:, times, :columns]
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        gap, size = _rms(p - s), _rms(p) + _rms(s)
+        gap, size = (rms(p - s, axis=-1), rms(p, axis=-1) + rms(s, axis=-1))
         errors = np.where(gap == 0, 0.0, gap / size)
     errors = np.where(np.isfinite(errors), errors, 1.0)
     return float(np.exp(np.log(np.maximum(errors, CLAMP)).mean()))
@@ -150,7 +152,8 @@ def _deviations(found: Rollout, true: Any) -> NDArray:
 
 
 def _pair(predicted: Any, true: Any) -> tuple[NDArray, NDArray]:
-    predicted, true = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
+    predicted, true = real_array(predicted, "predicted"), real_array(true, "true")
+    predicted, true = predicted.astype(np.float64), true.astype(np.float64)
     if predicted.ndim != 3 or predicted.shape[1] < 2 or not predicted.size:
         raise ValueError(f"predicted has shape {predicted.shape}; (rollouts, steps + 1, size of a state) would do")
     if true.shape != predicted.shape:
@@ -158,10 +161,6 @@ def _pair(predicted: Any, true: Any) -> tuple[NDArray, NDArray]:
     if not np.isfinite(true).all():
         raise ValueError("true has NaN or infinite values")
     return predicted, true
-
-
-def _rms(values: NDArray) -> NDArray:
-    return np.sqrt((values**2).mean(axis=-1))
 
 
 def _level(level: Any) -> float:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_rpp._arrays import real_array
+
 Array = NDArray[np.float64]
 
 
@@ -37,7 +39,7 @@ def simulator(env: Any) -> Any:
 def coordinates(env: Any, obs: ArrayLike) -> tuple[Array, Array]:
     """qpos and qvel of an observation."""
     inner = simulator(env)
-    x = np.asarray(obs, dtype=np.float64)
+    x = real_array(obs, "obs").astype(np.float64)
     if x.ndim != 1:
         raise ValueError(f"obs has shape {x.shape}; one observation would do")
     own = _OWN.get(type(inner).__name__)

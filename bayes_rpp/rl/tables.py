@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, expm
 
+from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.symmetry.exact import exact_generators
 from bayes_rpp.symmetry.groups import SO, Group, Trivial
 from bayes_rpp.symmetry.matrices import real_matrices
@@ -155,6 +156,7 @@ def generators(value: Any, name: str) -> Array:
         if len({m.shape for m in made}) > 1:
             raise ValueError(f"{name} has tables of lengths {[len(m) for m in made]}; one length would do")
         return np.stack(made)
+    check_unmasked(value, name)
     try:
         a = real_matrices(value, name)
     except ValueError as error:

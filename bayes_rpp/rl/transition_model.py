@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array, whole_number
+from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.fit import check_engine, fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method
 from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.likelihoods import Gaussian
 from bayes_rpp.models import Model
 from bayes_rpp.networks.emlp import EMLP
@@ -164,7 +166,9 @@ def fit_transitions(
     standard_y = standardisation(transitions.changes, net.rep_out)
 
     def data(given: Transitions) -> tuple[NDArray, NDArray]:
-        return standard_x(given.x).astype(np.float32), standard_y(given.changes).astype(np.float32)
+        x, y = standard_x(given.x), standard_y(given.changes)
+        warn_of_rounding(check_engine(engine, net.engines), states_and_actions=x, changes=y)
+        return x.astype(np.float32), y.astype(np.float32)
 
     if validation is not None and not isinstance(validation, Transitions):
         raise TypeError(f"validation is a {type(validation).__name__}; Transitions, as of split(), would do")
@@ -242,16 +246,18 @@ class DoubledMLP(MLP):
 def standardisation(values: NDArray, rep: Representation) -> Standardisation:
     """Values (n, columns) brought to a size of about 1 in a way that commutes with the group: the centre is the part of
     the mean that it leaves fixed, and columns that it mixes share a scale."""
-    values = np.asarray(values, dtype=np.float64)
-    centre = EquivariantSubspace(None, rep).project(values.mean(axis=0))
+    centre = EquivariantSubspace(None, rep).project(np.mean(values, axis=0, dtype=np.float64))
     return Standardisation(centre, coupled_scale(values, centre, rep))
 
 
 def coupled_scale(values: NDArray, centre: NDArray, rep: Representation) -> NDArray:
     """(columns,) root mean square of values (n, columns) about a centre, over all columns that the group mixes."""
-    scale = np.sqrt(shared_mean(((values - centre) ** 2).mean(axis=0), mixed_columns(rep)))
-    still = scale <= 1e-6 * np.abs(centre)  # constant up to rounding, as in Standardisation.of
-    return np.where(still | (scale == 0), 1.0, scale)
+    block = mixed_columns(rep)
+    scale = np.sqrt(shared_mean(rms(values - centre, axis=0) ** 2, block))
+    largest = np.zeros(len(block))
+    np.maximum.at(largest, block, rounding(values))
+    still = scale <= ROUNDING * largest[block]  # constant up to rounding, as in Standardisation.of
+    return np.where(still, 1.0, scale)
 
 
 def _bound(symmetry: Any) -> tuple[Representation, Representation]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_rpp._arrays import finite_array, whole_number
+from bayes_rpp._arrays import finite_array, real_array, whole_number
 from bayes_rpp._files import reading, replacing, understanding
+from bayes_rpp._numerics import ROUNDING, rms
 from bayes_rpp.datasets.splits import check_seed
 
 FIELDS = ("states", "actions", "next_states", "ends")
@@ -47,7 +48,7 @@ class Transitions:
                 self.next_states, "next_states", columns=states.shape[1], owner="states has {} columns"
             ),
         }
-        ends = np.asarray(self.ends)
+        ends = real_array(self.ends, "ends")
         if ends.dtype != bool or ends.ndim != 1:
             raise TypeError(
                 f"ends has dtype {ends.dtype} and shape {ends.shape}; one True or False for each row would do"
@@ -62,7 +63,7 @@ class Transitions:
         ends = ends.copy()
         ends[-1] = True
         object.__setattr__(self, "ends", ends)
-        jumps = ~ends[:-1] & ~np.isclose(self.states[1:], self.next_states[:-1], rtol=1e-4, atol=1e-5).all(axis=1)
+        jumps = ~ends[:-1] & (np.abs(self.states[1:] - self.next_states[:-1]) > _near(self.states)).any(axis=1)
         if jumps.any():
             row = int(np.flatnonzero(jumps)[0])
             raise ValueError(
@@ -187,6 +188,13 @@ class Transitions:
     def __repr__(self) -> str:
         sizes = f"{self.states.shape[1]} states, {self.actions.shape[1]} actions"
         return f"Transitions({self.environment!r}, {len(self)} in {int(self.ends.sum())} episodes, {sizes})"
+
+
+def _near(states: NDArray) -> NDArray:
+    """How far each column of states may be from itself, written twice: rounded to float32, or to four digits of its
+    spread."""
+    spread = rms(states - states.mean(axis=0), axis=0)
+    return 1e-4 * spread + ROUNDING * np.finfo(np.float32).eps * np.abs(states).max(axis=0)
 
 
 def collect_transitions(

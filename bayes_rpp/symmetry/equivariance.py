@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
+from bayes_rpp._numerics import exponent, norm
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
@@ -88,10 +89,25 @@ class Probe:
         )
         if len(a) != len(self.x) or len(b) != len(self.x):
             raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
-        a = np.einsum("nij,nj->ni", self._rho, a.astype(np.float64))
-        difference = np.linalg.norm(a - b, axis=1)
-        size = np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1)
-        return np.divide(difference, size, out=np.zeros_like(size), where=size > 0)
+        return relative_error(self._rho, a, b)[0]
+
+
+def relative_error(rho: NDArray, f: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eq. 2 of a = rho f and b, and |a - b|, in float64 and whatever their size.
+
+    Args:
+        rho: (..., d, d).
+        f, b: (..., d) real numbers of any type; leading dimensions broadcast.
+
+    Returns:
+        (...) errors, 0 where both vanish, and (...) differences.
+    """
+    f, b = np.broadcast_arrays(np.asarray(f, dtype=np.float64), np.asarray(b, dtype=np.float64))
+    k = exponent(np.concatenate([f, b], axis=-1), axis=-1)  # a power of two, which changes no digit
+    a, b = np.einsum("...ij,...j->...i", rho, np.ldexp(f, -k)), np.ldexp(b, -k)
+    gap, size = norm(a - b), norm(a) + norm(b)
+    error = np.divide(gap, size, out=np.zeros_like(size), where=size > 0)
+    return np.minimum(error, 1.0), np.ldexp(gap, k[..., 0])
 
 
 def _bound(rep: Any, group: Group, name: str) -> Representation:

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._arrays import float64_array
 
 Array = NDArray[np.float64]
 
 
 def real_matrices(value: Any, name: str) -> Array:
-    """`real_array`, with the advice for complex matrices: those of a group of C^d act on R^(2d).
+    """`float64_array`, with the advice for complex matrices: those of a group of C^d act on R^(2d).
 
     Raises:
         ValueError: naming the argument.
     """
-    return real_array(
+    return float64_array(
         value,
         name,
         "a group acts on real vectors, and complex d x d matrices m act on R^(2d), the real parts before the imaginary "

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from bayes_rpp import HMC, NUTS, SVI, ConvergenceWarning, DeepEnsemble, Gaussian, Model, Prior, fit
+from bayes_rpp._imports import load_arviz
 from tests.inference.known import SmallLinearProblem
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # ArviZ 0.23 announces its 1.0
-    import arviz as az
+az = load_arviz()
 
 PROBLEM = SmallLinearProblem(n=30)
 NOISE = Gaussian(Prior("HalfNormal", {"scale": 1.0}))

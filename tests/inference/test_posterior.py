@@ -117,7 +117,8 @@ def twice(g):
 
 
 def test_custom_representations_come_back_by_name(tmp_path):
-    net = EMLP(Rep.custom(twice), Scalar, O(2), channels=[2 * Vector])
+    rep = Rep.custom(twice)
+    net = EMLP(rep, Scalar, O(2), channels=[2 * Vector + rep])
     x, y = np.random.default_rng(0).normal(size=(10, 4)), np.zeros((10, 1))
     path = fit(Model(net), x, y, DeepEnsemble(members=2, epochs=1), progress=False).save(tmp_path / "fit.nc")
     assert Posterior.load(path, custom={"twice": twice}).predict(x).mean.shape == (10, 1)

@@ -66,7 +66,7 @@ def test_a_rho_that_forgets_the_odd_elements(group):
         (lambda g: g[None], O(3), r"gave shape \(1, 3, 3\)"),
         (lambda g: g * np.nan, O(3), "a finite square matrix would do"),
         (lambda g: "g", O(3), "cannot be read as an array of numbers"),
-        (lambda g: None, O(3), "a finite square matrix would do"),
+        (lambda g: None, O(3), "cannot be read as an array of numbers"),
         (lambda g, h: g, O(3), "got TypeError"),
         (lambda g: np.array([[np.exp(1j * angle(g))]]), SO(2), "must be real"),
     ],

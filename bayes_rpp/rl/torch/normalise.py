@@ -13,6 +13,17 @@ from bayes_rpp.rl.columns import mixed_columns, shared_mean
 from bayes_rpp.rl.tables import Array, Symmetry
 
 
+class _Statistics(RunningMeanStd):
+    """The moments of what was seen alone, in float64: the start of Stable-Baselines3's, a ten-thousandth of an
+    observation of size 1 around 0, would count for more than a small spread far from 0."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(epsilon=0.0, shape=shape)
+
+    def update(self, arr: Array) -> None:
+        super().update(np.asarray(arr, dtype=np.float64))
+
+
 class SymmetricVecNormalize(VecNormalize):
     """VecNormalize whose running mean is invariant, and whose scales are shared by coordinates that the group mixes.
 
@@ -38,6 +49,8 @@ class SymmetricVecNormalize(VecNormalize):
                 f"{symmetry.n_state} numbers"
             )
         super().__init__(venv, **kwargs)
+        if self.norm_obs:
+            self.obs_rms: Any = _Statistics(shape=shape)
         self.symmetry = symmetry
         rep = symmetry.rep_state(symmetry.group)
         self._invariant = EquivariantSubspace(None, rep)
