@@ -13,7 +13,7 @@ import numpy as np
 from bayes_rpp.likelihoods import Likelihood
 from bayes_rpp.models import Model
 from bayes_rpp.networks.allocation import hidden_rep
-from bayes_rpp.networks.emlp import EMLP, few_copies, lacks
+from bayes_rpp.networks.emlp import EMLP, few_copies, lacks, quiet
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
 from bayes_rpp.priors.subspaces import EquivariantSubspace
@@ -115,7 +115,8 @@ def make_candidates(
         hidden = channels if isinstance(channels, Rep) else hidden_rep(channels, *_reference(groups, rep_in, rep_out))
 
         def network(group: Group) -> Network:
-            return EMLP(rep_in, rep_out, group, hidden, layers)
+            with quiet():  # it is among the doubts
+                return EMLP(rep_in, rep_out, group, hidden, layers)
 
     nets = {}
     for name, group in groups.items():
@@ -158,7 +159,8 @@ def _nested(chain: list[Candidate]) -> Network | None:
     net = cast("EMLP", first.net)
     try:
         subgroups = [c.group for c in others]
-        return EMLP(net.rep_in.rep, net.rep_out.rep, net.group, list(net.hidden), subgroups=subgroups)
+        with quiet():
+            return EMLP(net.rep_in.rep, net.rep_out.rep, net.group, list(net.hidden), subgroups=subgroups)
     except ValueError:  # one group lies in the other only as far as the linear maps of these layers can tell
         return None
 

@@ -177,22 +177,41 @@ def _put(loo: Any, pointwise: NDArray, logp: NDArray) -> None:
 
 
 def _closed_form(post: Posterior, examples: NDArray) -> NDArray:
-    """Leave-one-out log predictive densities of a Gaussian posterior of a model that is linear in its weights.
-
-    With the posterior N(m, S) of an example's outputs, noise s and A = S / s^2, leaving it out gives the residual
-    (I - A)^-1 (y - m) with the covariance s^2 (I - A)^-1 (Rasmussen and Williams 2006, Section 5.4.2). m and S are the
-    draws' moments.
-    """
+    """`left_out` of some examples, by all draws."""
     f = post.outputs(post.x[examples]).astype(np.float64)
     f = f.reshape(-1, *f.shape[2:])
+    return left_out(f, f, post.y[examples], noise_of(post))
+
+
+def noise_of(post: Posterior) -> float:
+    """Of a posterior with Gaussian noise, the same in all draws."""
     likelihood: Any = post.model.likelihood
-    s = np.float64(post.samples["noise"].flat[0] if "noise" in post.samples else likelihood.noise)
-    gaps = (f - f.mean(axis=0)) / s
-    leverage = np.einsum("snd,sne->nde", gaps, gaps) / (len(f) - 1)
-    values, vectors = np.linalg.eigh(leverage)
-    rest = 1.0 - np.clip(values, 0.0, MAX_LEVERAGE)
-    z = np.einsum("nde,nd->ne", vectors, (post.y[examples] - f.mean(axis=0)) / s)
-    return -0.5 * (z**2 / rest - np.log(rest) + np.log(2 * np.pi * s**2)).sum(axis=1)
+    return float(post.samples["noise"].flat[0] if "noise" in post.samples else likelihood.noise)
+
+
+def left_out(g: NDArray, f: NDArray, y: NDArray, s: float) -> NDArray:
+    """Leave-one-out log predictive densities by g, (n,), where y was fitted by f, both linear in Gaussian weights.
+
+    With the covariances S of an example's f and C of its g with it, A = S / s^2, and means m, leaving it out moves the
+    mean of g by -C (s^2 - S)^-1 (y - m_f), and its covariance by C (s^2 - S)^-1 C^T. With g = f the residual becomes
+    (I - A)^-1 (y - m), its covariance s^2 (I - A)^-1 (Rasmussen and Williams 2006, Section 5.4.2).
+
+    Args:
+        g, f: (draws, n, d) outputs, whose moments count.
+        y: (n, d); s: the noise.
+    """
+    gaps_f, gaps_g = ((h - h.mean(axis=0)) / s for h in (f, g))
+    values, vectors = np.linalg.eigh(np.einsum("snd,sne->nde", gaps_f, gaps_f) / (len(f) - 1))
+    values = np.clip(values, 0.0, MAX_LEVERAGE)
+    inverse = np.einsum("nij,nj,nkj->nik", vectors, 1.0 / (1.0 - values), vectors)
+    if g is f:
+        cross = own = np.einsum("nij,nj,nkj->nik", vectors, values, vectors)
+    else:
+        cross, own = (np.einsum("snd,sne->nde", gaps_g, h) / (len(f) - 1) for h in (gaps_f, gaps_g))
+    z = (y - g.mean(axis=0)) / s + np.einsum("nij,njk,nk->ni", cross, inverse, (y - f.mean(axis=0)) / s)
+    covariance = np.eye(y.shape[1]) + own + cross @ inverse @ np.swapaxes(cross, 1, 2)
+    squares = np.einsum("ni,ni->n", z, np.linalg.solve(covariance, z[..., None])[..., 0])
+    return -0.5 * (squares + np.linalg.slogdet(covariance)[1] + y.shape[1] * np.log(2 * np.pi * s**2))
 
 
 def difference(a: Score, b: Score) -> Difference:

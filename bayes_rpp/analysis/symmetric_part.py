@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayes_rpp.analysis.scores import MAX_LEVERAGE, NATS, Difference
+from bayes_rpp.analysis.scores import NATS, Difference, left_out, noise_of
 from bayes_rpp.likelihoods import Gaussian
 from bayes_rpp.symmetry.groups import Group
 
@@ -39,9 +39,8 @@ def is_capacity(found: Difference, lost: Difference) -> bool:
 def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Difference:
     """Leave-one-out log predictive density of a posterior's equivariant part minus that of the posterior.
 
-    With Gaussian noise and a Gaussian posterior around a linearised network (Laplace) both are in closed form from the
-    moments of the draws: leaving example i out changes the mean of f_G(x_i) by -C (s^2 - S)^-1 (y_i - m), S the
-    covariance of f(x_i) and C of f_G(x_i) with it. Elsewhere the draws are weighted by 1 / p(y_i | f), truncated.
+    With Gaussian noise and a Gaussian posterior around a linearised network (Laplace) both are in closed form
+    (`left_out`). Elsewhere the draws are weighted by 1 / p(y_i | f), truncated.
 
     Args:
         group: acts on inputs and outputs by the representations of the posterior's network.
@@ -55,8 +54,8 @@ def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Diff
     part = _symmetric(post, group, x, rng)
     likelihood: Any = post.model.likelihood
     if isinstance(likelihood, Gaussian) and post.centre is not None:
-        s = float(post.samples["noise"].flat[0] if "noise" in post.samples else likelihood.noise)
-        gaps = _closed_form(part, whole, y, s) - _closed_form(whole, whole, y, s)
+        s = noise_of(post)
+        gaps = left_out(part, whole, y, s) - left_out(whole, whole, y, s)
     else:
         latents = {k: v.reshape(1, -1)[:, : len(whole)] for k, v in post.latents.items()}
         gaps = _weighted(*(likelihood.log_prob(f[None], y, latents)[0] for f in (part, whole)))
@@ -90,24 +89,6 @@ def _elements(group: Group, rng: np.random.Generator) -> NDArray:
         except ValueError:  # infinite, or too many to list
             pass
     return group.sample(ELEMENTS, rng)
-
-
-def _closed_form(g: NDArray, f: NDArray, y: NDArray, s: float) -> NDArray:
-    """(n,) log predictive densities by g of examples left out, for draws (draws, n, d) of g and of the f that y was
-    fitted by, with noise s."""
-    gaps_f, gaps_g = ((h - h.mean(axis=0)) / s for h in (f, g))
-    scale = 1.0 / (len(f) - 1)
-    leverage = scale * np.einsum("snd,sne->nde", gaps_f, gaps_f)
-    cross = scale * np.einsum("snd,sne->nde", gaps_g, gaps_f)
-    own = scale * np.einsum("snd,sne->nde", gaps_g, gaps_g)
-    values, vectors = np.linalg.eigh(leverage)
-    rest = 1.0 - np.clip(values, 0.0, MAX_LEVERAGE)
-    inverse = np.einsum("nij,nj,nkj->nik", vectors, 1.0 / rest, vectors)
-    z = (y - g.mean(axis=0)) / s + np.einsum("nij,njk,nk->ni", cross, inverse, (y - f.mean(axis=0)) / s)
-    covariance = np.eye(y.shape[1]) + own + cross @ inverse @ np.swapaxes(cross, 1, 2)
-    _, log_det = np.linalg.slogdet(covariance)
-    squares = np.einsum("ni,ni->n", z, np.linalg.solve(covariance, z[..., None])[..., 0])
-    return -0.5 * (squares + log_det + y.shape[1] * np.log(2 * np.pi * s**2))
 
 
 def _weighted(part: NDArray, whole: NDArray) -> NDArray:

@@ -22,7 +22,7 @@ def with_trivial_factors(groups: Any, rep_in: Any, rep_out: Any) -> Any:
 def _with_factors(group: Any, sizes: tuple[int, ...], rep_in: Any, rep_out: Any) -> Any:
     if not sizes or not isinstance(group, Group) or group.factors:
         return group
-    if len(group.lie_algebra) or len(group.discrete_generators):
+    if not group.is_trivial:
         return group
     try:
         for rep, name in ((rep_in, "rep_in"), (rep_out, "rep_out")):

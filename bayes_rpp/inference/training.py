@@ -207,8 +207,8 @@ class _Run:
         self.records: dict[str, dict[int, NDArray]] = {}
         net = task.model.net
         points = task.x[:PROBE_POINTS]
-        trivial = not len(net.group.lie_algebra) and not len(net.group.discrete_generators)
-        self._probe = None if trivial or not task.progress else Probe(points, net.rep_in, net.rep_out, net.group)
+        silent = net.group.is_trivial or not task.progress
+        self._probe = None if silent else Probe(points, net.rep_in, net.rep_out, net.group)
         self._shown: dict[str, str] = {}
 
     def members(self) -> Values:

@@ -35,7 +35,9 @@ def uniform_rep(channels: int, group: Group) -> Rep:
     over these types in the order of their size.
     """
     channels = check_width(channels)
-    return _of_factors(channels, group) if sum(map(_moves, group.factors)) > 1 else _of_ranks(channels, group)
+    return (
+        _of_factors(channels, group) if sum(not f.is_trivial for f in group.factors) > 1 else _of_ranks(channels, group)
+    )
 
 
 def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -> Rep:
@@ -48,7 +50,7 @@ def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -
     in `Vector.on(0)`, have tensors of the factors.
     """
     channels, group = check_width(channels), rep_in.group
-    if not _moves(group):
+    if group.is_trivial:
         return channels * Scalar
     by_factor = any(f.on is not None for r in (rep_in, rep_out) for term in r.types for f in term)
     shared = _of_factors if by_factor else _of_ranks
@@ -90,13 +92,9 @@ def _copies(rep: Rep, term: Term, group: Group) -> int:
     return sum(n for t, n in rep.terms if alike(t, term, group))
 
 
-def _moves(group: Group) -> bool:
-    return bool(len(group.lie_algebra) or len(group.discrete_generators))
-
-
 def _of_ranks(channels: int, group: Group) -> Rep:
     d = group.dim
-    if not _moves(group):
+    if group.is_trivial:
         return channels * Scalar
     if d == 1:
         return (channels - channels // 2) * Scalar + (channels // 2) * Vector if channels > 1 else Scalar
@@ -142,7 +140,7 @@ def _tensors(group: Group) -> Iterator[tuple[int, Rep]]:
     """(size, type) of the products of tensors of the factors that move something, up to a rank of three."""
     choices = []
     for k, factor in enumerate(group.factors):
-        if _moves(factor):
+        if not factor.is_trivial:
             splits = [(p, 0) for p in range(RANKS + 1)]
             if not factor.is_orthogonal:
                 splits = [(p, r - p) for r in range(RANKS + 1) for p in range(r + 1)]

@@ -20,6 +20,7 @@ from bayes_rpp.networks.products import hom_rank
 from bayes_rpp.symmetry.representations import Representation, Term, term_name
 from bayes_rpp.symmetry.solver import term_basis
 
+LARGEST = 1_000_000  # entries of a basis of maps
 CHOICES = 12  # of copies of two types, at most
 OUTPUTS = 200  # numbers that functions are compared by: more are mixed at random
 FOUND = 1e-3  # of a polynomial's length, outside of the network's span
@@ -36,12 +37,14 @@ class Capacity:
         missing: maps between types, in words, such as "Vector and Vector to T(2)".
         dead_inputs: types of the input that no output depends on.
         zero_outputs: types of the output that are always zero.
+        unchecked: maps between types that were too large to look at.
         rank, wanted: of the polynomials' values at the probed points, within the network's span and in all.
     """
 
     missing: tuple[str, ...] = ()
     dead_inputs: tuple[str, ...] = ()
     zero_outputs: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     rank: int = 0
     wanted: int = field(default=0, compare=False)
 
@@ -51,7 +54,8 @@ class Capacity:
 
     def __str__(self) -> str:
         if self.is_full:
-            return "the strict network can be any equivariant function of degree two"
+            rest = f", as far as looked at: not at {', '.join(self.unchecked[:4])}" if self.unchecked else ""
+            return f"the strict network can be any equivariant function of degree two{rest}"
         parts = []
         if self.zero_outputs:
             parts.append(f"its outputs {', '.join(self.zero_outputs)} are always zero")
@@ -75,18 +79,21 @@ def capacity(net: Network, seed: int = 0) -> Capacity:
     rng = np.random.default_rng(seed)
     points, moved = _points(net.rep_in, rng)
     degree = 1 if set(net.parameters) <= {"output.weight", "output.bias"} else 2
-    names, wanted = [], []
-    for name, values in _polynomials(net.rep_in, net.rep_out, points, degree, rng):
+    names, wanted, unchecked = [], [], []
+    for name, values in polynomials(net.rep_in, net.rep_out, points, degree, rng):
+        if values is None:
+            unchecked.append(name)
+            continue
         norm = np.linalg.norm(values)
         if norm > ROUNDING:  # antisymmetric maps of a copy and itself vanish
             names.append(name)
             wanted.append(values.ravel() / norm)
     if not wanted:
-        return Capacity()
+        return Capacity(unchecked=tuple(unchecked))
     p = np.array(wanted)
     width = p.shape[1]
     mix = np.eye(width) if width <= OUTPUTS else rng.normal(size=(width, OUTPUTS)) / np.sqrt(OUTPUTS)
-    draws = np.array([_strict(net, rng, points).ravel() for _ in range(mix.shape[1] + 10)])
+    draws = np.array([np.ravel(net(strict_weights(net, rng), points)) for _ in range(mix.shape[1] + 10)])
     outputs = draws.reshape(len(draws), len(points), -1)
     _, s, v = np.linalg.svd(draws @ mix, full_matrices=False)
     span = v[s > RANK * max(s.max(initial=0.0), 1e-300)]
@@ -94,7 +101,8 @@ def capacity(net: Network, seed: int = 0) -> Capacity:
     outside = np.linalg.norm(mixed - mixed @ span.T @ span, axis=1) > FOUND
     missing = tuple(dict.fromkeys(name for name, bad in zip(names, outside, strict=True) if bad))
     ranks = [int(np.linalg.matrix_rank(m, tol=1e-6)) for m in (mixed @ span.T @ span, mixed)]
-    return Capacity(missing, *_dead(net, outputs, p.reshape(len(p), len(points), -1), moved), *ranks)
+    dead, zero = _dead(net, outputs, p.reshape(len(p), len(points), -1), moved)
+    return Capacity(missing, dead, zero, tuple(unchecked), *ranks)
 
 
 def _points(rep: Representation, rng: np.random.Generator) -> tuple[NDArray, list[Term]]:
@@ -109,21 +117,22 @@ def _points(rep: Representation, rng: np.random.Generator) -> tuple[NDArray, lis
     return np.array(points), moved
 
 
-def _strict(net: Network, rng: np.random.Generator, points: NDArray) -> NDArray:
-    """Outputs at strict weights, of about the scale that keeps the variance of the signal."""
+def strict_weights(net: Network, rng: np.random.Generator) -> dict[str, NDArray]:
+    """Random weights within the most symmetric subspaces, as with sigma_b = 0, of about the scale that keeps the
+    variance of the signal."""
     params = {}
     for name, parameter in net.parameters.items():
-        space = parameter.subspace
-        scale = np.sqrt(space.rows / space.rank) if space.rank else 0.0
-        params[name] = scale * space.decode(rng.normal(size=space.rank))
-    return np.asarray(net(params, points))
+        inside = parameter.subspace.levels[0]
+        scale = np.sqrt(parameter.subspace.rows / inside.rank) if inside.rank else 0.0
+        params[name] = inside.decode(scale * rng.normal(size=inside.rank)).reshape(parameter.shape)
+    return params
 
 
-def _polynomials(
+def polynomials(
     rep_in: Representation, rep_out: Representation, x: NDArray, degree: int, rng: np.random.Generator
-) -> Iterator[tuple[str, NDArray]]:
-    """(name, values (n, rep_out.size)) of a basis of the equivariant polynomials; of many copies some at random.
-    Outputs that have none up to the degree have those of the next."""
+) -> Iterator[tuple[str, NDArray | None]]:
+    """(name, values (n, rep_out.size)) of a basis of the equivariant polynomials; of many copies some at random, and
+    None for those that are too large. Outputs that have none up to the degree have those of the next."""
     group, n = rep_in.group, len(x)
     features = {term: x[:, where] for term, where in rep_in.types.items()}  # (n, copies, size)
     for out, where in rep_out.types.items():
@@ -133,10 +142,15 @@ def _polynomials(
                 break
             for terms in combinations_with_replacement(features, k):
                 factors = tuple(f for t in terms for f in t)
-                if hom_rank(group, factors, (), out) in (0, None):
+                name = f"{' and '.join(map(term_name, terms)) or 'constants'} to {term_name(out)}"
+                rank = hom_rank(group, factors, (), out)
+                size = where.shape[1] * int(np.prod([features[t].shape[2] for t in terms]))
+                if rank is None or rank * size > LARGEST:
+                    yield name, None
+                    continue
+                if not rank:
                     continue
                 q = term_basis(group, out, factors)
-                name = f"{' and '.join(map(term_name, terms)) or 'constants'} to {term_name(out)}"
                 for made in _values(q, [features[t] for t in terms], n, rng):
                     any_yet = True
                     values = np.zeros((n, rep_out.size))

@@ -3,12 +3,12 @@ not symmetric."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from bayes_rpp._warnings import warn_user
+from bayes_rpp.networks.capacity import strict_weights
 from bayes_rpp.networks.module import ModuleNetwork, Softened
 from bayes_rpp.networks.network import Network, Parameter
 from bayes_rpp.networks.options import KERNELS, TOKENS
@@ -48,17 +48,13 @@ def warn_of_broken_symmetry(net: Network) -> None:
 def strict_error(net: Network) -> float:
     """Mean equivariance error at weights drawn within the most symmetric subspaces; 0 without a group that acts."""
     group = net.group
-    if not len(group.lie_algebra) and not len(group.discrete_generators):
+    if group.is_trivial:
         return 0.0
     rng = np.random.default_rng(0)
     probe = Probe(rng.normal(size=(POINTS, net.rep_in.size)), net.rep_in, net.rep_out, group)
     found = []
     for _ in range(DRAWS):
-        params = {}
-        for name, p in net.parameters.items():
-            inside = p.subspace.levels[0]
-            scale = math.sqrt(p.subspace.rows / inside.rank) if inside.rank else 0.0
-            params[name] = inside.decode(scale * rng.normal(size=inside.rank)).reshape(p.shape)
+        params = strict_weights(net, rng)
         try:
             found.append(float(probe.error(lambda x, params=params: net(params, x)).mean()))  # type: ignore[misc]
         except ValueError:  # not finite there

@@ -6,7 +6,9 @@ pathway; with sigma_b = 0 it vanishes and the network is exactly equivariant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,7 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term, Vector, term_name
 
 BILINEAR_SCALE = 0.1
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 class EMLP(Network):
@@ -82,7 +85,7 @@ class EMLP(Network):
             self.parameters.update(block.parameters)
             current = block.rep_out
         self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
-        if self.blocks and products:
+        if self.blocks and products and not _quiet.get():
             remedy = "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
             for reason in (lacks(self), few_copies(self) if isinstance(channels, int) else ""):
                 if reason:
@@ -217,27 +220,45 @@ def _lies_in(inner: Subspace, outer: Subspace) -> bool:
     return True
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Where networks are made again, or what they lack is said elsewhere: without their warnings."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
 def lacks(net: EMLP) -> str:
     """What the hidden layers of a network cannot carry, in words; probed only where their types give reason to it."""
     group, doubtful = net.group, not net.bilinear or any(b.left_out for b in net.blocks)
-    if not (len(group.lie_algebra) or len(group.discrete_generators)):
+    if group.is_trivial:
         return ""
     for block in net.blocks:
         for ends in (net.rep_in, net.rep_out):
             doubtful |= any(not held and is_moved(group, term) for term, held, _ in _held(ends, block))
     found = capacity(net) if doubtful else Capacity()
     # Without bilinear layers gates alone multiply, which is what was asked for.
-    return str(found) if found.dead_inputs or found.zero_outputs or (found.missing and net.bilinear) else ""
+    if found.dead_inputs or found.zero_outputs or (found.missing and net.bilinear):
+        return str(found)
+    left_out = [name for b in net.blocks for name in b.left_out if name in found.unchecked]
+    if left_out:
+        some = ", ".join(dict.fromkeys(left_out))
+        return (
+            f"the strict network may not carry all equivariant functions: too large to be made or looked at are {some}"
+        )
+    return ""
 
 
 def few_copies(net: EMLP) -> str:
-    """Which types of the input a hidden layer holds less often than the input does, in words."""
+    """Which types of the input a hidden layer holds less than half as often as the input does, in words."""
     for block in net.blocks:
         for term, held, count in _held(net.rep_in, block):
-            if 0 < held < count and is_moved(net.group, term):
+            if 0 < 2 * held < count and is_moved(net.group, term):
                 return (
-                    f"{block.name} holds {held} of the {count} inputs of the type {term_name(term)}: with sigma_b = 0 "
-                    "what the others say is lost"
+                    f"{block.name} holds {held} combinations of the {count} inputs of the type {term_name(term)}: with "
+                    "sigma_b = 0 all else that they say is lost"
                 )
     return ""
 

@@ -6,6 +6,7 @@ two vectors to make a T(2). Where it does not, these products do without.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, array_namespace, fixed, indices
-from bayes_rpp.networks.terms import alike, signature
+from bayes_rpp.networks.terms import alike, is_permutation, signature
 from bayes_rpp.priors.subspaces import Layout
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Representation, Term, term_name
 from bayes_rpp.symmetry.solver import term_basis
 
 LARGEST, SLOTS = 20_000, 8  # entries and tensor factors of a map A (x) B -> J that is looked at
+ORDER = 200  # of finite groups whose characters are added up
 LARGEST_BASIS = 100_000  # entries of a basis; above, a product is left out
 
 
@@ -92,7 +94,7 @@ def needed_products(
     through a third type of the features makes; where no product of two types of the input gives a type of the output,
     those with the types between them. And the names of those that are too large to be made."""
     group = features.group
-    if not (len(group.lie_algebra) or len(group.discrete_generators)):
+    if group.is_trivial:
         return [], []
     known = list(features.types)
     inputs = [t for t in known if any(alike(t, i, group) for i in rep_in.types)]
@@ -111,8 +113,9 @@ def needed_products(
             continue
         rank = hom_rank(group, a, b, out)
         d, da, db = (features.types[t].shape[1] for t in (out, a, b))
-        if rank is None or rank * d * da * db > LARGEST_BASIS:
-            left_out.append(f"{term_name(a)} and {term_name(b)} to {term_name(out)}")
+        if rank is None or rank * d * da * db > LARGEST_BASIS:  # of a finite group not even solved for
+            if not all(is_permutation(group, t) for t in (a, b, out)):  # pointwise functions multiply those
+                left_out.append(f"{term_name(a)} and {term_name(b)} to {term_name(out)}")
         elif rank:
             q = term_basis(group, out, (*a, *b)).reshape(d, da * db, rank)
             found.append(Product(a, b, out, np.sqrt(d) * q.transpose(1, 2, 0).reshape(da * db, -1)))
@@ -128,9 +131,23 @@ def is_near(group: Group, inputs: Sequence[Term], out: Term) -> bool:
 def hom_rank(group: Group, a: Term, b: Term, out: Term) -> int | None:
     """Of the equivariant maps A (x) B -> J; None where they are too large to be looked at."""
     factors = (*a, *b, *out)
+    if _is_odd(group, factors):
+        return 0
+    if group.is_discrete and group.order <= ORDER:  # the mean of the characters, without a basis
+        traces = [math.prod(float(np.trace(f.matrix(group, g))) for f in factors) for g in group.elements]
+        return round(float(np.mean(traces)))
     if int(np.prod([f.size(group) for f in factors], dtype=np.int64)) > LARGEST or len(factors) > SLOTS:
         return None
     return term_basis(group, out, (*a, *b)).shape[1]
+
+
+def _is_odd(group: Group, factors: Term) -> bool:
+    """Whether -1, of a classical group that has it, changes the sign of the tensors, so that none is invariant."""
+    if not group.classical or group.classical[0] not in ("O", "Sp", "Lorentz"):
+        return False
+    if any(f.kind not in ("vector", "det") or f.on is not None for f in factors):
+        return False
+    return sum(1 if f.kind == "vector" else group.dim for f in factors) % 2 == 1
 
 
 def _is_made(a: Term, b: Term, out: Term, features: Representation) -> bool:

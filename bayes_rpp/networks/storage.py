@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._files import reading, replacing, understanding
 from bayes_rpp.networks.conv import ConvNet
-from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.networks.emlp import EMLP, quiet
 from bayes_rpp.networks.extent import check_extent
 from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
 from bayes_rpp.networks.mlp import MLP
@@ -117,7 +117,8 @@ def network_from_spec(
     if kind == "EMLP":  # those that have none, and those from before there were any
         settings.setdefault("products", False)
     ends = {name: _rep(spec[name], custom) for name in ("rep_in", "rep_out")}
-    return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)
+    with quiet():
+        return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)
 
 
 def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) -> Path:

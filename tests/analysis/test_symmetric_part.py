@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.analysis.scores import Difference
-from bayes_rpp.analysis.symmetric_part import _closed_form, against_symmetric_part, is_capacity
+from bayes_rpp.analysis.scores import Difference, left_out
+from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 
 
 def test_leaving_one_out_in_closed_form_is_a_fit_without_it():
@@ -22,7 +22,7 @@ def test_leaving_one_out_in_closed_form_is_a_fit_without_it():
     mean, covariance = posterior(np.arange(n))
     draws = rng.multivariate_normal(mean, covariance, size=200_000)
     outputs = [np.einsum("ndk,sk->snd", h, draws) for h in (g, f)]
-    found = _closed_form(*outputs, y, s)
+    found = left_out(*outputs, y, s)
     want = np.empty(n)
     for i in range(n):
         m, c = posterior(np.delete(np.arange(n), i))
@@ -74,3 +74,25 @@ def test_finite_groups_are_averaged_exactly():
     part, moved = (_symmetric(post, group, points, rng) for points in (post.x, (post.x @ g.T).astype("f4")))
     np.testing.assert_allclose(part @ p.rho(g).T, moved, atol=1e-5)
     assert np.abs(part - post.outputs(post.x)[0]).max() > 1e-2
+
+
+def test_a_product_of_two_vectors_is_seen_to_be_symmetric_at_the_default_width():
+    """Hidden layers of width 32 hold no T(3), through which two vectors would be multiplied to a T(2)."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 3))
+    y = np.einsum("ni,nj->nij", x, x).reshape(30, 9) + 0.05 * rng.normal(size=(30, 9))
+    method = rpp.Laplace(evidence="maximise", epochs=60, batch_size=None, draws=100, every=30, steps=3, polish=10)
+    found = rpp.compare_symmetries(
+        x,
+        y,
+        {"none": rpp.Trivial(3), "O(3)": rpp.O(3)},
+        rep_in=rpp.Vector,
+        rep_out=rpp.T(2),
+        method=method,
+        starts=1,
+        engine="pyro",
+        progress=False,
+    )
+    assert found.best == "O(3)"
+    assert "does not hold" not in found.verdict
+    assert found.table["noise"]["O(3)", "strict"] < 0.2

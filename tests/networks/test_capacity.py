@@ -94,7 +94,7 @@ def test_what_is_missing_is_named():
         (lambda: EMLP(Vector, Scalar, O(3), channels=16, bilinear=False), "bilinear=True would do"),
         (
             lambda: EMLP(20 * Vector, Vector, O(3), channels=24),
-            r"layers.0 holds 9 of the 20 inputs of the type Vector",
+            r"layers.0 holds 9 combinations of the 20 inputs of the type Vector",
         ),
         (lambda: EMLP(V0 * V1, V0 * V1, S(4) * O(3), channels=6 * Scalar), r"Vector.on\(0\) \* Vector.on\(1\)"),
     ],
