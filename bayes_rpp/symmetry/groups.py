@@ -114,6 +114,11 @@ class Group:
         return len(self.lie_algebra) == 0
 
     @property
+    def is_trivial(self) -> bool:
+        """Whether there are no generators: only the identity."""
+        return self.is_discrete and len(self.discrete_generators) == 0
+
+    @property
     def is_orthogonal(self) -> bool:
         """Whether every element is an orthogonal matrix (then the group is compact or dense in a compact one)."""
         return is_skew(self.lie_algebra) and is_orthogonal(self.discrete_generators)
