@@ -203,6 +203,8 @@ def _group_spec(group: Group) -> dict[str, Any]:
         "lie_algebra": group.lie_algebra.tolist(),
         "discrete_generators": group.discrete_generators.tolist(),
         "name": group.name,
+        "is_orthogonal": group.is_orthogonal,
+        "is_unimodular": group.is_unimodular,
     }
 
 
@@ -214,7 +216,22 @@ def _group(spec: Mapping[str, Any]) -> Group:
         if family not in CLASSICAL:
             raise ValueError(f"the file names a group {family!r}, which this version does not know")
         return groups.Lorentz() if family == "Lorentz" else CLASSICAL[family](n)
-    return Group(**spec, exact=True)  # as it was when it was saved
+    matrices = {k: v for k, v in spec.items() if k not in ("is_orthogonal", "is_unimodular")}
+    group = Group(**matrices, exact=True)  # as it was when it was saved
+    orthogonal, unimodular = _as_first_judged(group)
+    stated = bool(spec.get("is_orthogonal", orthogonal)), bool(spec.get("is_unimodular", unimodular))
+    if stated != (group.is_orthogonal, group.is_unimodular):  # the shapes of the weights depend on both
+        group.stated = stated
+    return group
+
+
+def _as_first_judged(group: Group) -> tuple[bool, bool]:
+    """Whether orthogonal and unimodular, in files from before these were stored: with numpy's relative tolerance."""
+    a, h = group.lie_algebra, group.discrete_generators
+    skew = np.allclose(a, -a.transpose(0, 2, 1), atol=1e-12)
+    orthogonal = skew and np.allclose(h @ h.transpose(0, 2, 1), np.eye(group.dim), atol=1e-12)
+    traceless = np.allclose(np.trace(a, axis1=1, axis2=2), 0)
+    return bool(orthogonal), bool(traceless and np.allclose(np.abs(np.linalg.det(h)), 1))
 
 
 def _rep_spec(rep: Rep) -> list[Any]:

@@ -16,6 +16,7 @@ from scipy.linalg import block_diag, expm
 
 from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.symmetry.exact import exact_generators
+from bayes_rpp.symmetry.finite import list_elements
 from bayes_rpp.symmetry.groups import SO, Group, Trivial
 from bayes_rpp.symmetry.matrices import real_matrices
 from bayes_rpp.symmetry.representations import Rep, Scalar
@@ -231,20 +232,18 @@ def _finite(s: Array, a: Array, name: str) -> tuple[Group, Callable[[Array], Arr
 
 
 def _elements(joint: Group) -> Array:
-    # A quick look at each generator's order first: listing an infinite group is slow.
     for k, h in enumerate(joint.discrete_generators):
-        power, order = h, 1
-        while not np.allclose(power, np.eye(joint.dim), atol=1e-8):
-            power, order = power @ h, order + 1
-            if order > MAX_ORDER or np.abs(power).max() > 1e6:
-                raise ValueError(
-                    f"generator {k} of state and action has no power up to {MAX_ORDER} that is the identity; a finite "
-                    "group, or rotation=True with the infinitesimal generators, would do"
-                )
-    elements = joint.elements
-    if len(elements) > MAX_ORDER:
-        raise ValueError(f"state and action generate a group of {len(elements)} elements; at most {MAX_ORDER} would do")
-    return elements
+        if list_elements(h[None], MAX_ORDER) is None:
+            raise ValueError(
+                f"generator {k} of state and action has no power up to {MAX_ORDER} that is the identity; a finite "
+                "group, or rotation=True with the infinitesimal generators, would do"
+            )
+    found = list_elements(joint.discrete_generators, MAX_ORDER)
+    if found is None:
+        raise ValueError(
+            f"state and action generate a group of more than {MAX_ORDER} elements; at most {MAX_ORDER} would do"
+        )
+    return found.matrices
 
 
 def _rotations(s: Array, a: Array) -> tuple[Group, Callable[[Array], Array], Callable[[Array], Array]]:

@@ -81,7 +81,7 @@ def spread_elements(group: Group, n: int = 200, seed: int = 0) -> NDArray:
     rng = np.random.default_rng(seed)
     if group.factors:
         found = list(_of_factors(group, max(1, n // (len(group.factors) + 1)), seed))
-        moving = [f for f in group.factors if _moves(f)]
+        moving = [f for f in group.factors if not f.is_trivial]
         return np.concatenate([*found, *([group.sample(max(1, n - sum(map(len, found))), rng)] * (len(moving) > 1))])
     if group.is_discrete:
         return _of_discrete(group, n, rng)
@@ -107,17 +107,13 @@ def cycles(permutation: NDArray) -> str:
     return "".join(found) or "identity"
 
 
-def _moves(group: Group) -> bool:
-    return bool(len(group.lie_algebra) or len(group.discrete_generators))
-
-
 def _of_factors(group: Group, n: int, seed: int) -> Iterator[NDArray]:
     eyes = [np.eye(f.dim) for f in group.factors]
     for k, factor in enumerate(group.factors):
-        if _moves(factor):
+        if not factor.is_trivial:
             for_one = spread_elements(factor, n, seed)
             yield np.stack([block_diag(*eyes[:k], g, *eyes[k + 1 :]) for g in for_one])
-    if not any(map(_moves, group.factors)):
+    if group.is_trivial:
         yield np.eye(group.dim)[None]
 
 

@@ -72,7 +72,7 @@ class Probe:
         self._rho = np.stack([self._after.rho(m) for m in g])
         moves = not (np.array_equal(self.moved, self.x) and (self._rho == np.eye(self._after.size)).all())
         # A group that leaves all columns as they are has an error of zero, whatever the function.
-        self.is_empty = not moves and bool(len(group.lie_algebra) or len(group.discrete_generators))
+        self.is_empty = not moves and not group.is_trivial
 
     def warn_if_empty(self) -> None:
         if self.is_empty:

@@ -20,7 +20,8 @@ from bayes_rpp.symmetry.finite import list_elements
 Array = NDArray[np.float64]
 EXACT = 1e-12  # what double precision leaves
 SINGLE = 1e-6  # what single precision leaves
-HAIR = 0.01  # more is meant
+NEAR = 2e-5  # more is meant in full precision
+HAIR = 0.01  # more is meant in rounded numbers
 HIGHEST = 24  # order of a matrix that is looked for
 MAX_PAIRS = 30
 LARGEST = 50  # dimension in which pairs are looked at
@@ -124,7 +125,7 @@ def _nearest(h: Array) -> _Near | None:
     target = h * math.exp(-np.linalg.slogdet(h)[1] / len(h))
     if off <= _precision(h) or _distance(h, np.eye(len(h))) <= 30 * off:
         return None
-    if off <= SINGLE or (off < HAIR**2 if not unit else unit < HAIR / 10 and _rounds_to(h, target, 1.2 * unit)):
+    if off <= SINGLE or (unit < HAIR / 10 and _rounds_to(h, target, 1.2 * unit)):
         return _Near(target, "of determinant one")
     return None
 
@@ -156,7 +157,8 @@ def _precision(h: Array) -> float:
 def _order(h: Array, unit: float | None = None) -> _Near | None:
     """The matrix of finite order near h, if its order is no accident.
 
-    A random rotation has a power k <= 24 as near to the identity as 0.01 / k in about one of 200 cases.
+    A random rotation has a power k <= 24 as near to the identity as 0.01 / k in about one of 200 cases: in full
+    precision it must be nearer, or turn by an angle that is rounded itself.
     """
     if _is_of_finite_order(h):
         return None
@@ -167,15 +169,18 @@ def _order(h: Array, unit: float | None = None) -> _Near | None:
     orders = np.zeros(len(values), dtype=int)
     for k in range(1, HIGHEST + 1):
         off = np.abs(values - np.exp(2j * np.pi * np.round(angles * k) / k))
-        orders[(orders == 0) & (off <= _slack(k, unit, stretch))] = k
+        near = off <= (_slack(k, unit, stretch) if unit else SINGLE)
+        if not unit:
+            near |= (off <= _slack(k, 0.0, 1.0)) & [_is_rounded_turn(a, k) for a in angles]
+        orders[(orders == 0) & near] = k
     order = math.lcm(*orders.tolist()) if orders.all() else 1
     if order == 1 or order > MAX_ORDER:
         return None
     target = _of_order(h, order)
     if target is None:
         return None
-    most = 1.9 * unit * stretch if order == 2 and unit else _slack(int(orders.max()), unit, stretch)
-    if not (_distance(h, target) <= SINGLE or _rounds_to(h, target, most)):
+    most = 1.9 * unit * stretch if order == 2 else _slack(int(orders.max()), unit, stretch)
+    if unit and not (_distance(h, target) <= SINGLE or _rounds_to(h, target, most)):
         return None
     return _Near(target, f"whose power {order} is the identity")
 
@@ -195,6 +200,19 @@ def _is_of_finite_order(h: Array) -> bool:
 def _slack(k: int, unit: float, stretch: float) -> float:
     rounded = 4 * unit * stretch
     return max(HAIR / max(k, 2) ** 2, rounded if rounded * k**2 <= 160 * HAIR else 0.0)
+
+
+def _is_rounded_turn(angle: float, k: int) -> bool:
+    """Whether an angle, in turns, is j / k of one, j not 0, up to the decimals in which it, or pi, was typed."""
+    j = round(angle * k)
+    scales = (2 * np.pi, 360.0, 2.0, 1.0, np.pi * k / j) if j else ()
+    return any(abs(angle - j / k) * abs(s) <= 1.2 * _half_decimal(angle * s) for s in scales)
+
+
+def _half_decimal(value: float) -> float:
+    """Half a unit in the last of up to six decimals of a number; 0 where it has more, or none."""
+    units = [0.5 * 10.0**-k for k in range(7) if abs(value - round(value, k)) <= 1e-12 * max(1.0, abs(value))]
+    return units[0] if units and units[0] < 0.5 else 0.0
 
 
 def _of_order(h: Array, order: int) -> Array | None:
@@ -256,11 +274,11 @@ def _exact_direction(a: Array, name: str) -> Array:
     skew = (a - a.T) / 2
     off = float(np.abs(a - skew).max() / size)
     # Rounding leaves a skew matrix skew: of what is typed, only the trace can be off by it.
-    if off <= SINGLE or (off < HAIR / 10 and not unit):
+    if off <= SINGLE or (off < NEAR and not unit):
         return _mended(a, skew, off, name, "that is skew")
     target = a - np.eye(d) * np.trace(a) / d
     off = float(abs(np.trace(a)) / d / size)
-    if off <= SINGLE or (off < HAIR / 10 and not unit) or (unit < HAIR and off * size * d <= 2.1 * unit):
+    if off <= SINGLE or (off < NEAR and not unit) or (unit < HAIR and off * size * d <= 2.1 * unit):
         return _mended(a, target, off, name, "without trace")
     return a
 
@@ -283,7 +301,8 @@ def _check_frequencies(a: Array) -> None:
     for slow, fast in islice(combinations(speeds, 2), MAX_PAIRS):
         near = Fraction(slow / fast).limit_denominator(8)
         off, q = float(abs(slow / fast - near)), near.denominator
-        if near and 100 * EXACT < off < max(HAIR / 10 / q**2, 1.2 * unit if unit * q**2 < 5 * HAIR else 0.0):
+        typed = min(HAIR / 10 / q**2, 1.2 * max(_half_decimal(slow), _half_decimal(fast)) / fast)
+        if near and 100 * EXACT < off < max(SINGLE, typed, 1.2 * unit if unit * q**2 < 5 * HAIR else 0.0):
             raise ValueError(
                 f"lie_algebra[0] must be exact, got speeds of rotation whose ratio is off by {off:.1g} from {near}: is "
                 f"it rounded? Entries in full precision would do{ESCAPE}"

@@ -77,6 +77,8 @@ class Group:
         # (family, n) of the classical groups, whose invariants are known in closed form; set only in this file.
         self.classical: tuple[str, int] | None = None
         self.factors: tuple[Group, ...] = ()
+        # What a file says of is_orthogonal and is_unimodular, where it differs; set only by what reads it.
+        self.stated: tuple[bool, bool] | None = None
 
     def __repr__(self) -> str:
         return self.name
@@ -101,7 +103,7 @@ class Group:
         """Hashable content; two groups with the same matrices have the same content, whatever their names."""
         if self.factors:
             return tuple(f.content for f in self.factors)
-        return (self.dim, self.classical, self.lie_algebra.tobytes(), self.discrete_generators.tobytes())
+        return (self.dim, self.classical, self.lie_algebra.tobytes(), self.discrete_generators.tobytes(), self.stated)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Group) and self.content == other.content
@@ -121,12 +123,20 @@ class Group:
     @property
     def is_orthogonal(self) -> bool:
         """Whether every element is an orthogonal matrix (then the group is compact or dense in a compact one)."""
-        return is_skew(self.lie_algebra) and is_orthogonal(self.discrete_generators)
+        if self.factors:
+            return all(f.is_orthogonal for f in self.factors)
+        return self.stated[0] if self.stated else is_skew(self.lie_algebra) and is_orthogonal(self.discrete_generators)
 
     @property
     def is_unimodular(self) -> bool:
         """Whether every element has determinant 1 or -1."""
-        return is_traceless(self.lie_algebra) and is_unimodular(self.discrete_generators)
+        if self.factors:
+            return all(f.is_unimodular for f in self.factors)
+        return (
+            self.stated[1]
+            if self.stated
+            else is_traceless(self.lie_algebra) and is_unimodular(self.discrete_generators)
+        )
 
     @property
     def is_finite(self) -> bool:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from bayes_rpp import (
     save_network,
 )
 from tests.networks.test_emlp import strict_weights
+
+FILES = Path(__file__).parent / "files"  # written at commit 0945f08, with the outputs that were computed there
 
 NETS = [
     EMLP(Scalar + 2 * Vector, T(2), O(3), channels=30, layers=1),
@@ -91,3 +94,35 @@ def test_two_functions_of_one_name_are_refused(tmp_path):
     net = EMLP(Rep.custom(square, "f"), Rep.custom(lambda g: g, "f"), O(2), layers=0)
     with pytest.raises(ValueError, match="two custom representations have the name 'f'"):
         save_network(tmp_path / "net", net, strict_weights(net))
+
+
+@pytest.mark.parametrize(
+    ("name", "judged"),
+    [
+        ("rotation", (True, True)),  # by 72 degrees, typed with eleven decimals
+        ("rotation_in_space", (False, True)),  # and about another axis
+        ("nearly_skew", (True, True)),  # to 1e-7
+        ("rotation_in_a_product", (True, True)),
+        ("orthogonal", (True, True)),  # channels=20 had no products then
+        ("product", (True, True)),
+    ],
+)
+def test_files_of_before_load_and_predict_the_same(name, judged, tmp_path):
+    net, params = load_network(FILES / f"{name}.npz")
+    with np.load(FILES / "outputs.npz") as outputs:
+        x, y = outputs[f"{name}.x"], outputs[f"{name}.y"]
+    np.testing.assert_allclose(net(params, x), y, rtol=1e-6, atol=1e-6)
+    assert (net.group.is_orthogonal, net.group.is_unimodular) == judged
+    again, weights = load_network(save_network(tmp_path / "again", net, params))
+    assert again.group == net.group
+    np.testing.assert_array_equal(again(weights, x), net(params, x))
+
+
+def test_files_keep_whether_a_group_was_taken_as_orthogonal(tmp_path):
+    for off, wanted in ((1e-11, False), (1e-14, True)):
+        group = Group(2, discrete_generators=[np.diag([1.0, -1.0 - off])], exact=True)
+        assert group.is_orthogonal == group.is_unimodular == wanted
+        net = EMLP(Vector + Scalar, Vector, group, channels=6, layers=1)
+        again, _ = load_network(save_network(tmp_path / "net", net, strict_weights(net)))
+        assert again.group == group
+        assert again.group.is_orthogonal == again.group.is_unimodular == wanted

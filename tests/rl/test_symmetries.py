@@ -153,6 +153,11 @@ def test_several_generators_and_rotations_of_the_users_own():
         (lambda: rl.Symmetry([np.eye(2)] * 2, np.eye(1)), "state has 2 generators but action has 1"),
         (lambda: rl.Symmetry(np.zeros((2, 2)), np.eye(1)), "state has a singular matrix"),
         (lambda: rl.Symmetry(2 * np.eye(2), np.eye(1)), "no power up to 200 that is the identity"),
+        (
+            lambda: rl.Symmetry([np.eye(6)[[1, 0, 2, 3, 4, 5]], np.roll(np.eye(6), 1, 0)], [np.eye(1)] * 2),
+            "more than 200",
+        ),
+        (lambda: rl.Symmetry([np.diag([1, -1]), [[0.6, 0.8], [0.8, -0.6]]], [np.eye(1)] * 2), "more than 200 elements"),
         (lambda: rl.Symmetry(np.eye(2), np.eye(1), rotation=True), "state is no generator of a rotation"),
         (lambda: rl.Symmetry("left", np.eye(1)), "state cannot be read; a table"),
         (lambda: rl.Symmetry(1j * np.eye(2), np.eye(1)), "state must be real, got complex numbers"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ortho_group
+from scipy.stats import ortho_group, special_ortho_group
 
 from bayes_rpp import (
     SO,
@@ -135,6 +135,53 @@ def test_lie_algebras_that_are_meant_are_taken_as_they_are():
         algebra = np.asarray(algebra)
         group = Group(algebra.shape[-1], algebra)
         np.testing.assert_allclose(group.lie_algebra * np.abs(algebra).max(axis=(1, 2))[:, None, None], algebra)
+
+
+def planes(*speeds):
+    return np.kron(np.diag(speeds), [[0, -1], [1, 0]])
+
+
+def screw(angle):
+    return np.block([[turn(angle), np.zeros((2, 1))], [np.zeros((1, 2)), -1]])
+
+
+@pytest.mark.parametrize("angle", [0.001, 0.0003, 1 / 3000, 0.002, 1e-5, 0.3, np.deg2rad(119.99), np.deg2rad(0.1)])
+def test_small_turns_in_full_precision_are_meant(angle):
+    h = screw(angle)
+    np.testing.assert_array_equal(Group(3, (), h).discrete_generators[0], h)
+
+
+@pytest.mark.parametrize("speed", [1.0005, 0.9995, 1.0001, 0.501, 0.33325, 1.001**0.5])
+def test_speeds_in_full_precision_are_meant(speed):
+    basis = ortho_group.rvs(4, random_state=0)
+    for a in (planes(1, speed), basis @ planes(1, speed) @ basis.T):
+        assert len(Group(4, [a]).lie_algebra) == 1
+
+
+@pytest.mark.parametrize("speed", [0.333, 0.3333, 0.6667, 0.1429])
+def test_rounded_speeds_are_refused(speed):
+    with pytest.raises(ValueError, match="is it rounded"):
+        Group(4, [planes(1, speed)])
+
+
+@pytest.mark.parametrize(
+    "angle", [2.0944, 1.5708, 3.14159, 0.6667 * np.pi, 2 * 3.1416 / 9, 2 * 3.142 / 3, np.deg2rad(51.43)]
+)
+def test_angles_that_are_rounded_themselves_are_refused(angle):
+    for h in (turn(angle), about([1, 2, 3], np.rad2deg(angle))):
+        with pytest.raises(ValueError, match="is it rounded"):
+            Group(len(h), (), h)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), d=st.integers(2, 5))
+def test_random_rotations_are_kept(seed, d):
+    h = special_ortho_group.rvs(d, random_state=seed)
+    np.testing.assert_array_equal(Group(d, (), h).discrete_generators[0], h)
+
+
+def test_slow_damping_in_full_precision_is_meant():
+    assert not Group(2, [[[-1 / 3000, -1], [1, -1 / 3000]]]).is_orthogonal
 
 
 def test_a_turn_that_the_lie_algebra_makes_anyway_need_not_be_exact():

@@ -106,3 +106,10 @@ def test_regular_polygons_are_exact_as_they_are(n):
         own.discrete_generators[0], D(n).discrete_generators[0] if n > 1 else np.eye(2), atol=1e-15
     )
     assert named.order == own.order == 2 * n
+
+
+def test_the_trivial_groups_have_no_generators():
+    for group in (Trivial(3), Z(1), SO(1), S(1), Group(2, np.zeros((1, 2, 2))), Trivial(2) * SO(1)):
+        assert group.is_trivial
+    for group in (SO(2), O(1), S(2), Trivial(2) * Z(2), SO(2) * Trivial(1)):
+        assert not group.is_trivial
