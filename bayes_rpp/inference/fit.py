@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.inference.base import GENTLE, Method
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.members import in_parts
-from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
+from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Laplace
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.rounding import warn_of_rounding

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import real_array
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.inference.methods import HMC, Method
+from bayes_rpp.inference.base import Method
+from bayes_rpp.inference.methods import HMC
 from bayes_rpp.inference.outputs import centres, evaluate
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.models import Model
