@@ -119,8 +119,8 @@ def _within(prior: ResidualPathway, w: NDArray) -> NDArray:
 def _energy(model: Model, weights: Mapping[str, NDArray]) -> float:
     """-log p(W) up to a constant, half the square of the whitened weights, as a mean over members."""
     total = 0.0
-    for eps, prior in _whitened(model, weights).values():
-        total += 0.5 * float((eps**2).sum()) / int(np.prod(eps.shape[: -len(prior.shape)]))
+    for eps, _ in _whitened(model, weights).values():
+        total += 0.5 * float((eps**2).sum()) / int(np.prod(eps.shape[:2]))
     return total
 
 
