@@ -150,8 +150,12 @@ def _of_pandas(value: Any, name: str) -> NDArray:
 
 
 def _of_column(column: Any, owner: str) -> NDArray:
+    from pandas import Series
     from pandas.api.types import is_numeric_dtype
 
+    categories = getattr(column.dtype, "categories", None)
+    if categories is not None and is_numeric_dtype(categories.dtype):
+        column = Series(column).astype(np.float64 if column.isna().any() else categories.dtype)
     if not is_numeric_dtype(column.dtype):
         raise TypeError(f"{owner} dtype {column.dtype}; numbers would do")
     if column.isna().any():

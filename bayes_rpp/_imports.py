@@ -15,7 +15,10 @@ ONE_AT_A_TIME = threading.Lock()  # of threads: the cache is set aside for all o
 
 
 def load_module(name: str) -> Any:
-    """A module; the global random states of Python and numpy stay, from which JAX, Flax and others draw at import."""
+    """A module; the global random states of Python and numpy stay, from which JAX, Flax and others draw at import.
+
+    They are those of all threads: what another thread draws from them during the first import comes once more after it.
+    """
     if name in sys.modules:
         return import_module(name)  # which waits for a thread that is not through with it
     import random

@@ -252,3 +252,42 @@ def test_transitions_and_rollouts_look_at_masks():
         Transitions(states, actions, states, np.ma.array(ends, mask=ends))
     with pytest.raises(ValueError, match="true has NaN"):
         relative_error(X[None], MASKED[None])
+
+
+LABELS = RNG.integers(0, 3, size=60)
+CATEGORIES = {
+    "int64": pd.Series(LABELS),
+    "in another order": pd.Series(pd.Categorical(LABELS, categories=[2, 0, 1])),
+    "with one that is unused": pd.Series(pd.Categorical(LABELS, categories=[0, 1, 2, 7])),
+    "int8": pd.Series(LABELS.astype(np.int8)),
+    "floats": pd.Series(LABELS.astype(float)),
+    "nullable": pd.Series(LABELS, dtype="Int64"),
+    "bool": pd.Series(LABELS > 0),
+    "ordered": pd.Series(pd.Categorical(LABELS, ordered=True)),
+}
+
+
+@pytest.mark.parametrize("kind", CATEGORIES)
+def test_categories_of_numbers_are_the_numbers(kind):
+    column = CATEGORIES[kind].astype("category")
+    wanted = LABELS > 0 if kind == "bool" else LABELS
+    np.testing.assert_array_equal(real_array(column, "y"), wanted)
+    np.testing.assert_array_equal(real_array(column.array, "y"), wanted)
+    np.testing.assert_array_equal(real_array(pd.DataFrame({"a": column, "b": 1.5}), "y")[:, 0], wanted)
+    gone = column.where(np.arange(60) != 7)
+    np.testing.assert_array_equal(np.isnan(real_array(gone, "y")), np.arange(60) == 7)
+    net = rpp.MLP(3, 3, layers=0)
+    model = rpp.Model(net, likelihood=rpp.Categorical())
+    np.testing.assert_array_equal(fit(y=column, model=model).y[:, 0], wanted)
+
+
+@pytest.mark.parametrize("kind", [str, "datetime64[ns]", "timedelta64[ns]"])
+def test_categories_of_other_things_are_refused(kind):
+    column = pd.Series(LABELS).astype(kind).astype("category")
+    with pytest.raises(TypeError, match="y has dtype category; numbers would do"):
+        real_array(column, "y")
+
+
+def test_intervals_are_refused():
+    with pytest.raises(TypeError, match="y has dtype category; numbers would do"):
+        real_array(pd.cut(pd.Series(LABELS), 2), "y")

@@ -19,7 +19,8 @@ from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.analysis.trivial import with_trivial_factors
 from bayes_rpp.analysis.vanishing import fit_candidate
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
-from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.inference.base import Method
+from bayes_rpp.inference.methods import MAP, Laplace
 from bayes_rpp.inference.mixture import best_modes, mixture
 from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
 from bayes_rpp.models import Model

@@ -11,8 +11,9 @@ from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
+from bayes_rpp.inference.base import Method, Optimiser
 from bayes_rpp.inference.fit import check_engine, fit
-from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
+from bayes_rpp.inference.methods import DeepEnsemble
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.inference.task import Data, check_method

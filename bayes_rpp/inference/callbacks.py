@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array
-from bayes_rpp.inference.methods import check_count
+from bayes_rpp.inference.base import check_count
 from bayes_rpp.inference.task import Task
 from bayes_rpp.inference.training import Progress
 from bayes_rpp.symmetry.equivariance import Probe

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.inference.base import GENTLE, Method
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.members import in_parts
-from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
+from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Laplace
 from bayes_rpp.inference.parallel import ENGINE, check_executor
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.rounding import warn_of_rounding
@@ -73,7 +74,8 @@ def fit(
 
     Warns:
         ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.
-        UserWarning: if MAP or DeepEnsemble ends where the training data are less likely than at init, with the reason.
+        UserWarning: if MAP or DeepEnsemble, without patience, ends where the training data are less likely than at
+            init, with the reason; not where only weights of the prior's own size have shrunk, as the model asks for.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit, and what would do.
@@ -142,7 +144,8 @@ def fit(
     else:
         with nullcontext() if executor is not None else ENGINE:
             post = run_task(task)
-    if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace):
+    # With patience the end is the epoch that validation finds best, the start among them.
+    if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace) and method.patience is None:
         warn_if_worse(post, weights, method.rate)
     return post
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import real_array
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.inference.methods import HMC, Method
+from bayes_rpp.inference.base import Method
+from bayes_rpp.inference.methods import HMC
 from bayes_rpp.inference.outputs import centres, evaluate
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.models import Model
@@ -18,9 +19,11 @@ from bayes_rpp.networks.module import ModuleNetwork
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import network_probe, probe_error
 from bayes_rpp.networks.storage import holds_code
+from bayes_rpp.priors.pathway import ResidualPathway
 
 ROWS = 2000  # of the training data, to look at
 WORSE = 0.1  # nats for each example
+LARGE = 1.5  # standard deviations of the prior: a draw has 1
 
 
 def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
@@ -76,7 +79,8 @@ def check_network(net: Network, init: Posterior) -> None:
 
 
 def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float) -> None:
-    """Warn if the training data are clearly less likely at the end than at the start, with the reason.
+    """Warn if the training data are clearly less likely at the end than at the start, with the reason. Not where the
+    model has it so: the density of weights that are of the prior's size is higher at the end.
 
     Args:
         start: the weights, with leading dimension members.
@@ -84,7 +88,7 @@ def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float) ->
     """
     model, x, y = post.model, post.x[:ROWS], post.y[:ROWS]
     dtype = next(iter(post.samples.values())).dtype
-    before = {k: np.asarray(start[k], dtype=dtype)[None] for k in model.net.parameters}
+    before = {k: _within(prior, start[k]).astype(dtype)[None] for k, prior in model.priors.items()}
     losses = []
     for weights in (before, post.samples):
         f = evaluate(model, weights, x)
@@ -93,28 +97,48 @@ def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float) ->
     if not change.mean() > max(WORSE, 2 * change.std() / np.sqrt(len(change))):
         return
     reason = f"A smaller learning_rate (now {rate:g}), patience with validation data, or more epochs, would do"
-    if not model.infers_sigmas:
-        (first, size), (last, _) = _energy(model, before), _energy(model, post.samples)
-        far = (2 * first / size) ** 0.5
-        if last - first < -len(post.x) * change.mean():
-            reason = (
-                f"The prior asks for it, as the weights of the start are {far:.2g} of its standard deviations in size: "
-                "larger sigma_a and sigma_b would do"
-            )
+    if not model.infers_sigmas and _energy(model, post.samples) - _energy(model, before) < -len(post.x) * change.mean():
+        size, name = _largest(model, before)
+        if size < LARGE:
+            return
+        reason = (
+            f"The prior asks for it, as the weights {name!r} of the start are {size:.2g} of its standard deviations in "
+            "size: larger sigma_a and sigma_b would do"
+        )
     warn_user(
         "the fit ended where the training data are less likely than at init: -log p(y | W, x) of an example is "
         f"{losses[1].mean():.3g}, after {losses[0].mean():.3g}. {reason}"
     )
 
 
-def _energy(model: Model, weights: Mapping[str, NDArray]) -> tuple[float, int]:
-    """-log p(W) up to a constant, half the square of the whitened weights, as a mean over members; and their number."""
-    total, size = 0.0, 0
+def _within(prior: ResidualPathway, w: NDArray) -> NDArray:
+    """The nearest weights that the prior does not exclude, where a fit starts from others."""
+    return prior.support.project(np.asarray(w, dtype=np.float64)) if prior.is_strict else np.asarray(w)
+
+
+def _energy(model: Model, weights: Mapping[str, NDArray]) -> float:
+    """-log p(W) up to a constant, half the square of the whitened weights, as a mean over members."""
+    total = 0.0
+    for eps, _ in _whitened(model, weights).values():
+        total += 0.5 * float((eps**2).sum()) / int(np.prod(eps.shape[:2]))
+    return total
+
+
+def _largest(model: Model, weights: Mapping[str, NDArray]) -> tuple[float, str]:
+    """Size of those that are largest beside the prior, in its standard deviations: of all of a parameter, or of what
+    lies in one of its subspaces; and the parameter."""
+    found = (0.0, "")
+    for name, (eps, prior) in _whitened(model, weights).items():
+        for part in (eps, *(s.encode(eps) for s in prior.active)):
+            found = max(found, (float(np.sqrt(np.mean(part**2))), name))
+    return found
+
+
+def _whitened(model: Model, weights: Mapping[str, NDArray]) -> dict[str, tuple[NDArray, ResidualPathway]]:
+    """Of each site, by parameter, and its prior."""
+    found = {}
     for name, (_, prior) in model.sites.items():
         w = np.asarray(weights[name], dtype=np.float64)
         w = model.priors[name].support.encode(w) if model.priors[name].is_strict else w
-        eps = prior.whiten(w)
-        members = int(np.prod(w.shape[:2]))
-        total += 0.5 * float((eps**2).sum()) / members
-        size += eps.size // members
-    return total, size
+        found[name] = (prior.whiten(w), prior)
+    return found

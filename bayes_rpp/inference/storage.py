@@ -20,6 +20,7 @@ from bayes_rpp.models import Model
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.storage import (
+    INNER,
     Custom,
     existing,
     network_from_spec,
@@ -27,7 +28,7 @@ from bayes_rpp.networks.storage import (
 )
 from bayes_rpp.priors.hyper import Sigmas
 
-FORMAT = 1
+FORMAT = 2  # 1: without what `_is_new` names
 
 
 def to_arviz(post: Posterior) -> Any:
@@ -139,11 +140,17 @@ def model_from_spec(
 
 
 def _spec(post: Posterior) -> dict[str, Any]:
-    run = {"format": FORMAT, "method": post.method, "engine": post.engine, "seed": post.seed}
-    spec = model_spec(post.model) | run
+    spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
+    spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
         spec["net"] |= probe_spec(post.model.net, _first(post.samples))
     return spec
+
+
+def _is_new(net: Mapping[str, Any]) -> bool:
+    """Whether a network's description has products, or the probe of several points of networks that are code."""
+    inner = next((net[name] for name in INNER.values() if name in net), None)
+    return _is_new(inner) if inner else "parameters" in net or "products" in net["settings"]
 
 
 def _first(samples: Mapping[str, Any]) -> dict[str, Any]:

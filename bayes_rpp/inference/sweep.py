@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bayes_rpp._warnings import warn_user
+from bayes_rpp.inference.base import check_positive
 from bayes_rpp.inference.cells import SIGMAS, Cell, Cells, joint_model, programs
 from bayes_rpp.inference.checkpoint import Checkpoint
 from bayes_rpp.inference.fit import check_engine
-from bayes_rpp.inference.methods import MAP, check_positive
+from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.mode import polished
 from bayes_rpp.inference.parallel import ENGINE, check_executor, run_all, workers
 from bayes_rpp.inference.posterior import Posterior

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import finite_array, real_array
 from bayes_rpp._imports import load_module
+from bayes_rpp.inference.base import Method
 from bayes_rpp.inference.checkpoint import Checkpoint
-from bayes_rpp.inference.methods import Method
 from bayes_rpp.models import Model, Parametrisation
 from bayes_rpp.networks.network import Network
 

@@ -34,6 +34,8 @@ def thinned(post: Posterior, thin: int = 1, dtype: Any = None) -> Posterior:
     found = copy.copy(post)
     found.samples = {k: v[:, ::thin] for k, v in post.samples.items()}
     found.sample_stats = {k: v[:, ::thin] for k, v in post.sample_stats.items()}
+    if post.chains == 1:  # the draws of an ensemble are its members
+        found.training = {k: v[::thin] if len(v) == post.draws else v for k, v in post.training.items()}
     if name is not None:
         found.samples |= {k: _rounded(found.samples[k], name, k) for k in post.model.net.parameters}
     return found

@@ -33,10 +33,14 @@ def warn_of_nothing_soft(net: ModuleNetwork) -> bool:
     return True
 
 
-def warn_of_broken_symmetry(net: Network) -> None:
-    """Warn if the network is not equivariant at weights within its most symmetric subspaces, as with sigma_b = 0."""
+def warn_of_broken_symmetry(net: Network, before: Network | None = None) -> None:
+    """Warn if the network is not equivariant at weights within its most symmetric subspaces, as with sigma_b = 0.
+
+    Args:
+        before: what it was made of; no warning if that is not equivariant either.
+    """
     error = strict_error(net)
-    if error > TOLERANCE:
+    if error > TOLERANCE and (before is None or strict_error(before) <= TOLERANCE):
         warn_user(
             f"the network is not equivariant under {net.group} where its residuals are zero: with sigma_b = 0 its "
             f"equivariance error is {error:.2g}. A pointwise function such as ReLU of the entries of vectors, or a "

@@ -26,7 +26,7 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
             counts).
 
     Warns:
-        UserWarning: if the network's group acts, and the network is not equivariant where its residuals are zero.
+        UserWarning: if the network was equivariant where its residuals are zero, and is so no longer.
 
     Raises:
         TypeError, ValueError: if one is no subspace, fits no parameter, or has another shape.
@@ -38,7 +38,7 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
     new.parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
     options.check_used((), new.parameters)
     new.is_code = new.is_code or bool(subspaces)
-    warn_of_broken_symmetry(new)
+    warn_of_broken_symmetry(new, net)
     return new
 
 

@@ -49,7 +49,8 @@ def soften(
             default). Or a dict of these by layer, in which a key may be a pattern.
         subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
             an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
-        skip: patterns of layers, or of parts of the module, to leave alone.
+        skip: patterns of layers, or of parts of the module, to leave alone. Those of a torch module that no gradient
+            reaches, such as a backbone under `torch.no_grad`, stay as they are.
         rep_in, rep_out, group: how a group acts on the flattened input and output, for the equivariance error.
 
     Returns:

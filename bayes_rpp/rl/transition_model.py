@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.inference.base import Method
 from bayes_rpp.inference.fit import check_engine, fit
-from bayes_rpp.inference.methods import DeepEnsemble, Method
+from bayes_rpp.inference.methods import DeepEnsemble
 from bayes_rpp.inference.posterior import Posterior
 from bayes_rpp.inference.rounding import warn_of_rounding
 from bayes_rpp.likelihoods import Gaussian

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -7,19 +8,24 @@ import xarray as xr
 
 from bayes_rpp import (
     EMLP,
+    MLP,
     DeepEnsemble,
     EquivarianceTracker,
+    FullSubspace,
     Gaussian,
+    LinearPath,
     Model,
     O,
     Posterior,
     Prior,
     Rep,
     Scalar,
+    T,
     Vector,
     datasets,
     equivariance_error,
     fit,
+    restrict,
 )
 
 DATA, TEST = datasets.modified_inertia(60), datasets.modified_inertia(30, seed=1)
@@ -138,3 +144,34 @@ def test_bad_input_is_named(post, tmp_path):
     xr.Dataset().to_netcdf(tmp_path / "other.nc", engine="h5netcdf")
     with pytest.raises(ValueError, match="not written by"):
         Posterior.load(tmp_path / "other.nc")
+
+
+def spec_of(path):
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return json.loads(tree.attrs["bayes_rpp"])
+
+
+NETS = {  # and the format of their files
+    "products": (lambda: EMLP(Vector, T(2), O(3), channels=8 * Scalar + Vector + T(2), layers=1), 2),
+    "products within": (lambda: LinearPath(EMLP(Vector, T(2), O(3), channels=8 * Scalar + Vector + T(2), layers=1)), 2),
+    "no products": (lambda: EMLP(Vector, Vector, O(3), channels=20, layers=1), 1),
+    "no layers": (lambda: EMLP(Vector, Vector, O(3), layers=0), 1),
+    "plain": (lambda: MLP(Vector, T(2), O(3), channels=8), 1),
+    "plain within": (lambda: LinearPath(MLP(Vector, T(2), O(3), channels=8)), 1),
+    "code": (lambda: restrict(MLP(3, 9, layers=0), {"*.bias": FullSubspace((9,))}), 2),
+}
+
+
+@pytest.mark.parametrize("kind", NETS)
+def test_files_have_the_oldest_format_that_holds_their_network(kind, tmp_path):
+    make, number = NETS[kind]
+    net = make()
+    rng = np.random.default_rng(0)
+    samples = {k: rng.normal(size=(1, 2, *p.shape)) for k, p in net.parameters.items()}
+    x = rng.normal(size=(5, 3))
+    post = Posterior(Model(net), samples, x=x, y=rng.normal(size=(5, net.rep_out.size)))
+    path = post.save(tmp_path / "post")
+    assert spec_of(path)["format"] == number
+    assert ('"products"' in json.dumps(spec_of(path)["net"])) == kind.startswith("products")
+    again = Posterior.load(path, net=net if kind == "code" else None)
+    np.testing.assert_array_equal(again.predict(x).mean, post.predict(x).mean)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
-from bayes_rpp.inference.methods import GENTLE, RATE
+from bayes_rpp.inference.base import GENTLE, RATE
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype(np.float32)
@@ -94,6 +94,73 @@ def test_no_word_where_the_result_is_better_or_there_was_no_start(problem):
     poor = {k: 0.0 * w for k, w in problem[0].initial.items()}
     fit(problem, rpp.MAP(epochs=20, learning_rate=0.03), init=poor)
     fit(problem, rpp.MAP(epochs=2), init=fit(problem, rpp.MAP(epochs=50)))
+
+
+V, S = rpp.Vector, rpp.Scalar
+STRICT = [  # the network, and how strict the second model is
+    (lambda: rpp.EMLP(V, V, rpp.O(3), layers=0), 0.0),
+    (lambda: rpp.EMLP(V, V, rpp.O(3), channels=16, layers=1), 0.0),
+    (lambda: rpp.EMLP(V, V, rpp.O(3), channels=16, layers=1), {"*.bias": 1e-3, "*": 0.0}),
+    (lambda: rpp.EMLP(V, V + S, rpp.SO(2) * rpp.Trivial(1), layers=0), 0.0),
+    (lambda: rpp.restrict(rpp.MLP(3, 3, layers=0), {"output.weight": BAND}), {"*.weight": 0.0, "*": 1.0}),
+]
+BAND = rpp.SpanSubspace.masked(np.eye(3, dtype=bool))
+
+
+@pytest.mark.parametrize("method", [rpp.MAP(epochs=120), rpp.DeepEnsemble(members=2, epochs=120)])
+@pytest.mark.parametrize(("make", "strict"), STRICT)
+def test_no_word_of_what_a_strict_model_cannot_start_from(make, strict, method):
+    net = make()
+    x = RNG.normal(size=(60, 3))
+    y = x @ RNG.normal(size=(3, net.rep_out.size)) + 0.05 * RNG.normal(size=(60, net.rep_out.size))
+    like = rpp.Gaussian(0.1)
+    free = rpp.fit(rpp.Model(net, sigma_b=1.0, likelihood=like), x, y, method, engine="pyro", progress=False)
+    model = rpp.Model(net, sigma_b=strict, likelihood=like)
+    post = rpp.fit(model, x, y, method, init=free, engine="pyro", progress=False)
+    assert post.log_likelihood().mean() < free.log_likelihood().mean() - 0.1
+
+
+@pytest.fixture(scope="module")
+def overfit():
+    """A network, few data with others for validation, and weights that follow the few."""
+    x = RNG.normal(size=(60, 3))
+    y = x @ RNG.normal(size=(3, 3)) + 0.3 * RNG.normal(size=(60, 3))
+    net = rpp.MLP(3, 3, channels=32, layers=1)
+    model = rpp.Model(net, sigma_b=3.0, likelihood=rpp.Gaussian(0.3))
+    method = rpp.MAP(epochs=300, batch_size=None)
+    return (
+        net,
+        (x[:12], y[:12]),
+        (x[12:], y[12:]),
+        rpp.fit(model, x[:12], y[:12], method, engine="pyro", progress=False),
+    )
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 3.0])
+@pytest.mark.parametrize("kind", [rpp.MAP, rpp.DeepEnsemble])
+def test_no_word_where_validation_chose_the_end(overfit, kind, sigma):
+    net, data, validation, init = overfit
+    model = rpp.Model(net, sigma_b=sigma, likelihood=rpp.Gaussian(0.3))
+    method = kind(epochs=150, batch_size=None, patience=30, **({"members": 2} if kind is rpp.DeepEnsemble else {}))
+    post = rpp.fit(model, *data, method, init=init, validation=validation, engine="pyro", progress=False)
+    assert post.log_likelihood(*validation).mean() > init.log_likelihood(*validation).mean()
+
+
+def test_the_prior_is_named_only_where_the_weights_are_large_beside_it():
+    """Few data, which a draw of the prior fits exactly: the mode is nearer to zero, as it should be."""
+    net, x = rpp.MLP(3, 20, layers=0), np.random.default_rng(1).normal(size=(4, 3))
+    start = {k: np.random.default_rng(2).normal(size=p.shape) for k, p in net.parameters.items()}
+    y = net(start, x)
+
+    def ends(sigma):
+        model = rpp.Model(net, sigma_a=sigma, sigma_b=0.0, scale=None, likelihood=rpp.Gaussian(1.5))
+        post = rpp.fit(model, x, y, rpp.MAP(epochs=300), init=start, engine="pyro", progress=False)
+        best = model.likelihood.log_prob(y[None, None], y, {}).mean()
+        return best - post.log_likelihood().mean()
+
+    assert ends(1.0) > 0.5
+    with pytest.warns(UserWarning, match=r"The prior asks for it, as the weights 'output.weight' .* are 5 of its"):
+        assert ends(0.2) > 1.0
 
 
 KEPT = [(rpp.MAP, "pyro"), (rpp.DeepEnsemble, "pyro"), (rpp.SVI, "pyro"), (rpp.DeepEnsemble, "numpyro")]

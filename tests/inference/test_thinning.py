@@ -152,4 +152,25 @@ def test_an_ensemble_keeps_each_kth_member(tmp_path):
     post = rpp.fit(rpp.Model(net), x, x, method, engine="pyro", progress=False)
     again = rpp.Posterior.load(post.save(tmp_path / "p.nc", thin=2))
     np.testing.assert_array_equal(again.samples["output.weight"], post.samples["output.weight"][:, ::2])
-    np.testing.assert_array_equal(again.training["loss"], post.training["loss"])
+    np.testing.assert_array_equal(again.training["loss"], post.training["loss"][::2])
+
+
+@pytest.mark.parametrize(
+    ("method", "members"),
+    [
+        (rpp.DeepEnsemble(members=4, epochs=3), [0, 2]),
+        (rpp.DeepEnsemble(members=3, epochs=3), [0, 2]),
+        (rpp.SVI(epochs=3, draws=4), [0]),
+        (rpp.SVI(epochs=3, draws=4, members=2), [0, 1]),
+        (rpp.SVI(epochs=3, draws=2, members=2), [0, 1]),
+        (rpp.Laplace(epochs=3, draws=4, polish=0), [0]),
+    ],
+)
+def test_the_training_records_are_those_of_the_members_that_are_kept(method, members, tmp_path):
+    net = rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), layers=0)
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    post = rpp.fit(rpp.Model(net), x, x, method, engine="pyro", progress=False)
+    again = rpp.Posterior.load(post.save(tmp_path / "p.nc", thin=2))
+    np.testing.assert_array_equal(again.training["loss"], post.training["loss"][members])
+    assert post.training["loss"].shape[0] == method.count  # the posterior itself is as it was
+    again.to_arviz()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
+from bayes_rpp.networks.doubts import TOLERANCE, strict_error
 
 RNG = np.random.default_rng(0)
 
@@ -213,6 +214,24 @@ def test_restricted_networks_are_measured():
         rpp.restrict(rpp.EMLP(V, V, O3, layers=0), {"output.weight": mask})
     rpp.restrict(rpp.EMLP(V, V, O3, layers=0), {"output.weight": rpp.EquivariantSubspace(V(O3), V(O3))})
     rpp.restrict(rpp.MLP(3, 3, layers=0), {"output.weight": mask})
+
+
+PLAIN = rpp.SpanSubspace.masked(np.ones((3, 8), dtype=bool))
+UNEQUIVARIANT = [  # by design
+    (lambda: rpp.MLP(V, V, rpp.SO(3), channels=8, layers=1), {}),
+    (lambda: rpp.MLP(V, V, rpp.SO(3), channels=8, layers=1), {"output.weight": PLAIN}),
+    (lambda: rpp.MLP(V, V, O3, layers=0), {}),
+    (lambda: rpp.MLP(V, V, O3, layers=0), {"output.weight": rpp.EquivariantSubspace(V(O3), V(O3))}),  # its bias is not
+    (lambda: rpp.LinearPath(rpp.MLP(V, V, O3, channels=8, layers=1)), {"net.output.weight": PLAIN}),
+    (lambda: rpp.MLP(V, V, rpp.S(3), channels=8, layers=1), {}),
+]
+
+
+@pytest.mark.parametrize(("make", "given"), UNEQUIVARIANT)
+def test_no_word_of_what_restrict_did_not_break(make, given):
+    net = make()
+    assert strict_error(net) > TOLERANCE
+    assert strict_error(rpp.restrict(net, given)) > TOLERANCE
 
 
 def test_flax_modules_are_measured():

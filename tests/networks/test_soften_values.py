@@ -220,3 +220,76 @@ def test_what_is_compiled_or_of_another_precision_is_softened(kind):
     assert type(plain).__name__ == "Sub"
     with torch.no_grad():
         np.testing.assert_allclose(plain(torch.as_tensor(X)).numpy(), found, atol=1e-6)
+
+
+# --- parts that the module itself keeps from being trained ---
+
+
+class Frozen(nn.Module):
+    """A head on a backbone without gradient."""
+
+    def __init__(self, backbone, size):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone, self.head = backbone, nn.Linear(size, 2)
+
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.backbone(x)
+        return self.head(h[0] if isinstance(h, tuple) else h)
+
+
+def tied():
+    first = nn.Linear(4, 4)
+    return nn.Sequential(first, nn.Tanh(), first, nn.Tanh())
+
+
+BACKBONES = {
+    "linear": (lambda: nn.Linear(4, 3), 3),
+    "deep": (lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), 3),
+    "convolution": (lambda: nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3), nn.Flatten()), 4),
+    "normalised": (lambda: nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)), 3),
+    "tied": (tied, 4),
+    "weight norm": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(4, 3)), 3),
+    "recurrent": (lambda: nn.GRU(4, 3), 3),
+}
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_a_skipped_part_without_gradient_is_constant(kind):
+    make, size = BACKBONES[kind]
+    module = Frozen(make(), size).eval()
+    net = rpp.soften(module, 4, skip=["backbone"])
+    assert list(net.parameters) == ["head.weight", "head.bias"]
+    assert "constant, as no gradient reaches it" in net.table
+    with torch.no_grad():
+        wanted = module(torch.as_tensor(X)).numpy()
+    np.testing.assert_allclose(net(net.initial, X), wanted, atol=1e-6)
+    y = RNG.normal(size=(len(X), 2))
+    post = rpp.fit(rpp.Model(net), X, y, rpp.MAP(epochs=1), engine="pyro", progress=False)
+    plain = post.to_torch()
+    for name, value in module.backbone.state_dict().items():
+        np.testing.assert_array_equal(plain.state_dict()[f"backbone.{name}"], value)
+    # A module with another backbone is another network.
+    with torch.no_grad():
+        for p in module.backbone.parameters():
+            p.add_(0.3)
+    other = rpp.Model(rpp.soften(module, 4, skip=["backbone"]))
+    with pytest.raises(ValueError, match="init must be a posterior of the same network"):
+        rpp.fit(other, X, y, rpp.MAP(epochs=1), init=post, engine="pyro", progress=False)
+
+
+def test_skip_is_named_where_it_would_do():
+    deep = BACKBONES["deep"][0]
+    with pytest.raises(ValueError, match=r"torch.no_grad, or skip=\['backbone.0', 'backbone.2'\], which keeps them"):
+        rpp.soften(Frozen(deep(), 3), 4)
+    with pytest.raises(ValueError, match=r"got none for 'backbone.2.weight', 'backbone.2.bias'.*skip=\['backbone.2'\]"):
+        rpp.soften(Frozen(deep(), 3), 4, skip=["backbone.0"])
+    with pytest.raises(ValueError, match=r"torch.no_grad, would do"):  # nothing would be left
+        rpp.soften(NoGradient(), 4, skip=["*"])
+
+
+def test_a_skipped_part_with_gradient_is_inferred():
+    net = rpp.soften(Sub(mlp()), 4, skip=["inner"])
+    assert "inner.0.weight" in net.parameters
+    assert "constant" not in net.table

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 
 from bayes_rpp.networks.torch.network import TorchNetwork
 
+WOULD = "a forward in torch's own operations, without detach, .data, numpy or torch.no_grad"
 TOLERANCE = 1e-2  # relative, in the module's own precision, which may be half; a mistake is of order 1
 
 
@@ -31,9 +33,9 @@ def check_same(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
         )
 
 
-def check_gradients(net: TorchNetwork, x: torch.Tensor) -> None:
-    """Raise ValueError if derivatives do not reach all weights that the output depends on."""
-    would = "a forward in torch's own operations, without detach, .data, numpy or torch.no_grad, would do"
+def without_gradient(net: TorchNetwork, x: torch.Tensor) -> list[str]:
+    """Weights that no derivative reaches, if the output depends on any of them; raises ValueError if there is no
+    derivative at all."""
     weights = {k: torch.as_tensor(v).to(x).requires_grad_() for k, v in net.initial.items()}
     try:
         y = net(weights, x.reshape(2, -1))
@@ -41,19 +43,30 @@ def check_gradients(net: TorchNetwork, x: torch.Tensor) -> None:
         found = torch.autograd.grad(y.sum(), rows, allow_unused=True) if y.requires_grad else [None] * len(rows)
     except Exception as error:  # whatever the module raises
         raise ValueError(
-            f"module must give gradients of its output by its weights, got an error: {error}; {would}"
+            f"module must give gradients of its output by its weights, got an error: {error}; {WOULD}, would do"
         ) from error
     without = [k for k, g in zip(weights, found, strict=True) if g is None]
     if not without:
-        return
+        return []
     with torch.no_grad():
         random = torch.Generator().manual_seed(0)
         moved = {k: w + torch.rand(w.shape, generator=random).to(w) if k in without else w for k, w in weights.items()}
         change = float((net(moved, x.reshape(2, -1)) - y).abs().max() / y.abs().max().clamp_min(1e-30))
-    if not change <= TOLERANCE:
+    return without if not change <= TOLERANCE else []
+
+
+def check_gradients(without: Sequence[str], layers: Sequence[str]) -> None:
+    """Raise ValueError if derivatives do not reach all weights that the output depends on.
+
+    Args:
+        without: what `without_gradient` found.
+        layers: to skip, where that would do.
+    """
+    if without:
+        skip = f", or skip={list(layers)!r}, which keeps them as they are," if layers else ""
         raise ValueError(
             f"module must give gradients of its output by its weights, got none for {', '.join(map(repr, without))}; "
-            f"{would}"
+            f"{WOULD}{skip or ','} would do"
         )
 
 

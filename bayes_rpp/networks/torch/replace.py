@@ -1,8 +1,8 @@
-"""Putting layers of a torch module in place of others."""
+"""Putting layers of a torch module in place of others, and constants in place of parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -17,3 +17,13 @@ def replace_layers(module: nn.Module, new: Mapping[str, nn.Module]) -> nn.Module
             if id(child) in by_id:
                 parent._modules[name] = by_id[id(child)]
     return module
+
+
+def hold(module: nn.Module, names: Sequence[str]) -> None:
+    """Make buffers of parameters, wherever the module holds them."""
+    ids = {id(module.get_parameter(name)) for name in names}
+    for layer in list(module.modules()):
+        for name, p in list(layer._parameters.items()):
+            if p is not None and id(p) in ids:
+                del layer._parameters[name]
+                layer.register_buffer(name, p.detach())

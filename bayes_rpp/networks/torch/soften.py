@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,10 +14,10 @@ from torch import nn
 from bayes_rpp.networks import soften as dispatch
 from bayes_rpp.networks.module import Softened
 from bayes_rpp.networks.options import GIVEN, KERNELS, NOTES, TOKENS, Options, joined
-from bayes_rpp.networks.torch.checks import check_gradients, check_same, runs_as_one
+from bayes_rpp.networks.torch.checks import check_gradients, check_same, runs_as_one, without_gradient
 from bayes_rpp.networks.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
 from bayes_rpp.networks.torch.network import TorchNetwork
-from bayes_rpp.networks.torch.replace import replace_layers
+from bayes_rpp.networks.torch.replace import hold, replace_layers
 from bayes_rpp.networks.torch.supported import check_supported, uncompiled, untrained
 from bayes_rpp.priors.subspaces import Subspace
 from bayes_rpp.priors.torch import copied, run, speaks_types
@@ -79,10 +79,29 @@ def soften(
     softened = replace_layers(module, replaced)
     net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, whole=order, **reps)
     check_same(net, x, y)
-    check_gradients(net, x)
+    without = without_gradient(net, x)
+    held = [n for n in without if options.skips(n.rpartition(".")[0])]
+    order = [n for n in order if n not in held]
+    if held and order:
+        hold(softened, held)
+        rest = {n: v for n, v in rest.items() if n not in held}
+        layers = [_held(s) if any(n.rpartition(".")[0] == s.name for n in held) else s for s in layers]
+        net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, whole=order, **reps)
+        without = without_gradient(net, x)
+    check_gradients(without, _alone(without, order))
     net.vectorised = runs_as_one(net, x)
     net.untrained = untrained(module)
     return net
+
+
+def _held(layer: Softened) -> Softened:
+    return replace(layer, note=f"{layer.note}; constant, as no gradient reaches it")
+
+
+def _alone(without: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Layers of these weights, if others are left to infer."""
+    found = list(dict.fromkeys(n.rpartition(".")[0] for n in without))
+    return found if "" not in found and any(n.rpartition(".")[0] not in found for n in order) else []
 
 
 def _copied(module: nn.Module) -> nn.Module:
