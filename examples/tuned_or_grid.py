@@ -59,7 +59,9 @@ def data(seed: int) -> tuple[Any, Any, Any]:
             centre, scale = found[what]
             pair.append((values - centre) / scale)
         pairs.append((pair[0], pair[1] + OBSERVED * noise.normal(size=pair[1].shape)))
-    return rpp.EMLP(5 * rpp.T(2), rpp.T(2), sets[0].group, CHANNELS, layers=1), *pairs
+    # The page was made before bilinear layers made products of tensors directly.
+    net = rpp.EMLP(5 * rpp.T(2), rpp.T(2), sets[0].group, CHANNELS, layers=1, products=False)
+    return net, *pairs
 
 
 def scores(post: rpp.Posterior, test: Any) -> Numbers:
