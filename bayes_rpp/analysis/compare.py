@@ -198,6 +198,9 @@ def compare_symmetries(
     to_x = Standardisation.of(x, rep_in, members)
     real = isinstance(likelihood, (Gaussian, StudentT))
     to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
+    to_x.warn_of_offset(x, "x")
+    if real:
+        to_y.warn_of_offset(y, "y")
     x, y = to_x(x), to_y(y)
     method = method if method is not None else METHOD
     many = isinstance(method, MAP) and (layers > 0 or network is not None)
