@@ -215,3 +215,29 @@ def test_the_normaliser_of_observations():
         found.update(part)
     np.testing.assert_allclose(found.mean, values.mean(axis=0, dtype=np.float64), rtol=1e-12)
     np.testing.assert_allclose(found.var, values.var(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("shift_x", "shift_y", "name"), [(100.0, 0.0, "X"), (0.0, 1e4, "y"), (0.0, 0.0, "")])
+def test_vectors_far_from_the_origin_are_named(shift_x, shift_y, name):
+    """Their mean is no centre that all rotations leave: it cannot be subtracted."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 4))
+    y = x[:, :1] * x[:, 1:] + [0, 0, shift_y]
+    x = x + np.array([0, 0, 0, shift_x])
+    model = rpp.RPPRegressor(
+        "O(3)", "Scalar + Vector", "Vector", channels=8, layers=1, method=rpp.MAP(epochs=1), engine="pyro"
+    )
+    if name:
+        with pytest.warns(UserWarning, match=f"the mean of {name} is .* times its spread in column"):
+            model.fit(x, y)
+    else:
+        model.fit(x, y)
+
+
+def test_scalars_and_fixed_directions_are_centred_without_a_word():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 4)) + np.array([1e6, 0, 0, 1e4])  # a scalar, and z, which rotations about it leave
+    model = rpp.RPPRegressor(
+        "SO(2) * Trivial(1)", "Scalar + Vector", "Scalar", channels=8, layers=1, method=rpp.MAP(epochs=1), engine="pyro"
+    )
+    model.fit(x, x[:, 1:2] ** 2)

@@ -28,6 +28,7 @@ from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.parse import parse_group, parse_rep
 from bayes_rpp.symmetry.representations import Rep
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ class Comparison:
 def compare_symmetries(
     x: Any,
     y: Any,
-    groups: Mapping[str, Group],
+    groups: Mapping[str, Group | str],
     *,
-    rep_in: Rep,
-    rep_out: Rep,
+    rep_in: Rep | str,
+    rep_out: Rep | str,
     channels: int | Rep = 32,
     layers: int = 1,
     network: Callable[[Group], Network] | None = None,
@@ -166,7 +167,7 @@ def compare_symmetries(
         groups: name -> Group, all on the same R^dim; {"none": Trivial(3), "SO(2)": SO(2) * Trivial(1), "O(3)": O(3)}.
             Without a Trivial one "none" cannot be the answer. Where rep_in and rep_out name the factors of products
             (`Vector.on(0)`), a Trivial(n) of any n stands for the product of Trivial groups with the factors' sizes.
-        rep_in, rep_out: how they act on the columns.
+        rep_in, rep_out: how they act on the columns. These and the groups may be text, such as "2*Vector" and "O(3)".
         channels: width of the hidden layers, or their representation; layers: how many. 0 is a linear model, for which
             the evidence of a Gaussian likelihood is exact.
         network: group -> Network, in place of an EMLP of these channels and layers; then there are no nested models.
@@ -184,20 +185,27 @@ def compare_symmetries(
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
     """
-    groups = with_trivial_factors(groups, rep_in, rep_out)
-    check_groups(groups, rep_in, rep_out)
+    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    named: Any = groups
+    if isinstance(groups, Mapping):
+        named = {name: parse_group(g) if isinstance(g, str) else g for name, g in groups.items()}
+    named = with_trivial_factors(named, rep_in, rep_out)
+    check_groups(named, rep_in, rep_out)
     if starts is not None:
         whole_number(starts, "starts")
-    members = list(groups.values())
+    members = list(named.values())
     likelihood = likelihood if likelihood is not None else Gaussian(Prior("HalfNormal", {"scale": NOISE}))
     candidates = make_candidates(
-        groups, rep_in, rep_out, channels=channels, layers=layers, network=network, likelihood=likelihood
+        named, rep_in, rep_out, channels=channels, layers=layers, network=network, likelihood=likelihood
     )
     net = candidates[0].net
     x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size))
     to_x = Standardisation.of(x, rep_in, members)
     real = isinstance(likelihood, (Gaussian, StudentT))
     to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
+    to_x.warn_of_offset(x, "x")
+    if real:
+        to_y.warn_of_offset(y, "y")
     x, y = to_x(x), to_y(y)
     method = method if method is not None else METHOD
     many = isinstance(method, MAP) and (layers > 0 or network is not None)

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._numerics import ROUNDING, rms, rounding
+from bayes_rpp._warnings import warn_user
 from bayes_rpp.priors.subspaces import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
+FAR, LOST = 10.0, 1.5e5  # spreads between the mean and zero: a network learns little, and float32 loses them anyway
 ROUNDS = 100  # of alternating projections onto what each group leaves fixed
 
 
@@ -39,6 +41,21 @@ class Standardisation:
     def undo(self, values: NDArray) -> NDArray:
         """Back in the units of the data."""
         return values * self.scale + self.centre
+
+    def warn_of_offset(self, values: NDArray, name: str) -> None:
+        """Warn of columns (n, columns) that stay far from zero beside their spread, as the group moves their mean."""
+        left = np.asarray(values, dtype=np.float64) - self.centre
+        mean = left.mean(axis=0)
+        spread = rms(left - mean, axis=0)
+        away = np.abs(mean)
+        far = np.flatnonzero((FAR * spread < away) & (away < LOST * spread) & (spread > ROUNDING * rounding(values)))
+        if len(far):
+            k = far[np.argmax(away[far] / spread[far])]
+            warn_user(
+                f"the mean of {name} is {away[k] / spread[k]:.2g} times its spread in column {k}, and cannot be "
+                "subtracted, as the group moves it: the network has to learn what is left beside it. Positions "
+                "relative to a centre, or a smaller group that leaves this direction as it is, would do"
+            )
 
     @staticmethod
     def none(columns: int) -> Standardisation:

@@ -112,7 +112,7 @@ class RPPEstimator(BaseEstimator):
     ) -> tuple[Posterior, Data | None]:
         """The posterior of checked x (n, d_in) in the user's units and y (n, columns) in the model's, and what was held
         out, in the model's units, if anything was: for early stopping, or to calibrate."""
-        self.standardise_x_ = self._standardisation(x, net.rep_in.rep, net.group)
+        self.standardise_x_ = self._standardisation(x, net.rep_in.rep, net.group, "X")
         # A plain network has no residual: its weights are all inside.
         residual = PerLayer(Prior("HalfNormal", {"scale": HYPERPRIOR})) if isinstance(net, EMLP) else 0.0
         sigma_b = residual if self.sigma_b is None else self.sigma_b
@@ -151,10 +151,12 @@ class RPPEstimator(BaseEstimator):
             raise ValueError("X has 1 sample, but some are held out; two or more would do")
         return min(max(1, round(share * n)), n - 1)
 
-    def _standardisation(self, values: NDArray, rep: Rep, group: Group) -> Standardisation:
+    def _standardisation(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardisation:
         if not self.standardise:
             return Standardisation.none(values.shape[1])
-        return Standardisation.of(values, rep, [group], by_copy=True)
+        found = Standardisation.of(values, rep, [group], by_copy=True)
+        found.warn_of_offset(values, name)
+        return found
 
     def _network(self, columns: int, outputs: int, owner: str) -> Network:
         """The network from X of so many columns to so many outputs, of which `owner` is the description."""

@@ -102,7 +102,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         self._one_target = y.ndim == 1
         y = y.reshape(len(x), -1)
         net = self._network(x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)")
-        self.standardise_y_ = self._standardisation(y, net.rep_out.rep, net.group)
+        self.standardise_y_ = self._standardisation(y, net.rep_out.rep, net.group, "y")
         size = 1.0 if self.standardise or not varies(y).any() else float(rms(y - y.mean(axis=0), axis=0).max())
         y = self.standardise_y_(y.astype(np.float64))
         method = self._method(len(x))

@@ -65,29 +65,29 @@ def exact_generators(h: Array, algebra: Array, name: str = "discrete_generators"
     together = np.array_equal(mended, h)
     for i, j in islice(combinations(range(len(h)), 2), MAX_PAIRS if h.shape[-1] <= LARGEST else 0):
         product = mended[i] @ mended[j]
-        if not _is_integer(product):
+        if not is_integer(product):
             exact = _exact(product, f"the product of {name}[{i}] and {name}[{j}]", escape, algebra, orders_only=True)
-            together &= _distance(product, exact) <= EXACT
+            together &= distance(product, exact) <= EXACT
     if together or len(h) < 2 or len(algebra):
         return mended
     return _as_one_group(mended)
 
 
-def _is_integer(a: Array) -> bool:
+def is_integer(a: Array) -> bool:
     return bool((a == np.round(a)).all())
 
 
-def _distance(a: Array, b: Array) -> float:
+def distance(a: Array, b: Array) -> float:
     return float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))
 
 
 def _exact(h: Array, name: str, escape: str, algebra: Array, orders_only: bool = False) -> Array:
-    if _is_integer(h):
+    if is_integer(h):
         return h
     near = _order(h) if orders_only else _nearest(h)
     if near is None or (len(algebra) and _moves_along(h, near.target, algebra)):
         return h
-    off = _distance(h, near.target)
+    off = distance(h, near.target)
     if off <= EXACT:
         return h
     if off <= SINGLE:
@@ -114,8 +114,8 @@ def _nearest(h: Array) -> _Near | None:
     unit = half_unit(h)
     u, s, vt = np.linalg.svd(h)
     rotation = np.asarray(u @ vt)
-    hair = not unit and np.abs(s - 1).max() < HAIR / 10 and _distance(h, np.eye(len(h))) > 30 * np.abs(s - 1).max()
-    orthogonal = _distance(h, rotation) <= SINGLE or hair or _rounds_to(h, rotation, 1.2 * unit)
+    hair = not unit and np.abs(s - 1).max() < HAIR / 10 and distance(h, np.eye(len(h))) > 30 * np.abs(s - 1).max()
+    orthogonal = distance(h, rotation) <= SINGLE or hair or _rounds_to(h, rotation, 1.2 * unit)
     found = _order(rotation if orthogonal else h, unit)
     if found is not None:
         return found
@@ -123,7 +123,7 @@ def _nearest(h: Array) -> _Near | None:
         return _Near(rotation, "that is orthogonal")
     off = _off_unit(h)
     target = h * math.exp(-np.linalg.slogdet(h)[1] / len(h))
-    if off <= _precision(h) or _distance(h, np.eye(len(h))) <= 30 * off:
+    if off <= _precision(h) or distance(h, np.eye(len(h))) <= 30 * off:
         return None
     if off <= SINGLE or (unit < HAIR / 10 and _rounds_to(h, target, 1.2 * unit)):
         return _Near(target, "of determinant one")
@@ -137,7 +137,7 @@ def half_unit(a: Array) -> float:
     """
     units = [0.5 * 10.0**-k for k in range(1, 11) if (np.round(a, k) == a).all()]
     mantissa = np.frexp(a)[0]
-    units += [np.abs(a).max() * 2.0**-b for b in (8, 11, 24) if _is_integer(mantissa * 2.0**b)]
+    units += [np.abs(a).max() * 2.0**-b for b in (8, 11, 24) if is_integer(mantissa * 2.0**b)]
     return float(max(units, default=0.0))
 
 
@@ -180,7 +180,7 @@ def _order(h: Array, unit: float | None = None) -> _Near | None:
     if target is None:
         return None
     most = 1.9 * unit * stretch if order == 2 else _slack(int(orders.max()), unit, stretch)
-    if unit and not (_distance(h, target) <= SINGLE or _rounds_to(h, target, most)):
+    if unit and not (distance(h, target) <= SINGLE or _rounds_to(h, target, most)):
         return None
     return _Near(target, f"whose power {order} is the identity")
 
@@ -206,10 +206,10 @@ def _is_rounded_turn(angle: float, k: int) -> bool:
     """Whether an angle, in turns, is j / k of one, j not 0, up to the decimals in which it, or pi, was typed."""
     j = round(angle * k)
     scales = (2 * np.pi, 360.0, 2.0, 1.0, np.pi * k / j) if j else ()
-    return any(abs(angle - j / k) * abs(s) <= 1.2 * _half_decimal(angle * s) for s in scales)
+    return any(abs(angle - j / k) * abs(s) <= 1.2 * half_decimal(angle * s) for s in scales)
 
 
-def _half_decimal(value: float) -> float:
+def half_decimal(value: float) -> float:
     """Half a unit in the last of up to six decimals of a number; 0 where it has more, or none."""
     units = [0.5 * 10.0**-k for k in range(7) if abs(value - round(value, k)) <= 1e-12 * max(1.0, abs(value))]
     return units[0] if units and units[0] < 0.5 else 0.0
@@ -229,10 +229,21 @@ def _of_order(h: Array, order: int) -> Array | None:
     return h if off < EXACT * order * max(1.0, np.abs(h).max() ** 2) else None
 
 
+def span_of(a: Array) -> Array:
+    """Orthonormal basis (r, d * d) of the span of (k, d, d)."""
+    _, s, vt = np.linalg.svd(a.reshape(len(a), -1), full_matrices=False)
+    return np.asarray(vt[s > 1e-9 * s.max()])
+
+
+def outside(a: Array, span: Array) -> float:
+    flat = a.ravel()
+    return float(np.linalg.norm(flat - span.T @ (span @ flat)))
+
+
 def _moves_along(h: Array, target: Array, algebra: Array) -> bool:
     """Whether the Lie algebra reaches one from the other anyway."""
     step = h @ np.linalg.inv(target) - np.eye(len(h))
-    return _outside(step, _span(algebra)) < 0.1 * float(np.linalg.norm(step))
+    return outside(step, span_of(algebra)) < 0.1 * float(np.linalg.norm(step))
 
 
 def _as_one_group(h: Array) -> Array:
@@ -248,100 +259,3 @@ def _as_one_group(h: Array) -> Array:
         images = np.array([x[found.images(one)] for one in h])
         h = (images @ np.linalg.inv(x)).mean(axis=1)
     return h
-
-
-# --- Lie algebras ---------------------------------------------------------------------------------------------------
-
-
-def exact_algebra(a: Array) -> Array:
-    """Generators of a Lie algebra (k, d, d), mended where they are exact to single precision only.
-
-    Raises:
-        ValueError: if one is nearly skew or traceless, or two nearly close, and not exactly.
-    """
-    mended = np.array([_exact_direction(one, f"lie_algebra[{k}]") for k, one in enumerate(a)]).reshape(a.shape)
-    if not _is_integer(mended):
-        _check_closed(mended)
-    if len(mended) == 1:
-        _check_frequencies(mended[0])
-    return mended
-
-
-def _exact_direction(a: Array, name: str) -> Array:
-    if _is_integer(a):
-        return a
-    size, unit, d = np.abs(a).max(), half_unit(a), len(a)
-    skew = (a - a.T) / 2
-    off = float(np.abs(a - skew).max() / size)
-    # Rounding leaves a skew matrix skew: of what is typed, only the trace can be off by it.
-    if off <= SINGLE or (off < NEAR and not unit):
-        return _mended(a, skew, off, name, "that is skew")
-    target = a - np.eye(d) * np.trace(a) / d
-    off = float(abs(np.trace(a)) / d / size)
-    if off <= SINGLE or (off < NEAR and not unit) or (unit < HAIR and off * size * d <= 2.1 * unit):
-        return _mended(a, target, off, name, "without trace")
-    return a
-
-
-def _mended(a: Array, target: Array, off: float, name: str, kind: str) -> Array:
-    if off <= EXACT:
-        return a
-    if off <= SINGLE:
-        return target
-    raise ValueError(
-        f"{name} must be exact, got a matrix that is off by {off:.1g} from one {kind}: is it rounded? Entries in full "
-        f"precision would do{ESCAPE}"
-    )
-
-
-def _check_frequencies(a: Array) -> None:
-    """exp(t A) of one A turns planes at speeds whose ratios, small fractions or not, say what is invariant."""
-    unit, values = half_unit(a / np.abs(a).max()), np.linalg.eigvals(a)
-    speeds = np.unique(values.imag[values.imag > 0])
-    for slow, fast in islice(combinations(speeds, 2), MAX_PAIRS):
-        near = Fraction(slow / fast).limit_denominator(8)
-        off, q = float(abs(slow / fast - near)), near.denominator
-        typed = min(HAIR / 10 / q**2, 1.2 * max(_half_decimal(slow), _half_decimal(fast)) / fast)
-        if near and 100 * EXACT < off < max(SINGLE, typed, 1.2 * unit if unit * q**2 < 5 * HAIR else 0.0):
-            raise ValueError(
-                f"lie_algebra[0] must be exact, got speeds of rotation whose ratio is off by {off:.1g} from {near}: is "
-                f"it rounded? Entries in full precision would do{ESCAPE}"
-            )
-
-
-def _span(a: Array) -> Array:
-    """Orthonormal basis (r, d * d) of the span of (k, d, d)."""
-    _, s, vt = np.linalg.svd(a.reshape(len(a), -1), full_matrices=False)
-    return np.asarray(vt[s > 1e-9 * s.max()])
-
-
-def _outside(a: Array, span: Array) -> float:
-    flat = a.ravel()
-    return float(np.linalg.norm(flat - span.T @ (span @ flat)))
-
-
-def _check_closed(a: Array) -> None:
-    span = _span(a)
-    for i, j in islice(combinations(range(len(a)), 2), MAX_PAIRS):
-        off = _outside(a[i] @ a[j] - a[j] @ a[i], span) / float(np.linalg.norm(a[i]) * np.linalg.norm(a[j]))
-        _refuse_hair(off, f"the commutator of lie_algebra[{i}] and lie_algebra[{j}]")
-
-
-def check_normal(algebra: Array, h: Array) -> None:
-    """Raise ValueError if a discrete generator keeps the Lie algebra only nearly."""
-    if not len(algebra) or (_is_integer(h) and _is_integer(algebra)):
-        return
-    span = _span(algebra)
-    for k, one in enumerate(h):
-        for i, turned in enumerate(islice(one @ algebra @ np.linalg.inv(one), MAX_PAIRS)):
-            off = _outside(turned, span) / float(np.linalg.norm(turned))
-            if _distance(one, np.eye(len(one))) > 30 * off:  # an element near the identity moves nothing far
-                _refuse_hair(off, f"lie_algebra[{i}] transformed by discrete_generators[{k}]")
-
-
-def _refuse_hair(off: float, what: str) -> None:
-    if 100 * EXACT < off < HAIR:
-        raise ValueError(
-            f"{what} must lie in the span of lie_algebra, or far from it, got one that is off by {off:.1g}: are they "
-            "rounded? Entries in full precision would do, or exact=True, if they are meant as they are"
-        )

@@ -16,15 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_rpp.symmetry.exact import (
-    check_normal,
-    exact_algebra,
-    exact_generators,
-    is_orthogonal,
-    is_skew,
-    is_traceless,
-    is_unimodular,
-)
+from bayes_rpp.symmetry.exact import exact_generators, is_orthogonal, is_skew, is_traceless, is_unimodular
+from bayes_rpp.symmetry.exact_algebra import check_normal, exact_algebra
 from bayes_rpp.symmetry.finite import Listing, Permutations, list_elements
 from bayes_rpp.symmetry.matrices import is_whole, square_matrices
 from bayes_rpp.symmetry.sampling import sample_elements

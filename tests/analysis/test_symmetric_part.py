@@ -85,8 +85,8 @@ def test_a_product_of_two_vectors_is_seen_to_be_symmetric_at_the_default_width()
     found = rpp.compare_symmetries(
         x,
         y,
-        {"none": rpp.Trivial(3), "O(3)": rpp.O(3)},
-        rep_in=rpp.Vector,
+        {"none": "Trivial(3)", "O(3)": rpp.O(3)},
+        rep_in="Vector",
         rep_out=rpp.T(2),
         method=method,
         starts=1,

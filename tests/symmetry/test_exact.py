@@ -91,11 +91,27 @@ def test_rounded_generators_are_refused(generators, kind):
     Group(d, (), generators, exact=True)
 
 
+# Rotations about (1, 2, 3) in oblique coordinates.
+BENT = np.array([[1, 0.5, 0.2], [0, 0.9, 0.1], [0, 0, 1.1]])
+OBLIQUE = BENT @ np.array([[0, -3, 2], [3, 0, -1], [-2, 1, 0]]) / np.sqrt(14) @ np.linalg.inv(BENT)
+
+
+def test_a_lie_algebra_in_single_precision_is_mended_in_any_coordinates():
+    for exact in (OBLIQUE, np.array([[0, -3, 2], [3, 0, -1], [-2, 1, 0]]) / np.sqrt(14)):
+        group = Group(3, [exact.astype(np.float32)])
+        assert equivariant_basis(Vector(group), T(2)(group)).shape[1] == 7
+        np.testing.assert_allclose(group.lie_algebra, Group(3, [exact]).lie_algebra, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("algebra", "generators", "message"),
     [
         ([np.diag([0.333, 0.333, -0.667])], (), "without trace"),
         ([[[1e-5, -1.0], [1.0 + 1e-5 / 3, 1e-5]]], (), "that is skew"),
+        ([[[0, -0.802, 0.534], [0.802, 0, -0.267], [-0.535, 0.267, 0]]], (), "that is skew"),  # one entry cut
+        ([[[0, -0.802, 0.5345], [0.802, 0, -0.267], [-0.535, 0.267, 0]]], (), "that is skew"),  # one with more digits
+        ([OBLIQUE.round(3)], (), "whose eigenvalues are imaginary"),
+        ([OBLIQUE.round(2)], (), "whose eigenvalues are imaginary"),
         ([np.kron(np.diag([1, 0.333]), turn(np.pi / 2).round())], (), "ratio is off by 0.0003 from 1/3"),
         (np.round(STRETCH @ SO(3).lie_algebra @ np.linalg.inv(STRETCH), 3), (), r"the commutator of lie_algebra\[0\]"),
         ([[[0, -0.8, 0.534], [0.8, 0, -0.267], [-0.534, 0.267, 0]]], about([1, 2, 3], 180), "transformed by"),
