@@ -19,7 +19,8 @@ POOL = [
     (S(3) * O(2), [V0, V1, V0 * V1], [Scalar, V1, V0]),
     (Lorentz(), [Vector, Scalar], [Vector, Scalar]),
 ]
-EXAMPLES, NOISE, BROKEN = 40, 0.05, 0.5
+NUMBERS, FEWEST = 160, 40  # numbers y, and examples: fewer do not tell a quadratic function that breaks it from noise
+NOISE, BROKEN = 0.05, 0.5
 SEEDS = 20
 
 
@@ -35,7 +36,8 @@ def task(seed):
         rep_out = outputs[rng.integers(len(outputs))]
         if not 2 <= rep_in(group).size <= 10:
             continue
-        x = rng.normal(size=(EXAMPLES, rep_in(group).size))
+        n = max(FEWEST, NUMBERS // rep_out(group).size)
+        x = rng.normal(size=(n, rep_in(group).size))
         values = [v for _, v in polynomials(rep_in(group), rep_out(group), x, 2, rng) if v is not None]
         values = [v / np.sqrt((v**2).mean()) for v in values if (v**2).mean() > 1e-12]
         moves = any(term for rep in (rep_in, rep_out) for term in rep(group).types)
