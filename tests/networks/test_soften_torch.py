@@ -260,6 +260,7 @@ def draw(net, sigma_a, sigma_b):
     return params
 
 
+@pytest.mark.filterwarnings("ignore:module has batch normalisation that has seen no data")
 @pytest.mark.parametrize("residual", ["kernel", "dense", "local"])
 def test_only_the_residual_breaks_the_symmetry_of_escnn(residual):
     torch.manual_seed(0)
