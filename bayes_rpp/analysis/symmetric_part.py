@@ -74,21 +74,11 @@ def _symmetric(post: Posterior, group: Group, x: NDArray, rng: np.random.Generat
     net = post.model.net
     before, after = net.rep_in.rep(group), net.rep_out.rep(group)
     total = 0.0
-    elements = _elements(group, rng)
+    elements = group.elements if group.order <= ELEMENTS else group.sample(ELEMENTS, rng)
     for g in elements:
         moved = (x @ before.rho(g).T).astype(x.dtype)
         total = total + _outputs(post, moved) @ np.linalg.inv(after.rho(g)).T
     return np.asarray(total) / len(elements)
-
-
-def _elements(group: Group, rng: np.random.Generator) -> NDArray:
-    if group.is_discrete:
-        try:
-            if len(group.elements) <= ELEMENTS:
-                return group.elements
-        except ValueError:  # infinite, or too many to list
-            pass
-    return group.sample(ELEMENTS, rng)
 
 
 def _weighted(part: NDArray, whole: NDArray) -> NDArray:

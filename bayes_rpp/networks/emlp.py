@@ -50,7 +50,7 @@ class EMLP(Network):
 
     Warns:
         UserWarning: if with sigma_b = 0 the hidden layers cannot carry all equivariant functions of degree two in the
-            inputs (`capacity`), or hold fewer copies of a type than the input.
+            inputs (`capacity`), or hold less than half as many copies of a type as the input.
 
     Raises:
         TypeError, ValueError: if a representation does not fit the group, or a number is out of range.

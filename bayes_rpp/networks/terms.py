@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.symmetry import finite
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Term
 
@@ -56,5 +57,4 @@ def is_permutation(group: Group, term: Term) -> bool:
         return True
     if not group.is_discrete:
         return False
-    matrices = [f.matrix(group, h) for f in term for h in group.discrete_generators]
-    return all(bool(np.isin(m, (0.0, 1.0)).all() and (m.sum(0) == 1).all() and (m.sum(1) == 1).all()) for m in matrices)
+    return all(finite.is_permutation(f.matrix(group, h)) for f in term for h in group.discrete_generators)
