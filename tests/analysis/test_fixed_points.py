@@ -9,9 +9,14 @@ import bayes_rpp as rpp
 from bayes_rpp.analysis.scores import score
 from bayes_rpp.analysis.vanishing import fit_candidate, must_vanish
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(40, 3))
-Y = 2 * X + 0.1 * RNG.normal(size=(40, 3))
+
+def noise(*shape):
+    """The same in each test, whichever ran before it."""
+    return np.random.default_rng(sum(shape)).normal(size=shape)
+
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+Y = 2 * X + 0.1 * noise(40, 3)
 GROUPS = {"none": rpp.Trivial(3), "O(3)": rpp.O(3)}
 QUICK = {"layers": 0, "engine": "pyro", "progress": False}
 LINEAR = rpp.Laplace(evidence="maximise", epochs=50, batch_size=None, every=25)
@@ -46,14 +51,14 @@ def arviz(logp):
     return arviz_stats.loo(tree, pointwise=True, reff=1.0)
 
 
-LOGP = RNG.normal(size=(2, 100, 12)) * 0.3 - 2
+LOGP = noise(2, 100, 12) * 0.3 - 2
 
 
 @pytest.mark.parametrize("rows", [[3], [0, 11], list(range(12)), list(range(2, 12))], ids=len)
 @pytest.mark.parametrize("rounding", [0.0, 1e-9, 1e-7])
 def test_examples_that_all_draws_give_the_same(rows, rounding):
     logp = LOGP.copy()
-    logp[..., rows] = -3.0 + rounding * RNG.normal(size=(2, 100, len(rows)))
+    logp[..., rows] = -3.0 + rounding * noise(2, 100, len(rows))
     found = score(Told(logp))
     np.testing.assert_allclose(found.pointwise[rows], -3.0, atol=1e-6)
     assert (found.pareto_k[rows] <= found.pareto_k.min()).all()
@@ -128,13 +133,13 @@ def test_a_candidate_whose_outputs_must_vanish_cannot_hold(offset):
 )
 def test_what_no_function_can_have_is_told_from_what_linear_layers_lack(group, rep_in, rep_out, wanted):
     model = rpp.Model(rpp.EMLP(rep_in, rep_out, group, layers=0), sigma_b=0.0)
-    x = RNG.normal(size=(20, model.net.rep_in.size))
+    x = noise(20, model.net.rep_in.size)
     post = fit_candidate(model, x, np.zeros((20, model.net.rep_out.size)), rpp.Laplace(epochs=1), engine="pyro")
     assert must_vanish(post) is wanted
 
 
 def test_a_linear_model_without_maps_is_no_proof():
-    found = compare(X, X[:, 1:2] + 0.01 * RNG.normal(size=(40, 1)), {"none": rpp.Trivial(3), "SO(3)": rpp.SO(3)},
+    found = compare(X, X[:, 1:2] + 0.01 * noise(40, 1), {"none": rpp.Trivial(3), "SO(3)": rpp.SO(3)},
                     rep_out=rpp.Pseudoscalar)  # fmt: skip
     assert "SO(3) does not hold exactly" in found.verdict
     assert found.best == "none"
@@ -160,16 +165,16 @@ def test_zero_outputs_hold_trivially():
 
 
 def test_inputs_at_the_fixed_point_alone():
-    found = compare(0 * X, 1 + 0.1 * RNG.normal(size=(40, 3)))
+    found = compare(0 * X, 1 + 0.1 * noise(40, 3))
     assert found.best == "none"
     assert "O(3) cannot hold" in found.verdict
 
 
 def test_trivial_stands_for_its_factors():
-    x = RNG.normal(size=(60, 6))
+    x = noise(60, 6)
     group = rpp.Z(2) * rpp.O(3)
     reps = {"rep_in": rpp.Vector.on(0) * rpp.Vector.on(1), "rep_out": rpp.Vector.on(1)}
-    y = x[:, :3] + x[:, 3:] + 0.01 * RNG.normal(size=(60, 3))
+    y = x[:, :3] + x[:, 3:] + 0.01 * noise(60, 3)
     for none in (rpp.Trivial(2) * rpp.Trivial(3), rpp.Trivial(5), rpp.Trivial(6)):
         found = rpp.compare_symmetries(x, y, {"none": none, "both": group}, method=LINEAR, **reps, **QUICK)
         assert found.best == "both"
