@@ -23,39 +23,39 @@ if TYPE_CHECKING:
     from bayes_rpp.analysis.group_plots import plot_group_map
     from bayes_rpp.analysis.plots import plot_asymmetry, plot_equivariance_kde, plot_equivariance_posterior
     from bayes_rpp.analysis.sweep_plots import plot_sweep
+    from bayes_rpp.engines.compilation import cache_compilations
     from bayes_rpp.estimators.classifier import RPPClassifier
     from bayes_rpp.estimators.regressor import RPPRegressor
-    from bayes_rpp.inference.callbacks import EquivarianceTracker
-    from bayes_rpp.inference.checkpoint import Checkpoint
-    from bayes_rpp.inference.diagnostics import ConvergenceWarning, Summary
     from bayes_rpp.inference.fit import fit
     from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble, Laplace
-    from bayes_rpp.inference.metrics import predictive_metrics
-    from bayes_rpp.inference.mixture import mixture
-    from bayes_rpp.inference.numpyro.compilation import cache_compilations
-    from bayes_rpp.inference.posterior import Posterior, Prediction
-    from bayes_rpp.inference.sweep import sweep
-    from bayes_rpp.inference.training import Progress, TrainingError
-    from bayes_rpp.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
-    from bayes_rpp.models import Model
+    from bayes_rpp.inference.optimise.training import Progress, TrainingError
+    from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning, Summary
+    from bayes_rpp.inference.posterior.metrics import predictive_metrics
+    from bayes_rpp.inference.posterior.mixture import mixture
+    from bayes_rpp.inference.posterior.posterior import Posterior, Prediction
+    from bayes_rpp.inference.run.callbacks import EquivarianceTracker
+    from bayes_rpp.inference.run.checkpoint import Checkpoint
+    from bayes_rpp.inference.sweep.sweep import sweep
+    from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
+    from bayes_rpp.models.model import Model
     from bayes_rpp.networks.allocation import uniform_rep
     from bayes_rpp.networks.capacity import Capacity, capacity
     from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
-    from bayes_rpp.networks.export import to_torch
+    from bayes_rpp.networks.export.export import to_torch
     from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
     from bayes_rpp.networks.mlp import MLP
-    from bayes_rpp.networks.module import ModuleNetwork
     from bayes_rpp.networks.network import Network
     from bayes_rpp.networks.restrict import LinearPath, restrict
-    from bayes_rpp.networks.soften import soften
+    from bayes_rpp.networks.soften.module import ModuleNetwork
+    from bayes_rpp.networks.soften.soften import soften
     from bayes_rpp.networks.storage import load_network, save_network
-    from bayes_rpp.priors.convolution import ConvolutionSubspace
     from bayes_rpp.priors.hyper import PerLayer, Prior
-    from bayes_rpp.priors.nested import ComposedSubspace, NestedSubspace
     from bayes_rpp.priors.pathway import ResidualPathway
-    from bayes_rpp.priors.span import SpanSubspace, band, block_pattern
-    from bayes_rpp.priors.subspaces import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
+    from bayes_rpp.priors.subspaces.base import DenseSubspace, EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
+    from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
+    from bayes_rpp.priors.subspaces.nested import ComposedSubspace, NestedSubspace
+    from bayes_rpp.priors.subspaces.span import SpanSubspace, band, block_pattern
     from bayes_rpp.symmetry.equivariance import equivariance_error
     from bayes_rpp.symmetry.groups import SL, SO, D, Group, Lorentz, O, S, Sp, Trivial, Z
     from bayes_rpp.symmetry.parse import parse_group, parse_rep
@@ -73,37 +73,37 @@ _HOMES = {
     "analysis.sweep_plots": ["plot_sweep"],
     "estimators.classifier": ["RPPClassifier"],
     "estimators.regressor": ["RPPRegressor"],
-    "inference.callbacks": ["EquivarianceTracker"],
-    "inference.checkpoint": ["Checkpoint"],
-    "inference.diagnostics": ["ConvergenceWarning", "Summary"],
+    "inference.run.callbacks": ["EquivarianceTracker"],
+    "inference.run.checkpoint": ["Checkpoint"],
+    "inference.posterior.diagnostics": ["ConvergenceWarning", "Summary"],
     "inference.fit": ["fit"],
     "inference.methods": ["HMC", "MAP", "NUTS", "SVI", "DeepEnsemble", "Laplace"],
-    "inference.metrics": ["predictive_metrics"],
-    "inference.mixture": ["mixture"],
-    "inference.numpyro.compilation": ["cache_compilations"],
-    "inference.posterior": ["Posterior", "Prediction"],
-    "inference.sweep": ["sweep"],
-    "inference.training": ["Progress", "TrainingError"],
-    "likelihoods": ["Bernoulli", "Categorical", "Gaussian", "Poisson", "StudentT"],
-    "models": ["Model"],
+    "inference.posterior.metrics": ["predictive_metrics"],
+    "inference.posterior.mixture": ["mixture"],
+    "engines.compilation": ["cache_compilations"],
+    "inference.posterior.posterior": ["Posterior", "Prediction"],
+    "inference.sweep.sweep": ["sweep"],
+    "inference.optimise.training": ["Progress", "TrainingError"],
+    "models.likelihoods": ["Bernoulli", "Categorical", "Gaussian", "Poisson", "StudentT"],
+    "models.model": ["Model"],
     "networks.allocation": ["uniform_rep"],
     "networks.capacity": ["Capacity", "capacity"],
     "networks.conv": ["ConvNet"],
     "networks.emlp": ["EMLP"],
-    "networks.export": ["to_torch"],
+    "networks.export.export": ["to_torch"],
     "networks.hamiltonian": ["HamiltonianNetwork"],
     "networks.mlp": ["MLP"],
-    "networks.module": ["ModuleNetwork"],
+    "networks.soften.module": ["ModuleNetwork"],
     "networks.network": ["Network"],
     "networks.restrict": ["LinearPath", "restrict"],
-    "networks.soften": ["soften"],
+    "networks.soften.soften": ["soften"],
     "networks.storage": ["load_network", "save_network"],
-    "priors.convolution": ["ConvolutionSubspace"],
+    "priors.subspaces.convolution": ["ConvolutionSubspace"],
     "priors.hyper": ["PerLayer", "Prior"],
-    "priors.nested": ["ComposedSubspace", "NestedSubspace"],
+    "priors.subspaces.nested": ["ComposedSubspace", "NestedSubspace"],
     "priors.pathway": ["ResidualPathway"],
-    "priors.span": ["SpanSubspace", "band", "block_pattern"],
-    "priors.subspaces": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
+    "priors.subspaces.span": ["SpanSubspace", "band", "block_pattern"],
+    "priors.subspaces.base": ["DenseSubspace", "EquivariantSubspace", "FullSubspace", "Subspace", "ZeroSubspace"],
     "symmetry.equivariance": ["equivariance_error"],
     "symmetry.groups": ["D", "Group", "Lorentz", "O", "S", "SL", "SO", "Sp", "Trivial", "Z"],
     "symmetry.parse": ["parse_group", "parse_rep"],

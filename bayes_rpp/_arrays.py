@@ -39,7 +39,7 @@ def constant(value: np.ndarray, like: Array) -> Array:
 def fixed(value: np.ndarray, like: Array) -> Array:
     """`constant` of an array that is never changed: torch has it converted once, for as long as it lives."""
     if is_torch_array(like):
-        from bayes_rpp._autodiff.torch import converted
+        from bayes_rpp.engines.torch import converted
 
         return converted(value, like)
     return constant(value, like)

@@ -18,7 +18,7 @@ from benchmarks.rows import Row, medians
 FIRST_STEP = """
 import sys, time
 from benchmarks.rows import Training, inertia, peak_memory
-import bayes_rpp as rpp, bayes_rpp.inference.numpyro.map
+import bayes_rpp as rpp, bayes_rpp.inference.optimise.map.numpyro
 cache = sys.argv[2]
 if cache: rpp.cache_compilations(cache)
 import jax; jax.numpy.zeros(1).block_until_ready()

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayes_rpp as rpp
-from bayes_rpp.inference.sites import Sites
-from bayes_rpp.inference.task import Task
-from bayes_rpp.inference.training import initial_values
+from bayes_rpp.inference.optimise.training import initial_values
+from bayes_rpp.inference.run.sites import Sites
+from bayes_rpp.inference.run.task import Task
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from arviz_stats.base import array_stats
 
 from bayes_rpp import EMLP, NUTS, ConvergenceWarning, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
-from bayes_rpp.models import PARAMETRISATIONS, Parametrisation
+from bayes_rpp.models.model import PARAMETRISATIONS, Parametrisation
 from benchmarks.rows import Row
 
 SIGMA_A, SIGMA_B = 1.0, 0.01

@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import bayes_rpp as rpp
-from bayes_rpp.inference.metrics import expected_calibration_error
+from bayes_rpp.inference.posterior.metrics import expected_calibration_error
 
 Made = tuple[np.ndarray, np.ndarray, dict]
 COLUMNS = ["data", "examples", "model", "accuracy", "NLL", "calibration error", "seconds"]

@@ -10,7 +10,7 @@ import pytest
 
 from bayes_rpp import EMLP, Checkpoint, DeepEnsemble, Model, Posterior, datasets, fit, load_network, save_network
 from bayes_rpp._files import replacing
-from bayes_rpp.inference.checkpoint import Store
+from bayes_rpp.inference.run.checkpoint import Store
 from tests import hostile
 from tests.conftest import ENGINES
 from tests.snippets import ROOT
@@ -21,7 +21,7 @@ import resource, signal, sys
 from pathlib import Path
 from tests import hostile
 import bayes_rpp as rpp
-from bayes_rpp.inference.checkpoint import Store
+from bayes_rpp.inference.run.checkpoint import Store
 
 post = hostile.posterior()
 weights = {k: post.samples[k][0, 0] for k in post.model.net.parameters}

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import norm
 
 from bayes_rpp import EMLP, Bernoulli, Categorical, Gaussian, Model, O, Poisson, Prior, Scalar, StudentT, Vector
-from bayes_rpp.inference.task import check_data
-from bayes_rpp.likelihoods import likelihood_from_config
+from bayes_rpp.inference.run.task import check_data
+from bayes_rpp.models.likelihoods import likelihood_from_config
 
 RNG = np.random.default_rng(0)
 F, Y = RNG.normal(size=(2, 3, 5, 4)), RNG.normal(size=(5, 4))

@@ -10,7 +10,7 @@ import torch
 from numpyro.infer.util import log_density
 
 from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
-from bayes_rpp.inference.sites import Sites
+from bayes_rpp.inference.run.sites import Sites
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 

@@ -51,7 +51,7 @@ def test_engines_stay_in_their_rooms():
     from pathlib import Path
 
     root = Path(bayes_rpp.__file__).parent
-    pyro, numpyro = {"pyro", "torch"}, {"numpyro", "flax"}
+    pyro, numpyro = {"pyro", "torch"}, {"numpyro", "flax", "jax"}
     rooms = {"torch": pyro, "pyro": pyro, "jax": numpyro, "numpyro": numpyro, "optax": numpyro, "flax": numpyro}
     for file in root.rglob("*.py"):
         parts = {*file.relative_to(root).parts, file.stem}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import bayes_rpp as rpp
 from bayes_rpp._numerics import norm, rms
-from bayes_rpp.inference.metrics import predictive_metrics
+from bayes_rpp.inference.posterior.metrics import predictive_metrics
 from bayes_rpp.symmetry.equivariance import relative_error
 
 RNG = np.random.default_rng(0)

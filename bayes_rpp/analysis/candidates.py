@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from bayes_rpp.likelihoods import Likelihood
-from bayes_rpp.models import Model
+from bayes_rpp.models.likelihoods import Likelihood
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.emlp import EMLP, few_copies, lacks, quiet
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
-from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 

@@ -19,11 +19,10 @@ from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.analysis.trivial import with_trivial_factors
 from bayes_rpp.analysis.vanishing import fit_candidate
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
-from bayes_rpp.inference.base import Method
-from bayes_rpp.inference.methods import MAP, Laplace
-from bayes_rpp.inference.mixture import best_modes, mixture
-from bayes_rpp.likelihoods import Gaussian, Likelihood, StudentT
-from bayes_rpp.models import Model
+from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.inference.posterior.mixture import best_modes, mixture
+from bayes_rpp.models.likelihoods import Gaussian, Likelihood, StudentT
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from bayes_rpp.analysis.group_map import GroupErrorMap
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 NOISE = 0.3  # where its tuning starts, in standardised units
 Key = tuple[str, str]

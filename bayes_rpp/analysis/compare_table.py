@@ -13,7 +13,7 @@ from bayes_rpp.analysis.scores import Score, difference, stacking_weights
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 POINTS = 200  # at which the equivariance error is measured
 Key = tuple[str, str]

@@ -11,7 +11,7 @@ from bayes_rpp.analysis.equivariance import energy_by_layer
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 
 def degree_of_symmetry(post: Posterior, x: Any, *, prob: float = 0.9, seed: int = 0) -> DataFrame:

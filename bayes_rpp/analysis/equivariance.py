@@ -13,7 +13,7 @@ from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
 if TYPE_CHECKING:
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 __all__ = ["Energy", "energy_by_layer", "equivariance_error", "equivariance_interval", "log_error_density"]
 

@@ -19,7 +19,7 @@ from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 CHUNK = 20_000  # rows of moved points at a time
 

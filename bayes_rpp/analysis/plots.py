@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.analysis.equivariance import FLOOR, count_different, log_error_density
-from bayes_rpp.inference.posterior import Posterior
+from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp._imports import load_module
-from bayes_rpp.inference.mixture import MODES
-from bayes_rpp.likelihoods import Gaussian
+from bayes_rpp.inference.posterior.mixture import MODES
+from bayes_rpp.models.likelihoods import Gaussian
 
 if TYPE_CHECKING:
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 MIN_DRAWS = 25  # of which PSIS takes the fifth of largest weight for its tail
 PARETO_K = 0.7  # above, the estimate of that example cannot be trusted (Vehtari, Gelman and Gabry 2017)

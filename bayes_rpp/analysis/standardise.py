@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 

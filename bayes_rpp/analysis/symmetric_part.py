@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp.analysis.scores import NATS, Difference, left_out, noise_of
-from bayes_rpp.likelihoods import Gaussian
+from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 ELEMENTS = 24  # of a group that is not smaller; their mean is that far from the average over all
 EXAMPLES, DRAWS = 200, 200  # looked at

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bayes_rpp.inference.base import Method
 from bayes_rpp.inference.fit import fit
-from bayes_rpp.inference.laplace import RANGE
-from bayes_rpp.inference.methods import Laplace
-from bayes_rpp.inference.posterior import Posterior
-from bayes_rpp.models import Model
+from bayes_rpp.inference.laplace.laplace import RANGE
+from bayes_rpp.inference.methods import Laplace, Method
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.capacity import polynomials, strict_weights
 
 DRAWS = 200

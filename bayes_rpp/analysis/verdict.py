@@ -16,7 +16,7 @@ from bayes_rpp.analysis.vanishing import must_vanish
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 Key = tuple[str, str]
 RHAT = 1.01

@@ -11,14 +11,13 @@ from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
-from bayes_rpp.inference.base import Method, Optimiser
 from bayes_rpp.inference.fit import check_engine, fit
-from bayes_rpp.inference.methods import DeepEnsemble
-from bayes_rpp.inference.posterior import Posterior
-from bayes_rpp.inference.rounding import warn_of_rounding
-from bayes_rpp.inference.task import Data, check_method
-from bayes_rpp.likelihoods import Categorical, Likelihood
-from bayes_rpp.models import Model
+from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.run.rounding import warn_of_rounding
+from bayes_rpp.inference.run.task import Data, check_method
+from bayes_rpp.models.likelihoods import Categorical, Likelihood
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, validate_data
-from bayes_rpp.inference.base import Method
-from bayes_rpp.likelihoods import Categorical
+from bayes_rpp.inference.methods import Method
+from bayes_rpp.models.likelihoods import Categorical
 
 from sklearn.base import ClassifierMixin  # isort: skip (base says what to install where it is missing)
 from sklearn.utils.multiclass import check_classification_targets  # isort: skip

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bayes_rpp.inference.base import Method
+from bayes_rpp.inference.methods import Method
 from bayes_rpp.priors.hyper import PerLayer, Prior
 
 EXAMPLES = {"method": "MAP()", None: "Prior('HalfNormal', {'scale': 1.0})"}

@@ -12,9 +12,8 @@ from bayes_rpp._arrays import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
-from bayes_rpp.inference.base import Method
-from bayes_rpp.inference.methods import MAP, Laplace
-from bayes_rpp.likelihoods import Gaussian
+from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.priors.hyper import Prior
 
 from sklearn.base import RegressorMixin  # isort: skip (base says what to install where it is missing)

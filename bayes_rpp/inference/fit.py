@@ -13,16 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.base import GENTLE, Method
-from bayes_rpp.inference.checkpoint import Checkpoint
-from bayes_rpp.inference.members import in_parts
-from bayes_rpp.inference.methods import HMC, MAP, DeepEnsemble, Laplace
-from bayes_rpp.inference.parallel import ENGINE, check_executor
-from bayes_rpp.inference.posterior import Posterior
-from bayes_rpp.inference.rounding import warn_of_rounding
-from bayes_rpp.inference.start import start_of, warn_if_worse
-from bayes_rpp.inference.task import Callback, Data, Task, check_data, check_method, run_task
-from bayes_rpp.models import Model
+from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
+from bayes_rpp.inference.optimise.members import in_parts
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.run.checkpoint import Checkpoint
+from bayes_rpp.inference.run.parallel import ENGINE, check_executor
+from bayes_rpp.inference.run.rounding import warn_of_rounding
+from bayes_rpp.inference.run.start import start_of, warn_if_worse
+from bayes_rpp.inference.run.task import Callback, Data, Task, check_data, check_method, run_task
+from bayes_rpp.models.model import Model
 
 ENGINES = {"numpyro": "numpyro", "pyro": "pyro-ppl"}
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp.networks.products import Product, Products
 from bayes_rpp.networks.terms import signature
-from bayes_rpp.priors.subspaces import Layout
+from bayes_rpp.priors.subspaces.base import Layout
 from bayes_rpp.symmetry.representations import Representation, Term
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from bayes_rpp._arrays import Array, array_namespace, swish
 from bayes_rpp.networks.mlp import check_width
 from bayes_rpp.networks.network import LARGEST, Network, Parameter, linear
-from bayes_rpp.priors.convolution import ConvolutionSubspace
-from bayes_rpp.priors.subspaces import FullSubspace
+from bayes_rpp.priors.subspaces.base import FullSubspace
+from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 

@@ -22,8 +22,8 @@ from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
 from bayes_rpp.networks.products import needed_products
 from bayes_rpp.networks.terms import alike, is_moved, is_permutation
-from bayes_rpp.priors.nested import NestedSubspace
-from bayes_rpp.priors.subspaces import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
+from bayes_rpp.priors.subspaces.base import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
+from bayes_rpp.priors.subspaces.nested import NestedSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term, Vector, term_name
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from bayes_rpp._arrays import Array, array_namespace, constant, whole_number
-from bayes_rpp._autodiff import library_of
+from bayes_rpp.engines.libraries import library_of
 from bayes_rpp.networks.network import Network
 from bayes_rpp.symmetry.groups import symplectic_form
 from bayes_rpp.symmetry.representations import Representation

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayes_rpp._arrays import Array, swish, whole_number
 from bayes_rpp.networks.network import Network, Parameter, linear
-from bayes_rpp.priors.subspaces import FullSubspace
+from bayes_rpp.priors.subspaces.base import FullSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 

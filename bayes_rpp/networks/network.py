@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayes_rpp._arrays import Array, array_namespace
-from bayes_rpp.priors.subspaces import Subspace
+from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, array_namespace, fixed, indices
 from bayes_rpp.networks.terms import alike, is_permutation, signature
-from bayes_rpp.priors.subspaces import Layout
+from bayes_rpp.priors.subspaces.base import Layout
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Representation, Term, term_name
 from bayes_rpp.symmetry.solver import term_basis

@@ -7,11 +7,11 @@ from copy import copy
 from typing import Any
 
 from bayes_rpp._arrays import Array
-from bayes_rpp.networks.doubts import warn_of_broken_symmetry
 from bayes_rpp.networks.emlp import equivariant_parameters
 from bayes_rpp.networks.network import Network, Parameter, linear
-from bayes_rpp.networks.options import Options
-from bayes_rpp.priors.subspaces import FullSubspace, Subspace
+from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry
+from bayes_rpp.networks.soften.options import Options
+from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 
 
 def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:

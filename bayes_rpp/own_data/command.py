@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_rpp._files import replacing
-from bayes_rpp.inference.thinning import check_dtype, check_thin
+from bayes_rpp.inference.posterior.thinning import check_dtype, check_thin
 from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns, make_method
 from bayes_rpp.own_data.tables import read_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_rpp.inference.posterior import Posterior
+    from bayes_rpp.inference.posterior.posterior import Posterior
 
 
 def fit(

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.datasets.splits import split_rows
-from bayes_rpp.inference.base import Method
-from bayes_rpp.inference.diagnostics import ConvergenceWarning
-from bayes_rpp.inference.methods import MAP, NUTS, SVI, DeepEnsemble, Laplace
+from bayes_rpp.inference.methods import MAP, NUTS, SVI, DeepEnsemble, Laplace, Method
+from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.own_data.tables import Columns
 from bayes_rpp.priors.hyper import Prior
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.analysis.equivariance import FLOOR
 from bayes_rpp.analysis.plots import log_axis, plot_equivariance_posterior
-from bayes_rpp.inference.metrics import coverage
+from bayes_rpp.inference.posterior.metrics import coverage
 from bayes_rpp.own_data.fitting import MOST, Fitted
 
 if TYPE_CHECKING:

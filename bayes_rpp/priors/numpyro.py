@@ -16,7 +16,7 @@ from numpyro.distributions.util import validate_sample
 from numpyro.infer.reparam import Reparam, TransformReparam
 
 from bayes_rpp.priors import pathway
-from bayes_rpp.priors.subspaces import Subspace
+from bayes_rpp.priors.subspaces.base import Subspace
 
 __all__ = ["PathwaysReparam", "ResidualPathway", "ResidualPathwayTransform"]
 

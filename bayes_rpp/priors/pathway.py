@@ -18,10 +18,10 @@ import numpy as np
 from array_api_compat import is_jax_array, is_torch_array
 
 from bayes_rpp._arrays import Array, array_namespace
-from bayes_rpp._autodiff import library_of
 from bayes_rpp._imports import load_module
-from bayes_rpp.priors.nested import NestedSubspace, WithinSubspace
-from bayes_rpp.priors.subspaces import FullSubspace, Subspace
+from bayes_rpp.engines.libraries import library_of
+from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
+from bayes_rpp.priors.subspaces.nested import NestedSubspace, WithinSubspace
 
 if TYPE_CHECKING:
     from bayes_rpp.priors.numpyro import ResidualPathway as NumPyroResidualPathway

@@ -16,7 +16,7 @@ from pyro.infer.reparam.reparam import Reparam
 from torch.distributions import constraints
 
 from bayes_rpp.priors import pathway
-from bayes_rpp.priors.subspaces import FullSubspace, Subspace
+from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 
 __all__ = ["PathwaysReparam", "ResidualPathway", "ResidualPathwayTransform"]
 

@@ -13,12 +13,12 @@ from bayes_rpp._files import write_netcdf
 from bayes_rpp.analysis.plots import plot_equivariance_kde
 from bayes_rpp.analysis.sweep_plots import plot_sweep
 from bayes_rpp.datasets import inertia, modified_inertia
-from bayes_rpp.inference.callbacks import EquivarianceTracker
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP, DeepEnsemble
-from bayes_rpp.inference.sweep import sweep
-from bayes_rpp.likelihoods import Gaussian
-from bayes_rpp.models import Model
+from bayes_rpp.inference.run.callbacks import EquivarianceTracker
+from bayes_rpp.inference.sweep.sweep import sweep
+from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.reproduce.settings import TEST, learned, likelihood_of
 from bayes_rpp.reproduce.trials import CHECKPOINT

@@ -17,8 +17,8 @@ import numpy as np
 from bayes_rpp import datasets
 from bayes_rpp.datasets import Dataset
 from bayes_rpp.datasets.pendulum import CHUNK, STEP
-from bayes_rpp.likelihoods import Gaussian
-from bayes_rpp.models import Model
+from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
 from bayes_rpp.networks.mlp import MLP

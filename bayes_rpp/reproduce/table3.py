@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_rpp.inference.training import TrainingError
+from bayes_rpp.inference.optimise.training import TrainingError
 
 ARMS = ("MLP", "wide MLP", "two pathways", "RPP", "strict")
 KEY = ["environment", "transitions", "arm", "seed"]

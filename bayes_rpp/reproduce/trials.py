@@ -20,7 +20,7 @@ from tqdm import tqdm
 from bayes_rpp._files import replacing
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP
-from bayes_rpp.inference.training import TrainingError
+from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.reproduce.settings import METHODS, TEST, Setting
 
 KEY = ["setting", "method", "trial"]

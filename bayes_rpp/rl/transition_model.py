@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.inference.base import Method
 from bayes_rpp.inference.fit import check_engine, fit
-from bayes_rpp.inference.methods import DeepEnsemble
-from bayes_rpp.inference.posterior import Posterior
-from bayes_rpp.inference.rounding import warn_of_rounding
-from bayes_rpp.likelihoods import Gaussian
-from bayes_rpp.models import Model
+from bayes_rpp.inference.methods import DeepEnsemble, Method
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.run.rounding import warn_of_rounding
+from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
-from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.rl.columns import mixed_columns, shared_mean
 from bayes_rpp.rl.transitions import Transitions
 from bayes_rpp.symmetry.equivariance import equivariance_error

@@ -86,7 +86,7 @@ def cases(*names):
 @pytest.mark.parametrize(("engine", "name"), cases("ensemble", "svi", "nuts", "hmc"))
 def test_a_stopped_run_goes_on_and_ends_the_same(engine, name, tmp_path, monkeypatch):
     whole = whole_run(name, engine)
-    from bayes_rpp.inference.checkpoint import Store
+    from bayes_rpp.inference.run.checkpoint import Store
 
     saved, save = [], Store.save
 
@@ -140,7 +140,7 @@ def _writes(states):
 
 
 def test_trackers_and_early_stopping_resume(engine, tmp_path, monkeypatch):
-    from bayes_rpp.inference.checkpoint import Store
+    from bayes_rpp.inference.run.checkpoint import Store
 
     problem = LinearProblem()
     method = DeepEnsemble(members=2, epochs=80, batch_size=10, patience=5, learning_rate=0.1)
@@ -207,7 +207,7 @@ def test_folders_of_other_runs_and_broken_files_are_named(tmp_path):
 
 
 def test_a_full_disk_leaves_the_old_state_whole(tmp_path, monkeypatch):
-    from bayes_rpp.inference import checkpoint
+    from bayes_rpp.inference.run import checkpoint
 
     whole = whole_run("ensemble", "pyro")
     savez, calls = np.savez, []

@@ -24,7 +24,7 @@ from bayes_rpp import (
     fit,
     predictive_metrics,
 )
-from bayes_rpp.inference.metrics import crps, expected_calibration_error
+from bayes_rpp.inference.posterior.metrics import crps, expected_calibration_error
 
 RNG = np.random.default_rng(0)
 

@@ -7,7 +7,7 @@ import pytest
 
 import bayes_rpp as rpp
 from bayes_rpp import MAP, DeepEnsemble, Laplace, Model, fit
-from bayes_rpp.inference import mode
+from bayes_rpp.inference.optimise import mode
 from tests.inference.known import Logistic, SmallLinearProblem
 
 LONG = MAP(epochs=100, batch_size=None)

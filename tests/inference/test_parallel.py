@@ -12,7 +12,7 @@ import pytest
 from loky import ProcessPoolExecutor
 
 from bayes_rpp import MAP, SVI, Checkpoint, DeepEnsemble, EquivarianceTracker, O, fit, sweep
-from bayes_rpp.inference.parallel import divide, workers
+from bayes_rpp.inference.run.parallel import divide, workers
 from tests.inference.known import SmallLinearProblem
 
 ENSEMBLE = DeepEnsemble(members=3, epochs=30, batch_size=10)
@@ -159,7 +159,7 @@ def test_nothing_is_lost_with_a_worker_of_dask(tmp_path, time):
 SHARDED = """
 import sys, numpy as np, jax, bayes_rpp as rpp
 from tests.inference.test_parallel import run
-from bayes_rpp.inference.numpyro.map import _devices
+from bayes_rpp.inference.optimise.map.numpyro import _devices
 assert len(_devices(4)) == len(jax.devices()) == int(sys.argv[2])
 post = run(rpp.DeepEnsemble(members=4, epochs=20, batch_size=10), "numpyro")
 np.savez(sys.argv[1], loss=post.training["loss"], **post.samples)

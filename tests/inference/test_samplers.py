@@ -60,8 +60,8 @@ def test_each_chain_starts_at_a_member(engine, kind):
     start = {k: np.stack([w, w + 3.0]) for k, w in PROBLEM.mode.items()} | {"sigma_b": np.array([0.5, 2.0])}
     from importlib import import_module
 
-    from bayes_rpp.inference.sites import Sites
-    from bayes_rpp.inference.task import Task
+    from bayes_rpp.inference.run.sites import Sites
+    from bayes_rpp.inference.run.task import Task
 
     sampler = import_module(f"bayes_rpp.inference.{engine}.hmc").Sampler
     sites = Sites(model, "whitened")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
-from bayes_rpp.inference.base import GENTLE, RATE
+from bayes_rpp.inference.methods import GENTLE, RATE
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype(np.float32)

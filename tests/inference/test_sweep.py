@@ -24,8 +24,8 @@ from bayes_rpp import (
     soften,
     sweep,
 )
-from bayes_rpp.inference.cells import Cell, programs
-from bayes_rpp.inference.checkpoint import Store
+from bayes_rpp.inference.run.checkpoint import Store
+from bayes_rpp.inference.sweep.cells import Cell, programs
 from tests.inference.known import LinearProblem, NestedProblem
 
 METHOD = MAP(epochs=4, batch_size=12)
@@ -148,8 +148,8 @@ def test_programs_hold_cells_of_one_structure():
 
 def test_members_of_one_batch_of_operations():
     pytest.importorskip("numpyro")
-    from bayes_rpp.inference.numpyro.map import members_together
-    from bayes_rpp.inference.task import Task
+    from bayes_rpp.inference.optimise.map.numpyro import members_together
+    from bayes_rpp.inference.run.task import Task
 
     def together(net, members, **options):
         x, y = np.zeros((50, net.rep_in.size)), np.zeros((50, net.rep_out.size))

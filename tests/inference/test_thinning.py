@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import bayes_rpp as rpp
-from bayes_rpp.inference import thinning
+from bayes_rpp.inference.posterior import thinning
 
 HALF = rpp.Prior("HalfNormal", {"scale": 1.0})
 Usage = namedtuple("Usage", "total used free")

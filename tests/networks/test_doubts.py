@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
-from bayes_rpp.networks.doubts import TOLERANCE, strict_error
+from bayes_rpp.networks.soften.doubts import TOLERANCE, strict_error
 
 RNG = np.random.default_rng(0)
 

@@ -22,8 +22,8 @@ from bayes_rpp import (
     equivariance_error,
     uniform_rep,
 )
-from bayes_rpp.inference.sites import Sites
-from bayes_rpp.models import Model
+from bayes_rpp.inference.run.sites import Sites
+from bayes_rpp.models.model import Model
 
 GROUPS = [O(3), SO(3), SL(3), S(5), Z(4), D(4), Lorentz(), O(2) * S(3)]
 

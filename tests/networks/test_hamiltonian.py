@@ -9,7 +9,7 @@ import bayes_rpp as rpp
 from bayes_rpp import EMLP, MLP, SO, HamiltonianNetwork, Lorentz, Network, O, Pseudoscalar, Scalar, Vector
 from bayes_rpp._arrays import constant
 from bayes_rpp.networks.network import Parameter
-from bayes_rpp.priors.subspaces import FullSubspace
+from bayes_rpp.priors.subspaces.base import FullSubspace
 from tests.networks.test_emlp import strict_weights
 
 
@@ -116,7 +116,7 @@ def test_libraries_agree_also_over_members():
 def test_numpy_arrays_go_to_either_library(engine):
     from importlib import import_module
 
-    library = import_module(f"bayes_rpp._autodiff.{engine}")
+    library = import_module(f"bayes_rpp.engines.libraries.{engine}")
     net = HamiltonianNetwork(Springs(), dt=0.1, steps=3)
     x, omega = np.random.default_rng(0).normal(size=(4, 4)), np.array([1.0, 2.0])
     for dtype, limit in ((np.float32, 1e-5), (np.float64, 1e-12)):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 import bayes_rpp as rpp
-from bayes_rpp.networks import soften as contract
+from bayes_rpp.networks.soften import options as limits
 
 # The modules that have nothing to soften are here for other reasons.
 pytestmark = pytest.mark.filterwarnings("ignore:soften made nothing soft")
@@ -316,7 +316,7 @@ def test_bad_arguments_are_named(make, options, error, message):
 
 
 def test_too_large_weights_are_refused(monkeypatch):
-    monkeypatch.setattr(contract, "LARGEST", 1000)
+    monkeypatch.setattr(limits, "LARGEST", 1000)
     with pytest.raises(
         ValueError, match=r"layer 'layers.0' would have a weight of 72 x 48.*residual='local', or skip="
     ):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
-from bayes_rpp.networks import soften as dispatch
+from bayes_rpp.networks.soften import options as limits
 from bayes_rpp.priors import pyro
 from tests.networks import torch_modules
 from tests.networks.torch_modules import MODULES, make, outputs
@@ -203,7 +203,7 @@ def test_bad_arguments_are_named(options, error, message):
 
 
 def test_weights_that_would_be_too_large_are_named(monkeypatch):
-    monkeypatch.setattr(dispatch, "LARGEST", 50)
+    monkeypatch.setattr(limits, "LARGEST", 50)
     with pytest.raises(
         ValueError, match=r"layer '0' .* 4 x 16, .* 50 .*residual=\{'0': 'local' or 'kernel'\}, or skip"
     ):

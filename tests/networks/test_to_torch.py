@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
-from bayes_rpp.priors.torch import run
+from bayes_rpp.priors.subspaces.torch import run
 from tests.networks.torch_modules import MODULES, make
 
 # The modules that have nothing to soften are here for other reasons.
@@ -86,7 +86,7 @@ def test_softened_modules(name, residual, start):
     params = weights(net) if start == "random" else {k: v.astype(np.float32) for k, v in net.initial.items()}
     kept = copy.deepcopy(params)
     module = rpp.to_torch(net, params)
-    assert not any("bayes_rpp.networks.torch.network" in type(m).__module__ for m in module.modules())
+    assert not any("bayes_rpp.networks.soften.torch.network" in type(m).__module__ for m in module.modules())
     assert not module.training
     agree(module, net, params)
     trains(module, net)

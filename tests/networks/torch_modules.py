@@ -158,7 +158,7 @@ def make(name):
 
 def outputs(module, x):
     """In evaluation mode, (n, outputs), of numpy images (n, *shape)."""
-    from bayes_rpp.priors.torch import copied, run
+    from bayes_rpp.priors.subspaces.torch import copied, run
 
     with torch.no_grad():
         return run(copied(module), {}, torch.as_tensor(x)).reshape(len(x), -1).numpy()

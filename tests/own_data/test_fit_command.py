@@ -183,8 +183,8 @@ def test_a_smaller_posterior(vectors, tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         sizes[name] = Posterior.load(tmp_path / name / "posterior.nc").draws
     assert sizes == {"whole": 20, "thin": 4, "short": 20}
-    monkeypatch.setattr("bayes_rpp.inference.thinning.LARGE", 1000)
-    monkeypatch.setattr("bayes_rpp.inference.thinning.LOST", 0)
+    monkeypatch.setattr("bayes_rpp.inference.posterior.thinning.LARGE", 1000)
+    monkeypatch.setattr("bayes_rpp.inference.posterior.thinning.LOST", 0)
     result = run(*options, "--dtype", "float16", "--out", tmp_path / "coarse")
     assert result.exit_code == 0, result.output
     assert "warning: dtype is 'float16', which cannot hold" in result.output

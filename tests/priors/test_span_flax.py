@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from bayes_rpp import ConvolutionSubspace, SpanSubspace
-from bayes_rpp.priors import flax as columns
+from bayes_rpp.priors.subspaces import flax as columns
 
 GRID = (4, 5)
 

@@ -26,7 +26,7 @@ from bayes_rpp import (
     block_pattern,
     equivariant_basis,
 )
-from bayes_rpp.priors.nested import WithinSubspace
+from bayes_rpp.priors.subspaces.nested import WithinSubspace
 
 RNG = np.random.default_rng(0)
 MIXED = (Vector + 2 * Scalar + Vector)(O(3))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term
 
 

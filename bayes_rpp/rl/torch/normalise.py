@@ -8,7 +8,7 @@ import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from bayes_rpp.priors.subspaces import EquivariantSubspace
+from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.rl.columns import mixed_columns, shared_mean
 from bayes_rpp.rl.tables import Array, Symmetry
 

@@ -1,1 +1,0 @@
-"""Modules of other libraries as functions of their parameters."""

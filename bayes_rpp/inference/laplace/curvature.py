@@ -1,0 +1,143 @@
+"""The Gaussian of Laplace's method in whitened coordinates eps, W = A eps: H = I + A J^T L J A, where J is the Jacobian
+of the outputs and L = R R^T the likelihood's curvature, block-diagonal over examples.
+
+Each way to factorise H has a class (full.py, kronecker.py); evidence, gradient and Gauss-Newton steps are the same.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.inference.laplace.linearisation import Linearisation
+
+Numbers = Mapping[str, float]
+STEP = 1e-5  # of the logarithm of a number, in differences of the likelihood
+
+
+class Factorised(ABC):
+    """H at some values of the numbers."""
+
+    logdet: float
+
+    @abstractmethod
+    def solve(self, v: NDArray) -> NDArray:
+        """H^-1 v for one vector (size,)."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int) -> NDArray:
+        """(count, size) from N(0, H^-1)."""
+
+    @abstractmethod
+    def information(self, site: str) -> float:
+        """Sum of scale^2 tr(P J^T (L^-1 + J A A J^T)^-1 J) over the pathways of a sigma, P their projectors: how
+        log|H| grows with its square."""
+
+    @abstractmethod
+    def output_covariance(self) -> NDArray:
+        """J A H^-1 A J^T of each example, (n, d, d)."""
+
+
+class Curvature(ABC):
+    """Of a model at one linearisation, for any values of its numbers.
+
+    Args:
+        at: the linearisation.
+    """
+
+    def __init__(self, at: Linearisation) -> None:
+        self.at, self.coordinates = at, at.coordinates
+        self._last: tuple[tuple[tuple[str, float], ...], Factorised] | None = None
+
+    @abstractmethod
+    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+        """H, given R, (n, d, d)."""
+
+    def pull(self, v: NDArray) -> NDArray:
+        """J^T v, for v (n, d)."""
+        return v.reshape(-1) @ self.at.jacobian.reshape(-1, self.coordinates.size)
+
+    def at_numbers(self, numbers: Numbers) -> Factorised:
+        """H at these numbers; the last one is kept."""
+        key = tuple(sorted(numbers.items()))
+        if self._last is None or self._last[0] != key:
+            bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[1]
+            self._last = key, self.factorise(numbers, square_root(bend))
+        return self._last[1]
+
+    def evidence(self, numbers: Numbers) -> float:
+        """Laplace's log p(y | x): log p(y | W_0) - |eps_0|^2 / 2 - log|H| / 2."""
+        return self.at.log_joint(numbers) - 0.5 * self.at_numbers(numbers).logdet
+
+    def newton(self, numbers: Numbers) -> tuple[NDArray, float]:
+        """From W_0 to the mode of the linearised model, (size,), and g^T H^-1 g / 2: how much higher its density is."""
+        c = self.coordinates
+        slope = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[0]
+        g = c.color(self.pull(slope), numbers) - c.whiten(self.at.at, numbers)
+        step = self.at_numbers(numbers).solve(g)
+        return c.color(step, numbers), 0.5 * float(g @ step)
+
+    def gradient(self, numbers: Numbers, sites: Iterable[str], moved: bool = False) -> tuple[float, dict[str, float]]:
+        """The evidence, and its gradient in the logarithm of some numbers.
+
+        It is the mean of the log joint density's gradient under N(m, H^-1): in sigma^2 of a pathway, (|P C^+ m|^2 -
+        information) / 2 with C = A A, and in a number of the likelihood, that of its quadratic expansion.
+
+        Args:
+            moved: whether m is the mode of the linearised model at these numbers, whose evidence has the gain of the
+                step to it added (Antoran et al. 2022); else it is W_0 (Immer et al. 2021b). At the mode they are equal.
+        """
+        h, value = self.at_numbers(numbers), self.evidence(numbers)
+        step, gain = self.newton(numbers) if moved else (np.zeros(self.coordinates.size), 0.0)
+        gradient = self._of_sigmas(h, numbers, sites, self.at.at + step)
+        own = set(gradient) & set(self.at.model.likelihood.latents)
+        return value + gain, gradient | (self._of_likelihood(h, numbers, own, step) if own else {})
+
+    def _of_sigmas(self, h: Factorised, numbers: Numbers, sites: Iterable[str], mean: NDArray) -> dict[str, float]:
+        """For the posterior's mean W; 0 for other sites."""
+        c = self.coordinates
+        u = c.weights(c.whiten(c.whiten(mean, numbers), numbers))
+        gradient = dict.fromkeys(sites, 0.0)
+        for site in gradient:
+            pathways = c.pathways(site)
+            if pathways:
+                inside = sum(scale**2 * float((level.encode(u[name]) ** 2).sum()) for name, level, scale in pathways)
+                gradient[site] = numbers[site] ** 2 * (inside - h.information(site))
+        return gradient
+
+    def _of_likelihood(self, h: Factorised, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+        """Of the mean of the likelihood's expansion around f_0."""
+        likelihood, at = self.at.model.likelihood, self.at
+        first = (at.jacobian.reshape(-1, len(step)) @ step).reshape(at.f.shape)
+        second = h.output_covariance() + first[:, :, None] * first[:, None, :]
+
+        def mean(numbers: Numbers) -> float:
+            slope, bend = likelihood.expansion(at.f, at.y, numbers)
+            here = likelihood.log_prob(at.f, at.y, numbers).sum()
+            return float(here + (slope * first).sum() - 0.5 * (bend * second).sum())
+
+        return {site: difference(mean, numbers, site) for site in sites}
+
+
+def difference(function: Callable[[Numbers], float], numbers: Numbers, site: str) -> float:
+    """d function / d log number, by a central difference."""
+    ahead, behind = (function({**numbers, site: numbers[site] * np.exp(sign * STEP)}) for sign in (1, -1))
+    return (ahead - behind) / (2 * STEP)
+
+
+def square_root(bend: NDArray) -> NDArray:
+    """R with R R^T = L, for positive semi-definite L (n, d, d)."""
+    values, vectors = np.linalg.eigh(bend)
+    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+
+
+def proportion(r: NDArray, root: NDArray | None) -> float | None:
+    """The number that makes r of root, if there is one: noise only multiplies a likelihood's curvature."""
+    if root is None:
+        return None
+    big = np.argmax(np.abs(root))
+    factor = float(r.flat[big] / root.flat[big])
+    return factor if np.allclose(r, factor * root, rtol=1e-12, atol=0.0) else None

@@ -1,0 +1,238 @@
+"""Laplace's method after the training of the MAP, the same for both engines; see `bayes_rpp.Laplace`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from bayes_rpp.inference.laplace.curvature import Curvature
+from bayes_rpp.inference.laplace.full import Data, Weights
+from bayes_rpp.inference.laplace.kronecker import Kronecker, matrix_shape
+from bayes_rpp.inference.laplace.linearisation import CHUNK, Coordinates, Jacobian, Linearisation
+from bayes_rpp.inference.optimise.training import TrainingError, initial_values, train
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.run.finite import why_not_finite
+from bayes_rpp.inference.run.sites import Sites, Values
+from bayes_rpp.inference.run.task import Task
+from bayes_rpp.networks.network import Network
+from bayes_rpp.priors.hyper import layer_of
+from bayes_rpp.priors.pathway import ResidualPathway
+
+GAIN = 1e-7  # in log density: what is left to the mode when polishing ends
+STILL = 1e-6  # in the logarithm of a number: when tuning ends
+TRIES = 4  # of ever shorter steps, each with a Jacobian of its own
+ROUND, RANGE = math.log(10.0), math.log(1000.0)  # how far the logarithm may move in a round, and from its start
+Numbers = dict[str, float]
+JacobianOf = Callable[[Network, Sequence[str]], Jacobian]
+
+
+def laplace(task: Task, trainer_type: Any, jacobian_of: JacobianOf) -> Posterior:
+    """Train the MAP, or start at the weights given, polish it, and put a Gaussian around it.
+
+    Raises:
+        ValueError: if there is nothing to tune, or the curvature would take more memory than the method allows.
+    """
+    run = _Laplace(task, jacobian_of)
+    if not task.method.epochs:
+        return run.finish(run.first(), {})
+    post = train(task, trainer_type, run.between if run.tuned else None)
+    return run.finish({k: v[0, 0] for k, v in post.samples.items()}, post.training)
+
+
+class _Laplace:
+    def __init__(self, task: Task, jacobian_of: JacobianOf) -> None:
+        method, model = task.method, task.model
+        self.task, self.method, self.model = task, method, model
+        names = list(model.net.parameters)
+        if method.curvature == "last_layer":
+            names = [k for k in names if layer_of(k) == layer_of(names[-1])]
+        self.coordinates = Coordinates(model, names)
+        self.tuned = self._tuned(names) if method.evidence else ()
+        self._own = [k for k in self.tuned if k in model.likelihood.latents]  # such as the noise
+        self.kind = self._kind()
+        self._jacobian = jacobian_of(model.net, names)
+        self._sites = Sites(model, task.parametrisation)
+
+    def between(self, epoch: int, trainer: Any) -> Numbers:
+        """Tune between two epochs; the sigmas once those of `burn_in` are over."""
+        sites = self.tuned if epoch > self.method.burning else self._own
+        if epoch % self.method.every or not sites:
+            return {}
+        found = self._sites.weights(trainer.values())
+        weights = {k: found[k][0] for k in self.model.net.parameters}
+        numbers = {k: float(found[k][0]) for k in self.model.latents}
+        numbers, value = self._tune(self.curvature(self.linearise(weights)), numbers, sites)
+        lead: Values = {k: np.array([v]) for k, v in numbers.items()}
+        trainer.replace(self._sites.values({**found, **lead}))
+        return {"log_evidence": value} | {k: numbers[k] for k in self.tuned}
+
+    def first(self) -> Values:
+        """Weights and numbers where a fit without training starts."""
+        task = self.task
+        found = self._sites.weights(initial_values(self._sites, task, self.method.seeds(task.seed), 1))
+        if why := why_not_finite(task, found, 0):
+            raise TrainingError(f"the log density is not finite at the start: {why}")
+        return {k: np.asarray(v[0], dtype=np.float32) for k, v in found.items()}
+
+    def finish(self, values: Values, training: Mapping[str, NDArray]) -> Posterior:
+        """Polish, draw, and put together."""
+        method = self.method
+        weights = {k: values[k] for k in self.model.net.parameters}
+        numbers = {k: float(values[k]) for k in self.model.latents}
+        curvature = self.curvature(self.linearise(weights))
+        for sites in self._stages():
+            curvature, numbers = self._polished(curvature, numbers, sites)
+        at, factorised = curvature.at, curvature.at_numbers(numbers)
+        rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
+        drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
+        dtype = next(iter(weights.values())).dtype
+        shape = (1, method.draws)
+        samples = {k: np.broadcast_to(w, shape + w.shape) for k, w in at.weights.items()}
+        samples |= {k: w[None] for k, w in self.coordinates.weights(drawn).items()}
+        samples |= {k: np.full(shape, v) for k, v in numbers.items()}
+        return self.task.posterior(
+            {k: v.astype(dtype) for k, v in samples.items()},
+            training=training,
+            log_evidence=curvature.evidence(numbers),
+            centre=at.weights if method.predictions == "linearised" else None,
+        )
+
+    def _stages(self) -> list[Sequence[str]]:
+        """The numbers to tune while polishing: the likelihood's until the weights are at a mode, then all. Sigmas that
+        are tuned to weights on their way end at modes of less evidence."""
+        return [self._own, self.tuned] if self.method.burning and len(self._own) < len(self.tuned) else [self.tuned]
+
+    def _polished(self, curvature: Curvature, numbers: Numbers, sites: Sequence[str]) -> tuple[Curvature, Numbers]:
+        """Steps of the weights and of some numbers until the mode, or as many as the method allows."""
+        self._is_bold = self.kind != "kronecker"  # whether to follow the linearised model as far as it goes
+        self._stride = 1.0  # of the last step that raised the evidence
+        for _ in range(self.method.polishing):
+            before, last = numbers, curvature
+            curvature, numbers = self._polish(curvature, numbers, sites)
+            still = all(abs(math.log(numbers[k] / before[k])) < STILL for k in sites)
+            if still and (curvature is last or curvature.newton(numbers)[1] < GAIN):
+                break
+        return curvature, numbers
+
+    def _polish(self, curvature: Curvature, numbers: Numbers, sites: Sequence[str]) -> tuple[Curvature, Numbers]:
+        """One step of the weights, and before it of the numbers; with evidence="maximise" it does not lower the
+        evidence."""
+        if not sites:
+            return (self._climb if self.tuned else self._step)(curvature, numbers), numbers
+        if self._is_bold:
+            # Exact for linear networks; others may not follow the linearised model so far.
+            bold, _ = self._tune(curvature, numbers, sites, moved=True)
+            there = self._step(curvature, bold)
+            if there.evidence(bold) >= curvature.evidence(numbers):
+                return there, bold
+            self._is_bold = False
+        numbers, _ = self._tune(curvature, numbers, sites)
+        return self._climb(curvature, numbers), numbers
+
+    def _climb(self, curvature: Curvature, numbers: Numbers) -> Curvature:
+        """The longest of some steps to the mode on which the evidence rises, or none.
+
+        A higher density is not enough: with weights that fit ever more of the noise the Jacobian grows, and numbers
+        tuned there follow. The evidence at any weights is the ELBO of N(W_0, H^-1) in the linearised model, which has
+        a maximum.
+        """
+        now, at, step = curvature.evidence(numbers), curvature.at, curvature.newton(numbers)[0]
+        longest = min(1.0, 4 * self._stride)
+        for length in longest * 0.25 ** np.arange(TRIES):
+            moved = at.moved(at.at + length * step)
+            # The evidence is below the density, which costs no Jacobian.
+            if moved.log_joint(numbers) > now and (there := self.curvature(moved)).evidence(numbers) > now:
+                self._stride = float(length)
+                return there
+        return curvature
+
+    def _step(self, curvature: Curvature, numbers: Numbers) -> Curvature:
+        better = search(curvature.at, numbers, curvature.newton(numbers)[0])
+        return curvature if better is None else self.curvature(curvature.at.moved(better))
+
+    def linearise(self, weights: dict[str, NDArray]) -> Linearisation:
+        return Linearisation(self.model, self.task.x, self.task.y, weights, self.coordinates, self._jacobian)
+
+    def curvature(self, at: Linearisation) -> Curvature:
+        kinds: dict[str, type[Weights | Data | Kronecker]] = {"weights": Weights, "data": Data, "kronecker": Kronecker}
+        return kinds[self.kind](at)
+
+    def _tune(
+        self, curvature: Curvature, numbers: Numbers, sites: Sequence[str], moved: bool = False
+    ) -> tuple[Numbers, float]:
+        """Some of the numbers, at the highest evidence around the weights as they are, and that evidence; `moved` as in
+        Curvature.gradient."""
+        start = np.log([numbers[k] for k in sites])
+        middle = np.log([self.model.latents[k].start for k in sites])
+        low, high = np.maximum(start - ROUND, middle - RANGE), np.minimum(start + ROUND, middle + RANGE)
+
+        def negative(logs: NDArray) -> tuple[float, NDArray]:
+            there = numbers | {k: math.exp(v) for k, v in zip(sites, logs, strict=True)}
+            value, gradient = curvature.gradient(there, sites, moved)
+            return -value, -np.array([gradient[k] for k in sites])
+
+        bounds = list(zip(low, np.maximum(high, low), strict=True))
+        options = {"maxiter": self.method.steps, "ftol": 1e-15, "gtol": 1e-7}
+        best = minimize(
+            negative, np.clip(start, low, high), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        return numbers | {k: math.exp(v) for k, v in zip(sites, best.x, strict=True)}, -float(best.fun)
+
+    def _tuned(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Sites that the evidence depends on."""
+        model = self.model
+        if not model.latents:
+            raise ValueError(
+                "evidence is 'maximise' but the model has no number to tune; a distribution for sigma_a, sigma_b or "
+                "the noise, such as sigma_b=HalfNormal(0.1), would do"
+            )
+        seen = {number for k in names for _, number, _ in model.pathways(k)} | set(model.likelihood.latents)
+        unseen = [k for k in model.latents if k not in seen]
+        if unseen:
+            raise ValueError(
+                f"curvature is 'last_layer', whose evidence does not depend on {', '.join(unseen)}; 'auto', or numbers "
+                "in place of these distributions, would do"
+            )
+        return tuple(model.latents)
+
+    def _kind(self) -> str:
+        """Which class does it: the one asked for, if it has the memory."""
+        n, p = len(self.task.x) * self.model.net.rep_out.size, self.coordinates.size
+        parts = len(self.tuned) + 1
+        gigabytes = {
+            "weights": 8e-9 * (2 * n * p + 5 * p**2),
+            "data": 8e-9 * (2 * n * p + (parts + 5) * n**2),
+            "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k]) for k in self.coordinates.names)),
+        }
+        full = "data" if n < p else "weights"
+        kind = self.method.curvature if self.method.curvature in gigabytes else full
+        if gigabytes[kind] > self.method.memory:
+            able = [k for k, size in gigabytes.items() if size <= self.method.memory]
+            able += ["last_layer"] if self.method.curvature != "last_layer" else []
+            raise ValueError(
+                f"curvature {self.method.curvature!r} needs about {gigabytes[kind]:.2g} GB for {n} outputs at the data "
+                f"and {p} weights, but memory is {self.method.memory:g} GB; curvature "
+                f"{' or '.join(map(repr, able))}{', or ' if able else ''}more memory would do"
+            )
+        return kind
+
+
+def _factors(prior: ResidualPathway) -> int:
+    rows, columns = matrix_shape(prior.shape)
+    rank = 0 if prior.isotropic_sigma is not None else prior.support.rank
+    return 3 * (rows**2 + columns**2) + 2 * rank**2
+
+
+def search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
+    """The first of ever shorter steps that makes the weights more probable; None if none does."""
+    now = at.log_joint(numbers)
+    for k in range(12):
+        there = at.at + 0.5**k * step
+        if at.log_joint(numbers, there) > now:
+            return there
+    return None

@@ -1,0 +1,131 @@
+"""What all methods of inference have: what to do, not how, in numbers that are checked; and what optimisers have."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._imports import load_module
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior.posterior import Posterior
+    from bayes_rpp.inference.run.task import Task
+    from bayes_rpp.models.model import Model, Parametrisation
+
+
+@dataclass(frozen=True)
+class Method:
+    """The contract of methods: numbers that say what to do, and where it is done.
+
+    Attributes:
+        home: dotted name of the package whose module of the engine's name, such as `pyro`, does it: its `fit(task)`.
+    """
+
+    home: ClassVar[str] = ""
+
+    def run(self, task: Task) -> Posterior:
+        """Do it: by the engine's file in `home`. A method that is the same for both engines can do it here."""
+        if not self.home:
+            raise NotImplementedError(
+                f"{type(self).__name__} has neither a home nor a run(task) of its own; "
+                'home: ClassVar[str] = "package.with.files", with a module for each engine, would do'
+            )
+        found: Posterior = load_module(f"{self.home}.{task.engine}").fit(task)
+        return found
+
+    @property
+    def count(self) -> int:
+        """Number of members or chains."""
+        raise NotImplementedError
+
+    def parametrisation(self, model: Model) -> Parametrisation:
+        """The parametrisation in which the method works on a model that leaves it open."""
+        return "whitened"
+
+    def held(self, model: Model) -> tuple[str, ...]:
+        """Sites that an optimiser leaves as they are, as the method finds them in another way."""
+        return ()
+
+    def given(self) -> dict[str, NDArray]:
+        """Numbers of the model to infer that are known for each member, (members,), and not to be found."""
+        return {}
+
+    def seeds(self, seed: int) -> list[np.random.SeedSequence]:
+        """Of each member or chain."""
+        return np.random.SeedSequence(seed).spawn(self.count)
+
+    @property
+    def fails_alone(self) -> bool:
+        """Whether a member whose loss is not finite is left to itself, rather than ending the run."""
+        return False
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Its numbers by name, as scikit-learn asks for them."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def set_params(self, **changes: Any) -> Method:
+        """Methods do not change: raises TypeError. The estimators' own `set_params(method__epochs=...)` takes another
+        method."""
+        example = ", ".join(f"{k}={v!r}" for k, v in changes.items()) or "epochs=100"
+        raise TypeError(f"{type(self).__name__} cannot be changed; dataclasses.replace(method, {example}) would do")
+
+    def __sklearn_clone__(self) -> Method:
+        return self
+
+
+RATE, GENTLE = 0.03, 0.003  # learning rates: from draws from the prior, and from weights that are given
+
+
+@dataclass(frozen=True)
+class Optimiser(Method):
+    """Numbers of the methods that optimise by Adam; see MAP."""
+
+    epochs: int = 200
+    batch_size: int | None = 128
+    learning_rate: float | None = None
+    schedule: Literal["cosine", "constant"] = "cosine"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        self._check_epochs()
+        if self.batch_size is not None:
+            check_count(self.batch_size, "batch_size")
+        if self.patience is not None:
+            check_count(self.patience, "patience")
+        if self.learning_rate is not None:
+            check_positive(self.learning_rate, "learning_rate", "0.03")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")
+
+    def _check_epochs(self) -> None:
+        check_count(self.epochs, "epochs")
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate."""
+        return RATE if self.learning_rate is None else float(self.learning_rate)
+
+    def rates(self, steps: int) -> NDArray[np.float64]:
+        """Learning rate of each of the steps of a run."""
+        if self.schedule == "constant":
+            return np.full(steps, self.rate)
+        return 0.5 * self.rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
+
+
+def check_count(value: Any, name: str) -> None:
+    whole_number(value, name)
+
+
+def check_positive(value: Any, name: str, example: str) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float, np.number))
+        or not (math.isfinite(value) and value > 0)
+    ):
+        raise ValueError(f"{name} is {value!r}; a number > 0, such as {example}, would do")
+    return float(value)

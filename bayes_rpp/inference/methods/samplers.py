@@ -1,0 +1,87 @@
+"""Methods that sample: HMC and NUTS."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from bayes_rpp.inference.methods.base import Method, check_count, check_positive
+
+CHAIN_METHODS = ("vectorised", "sequential", "parallel")
+
+
+@dataclass(frozen=True)
+class HMC(Method):
+    """Hamiltonian Monte Carlo (Neal 2011) with step size and mass matrix adapted during warm-up, as in Stan.
+
+    Works on whitened weights, which is right for sigmas that are inferred; while they are fixed,
+    `Model(..., parametrisation="pathways")` gives more effective draws (docs/results/sampling.md).
+
+    Args:
+        chains: number of chains. With `fit(..., init=)` each starts at a member of the ensemble.
+        warmup: draws for adaptation, thrown away.
+        draws: kept, from each chain.
+        target_accept: mean acceptance probability that the step size is adapted to; 0.95 for difficult shapes.
+        dense_mass: adapt a full mass matrix rather than a diagonal.
+        chain_method: "vectorised" (all chains in one batch of operations; NumPyro only, as Pyro's kernels advance one
+            chain), "sequential", or "parallel" (a process for each, or the `executor` of `fit`). None: vectorised in
+            NumPyro, sequential in Pyro. The draws of a chain do not depend on it, beyond rounding.
+        trajectory_length: of each draw, in units of the posterior's standard deviations after adaptation. The default,
+            a quarter of a period, makes draws from a Gaussian independent; a whole one, 2 pi, returns to its start.
+
+    Raises:
+        ValueError: naming the argument that is out of range.
+    """
+
+    home: ClassVar[str] = "bayes_rpp.inference.sample"
+
+    chains: int = 4
+    warmup: int = 1000
+    draws: int = 1000
+    target_accept: float = 0.8
+    dense_mass: bool = False
+    chain_method: Literal["vectorised", "sequential", "parallel"] | None = None
+    trajectory_length: float = math.pi / 2
+
+    def __post_init__(self) -> None:
+        for name in ("chains", "warmup", "draws"):
+            check_count(getattr(self, name), name)
+        if self.warmup < 20:
+            raise ValueError(f"warmup is {self.warmup}; 20 and more would do, 500 to 2000 are common")
+        if not (check_positive(self.target_accept, "target_accept", "0.8") < 1):
+            raise ValueError(f"target_accept is {self.target_accept}; a number between 0 and 1, such as 0.8, would do")
+        check_positive(self.trajectory_length, "trajectory_length", "1.5")
+        if self.chain_method not in (None, *CHAIN_METHODS):
+            raise ValueError(
+                f"chain_method is {self.chain_method!r}; one of {', '.join(map(repr, CHAIN_METHODS))} would do"
+            )
+
+    @property
+    def count(self) -> int:
+        return self.chains
+
+    @property
+    def max_depth(self) -> int | None:
+        """Depth at which trees are cut off, for NUTS."""
+        return None
+
+
+@dataclass(frozen=True)
+class NUTS(HMC):
+    """The no-U-turn sampler (Hoffman and Gelman 2014): HMC that finds the length of each trajectory.
+
+    Arguments as in HMC but for trajectory_length, and `max_tree_depth`: at most 2^max_tree_depth - 1 steps for a draw.
+    """
+
+    max_tree_depth: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(self.max_tree_depth, "max_tree_depth")
+        if self.trajectory_length != HMC.trajectory_length:
+            raise ValueError("trajectory_length is for HMC; NUTS finds it. HMC(trajectory_length=...) would do")
+
+    @property
+    def max_depth(self) -> int | None:
+        return self.max_tree_depth

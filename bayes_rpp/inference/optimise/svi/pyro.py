@@ -1,0 +1,143 @@
+"""SVI in Pyro: automatic guides, or the user's, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from numpy.typing import NDArray
+from pyro import poutine
+from pyro.infer import Trace_ELBO
+from pyro.infer import autoguide as guides
+from pyro.infer.autoguide.initialization import init_to_value
+
+from bayes_rpp.inference.optimise.map.pyro import Adam, settings, start_values
+from bayes_rpp.inference.optimise.training import train
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.run.checkpoint import Arrays
+from bayes_rpp.inference.run.sites import Sites, Values
+from bayes_rpp.inference.run.task import Task
+
+
+def fit(task: Task) -> Posterior:
+    return train(task, Trainer)
+
+
+class Trainer:
+    """See `bayes_rpp.inference.optimise.training.Trainer`."""
+
+    def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray) -> None:
+        self._count = task.method.draws
+        self._shapes = {site: v.shape[1:] for site, v in initial.items()}
+        self._members = [
+            _Member(task, sites, {k: v[m] for k, v in initial.items()}, rates, m) for m in range(task.method.count)
+        ]
+
+    def epoch(self, batches: NDArray[np.int64]) -> NDArray:
+        return np.stack([member.epoch(rows) for member, rows in zip(self._members, batches, strict=True)])
+
+    def values(self) -> Values:
+        return self._stack([member.centre(self._shapes) for member in self._members])
+
+    def draws(self) -> Values:
+        return self._stack([member.sample(self._shapes, self._count) for member in self._members])
+
+    def state(self) -> Arrays:
+        return self._stack([member.state() for member in self._members])
+
+    def restore(self, state: Arrays) -> None:
+        for m, member in enumerate(self._members):
+            member.restore({k: v[m] for k, v in state.items()})
+
+    def _stack(self, each: list[Arrays]) -> Arrays:
+        return {k: np.stack([e[k] for e in each]) for k in each[0]}
+
+
+class _Member:
+    """One guide, its optimiser and its random numbers."""
+
+    def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray, number: int) -> None:
+        dtype = torch.get_default_dtype()
+        self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (task.x, task.y))
+        self._model = partial(task.model.pyro, size=len(task.x), parametrisation=sites.parametrisation)
+        start = {site: torch.as_tensor(v, dtype=dtype).clone() for site, v in start_values(sites, initial).items()}
+        seed = int(np.random.SeedSequence([task.seed, number]).generate_state(1)[0])
+        self._random = torch.Generator().manual_seed(seed).get_state()
+        self._store = None
+        with self._alone():
+            self._guide = _guide(task.method, self._model, start)
+            self._guide(self._x[:1], self._y[:1])
+            stored = dict(pyro.get_param_store().named_parameters())  # of guides that are plain functions
+        batched = isinstance(self._guide, guides.AutoGuide)
+        self._elbo = Trace_ELBO(task.method.particles, max_plate_nesting=1, vectorize_particles=batched)
+        local = dict(self._guide.named_parameters()) if isinstance(self._guide, torch.nn.Module) else {}
+        self._adam = Adam([{"params": list({**stored, **local}.values())}], rates)
+
+    def epoch(self, batches: NDArray[np.int64]) -> NDArray:
+        losses = []
+        with self._alone():
+            for batch in batches:
+                rows = torch.as_tensor(batch)
+                loss = self._elbo.differentiable_loss(self._model, self._guide, self._x[rows], self._y[rows])
+                self._adam.step(loss)
+                losses.append(loss.item() / len(self._x))
+        return np.array(losses)
+
+    def centre(self, shapes: dict[str, tuple[int, ...]]) -> Values:
+        if not hasattr(self._guide, "median"):
+            return {site: v[0] for site, v in self.sample(shapes, 1).items()}
+        with self._alone(), torch.no_grad():
+            found = self._guide.median(self._x[:1], self._y[:1])
+        return {site: found[site].reshape(shape).cpu().numpy().copy() for site, shape in shapes.items()}
+
+    def sample(self, shapes: dict[str, tuple[int, ...]], count: int) -> Values:
+        """Draws, (count, *shape); the training's random numbers stay as they are."""
+        before = self._random
+        with self._alone(), torch.no_grad():
+            if isinstance(self._guide, guides.AutoGuide):
+                with pyro.plate("draws", count, dim=-2):  # left of the plate of examples
+                    traces = [self._trace()]
+            else:
+                traces = [self._trace() for _ in range(count)]
+        self._random = before
+        missing = [site for site in shapes if site not in traces[0]]
+        if missing:
+            raise ValueError(f"guide has no sample site {', '.join(map(repr, missing))}; the model has them")
+        found = {}
+        for site, shape in shapes.items():
+            draws = torch.cat([t[site]["value"].reshape((-1, *shape)) for t in traces])
+            found[site] = draws.expand((count, *shape)).cpu().numpy().copy()  # a point mass is drawn once
+        return found
+
+    def _trace(self) -> Any:
+        return poutine.trace(self._guide).get_trace(self._x[:1], self._y[:1]).nodes
+
+    def state(self) -> Arrays:
+        return self._adam.state() | {"random": self._random.numpy().copy()}
+
+    def restore(self, state: Arrays) -> None:
+        self._random = torch.as_tensor(state["random"])
+        self._adam.restore(state)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """With random numbers and a parameter store of its own, in place of the global ones."""
+        with settings(), torch.random.fork_rng(devices=[]), pyro.get_param_store().scope(self._store) as store:
+            torch.random.set_rng_state(self._random)
+            yield
+            self._random, self._store = torch.random.get_rng_state(), store
+
+
+def _guide(method: Any, model: Any, start: Any) -> Any:
+    if callable(method.guide):
+        return method.guide(model)
+    options = {"init_loc_fn": init_to_value(values=start), "init_scale": method.init_scale}
+    if method.guide == "low_rank":
+        return guides.AutoLowRankMultivariateNormal(model, rank=method.rank, **options)
+    kinds = {"mean_field": guides.AutoNormal, "full": guides.AutoMultivariateNormal}
+    return kinds[method.guide](model, **options)

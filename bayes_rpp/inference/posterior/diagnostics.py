@@ -1,0 +1,183 @@
+"""Whether a posterior can be trusted: R-hat, effective sample sizes, divergences, and what they mean in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._imports import load_module
+from bayes_rpp._numerics import exponent
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.priors.hyper import layer_of
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+RHAT, ESS, DEEP, BFMI = 1.01, 100, 0.05, 0.3  # Vehtari et al. 2021; ESS is for each chain; Betancourt 2016
+MIN_DRAWS = 4  # below which the estimators have no value
+
+
+class ConvergenceWarning(UserWarning):
+    """The chains of a sampler cannot be trusted; the message says why and what would do."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What `Posterior.summary` found.
+
+    Attributes:
+        table: a row for each inferred number and each output at each probe point: mean, sd, 5 % and 95 % quantiles, and
+            of chains ess_bulk, ess_tail and r_hat.
+        warnings: what is wrong, in words; empty if nothing was found.
+        of_chains: whether the posterior consists of Markov chains, to which R-hat and ESS apply.
+        distance: of MAP and ensembles, how far the weights are from a mode, in standard deviations of the posterior
+            around it, the farthest member: sqrt(g^T H^-1 g) of the log density's gradient g and the Gauss-Newton H.
+            None for others, and for large models.
+    """
+
+    table: DataFrame
+    warnings: list[str]
+    of_chains: bool
+    distance: float | None = None
+
+    def __repr__(self) -> str:
+        if not self.of_chains:
+            words = ["no Markov chains: R-hat and ESS do not apply; compare methods or held-out metrics instead"]
+            if self.distance is not None:
+                words.append(f"{self.distance:.2g} posterior standard deviations from a mode (see MAP's polish)")
+        else:
+            words = self.warnings or ["no problem found: chains agree, no divergences"]
+        return "\n".join([self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in words)])
+
+
+def summarise(post: Posterior, x: NDArray | None = None, points: int = 5) -> Summary:
+    """See `Posterior.summary`."""
+    from pandas import DataFrame
+
+    x = post.x[:points] if x is None else x[:points]
+    chains = bool(post.sample_stats)
+    rows = {name: _row(values, chains) for name, values in _quantities(post, x)}
+    table = DataFrame.from_dict(rows, orient="index")
+    if chains:
+        return Summary(table, list(_warnings(post, table)), chains)
+    from bayes_rpp.inference.optimise.mode import mode_distance
+
+    distances = mode_distance(post)
+    return Summary(table, [], chains, None if distances is None else float(distances.max()))
+
+
+def asymmetry(post: Posterior, pathway: int = 0) -> dict[str, NDArray]:
+    """See `Posterior.asymmetry`."""
+    model, found = post.model, {}
+    if isinstance(pathway, bool) or not isinstance(pathway, int) or not 0 <= pathway < len(model.sigmas_a):
+        raise ValueError(f"pathway is {pathway!r}; a number from 0 to {len(model.sigmas_a) - 1} would do")
+    shape = (post.chains, post.draws)
+    for name, prior in model.priors.items():
+        layer, levels = layer_of(name), prior.subspace.levels
+        if layer in found or not 0 < levels[min(pathway, len(levels) - 1)].rank < prior.subspace.size:
+            continue
+        squares = [
+            np.asarray(s.value(name, post.samples), dtype=np.float64) ** 2 for s in (*model.sigmas_a, model.sigma_b)
+        ]
+        with np.errstate(divide="ignore"):
+            ratio = np.sqrt(sum(squares[pathway + 1 :]) / sum(squares[: pathway + 1]))
+        found[layer] = np.broadcast_to(ratio, shape)
+    return found
+
+
+def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
+    """Name -> (chain, draw) of all that has an identity."""
+    for name in post.model.latents:
+        yield name, post.samples[name]
+    count = len(post.model.sigmas_a)
+    for pathway in range(count):
+        name = "sigma_b / sigma_a" if count == 1 else f"beyond / within pathway {pathway}"
+        for layer, ratio in asymmetry(post, pathway).items():
+            if np.ptp(ratio) > 0:
+                yield f"{name}, {layer}", ratio
+    f = post.outputs(x)
+    for i in range(len(x)):
+        for d in range(f.shape[-1]):
+            yield f"f(x[{i}])[{d}]", f[:, :, i, d]
+
+
+def _row(values: NDArray, chains: bool) -> dict[str, float]:
+    array_stats = load_module("arviz_stats.base").array_stats
+    values = np.asarray(values, dtype=np.float64)
+    k = exponent(values)
+    values = np.ldexp(values, -k)  # R-hat and ESS do not depend on the size, but their squares may overflow
+    found = [values.mean(), values.std(), *np.quantile(values, [0.05, 0.95])]
+    row = dict(zip(("mean", "sd", "5%", "95%"), np.ldexp(found, k.item()).tolist(), strict=True))
+    if chains:
+        enough = values.shape[1] >= MIN_DRAWS and np.ptp(values) > 0
+        with np.errstate(all="ignore"):  # chains that stand still have an infinite R-hat
+            row["ess_bulk"] = float(array_stats.ess(values, method="bulk")) if enough else np.nan
+            row["ess_tail"] = float(array_stats.ess(values, method="tail", prob=(0.05, 0.95))) if enough else np.nan
+            row["r_hat"] = float(array_stats.rhat(values)) if enough and len(values) > 1 else np.nan
+    return row
+
+
+def _warnings(post: Posterior, table: Any) -> Iterator[str]:
+    stats = post.sample_stats
+    total = stats["diverging"].size
+    diverging = int(stats["diverging"].sum())
+    other = "" if post.model.parametrisation in (None, "whitened") else "parametrisation='whitened' or "
+    if diverging:
+        yield (
+            f"{diverging} of {total} draws diverged: there are regions that the sampler cannot enter, so the "
+            f"posterior is biased. Higher target_accept{_now(post, 'target_accept')}, {other}narrower hyperpriors help"
+        )
+    depth = _max_depth(post)
+    if depth is not None:
+        deep = float((stats["tree_depth"] >= depth).mean())
+        if deep > DEEP:
+            yield (
+                f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A "
+                f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
+            )
+    energy = np.asarray(stats["energy"], dtype=np.float64)
+    bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
+    if energy.shape[1] > MIN_DRAWS and (bfmi < BFMI).any():
+        yield (
+            f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
+            f"{BFMI}): the tails are not explored. A longer warmup or another parametrisation help"
+        )
+    if post.draws < MIN_DRAWS:
+        yield f"{post.draws} draws are too few to judge the chains; at least {MIN_DRAWS}, better 1000, would do"
+        return
+    if post.chains == 1:
+        yield "one chain cannot show whether it has converged; chains=4 would do"
+    worst = table["r_hat"].max()
+    if worst > RHAT:
+        name = table["r_hat"].idxmax()
+        yield (
+            f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree. Longer warmup and "
+            "more draws, or chains that start at an ensemble's members (init=), help"
+        )
+    least = table[["ess_bulk", "ess_tail"]].min(axis=1)
+    if least.min() < ESS * post.chains:
+        yield (
+            f"the effective sample size is down to {least.min():.0f} of {total} draws (of {least.idxmin()}; "
+            f"{ESS * post.chains} is wanted): means are noisy and tails more so. More draws help"
+        )
+
+
+def _max_depth(post: Posterior) -> int | None:
+    """The depth at which NUTS cut trees off."""
+    found = _setting(post, "max_tree_depth")
+    return int(found) if found.isdigit() else None
+
+
+def _now(post: Posterior, name: str) -> str:
+    found = _setting(post, name)
+    return f" (now {found})" if found else ""
+
+
+def _setting(post: Posterior, name: str) -> str:
+    """A number of the method, from the record of how the posterior was made; empty if it is not there."""
+    return re.split(r"[,)]", post.method.partition(f"{name}=")[2])[0]

@@ -1,0 +1,91 @@
+"""Posteriors around several modes of one model as one: mixtures of Laplace approximations (Eschenhagen et al. 2021)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bayes_rpp.inference.posterior.outputs import centres
+from bayes_rpp.inference.posterior.posterior import Posterior
+
+MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
+PROBES = 5  # examples by which models are compared
+SAME = 0.01  # nats that the evidence of one mode may differ by when it is reached again
+
+
+def mixture(posteriors: Sequence[Posterior], *, within: float = MODES) -> Posterior:
+    """Posteriors of one model, such as Laplace's from several starts or seeds, as chains of equal weight of one.
+
+    Networks have many modes. The evidence of a mode that was not well found is low, and predicts worse; those of about
+    the same evidence predict better together than any of them alone.
+
+    Args:
+        posteriors: of models with the same parameters and numbers to infer, and of the same data.
+        within: nats of log evidence below the highest, down to which modes are kept. Of those whose evidence is the
+            same to 0.01 nats, one is. All are kept where methods give no evidence.
+
+    Returns:
+        Posterior whose first chain is around the mode of the highest evidence, which is its `log_evidence`. Where there
+        are several, their records (`training`, `sample_stats`) are left out.
+
+    Raises:
+        TypeError, ValueError: if these are no posteriors, none, of different models or data, or only some have an
+            evidence.
+    """
+    kept = best_modes(posteriors, within)
+    first = kept[0]
+    if len(kept) == 1:
+        return first
+    samples = {k: np.concatenate([p.samples[k] for p in kept]) for k in first.samples}
+    centre = None
+    if first.centre is not None:
+        each = [centres(p.model, p.centre, p.chains) for p in kept if p.centre is not None]
+        centre = {k: np.concatenate([c[k] for c in each]) for k in first.centre}
+    made: dict[str, Any] = {"method": first.method, "engine": first.engine, "seed": first.seed}
+    return Posterior(first.model, samples, x=first.x, y=first.y, log_evidence=first.log_evidence, centre=centre, **made)
+
+
+def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[Posterior]:
+    """Those that `mixture` keeps, the highest evidence first."""
+    if not isinstance(posteriors, Sequence) or not all(isinstance(p, Posterior) for p in posteriors):
+        raise TypeError(f"posteriors is {posteriors!r}; a list of Posterior would do")
+    if not posteriors:
+        raise ValueError("posteriors is empty; at least one would do")
+    if not within >= 0:
+        raise ValueError(f"within is {within!r}; a number >= 0, such as {MODES:g}, would do")
+    for p in posteriors[1:]:
+        _check_alike(posteriors[0], p)
+    evidences = [p.log_evidence for p in posteriors]
+    if all(value is None for value in evidences):
+        return list(posteriors)
+    found: list[tuple[float, Posterior]] = []
+    for value, p in zip(evidences, posteriors, strict=True):
+        if value is None or not math.isfinite(value):
+            raise ValueError(
+                f"posteriors has one with a log_evidence of {value}; fits of one method that ended would do"
+            )
+        if all(abs(value - other) >= SAME for other, _ in found):
+            found.append((value, p))
+    found.sort(key=lambda one: -one[0])
+    return [p for value, p in found if value >= found[0][0] - within]
+
+
+def _check_alike(first: Posterior, p: Posterior) -> None:
+    """Raise ValueError unless chains of the two can stand in one posterior."""
+    if {k: v.shape[1:] for k, v in p.samples.items()} != {k: v.shape[1:] for k, v in first.samples.items()}:
+        raise ValueError("posteriors are of different models or numbers of draws; fits of one model would do")
+    if not (np.array_equal(p.x, first.x) and np.array_equal(p.y, first.y)):
+        raise ValueError("posteriors are of different data, whose evidences do not compare; fits of the same would do")
+    weights = {k: first.samples[k][0, 0] for k in first.model.net.parameters}
+    numbers = {k: first.samples[k][0, 0] for k in first.latents}
+    here, there = (
+        post.model.likelihood.log_prob(post.model.net(weights, first.x[:PROBES]), first.y[:PROBES], numbers)
+        for post in (first, p)
+    )
+    if not np.allclose(here, there, rtol=1e-4, atol=1e-4, equal_nan=True):
+        raise ValueError("posteriors are of different networks or likelihoods; fits of one model would do")
+    if (p.centre is None) != (first.centre is None):
+        raise ValueError("posteriors has linearised predictions beside others; one kind would do")

@@ -1,0 +1,190 @@
+"""Posteriors as xarray: for ArviZ, and to and from netCDF files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
+from bayes_rpp._imports import load_arviz, load_module
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.posterior.thinning import check_room, thinned
+from bayes_rpp.models.likelihoods import likelihood_from_config
+from bayes_rpp.models.model import Model
+from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.probe import check_probe, probe_spec
+from bayes_rpp.networks.storage import (
+    INNER,
+    Custom,
+    existing,
+    network_from_spec,
+    network_spec,
+)
+from bayes_rpp.priors.hyper import Sigmas
+
+FORMAT = 2  # 1: without what `_is_new` names
+
+
+def to_arviz(post: Posterior) -> Any:
+    """All groups, in the form that the installed ArviZ speaks."""
+    f = post.outputs(post.x)
+    latents = post.latents
+    y = post.model.likelihood.sample(np.random.default_rng(post.seed), f, latents)
+    extra = {
+        "posterior_predictive": {"y": y},
+        "log_likelihood": {"y": post.model.likelihood.log_prob(f, post.y, latents)},
+    }
+    tree = _tree(post, extra)
+    try:
+        modern = int(version("arviz").split(".")[0]) >= 1
+    except PackageNotFoundError:  # arviz-base alone
+        modern = True
+    if modern:
+        return tree
+    groups = {name: node.to_dataset() for name, node in tree.children.items()}
+    return load_arviz().InferenceData(**groups, attrs=tree.attrs)
+
+
+def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
+    post, path = thinned(post, thin, dtype), Path(path)
+    if path.suffix not in (".nc", ".netcdf", ".h5"):
+        path = path.with_name(path.name + ".nc")
+    check_room(post, path)
+    tree = _tree(post, {})
+    tree.attrs["bayes_rpp"] = json.dumps(_spec(post))
+    write_netcdf(tree, path)
+    return path
+
+
+def load(path: str | Path, custom: Custom | None = None, net: Network | None = None) -> Posterior:
+    path = existing(path, ".nc")
+    with reading(path, "a file that Posterior.save wrote, whole, would do"):
+        check_hdf5(path)
+        with xr.open_datatree(path, engine="h5netcdf") as tree:
+            attributes = dict(tree.attrs)
+            groups = {
+                name: {str(k): v.values for k, v in node.to_dataset().data_vars.items()}
+                for name, node in tree.children.items()
+            }
+    if "bayes_rpp" not in attributes:
+        raise ValueError(f"{path} was not written by Posterior.save")
+    with understanding(path):
+        return _from_groups(json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
+
+
+def _from_groups(
+    spec: Any,
+    groups: Mapping[str, Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+    custom: Custom | None,
+    net: Network | None,
+) -> Posterior:
+    if spec["format"] > FORMAT:
+        raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
+    # float16 is for files: it would be slow and coarse to compute with.
+    samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
+    model = model_from_spec(spec, custom, net, samples)
+    post = Posterior(
+        model,
+        samples,
+        x=groups["constant_data"]["x"],
+        y=groups["observed_data"]["y"],
+        training=groups.get("training"),
+        sample_stats=groups.get("sample_stats"),
+        log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
+        centre=groups.get("centre"),
+        method=str(spec["method"]),
+        engine=str(spec["engine"]),
+        seed=int(spec["seed"]),
+    )
+    check_probe(model.net, _first({k: samples[k] for k in model.net.parameters}), spec["net"])
+    return post
+
+
+def model_spec(model: Model) -> dict[str, Any]:
+    """JSON-able description of a model."""
+    return {
+        "net": network_spec(model.net),
+        "sigma_a": [s.config() for s in model.sigmas_a],
+        "sigma_b": model.sigma_b.config(),
+        "scale": model.scale,
+        "parametrisation": model.parametrisation,
+        "likelihood": type(model.likelihood).__name__,
+        "likelihood_config": model.likelihood.config(),
+    }
+
+
+def model_from_spec(
+    spec: Mapping[str, Any],
+    custom: Custom | None = None,
+    net: Network | None = None,
+    weights: Mapping[str, Any] | None = None,
+) -> Model:
+    """Inverse of `model_spec`; arguments as in `network_from_spec`."""
+    sigmas = spec["sigma_a"] if isinstance(spec["sigma_a"], list) else [spec["sigma_a"]]  # one only, before pathways
+    a = [Sigmas.from_config(s) for s in sigmas]
+    return Model(
+        network_from_spec(spec["net"], custom, net, weights),
+        sigma_a=a if len(a) > 1 else a[0],
+        sigma_b=Sigmas.from_config(spec["sigma_b"]),
+        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
+        scale=spec["scale"],
+        parametrisation=spec["parametrisation"],
+    )
+
+
+def _spec(post: Posterior) -> dict[str, Any]:
+    spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
+    spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
+    if "parameters" in spec["net"]:
+        spec["net"] |= probe_spec(post.model.net, _first(post.samples))
+    return spec
+
+
+def _is_new(net: Mapping[str, Any]) -> bool:
+    """Whether a network's description has products, or the probe of several points of networks that are code."""
+    inner = next((net[name] for name in INNER.values() if name in net), None)
+    return _is_new(inner) if inner else "parameters" in net or "products" in net["settings"]
+
+
+def _first(samples: Mapping[str, Any]) -> dict[str, Any]:
+    """The first draw."""
+    return {k: v[0, 0] for k, v in samples.items()}
+
+
+def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
+    """DataTree of the posterior; the network's outputs have the dimensions example and output."""
+    from_dict = load_module("arviz_base").from_dict  # newer versions load parts of jax, which reading does not need
+
+    dims: dict[str, list[str]] = {"y": ["example", "output"]}
+    options: dict[str, Any] = {"sample_dims": ["chain", "draw"], "check_conventions": False}
+    tree = from_dict({"posterior": post.samples}, **options)
+    if post.sample_stats:
+        tree = _join(tree, from_dict({"sample_stats": post.sample_stats}, **options))
+    for name, group in extra.items():
+        kept = {"y": dims["y"][: group["y"].ndim - 2]}
+        tree = _join(tree, from_dict({name: group}, dims=kept, **options))
+    data = {"observed_data": {"y": post.y}, "constant_data": {"x": post.x}}
+    tree = _join(tree, from_dict(data, sample_dims=[], dims=dims | {"x": ["example", "input"]}))
+    if post.training:
+        epochs = next(iter(post.training.values())).shape[1]
+        records = {"training": post.training}
+        coords = {"epoch": np.arange(1, epochs + 1)}
+        tree = _join(tree, from_dict(records, sample_dims=["member", "epoch"], coords=coords))
+    if post.centre is not None:
+        tree = _join(tree, from_dict({"centre": post.centre}, sample_dims=[]))
+    if post.log_evidence is not None:
+        tree.attrs["log_evidence"] = post.log_evidence
+    return tree
+
+
+def _join(tree: Any, other: Any) -> Any:
+    for name, node in other.children.items():
+        tree[name] = node
+    return tree

@@ -1,0 +1,42 @@
+"""`to_torch`: a network with its weights as a plain torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_rpp._arrays import Array
+from bayes_rpp.networks.network import Network
+
+if TYPE_CHECKING:
+    import torch
+
+
+def to_torch(net: Network, params: Mapping[str, Array]) -> torch.nn.Module:
+    """A plain torch module that computes net(params, x): trainable, with a state_dict, in evaluation mode.
+
+    An MLP becomes nn.Sequential, a ConvNet too, an EMLP nn.Linear layers with its gates and bilinear layers between
+    them, and a softened module is itself again, with its inputs and outputs, and its layers' weights merged: a
+    convolution whose weight is one is nn.Conv, any other linear map nn.Linear, or, of local weights, a kernel for each
+    position.
+
+    Args:
+        net: EMLP, MLP, ConvNet, or what `soften` makes of a torch module.
+        params: weights by parameter name, (*shape) each, such as one draw of a posterior.
+
+    Raises:
+        TypeError: for other networks.
+        ValueError: if a weight is missing or of another shape.
+    """
+    if not isinstance(net, Network):
+        raise TypeError(f"net is a {type(net).__name__}; a Network would do")
+    for name, parameter in net.parameters.items():
+        shape: Any = np.shape(params[name]) if name in params else None
+        if shape != parameter.shape:
+            found = "is missing" if shape is None else f"has shape {shape}"
+            raise ValueError(f"params[{name!r}] {found}; {parameter.shape} would do")
+    from bayes_rpp.networks.export.torch import plain
+
+    return plain(net, params)

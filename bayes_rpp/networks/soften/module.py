@@ -1,0 +1,121 @@
+"""What a torch and a Flax module have in common once `soften` has made a network of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._arrays import Array
+from bayes_rpp.networks.network import Network, Parameter
+from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+
+@dataclass(frozen=True)
+class Softened:
+    """What became of one layer of a module.
+
+    Attributes:
+        name: path within the module; "" for the module itself.
+        kind: its class.
+        subspace: that of its weight; None if the layer was left alone.
+        note: why it was left alone, or what its residual may be.
+        reason: why it has no residual of its own, if there is more to say.
+    """
+
+    name: str
+    kind: str
+    subspace: Subspace | None
+    note: str
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.note}, as {self.reason}" if self.reason else self.note
+
+
+class ModuleNetwork(Network):
+    """A module of torch or Flax as a network: its linear, convolutional and equivariant layers have residual pathways.
+
+    A weight of a softened layer is a matrix (or what its subspace says); any other parameter is a difference from the
+    module's own value, so that its prior is centred there: 1 for the scale of a normalisation, for example.
+
+    Attributes:
+        layers: what became of each layer that has parameters, in the module's order.
+        initial: the weights that the module had, by parameter name: `fit(..., init=net.initial)` starts there.
+        untrained: normalisations whose running statistics have seen no data, so that they do nothing.
+    """
+
+    layers: tuple[Softened, ...]
+    untrained: tuple[str, ...] = ()
+    initial: dict[str, NDArray]
+
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        outputs: int,
+        weights: Mapping[str, tuple[Subspace, NDArray]],
+        rest: Mapping[str, NDArray],
+        layers: Sequence[Softened],
+        *,
+        rep_in: Rep | None = None,
+        rep_out: Rep | None = None,
+        group: Group | None = None,
+    ) -> None:
+        """Args: shape of an example; columns of the output; softened parameters with subspace and value; the values of
+        the other parameters; the listing; and how a group acts on the flattened input and output, if one does."""
+        if group is None and (rep_in is not None or rep_out is not None):
+            raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
+        self.input_shape = tuple(inputs)
+        super().__init__(rep_in or int(np.prod(self.input_shape)), rep_out or outputs, group)
+        for name, rep, size in (
+            ("rep_in", self.rep_in, int(np.prod(self.input_shape))),
+            ("rep_out", self.rep_out, outputs),
+        ):
+            if rep.size != size:
+                raise ValueError(f"{name} has size {rep.size} but the module has {size} {name[4:]}puts")
+        self.layers = tuple(layers)
+        self.initial = {}
+        self._centre = {k: np.asarray(v) for k, v in rest.items()}
+        for name, (subspace, value) in weights.items():
+            self.parameters[name] = Parameter(subspace)
+            self.initial[name] = np.asarray(value, dtype=np.float64).reshape(subspace.shape)
+        for name, value in self._centre.items():
+            self.parameters[name] = Parameter(FullSubspace(value.shape))
+            self.initial[name] = np.zeros(value.shape)
+
+    @abstractmethod
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array: ...
+
+    def config(self) -> dict[str, Any]:
+        return {}
+
+    def state(self) -> dict[str, NDArray]:
+        """What the module holds beside the weights, by name: what others are differences from, and such as running
+        statistics."""
+        return dict(self._centre)
+
+    @property
+    def table(self) -> str:
+        """The listing of all layers, as text."""
+        rows = [("layer", "kind", "weight", "rank", "")]
+        for layer in self.layers:
+            s = layer.subspace
+            size = ("left alone", "") if s is None else (" x ".join(map(str, s.shape)), f"{s.rank} of {s.size}")
+            rows.append((layer.name or "(module)", layer.kind, *size, layer.text))
+        widths = [max(len(r[i]) for r in rows) for i in range(4)]
+        return "\n".join(
+            "  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[4]]).rstrip() for r in rows
+        )
+
+    def __repr__(self) -> str:
+        restricted = [s.levels[0] for s in (layer.subspace for layer in self.layers) if s is not None]
+        softened = sum(s.rank < s.size for s in restricted)
+        ends = f"{self.input_shape} -> {self.rep_out.size}"
+        return f"{type(self).__name__}({ends}, {softened} of {len(self.layers)} layers softened, {self.size} weights)"

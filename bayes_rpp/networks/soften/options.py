@@ -1,0 +1,105 @@
+"""What a caller of `soften` asked for, layer by layer: patterns of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from bayes_rpp.networks.network import LARGEST as LARGEST  # of a softened weight
+from bayes_rpp.priors.subspaces.base import Subspace
+
+RESIDUALS = ("dense", "local", "kernel")
+# What the listing says of a softened layer.
+NOTES = {
+    "none": "residual: none of its own",
+    "kernel": "residual: any kernel",
+    "dense": "residual: any linear map",
+    "local": "residual: any local linear map",
+}
+# Why a layer has no residual of its own, where that is not for want of a restriction.
+TOKENS = "one matrix serves all tokens"
+KERNELS = "it may be any kernel"
+GIVEN = "subspace as given"
+
+
+class Options:
+    """Looks patterns up and remembers which were of use.
+
+    Args: see `soften`.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+
+    def __init__(
+        self, residual: str | Mapping[str, str] | None, subspaces: Mapping[str, Subspace] | None, skip: Sequence[str]
+    ) -> None:
+        for name, given in (("residual", residual), ("subspaces", subspaces)):
+            if given is not None and not isinstance(given, Mapping) and not (name == "residual" and given in RESIDUALS):
+                would = f"{', '.join(map(repr, RESIDUALS))} or a dict of these by layer"
+                would = would if name == "residual" else "a dict of subspaces by parameter"
+                raise (ValueError if isinstance(given, str) else TypeError)(f"{name} is {given!r}; {would} would do")
+        for key, value in residual.items() if isinstance(residual, Mapping) else ():
+            if value not in RESIDUALS:
+                raise ValueError(f"residual[{key!r}] is {value!r}; {', '.join(map(repr, RESIDUALS))} would do")
+        for key, subspace in (subspaces or {}).items():
+            if not isinstance(subspace, Subspace):
+                raise TypeError(f"subspaces[{key!r}] is {subspace!r}; a Subspace would do")
+        if not all(isinstance(p, str) for p in skip):
+            raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as ['head*'], would do")
+        self._residual = residual
+        self._subspaces, self._skip = dict(subspaces or {}), tuple(skip)
+        self._used: set[tuple[str, str]] = set()
+
+    def residual(self, layer: str) -> str | None:
+        """What the residual of a layer may be; None if that was left open."""
+        if not isinstance(self._residual, Mapping):
+            return self._residual
+        pattern = self._first("residual", self._residual, ancestors(layer))
+        return None if pattern is None else self._residual[pattern]
+
+    def skips(self, layer: str) -> bool:
+        """Whether a layer, or a part of the module that it belongs to, is to be left alone."""
+        return self._first("skip", self._skip, ancestors(layer)) is not None
+
+    def subspace(self, parameter: str, default: Subspace) -> Subspace:
+        """That given for a parameter, or the default; raises ValueError if their shapes differ."""
+        pattern = self._first("subspaces", self._subspaces, [parameter])
+        if pattern is None:
+            return default
+        given = self._subspaces[pattern]
+        if given.shape != default.shape:
+            raise ValueError(f"subspaces[{pattern!r}] has shape {given.shape} but {parameter} has {default.shape}")
+        return given
+
+    def check_used(self, layers: Iterable[str], parameters: Iterable[str]) -> None:
+        """Raise ValueError for a pattern that fits nothing."""
+        residual = self._residual if isinstance(self._residual, Mapping) else ()
+        for name, patterns, kind, known in (
+            ("residual", residual, "layer", layers),
+            ("skip", self._skip, "layer", layers),
+            ("subspaces", self._subspaces, "parameter", parameters),
+        ):
+            for pattern in patterns:
+                if (name, pattern) not in self._used:
+                    there = ", ".join(n or "(module)" for n in known)
+                    raise ValueError(f"{name} has {pattern!r}, which fits no {kind}; there are {there}")
+
+    def _first(self, name: str, patterns: Iterable[str], texts: Sequence[str]) -> str | None:
+        found = None
+        for pattern in patterns:
+            if any(fnmatchcase(text, pattern) for text in texts):
+                self._used.add((name, pattern))  # one behind another that fits as well is of use, too
+                found = pattern if found is None else found
+        return found
+
+
+def ancestors(layer: str) -> list[str]:
+    """A path and those above it, from the top: "a.b" -> ["a", "a.b"]."""
+    parts = layer.split(".")
+    return [".".join(parts[:k]) for k in range(1, len(parts) + 1)]
+
+
+def joined(path: str, name: str) -> str:
+    """The name of a layer's parameter; the module itself has the path ""."""
+    return f"{path}.{name}" if path else name
