@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import check_unmasked
 from bayes_rpp.analysis.standardise import Standardisation
 from bayes_rpp.datasets.splits import split_rows
+from bayes_rpp.engines.base import check_engine
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
-from bayes_rpp.inference.fit import check_engine, fit
+from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
