@@ -74,10 +74,16 @@ def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float,
         raise ValueError(
             f"errors has shape {values.shape}; (chain, draw, point), as equivariance_error gives, would do"
         )
+    low, median, high = equal_tailed(values.mean(axis=-1), prob)
+    return float(low), float(median), float(high)
+
+
+def equal_tailed(values: NDArray, prob: float, axis: int | None = None) -> tuple[NDArray, NDArray, NDArray]:
+    """Lower end, median and upper end of the equal-tailed interval over an axis; over all numbers if not told."""
     if not 0 < prob < 1:
         raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
-    low, median, high = np.quantile(values.mean(axis=-1), [(1 - prob) / 2, 0.5, (1 + prob) / 2])
-    return float(low), float(median), float(high)
+    ends = load_module("arviz_stats.base").array_stats.eti(values, prob, axis=axis)
+    return ends[..., 0], np.median(values, axis=axis), ends[..., 1]
 
 
 class Energy(NamedTuple):
