@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import bayes_rpp as rpp
 from bayes_rpp._numerics import varies
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 
 pytest.importorskip("pyro")
 
@@ -22,7 +22,7 @@ OFFSETS = (1e3, -(2.0**20), 1.7e9, 1e12)
 
 def of(values, group=None, rep=None):
     rep = rep or values.shape[1] * rpp.Scalar
-    return Standardisation.of(values, rep, [group or rpp.Trivial(1)], by_copy=True)
+    return Standardization.of(values, rep, [group or rpp.Trivial(1)], together="copy")
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
