@@ -82,8 +82,8 @@ def equal_tailed(values: NDArray, prob: float, axis: int | None = None) -> tuple
     """Lower end, median and upper end of the equal-tailed interval over an axis; over all numbers if not told."""
     if not 0 < prob < 1:
         raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
-    ends = load_module("arviz_stats.base").array_stats.eti(values, prob, axis=axis)
-    return ends[..., 0], np.median(values, axis=axis), ends[..., 1]
+    low, high = np.moveaxis(load_module("arviz_stats.base").array_stats.eti(values, prob, axis=axis), -1, 0)
+    return low, np.median(values, axis=axis), high
 
 
 class Energy(NamedTuple):

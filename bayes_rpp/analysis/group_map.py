@@ -13,7 +13,7 @@ from bayes_rpp._arrays import finite_array, real_array
 from bayes_rpp._numerics import norm, rms
 from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
-from bayes_rpp.symmetry.equivariance import relative_error
+from bayes_rpp.symmetry.equivariance import relative_gap
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
@@ -108,7 +108,7 @@ def group_error_map(
             part = slice(start, start + step)
             moved = np.einsum("kij,nj->kni", rho_in[part], x).astype(x.dtype)
             b = _values(function, moved.reshape(-1, x.shape[1]), after).reshape(len(moved), len(x), -1)
-            error, gap = relative_error(rho_out[part][:, None], kept, b)
+            error, gap = relative_gap(rho_out[part][:, None], kept, b)
             errors[d, part], differences[d, part] = error.mean(axis=1), rms(gap, axis=1)
     return GroupErrorMap(errors, differences, describe_elements(g), float(rms(np.array(spreads))), group)
 
