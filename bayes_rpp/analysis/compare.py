@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, real_array, whole_number
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 from bayes_rpp._imports import load_module
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import norm, rms
 from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._given import check_unmasked
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.estimators.nested import numbers_of, with_numbers

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 from bayes_rpp.datasets.delimited import read_named
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, whole_number
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import finite_array
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.inference.fit import check_engine, fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._given import finite_array
 from bayes_rpp._numerics import exponent, norm
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.symmetry.groups import Group
