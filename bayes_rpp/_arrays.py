@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
-from bayes_rpp._given import check_unmasked, engine_array, finite_array, float64_array, real_array
+from bayes_rpp._given import check_unmasked, engine_array, finite_array, real_array
 
 Array = Any  # an array of any supported library
 
@@ -18,7 +18,6 @@ __all__ = [
     "constant",
     "engine_array",
     "finite_array",
-    "float64_array",
     "indices",
     "real_array",
     "sigmoid",

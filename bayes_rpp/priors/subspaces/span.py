@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, float64_array, indices, real_array, whole_number
+from bayes_rpp._arrays import Array, array_namespace, indices, whole_number
+from bayes_rpp._given import float64_array, real_array
 from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.priors.subspaces.base import COMPLEX_COLUMNS, Subspace
 
