@@ -14,7 +14,7 @@ import typer
 import bayes_rpp as rpp
 from bayes_rpp._files import replacing
 from bayes_rpp._imports import load_module
-from bayes_rpp.inference.fit import ENGINES, check_engine
+from bayes_rpp.inference.run.task import ENGINES, check_engine
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce

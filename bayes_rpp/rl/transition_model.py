@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import finite_array, whole_number
 from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.inference.fit import check_engine, fit
+from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
+from bayes_rpp.inference.run.task import check_engine
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP

@@ -13,8 +13,8 @@ import xarray as xr
 
 from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
-from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.posterior.thinning import check_room, thinned
+from bayes_rpp.inference.posterior.draws import Draws
+from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
 from bayes_rpp.models.likelihoods import likelihood_from_config
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
@@ -31,7 +31,7 @@ from bayes_rpp.priors.hyper import Sigmas
 FORMAT = 2  # 1: without what `_is_new` names
 
 
-def to_arviz(post: Posterior) -> Any:
+def to_arviz(post: Draws) -> Any:
     """All groups, in the form that the installed ArviZ speaks."""
     f = post.outputs(post.x)
     latents = post.latents
@@ -51,7 +51,7 @@ def to_arviz(post: Posterior) -> Any:
     return load_arviz().InferenceData(**groups, attrs=tree.attrs)
 
 
-def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
+def save(post: Draws, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
     post, path = thinned(post, thin, dtype), Path(path)
     if path.suffix not in (".nc", ".netcdf", ".h5"):
         path = path.with_name(path.name + ".nc")
@@ -62,7 +62,7 @@ def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) ->
     return path
 
 
-def load(path: str | Path, custom: Custom | None = None, net: Network | None = None) -> Posterior:
+def load(kind: type[D], path: str | Path, custom: Custom | None = None, net: Network | None = None) -> D:
     path = existing(path, ".nc")
     with reading(path, "a file that Posterior.save wrote, whole, would do"):
         check_hdf5(path)
@@ -75,28 +75,29 @@ def load(path: str | Path, custom: Custom | None = None, net: Network | None = N
     if "bayes_rpp" not in attributes:
         raise ValueError(f"{path} was not written by Posterior.save")
     with understanding(path):
-        return _from_groups(json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
+        return _from_groups(kind, json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
 
 
 def _from_groups(
+    kind: type[D],
     spec: Any,
-    groups: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, dict[str, Any]],
     attributes: Mapping[str, Any],
     custom: Custom | None,
     net: Network | None,
-) -> Posterior:
+) -> D:
     if spec["format"] > FORMAT:
         raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
     # float16 is for files: it would be slow and coarse to compute with.
     samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
     model = model_from_spec(spec, custom, net, samples)
-    post = Posterior(
+    post = kind(
         model,
         samples,
         x=groups["constant_data"]["x"],
         y=groups["observed_data"]["y"],
-        training=groups.get("training"),
-        sample_stats=groups.get("sample_stats"),
+        training=groups.get("training", {}),
+        sample_stats=groups.get("sample_stats", {}),
         log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
         centre=groups.get("centre"),
         method=str(spec["method"]),
@@ -139,7 +140,7 @@ def model_from_spec(
     )
 
 
-def _spec(post: Posterior) -> dict[str, Any]:
+def _spec(post: Draws) -> dict[str, Any]:
     spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
     spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
@@ -158,7 +159,7 @@ def _first(samples: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v[0, 0] for k, v in samples.items()}
 
 
-def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
+def _tree(post: Draws, extra: Mapping[str, Any]) -> Any:
     """DataTree of the posterior; the network's outputs have the dimensions example and output."""
     from_dict = load_module("arviz_base").from_dict  # newer versions load parts of jax, which reading does not need
 

@@ -6,23 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, real_array
 from bayes_rpp.inference.methods import Method
+from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
+from bayes_rpp.models.data import Data
 from bayes_rpp.models.model import Model, Parametrisation
-from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.optimise.training import Progress
-    from bayes_rpp.inference.posterior.posterior import Posterior
 
+ENGINES = {"numpyro": "numpyro", "pyro": "pyro-ppl"}  # and the packages they are in
 Callback = Callable[["Progress"], Any]
-Data = tuple[NDArray, NDArray]
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class Task:
         return self.model.parametrisation or self.method.parametrisation(self.model)
 
     def posterior(self, samples: dict[str, NDArray], **parts: Any) -> Posterior:
-        from bayes_rpp.inference.posterior.posterior import Posterior
-
+        """What the method found."""
         made: dict[str, Any] = {"x": self.x, "y": self.y, "method": repr(self.method)}
         made |= {"engine": self.engine, "seed": self.seed}
         return Posterior(self.model, samples, **made, **parts)
@@ -65,48 +63,23 @@ def run_task(task: Task) -> Posterior:
     return found
 
 
-def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
-    """Inputs and outputs as float32, or float64 if they were; raises errors that name the argument."""
-    outputs, likelihood = model.net.rep_out.size, model.likelihood
-    columns = likelihood.columns(outputs)
-    if columns != outputs and np.ndim(y) == 1:  # classes
-        y = real_array(y, names[1])[:, None]
-    a = finite_array(
-        flat_inputs(model.net, x, names[0]), names[0], columns=model.net.rep_in.size, owner="rep_in has size {}"
-    )
-    owner = (
-        "rep_out has size {}" if columns == outputs else f"a {type(likelihood).__name__} likelihood needs {{}} column"
-    )
-    b = finite_array(y, names[1], columns=columns, owner=owner)
-    if len(a) != len(b):
-        raise ValueError(f"{names[0]} has {len(a)} examples but {names[1]} has {len(b)}")
-    if not len(a):
-        raise ValueError(f"{names[0]} has no examples")
-    likelihood.check(b, outputs, names[1])
-    return floating(a), floating(b)
-
-
-def flat_inputs(net: Network, x: Any, name: str) -> Any:
-    """Images and the like (n, *input_shape) as rows; anything else as it is."""
-    if net.input_shape is None or np.ndim(x) <= 2:
-        return x
-    if np.shape(x)[1:] != net.input_shape:
-        wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
-        raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
-    return real_array(x, name).reshape(len(x), net.rep_in.size)
-
-
-def floating(a: NDArray) -> NDArray:
-    """As float32, or float64 where it was so or has whole numbers that float32 would round."""
-    if a.dtype == np.float64:
-        return a
-    found = a.astype(np.float32)
-    return found if a.dtype.kind not in "iu" or np.array_equal(found.astype(np.float64), a) else a.astype(np.float64)
-
-
 def check_method(method: Any) -> Method:
     if isinstance(method, type) and issubclass(method, Method):
         raise TypeError(f"method is the class {method.__name__}; {method.__name__}() would do")
     if not isinstance(method, Method):
         raise TypeError(f"method is {method!r}; a method such as DeepEnsemble(members=10) would do")
     return method
+
+
+def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> str:
+    """The engine's name; raises ValueError for an unknown one or one that cannot run the network (`able`: those that
+    can), ImportError for one that is not installed."""
+    if engine is None:
+        engine = next((name for name in able if find_spec(name)), able[0])
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; 'pyro' or 'numpyro' would do")
+    if engine not in able:
+        raise ValueError(f"engine is {engine!r}, which cannot run this network; {able[0]!r} would do")
+    if not find_spec(engine):
+        raise ImportError(f"engine {engine!r} needs {ENGINES[engine]}: pip install 'bayes-rpp[{engine}]'")
+    return engine

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.inference.fit import check_engine
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.methods.base import check_positive
 from bayes_rpp.inference.optimise.mode import polished
@@ -23,8 +22,9 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.inference.run.parallel import ENGINE, check_executor, run_all, workers
 from bayes_rpp.inference.run.rounding import warn_of_rounding
-from bayes_rpp.inference.run.task import Data, Task, check_data, check_method, run_task
+from bayes_rpp.inference.run.task import Task, check_engine, check_method, run_task
 from bayes_rpp.inference.sweep.cells import SIGMAS, Cell, Cells, joint_model, programs
+from bayes_rpp.models.data import Data, check_data
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.models.model import Model
 from bayes_rpp.priors.pathway import check_sigma
