@@ -1,4 +1,7 @@
-"""The posterior that every method returns: draws of the weights, and the verbs by which one asks about them."""
+"""The posterior that every method returns: draws of the weights, and the verbs by which one asks about them.
+
+Files are imported when first needed: xarray takes as long to import as all the rest.
+"""
 
 from __future__ import annotations
 

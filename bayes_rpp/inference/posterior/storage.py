@@ -15,18 +15,10 @@ from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
-from bayes_rpp.models.likelihoods import likelihood_from_config
-from bayes_rpp.models.model import Model
+from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
-from bayes_rpp.networks.storage import (
-    INNER,
-    Custom,
-    existing,
-    network_from_spec,
-    network_spec,
-)
-from bayes_rpp.priors.hyper import Sigmas
+from bayes_rpp.networks.storage import INNER, Custom, existing
 
 FORMAT = 2  # 1: without what `_is_new` names
 
@@ -106,38 +98,6 @@ def _from_groups(
     )
     check_probe(model.net, _first({k: samples[k] for k in model.net.parameters}), spec["net"])
     return post
-
-
-def model_spec(model: Model) -> dict[str, Any]:
-    """JSON-able description of a model."""
-    return {
-        "net": network_spec(model.net),
-        "sigma_a": [s.config() for s in model.sigmas_a],
-        "sigma_b": model.sigma_b.config(),
-        "scale": model.scale,
-        "parametrisation": model.parametrisation,
-        "likelihood": type(model.likelihood).__name__,
-        "likelihood_config": model.likelihood.config(),
-    }
-
-
-def model_from_spec(
-    spec: Mapping[str, Any],
-    custom: Custom | None = None,
-    net: Network | None = None,
-    weights: Mapping[str, Any] | None = None,
-) -> Model:
-    """Inverse of `model_spec`; arguments as in `network_from_spec`."""
-    sigmas = spec["sigma_a"] if isinstance(spec["sigma_a"], list) else [spec["sigma_a"]]  # one only, before pathways
-    a = [Sigmas.from_config(s) for s in sigmas]
-    return Model(
-        network_from_spec(spec["net"], custom, net, weights),
-        sigma_a=a if len(a) > 1 else a[0],
-        sigma_b=Sigmas.from_config(spec["sigma_b"]),
-        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
-        scale=spec["scale"],
-        parametrisation=spec["parametrisation"],
-    )
 
 
 def _spec(post: Draws) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rpp.models.storage import model_spec
 from bayes_rpp.networks.probe import STATE, differences, fingerprint
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ FORMAT = 2
 
 def identity_of(task: Task) -> dict[str, Any]:
     """JSON-able."""
-    from bayes_rpp.inference.posterior.storage import model_spec
-
     data = [task.x, task.y, *(task.validation or ())]
     return {
         "format": FORMAT,
