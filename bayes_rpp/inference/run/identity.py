@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from copyreg import dispatch_table
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from bayes_rpp.models.model import Model
 from bayes_rpp.models.storage import model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import STATE, differences, fingerprint
-from bayes_rpp.networks.storage import network_spec
+from bayes_rpp.networks.storage import holds_code, network_spec
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.run.task import Task
@@ -40,6 +40,23 @@ def identity_of(task: Task) -> dict[str, Any]:
         "init": digest(*(k.encode() + v.tobytes() for k, v in (task.weights or {}).items())),
         "chains": str(task.chains),
     }
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A model that equals any other of the same configuration, for caches of what is made of one.
+
+    A network that is code equals itself alone.
+    """
+
+    key: tuple[str, Network | None]
+    model: Model = field(compare=False, repr=False)
+
+    @staticmethod
+    def of(model: Model) -> Configured:
+        code = holds_code(model.net)
+        known = [model_spec(model), None if code else fingerprint(model.net)]  # of functions of representations, too
+        return Configured((json.dumps(known, sort_keys=True), model.net if code else None), model)
 
 
 def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
