@@ -7,23 +7,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
-from bayes_rpp._given import check_unmasked, engine_array, finite_array, real_array
-
 Array = Any  # an array of any supported library
 
-__all__ = [
-    "Array",
-    "array_namespace",
-    "check_unmasked",
-    "constant",
-    "engine_array",
-    "finite_array",
-    "indices",
-    "real_array",
-    "sigmoid",
-    "swish",
-    "whole_number",
-]
+__all__ = ["Array", "array_namespace", "constant", "indices", "sigmoid", "swish", "whole_number"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:

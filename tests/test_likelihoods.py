@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from bayes_rpp import EMLP, Bernoulli, Categorical, Gaussian, Model, O, Poisson, Prior, Scalar, StudentT, Vector
 from bayes_rpp.engines.base import get_engine
-from bayes_rpp.inference.run.task import check_data
+from bayes_rpp.models.data import check_data
 from bayes_rpp.models.likelihoods import likelihood_from_config
 
 RNG = np.random.default_rng(0)

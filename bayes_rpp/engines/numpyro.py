@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions
 
-from bayes_rpp.engines.base import Engine
+if TYPE_CHECKING:
+    from bayes_rpp.engines.base import Engine
 
 
 class NumPyroEngine:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyro
 import pyro.distributions
 import torch
 
-from bayes_rpp.engines.base import Engine
+if TYPE_CHECKING:
+    from bayes_rpp.engines.base import Engine
 
 
 class PyroEngine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
-from bayes_rpp.inference.run.task import Data, check_method
+from bayes_rpp.inference.run.task import check_method
+from bayes_rpp.models.data import Data
 from bayes_rpp.models.likelihoods import Categorical, Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
@@ -139,8 +141,7 @@ class RPPEstimator(BaseEstimator):
             validation=validation if stops else None,
         )
         # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
-        post.samples = {k: v.astype(np.float64) for k, v in post.samples.items()}
-        return post, validation
+        return replace(post, samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
 
     def _held_out(self, n: int) -> int:
         """How many of n examples to hold out, one at least."""

@@ -20,7 +20,8 @@ from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
-from bayes_rpp.inference.run.task import Callback, Data, Task, check_data, check_method, run_task
+from bayes_rpp.inference.run.task import Callback, Task, check_method, run_task
+from bayes_rpp.models.data import Data, check_data
 from bayes_rpp.models.model import Model
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chisquare
 
 from bayes_rpp import EMLP, NUTS, SO, ConvergenceWarning, Gaussian, Model, Prior, Vector, fit
-from bayes_rpp.inference.posterior.outputs import evaluate
+from bayes_rpp.models.outputs import evaluate
 from tests.inference.known import NOISE, SmallLinearProblem
 
 BINS, LENGTH = 16, 31  # 32 possible ranks, two for each bin

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.engines.base import get_engine
-from bayes_rpp.inference.posterior.outputs import evaluate
 from bayes_rpp.inference.run.task import Task
+from bayes_rpp.models.outputs import evaluate
 from bayes_rpp.priors.pathway import ResidualPathway
 
 LIMIT = float(np.finfo(np.float32).max)  # engines compute in float32

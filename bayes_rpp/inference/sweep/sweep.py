@@ -23,8 +23,9 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.inference.run.parallel import check_executor, run_all, workers
 from bayes_rpp.inference.run.rounding import warn_of_rounding
-from bayes_rpp.inference.run.task import Data, Task, check_data, check_method, run_task
+from bayes_rpp.inference.run.task import Task, check_method, run_task
 from bayes_rpp.inference.sweep.cells import SIGMAS, Cell, Cells, joint_model, programs
+from bayes_rpp.models.data import Data, check_data
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.models.model import Model
 from bayes_rpp.priors.pathway import check_sigma
