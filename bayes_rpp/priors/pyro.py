@@ -170,8 +170,8 @@ def integers(a: torch.Tensor) -> torch.Tensor:
     return a.long()
 
 
-def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
-    if getattr(function, "vectorised", True):
+def vmap(function: Any, in_dims: tuple[Any, ...]) -> Callable[..., Any]:
+    if function.capabilities.vectorized:
         return torch.func.vmap(function, in_dims=in_dims)
     return partial(_one_by_one, function, in_dims)
 
