@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 import bayes_rpp as rpp
-from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp.inference.run.task import floating
 
 RNG = np.random.default_rng(0)

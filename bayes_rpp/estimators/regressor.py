@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.models.likelihoods import Gaussian
@@ -60,7 +60,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         n_features_in_, feature_names_in_: of X; names only where it has them.
     """
 
-    standardise_y_: Standardisation
+    standardise_y_: Standardization
 
     def __init__(
         self,

@@ -71,7 +71,7 @@ def linearised(model, engine, seed=0):
     coordinates = Coordinates(model, names)
     rng = np.random.default_rng(seed)
     weights = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
-    jacobian = importlib.import_module(f"bayes_rpp.inference.{engine}.laplace").jacobian(model.net, names)
+    jacobian = importlib.import_module(f"bayes_rpp.inference.laplace.{engine}").jacobian(model.net, names)
     return Linearisation(model, X, Y, weights, coordinates, jacobian)
 
 

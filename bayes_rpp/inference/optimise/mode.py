@@ -80,7 +80,7 @@ def polished(
     if jacobian is None:
         if not asked:
             return found, 0.0
-        jacobian = import_module(f"bayes_rpp.inference.{engine}.laplace").jacobian
+        jacobian = import_module(f"bayes_rpp.inference.laplace.{engine}").jacobian
     coordinates = Coordinates(model, list(model.net.parameters))
     of, farthest, ends = jacobian(model.net, coordinates.names), 0.0, []
     for member, start in enumerate(weights):

@@ -141,8 +141,7 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
                 f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
             )
     energy = np.asarray(stats["energy"], dtype=np.float64)
-    bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
-    if energy.shape[1] > MIN_DRAWS and (bfmi < BFMI).any():
+    if energy.shape[1] > MIN_DRAWS and (bfmi := _bfmi(energy)).min() < BFMI:
         yield (
             f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
             f"{BFMI}): the tails are not explored. A longer warmup or another parametrisation help"
@@ -165,6 +164,12 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
             f"the effective sample size is down to {least.min():.0f} of {total} draws (of {least.idxmin()}; "
             f"{ESS * post.chains} is wanted): means are noisy and tails more so. More draws help"
         )
+
+
+def _bfmi(energy: NDArray) -> NDArray:
+    """The estimated Bayesian fraction of missing information of each chain; 0 where the energy stands still."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(load_module("arviz_stats.base").array_stats.bfmi(energy))
 
 
 def _max_depth(post: Posterior) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._given import finite_array
 from bayes_rpp.inference.methods.base import check_count
 from bayes_rpp.inference.optimise.training import Progress
 from bayes_rpp.inference.run.task import Task

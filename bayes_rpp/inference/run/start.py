@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, Method
 from bayes_rpp.inference.posterior.outputs import centres, evaluate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.models.model import Model, Parametrisation

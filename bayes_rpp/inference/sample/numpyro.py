@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from numpyro.distributions import biject_to
 from numpyro.infer import HMC, NUTS
 
+from bayes_rpp.engines.numpyro import ENGINE
 from bayes_rpp.inference.optimise.map.numpyro import from_arrays, to_arrays
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
@@ -19,7 +20,6 @@ from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import BLOCK, sample
 from bayes_rpp.models.model import Model, Parametrisation
-from bayes_rpp.priors.numpyro import distributions
 
 
 def fit(task: Task) -> Posterior:
@@ -32,7 +32,7 @@ class Sampler:
     def __init__(self, task: Task, sites: Sites, initial: Values, seeds: list[int]) -> None:
         dtype = jnp.result_type(float)
         self._data = (jnp.asarray(task.x, dtype=dtype), jnp.asarray(task.y, dtype=dtype))
-        self._positive = {k: biject_to(p.distribution(distributions).support) for k, p in task.model.latents.items()}
+        self._positive = {k: biject_to(p.distribution(ENGINE).support) for k, p in task.model.latents.items()}
         start = {site: jnp.asarray(v, dtype=dtype) for site, v in initial.items()}
         start |= {k: self._positive[k].inv(start[k]) for k in self._positive}
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
