@@ -44,8 +44,8 @@ class PyroEngine:
     def compiled(self, net: Callable[..., Any]) -> Callable[..., Any]:
         return net
 
-    def vmap(self, net: Callable[..., Any], in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
-        if getattr(net, "vectorised", True):
+    def vmap(self, net: Any, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
+        if net.capabilities.vectorized:
             return torch.func.vmap(net, in_dims=in_dims)
         return partial(_one_by_one, net, in_dims)
 

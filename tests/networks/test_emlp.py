@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_the_same_on_numpy_torch_and_jax(net):
     x = np.random.default_rng(0).normal(size=(6, net.rep_in.size)).astype(np.float32)
     want = net(params, x)
     by_torch = net({k: torch.as_tensor(v) for k, v in params.items()}, torch.as_tensor(x))
-    by_jax = net({k: jnp.asarray(v) for k, v in params.items()}, jnp.asarray(x))
+    by_jax = jax.jit(net)({k: jnp.asarray(v) for k, v in params.items()}, jnp.asarray(x))
     np.testing.assert_allclose(by_torch.numpy(), want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.asarray(by_jax), want, rtol=1e-4, atol=1e-5)
     # Leading dimensions are free, and vmap over members is one call for each.
