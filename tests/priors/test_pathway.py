@@ -1,12 +1,7 @@
 """The prior against the dense multivariate normal, in numpy, Pyro and NumPyro."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import pyro
 import pytest
-import torch
 from scipy.stats import multivariate_normal
 
 from bayes_rpp import (
@@ -20,6 +15,13 @@ from bayes_rpp import (
     Vector,
     ZeroSubspace,
 )
+
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+numpyro = pytest.importorskip("numpyro")
+pyro = pytest.importorskip("pyro")
+torch = pytest.importorskip("torch")
+x64 = pytest.importorskip("bayes_rpp.engines.jax").x64
 
 S = EquivariantSubspace((2 * Scalar + Vector)(O(3)), (Scalar + 2 * Vector)(O(3)))
 ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
@@ -39,7 +41,7 @@ each_prior = pytest.mark.parametrize("prior", PRIORS, ids=repr)
 
 @pytest.fixture
 def float64():
-    with jax.enable_x64(True):
+    with x64():
         torch.set_default_dtype(torch.float64)
         yield
         torch.set_default_dtype(torch.float32)

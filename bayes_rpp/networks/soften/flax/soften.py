@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
-from bayes_rpp.engines.flax import HELD, Call, View, bound, check_supported, left_alone, looks, view, x64
+from bayes_rpp.engines.flax import HELD, Call, View, bound, check_supported, left_alone, looks, view
+from bayes_rpp.engines.jax import x64
 from bayes_rpp.networks.soften.flax.layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.soften.module import ModuleNetwork, Softened
 from bayes_rpp.networks.soften.options import GIVEN, Options, ancestors, joined
