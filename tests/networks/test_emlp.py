@@ -1,8 +1,5 @@
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from bayes_rpp import (
     EMLP,
@@ -56,6 +53,7 @@ def test_strict_network_is_equivariant(group, dtype, limit, bilinear):
 
 @pytest.mark.parametrize("net", [EMLP(Scalar + Vector, T(2), O(3), channels=40, layers=2), MLP(3, 2, channels=8)])
 def test_the_same_on_numpy_torch_and_jax(net):
+    jax, jnp, torch = (pytest.importorskip(name) for name in ("jax", "jax.numpy", "torch"))
     params = strict_weights(net, dtype=np.float32)
     x = np.random.default_rng(0).normal(size=(6, net.rep_in.size)).astype(np.float32)
     want = net(params, x)

@@ -1,10 +1,7 @@
 from importlib import import_module
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from scipy.integrate import solve_ivp
 
 import bayes_rpp as rpp
@@ -13,6 +10,10 @@ from bayes_rpp._arrays import constant
 from bayes_rpp.networks.network import Parameter
 from bayes_rpp.priors.subspaces.base import FullSubspace
 from tests.networks.test_emlp import strict_weights
+
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+torch = pytest.importorskip("torch")
 
 
 class Springs(Network):

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import bayes_rpp as rpp
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nothing soft", "ignore::bayes_rpp.ConvergenceWarning")
 RNG = np.random.default_rng(0)
