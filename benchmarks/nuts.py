@@ -71,7 +71,7 @@ def _naive(model: rpp.Model, x: Any, y: Any, draws: int) -> Any:
 
 def _fit(model: rpp.Model, x: Any, y: Any, method: rpp.NUTS) -> rpp.Posterior:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rpp.ConvergenceWarning)  # what is measured here
+        warnings.simplefilter("ignore", rpp.inference.ConvergenceWarning)  # what is measured here
         return rpp.fit(model, x, y, method, engine="numpyro", progress=False)
 
 

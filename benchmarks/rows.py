@@ -83,7 +83,7 @@ def compiled(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(fast(*args))
 
 
-def inertia(net: Callable[..., Any] = rpp.EMLP, group: Any = None, **options: Any) -> rpp.Network:
+def inertia(net: Callable[..., Any] = rpp.EMLP, group: Any = None, **options: Any) -> rpp.networks.Network:
     """A network for the inertia task; 384 channels and 3 layers if not told otherwise."""
     data = rpp.datasets.inertia(1)
     return net(data.rep_in, data.rep_out, group or data.group, **{"channels": 384, "layers": 3, **options})
@@ -94,7 +94,7 @@ class Training:
 
     def __init__(
         self,
-        net: rpp.Network,
+        net: rpp.networks.Network,
         engine: str = "numpyro",
         *,
         members: int = 1,

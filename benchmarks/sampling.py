@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from arviz_stats.base import array_stats
 
-from bayes_rpp import EMLP, NUTS, ConvergenceWarning, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
+from bayes_rpp import EMLP, NUTS, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
+from bayes_rpp.inference import ConvergenceWarning
 from bayes_rpp.models.model import Parametrisation
 from bayes_rpp.priors.parametrization import PARAMETRIZATIONS
 from benchmarks.rows import Row

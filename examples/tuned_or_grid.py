@@ -156,5 +156,5 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
 # %% Run it
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        rpp.cache_compilations(folder)  # one program for all initial values of a model
+        rpp.inference.cache_compilations(folder)  # one program for all initial values of a model
         main()

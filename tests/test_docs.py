@@ -71,7 +71,7 @@ def prefer_pyro(monkeypatch):
     monkeypatch.setattr(Network, "engines", first)
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 @pytest.mark.parametrize("page", SMALLER)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3"):

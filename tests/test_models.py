@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import EMLP, Capabilities, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
+from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.inference.run.sites import Sites
+from bayes_rpp.networks import Capabilities
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 

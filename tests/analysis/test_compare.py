@@ -3,24 +3,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from bayes_rpp import (
-    EMLP,
-    SO,
-    Gaussian,
-    Laplace,
-    Model,
-    O,
-    Scalar,
-    T,
-    Trivial,
-    Vector,
-    compare_symmetries,
-    degree_of_symmetry,
-    fit,
-    plot_comparison,
-)
+from bayes_rpp import EMLP, SO, Gaussian, Laplace, Model, O, Scalar, T, Trivial, Vector, compare_symmetries, fit
+from bayes_rpp.analysis import degree_of_symmetry
 from bayes_rpp.analysis.scores import Difference, difference, score, stacking_weights
 from bayes_rpp.analysis.standardize import Standardization
+from bayes_rpp.plots import plot_comparison
 
 pytest.importorskip("pyro")  # small models that Pyro fits before NumPyro has compiled
 METHOD = Laplace(evidence="maximise", epochs=20, batch_size=None, draws=100, every=20, steps=10)

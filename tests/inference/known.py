@@ -3,22 +3,10 @@
 import numpy as np
 from scipy.special import expit
 
-from bayes_rpp import (
-    EMLP,
-    SO,
-    Bernoulli,
-    FullSubspace,
-    Gaussian,
-    Group,
-    Model,
-    Network,
-    O,
-    Prior,
-    Scalar,
-    Vector,
-    testing,
-)
+from bayes_rpp import EMLP, SO, Bernoulli, Gaussian, Group, Model, O, Prior, Scalar, Vector, testing
+from bayes_rpp.networks import Network
 from bayes_rpp.networks.network import Parameter
+from bayes_rpp.subspaces import FullSubspace
 
 NOISE = 0.3
 

@@ -99,7 +99,7 @@ NETWORKS = {
     "buffer": lambda state: rpp.soften(seeded(Buffered(state)), 4),
     "frozen": lambda state: rpp.soften(Frozen(state), 4),
     "centre": centre,
-    "linear path": lambda state: rpp.LinearPath(norm(state)),
+    "linear path": lambda state: rpp.networks.LinearPath(norm(state)),
     "own": Own,
 }
 NAMES = {
@@ -146,7 +146,7 @@ METHODS = [
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_all_methods_refuse_it(method, tmp_path):
     fitted(norm(0), method, checkpoint=tmp_path)
     fitted(norm(0), method, checkpoint=tmp_path)
@@ -169,7 +169,9 @@ def test_other_subspaces_of_the_same_rank_are_refused(tmp_path):
     def net(column):
         mask = np.zeros((2, 4), dtype=bool)
         mask[:, column] = True
-        return rpp.restrict(rpp.MLP(4, 2, layers=0), {"output.weight": rpp.SpanSubspace.masked(mask)})
+        return rpp.networks.restrict(
+            rpp.MLP(4, 2, layers=0), {"output.weight": rpp.subspaces.SpanSubspace.masked(mask)}
+        )
 
     post = fitted(net(0), checkpoint=tmp_path / "run")
     file = post.save(tmp_path / "post.nc")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayes_rpp import HMC, MAP, NUTS, SVI, ConvergenceWarning, DeepEnsemble, fit
+from bayes_rpp import HMC, MAP, NUTS, SVI, DeepEnsemble, fit
+from bayes_rpp.inference import ConvergenceWarning
 from tests.inference.known import Funnel, LinearProblem, Logistic, NestedProblem, SmallLinearProblem
 
 SAMPLERS = [NUTS, HMC]

@@ -369,7 +369,7 @@ def test_validation_patience_callbacks_and_checkpoint(engine, tmp_path):
     method = Laplace(epochs=12, evidence="maximise", every=4, draws=3)
     options = {"validation": (problem.x, problem.y), "checkpoint": tmp_path / "run", "callbacks": [stop_once, tracker]}
     whole = run(problem, method, engine)
-    from bayes_rpp import Checkpoint
+    from bayes_rpp.inference import Checkpoint
 
     options["checkpoint"] = Checkpoint(tmp_path / "run", every=0)
     with pytest.raises(KeyboardInterrupt):

@@ -15,11 +15,11 @@ from bayes_rpp import (
     O,
     Prior,
     Scalar,
-    TrainingError,
     Vector,
     datasets,
     fit,
 )
+from bayes_rpp.inference import TrainingError
 from tests.inference.known import LinearProblem
 
 METHODS = [kind(epochs=500, batch_size=None, learning_rate=0.3) for kind in (MAP, partial(DeepEnsemble, members=3))]

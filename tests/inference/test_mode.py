@@ -141,7 +141,9 @@ def test_what_is_not_finished_is_said():
     model, x, _, _ = linear(n=40)
     model = Model(model.net, likelihood=rpp.Poisson())
     y = np.random.default_rng(0).poisson(np.exp(5 + x[:, :1]))
-    with pytest.warns(rpp.ConvergenceWarning, match=r"MAP ended .* posterior standard deviations from the mode"):
+    with pytest.warns(
+        rpp.inference.ConvergenceWarning, match=r"MAP ended .* posterior standard deviations from the mode"
+    ):
         fit(model, x, y, MAP(epochs=1, polish=1), engine="pyro", progress=False)
 
 

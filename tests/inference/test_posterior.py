@@ -12,9 +12,7 @@ from bayes_rpp import (
     MLP,
     DeepEnsemble,
     EquivarianceTracker,
-    FullSubspace,
     Gaussian,
-    LinearPath,
     Model,
     O,
     Posterior,
@@ -26,8 +24,9 @@ from bayes_rpp import (
     datasets,
     equivariance_error,
     fit,
-    restrict,
 )
+from bayes_rpp.networks import LinearPath, restrict
+from bayes_rpp.subspaces import FullSubspace
 
 DATA, TEST = datasets.modified_inertia(60), datasets.modified_inertia(30, seed=1)
 

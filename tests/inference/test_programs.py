@@ -39,7 +39,7 @@ def test_models_of_one_configuration_are_equal():
     assert Configured.of(model(net=own)) != Configured.of(model(net=Own(3, 3, layers=0)))
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     home = pytest.importorskip("bayes_rpp.inference.sample.numpyro")
     home._compiled.cache_clear()

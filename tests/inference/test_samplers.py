@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 PROBLEM = SmallLinearProblem()
 SHORT = [NUTS(2, 20, 5), HMC(2, 20, 5), SVI(members=2, epochs=3, draws=5)]
 each_method = pytest.mark.parametrize("method", SHORT, ids=lambda m: type(m).__name__)
-pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 
 
 def run(method, engine, model=PROBLEM.model, **options):

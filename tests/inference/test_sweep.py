@@ -11,18 +11,17 @@ from bayes_rpp import (
     MAP,
     MLP,
     Categorical,
-    Checkpoint,
     ConvNet,
     DeepEnsemble,
     Gaussian,
     Model,
     Prior,
-    TrainingError,
     datasets,
     fit,
     soften,
     sweep,
 )
+from bayes_rpp.inference import Checkpoint, TrainingError
 from bayes_rpp.inference.run.checkpoint import Store
 from bayes_rpp.inference.sweep.cells import Cell, programs
 from tests.inference.known import LinearProblem, NestedProblem

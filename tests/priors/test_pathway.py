@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from bayes_rpp import (
-    EquivariantSubspace,
-    FullSubspace,
-    Group,
-    NestedSubspace,
-    O,
-    ResidualPathway,
-    Scalar,
-    Vector,
-    ZeroSubspace,
-)
+from bayes_rpp import Group, O, ResidualPathway, Scalar, Vector
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.priors.parametrization import get_parametrization
+from bayes_rpp.subspaces import EquivariantSubspace, FullSubspace, NestedSubspace, ZeroSubspace
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")

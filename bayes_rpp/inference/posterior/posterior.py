@@ -50,7 +50,7 @@ class Posterior(Draws):
     """
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> torch.nn.Module:
-        """One draw of the network as a plain torch module; see `bayes_rpp.to_torch`."""
+        """One draw of the network as a plain torch module; see `bayes_rpp.networks.to_torch`."""
         from bayes_rpp.networks.export.export import to_torch
 
         return to_torch(self.model.net, {k: self.samples[k][chain, draw] for k in self.model.net.parameters})
