@@ -8,6 +8,7 @@ import pytest
 import bayes_rpp
 from bayes_rpp.networks.network import Network
 from tests.snippets import ROOT, blocks, run
+from tests.test_package import FACES
 
 SMALLER = {
     "docs/start.md": {
@@ -89,10 +90,13 @@ def test_no_page_with_code_is_left_out():
 
 
 def test_every_public_name_is_in_the_api():
-    named = [
-        n for p in (ROOT / "docs/api").glob("*.md") for n in re.findall(r"^::: bayes_rpp\.(\w+)$", p.read_text(), re.M)
-    ]
-    assert sorted(named) == sorted(bayes_rpp.__all__)
+    pages = "".join(p.read_text() for p in (ROOT / "docs/api").glob("*.md"))
+    named = re.findall(r"^::: bayes_rpp\.([\w.]+)$", pages, re.M)
+    public = [*bayes_rpp.__all__]
+    for face in FACES:
+        names = {*getattr(bayes_rpp, face).__all__} - ({*bayes_rpp.__all__} if face == "groups" else set())
+        public += [f"{face}.{name}" for name in names]
+    assert sorted(named) == sorted(public)
 
 
 def test_every_example_is_in_the_gallery():
