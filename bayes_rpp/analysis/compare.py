@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array, real_array
+from bayes_rpp._html import paragraph
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
@@ -135,6 +136,9 @@ class Comparison:
 
     def __str__(self) -> str:
         return f"{self.table.to_string(float_format='%.3g')}\n\n{self.verdict}"
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(float_format="{:.3g}".format, border=0) + "\n" + paragraph(self.verdict)
 
 
 def compare_symmetries(

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._html import paragraph, table
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -199,6 +200,16 @@ class Network(metaclass=_FreezingMeta):
     def __repr__(self) -> str:
         settings = ", ".join(f"{k}={v}" for k, v in self.config().items())
         return f"{type(self).__name__}({self.rep_in.rep}, {self.rep_out.rep}, {self.group}, {settings})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, p.shape, _ranks(p.subspace), p.subspace.size) for name, p in self.parameters.items()]
+        header = ("parameter", "shape", "rank of the subspace", "size")
+        return paragraph(repr(self), "font-weight: bold") + table([*rows, ("all", "", "", self.size)], header)
+
+
+def _ranks(subspace: Subspace) -> str:
+    """Of each level, the most symmetric first."""
+    return ", ".join(str(level.rank) for level in subspace.levels)
 
 
 def altered(net: AnyNetwork, **attributes: Any) -> AnyNetwork:

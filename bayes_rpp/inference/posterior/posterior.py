@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
+from bayes_rpp._html import paragraph, table
 from bayes_rpp.inference.posterior import diagnostics
 from bayes_rpp.inference.posterior.draws import Draws, Prediction
 from bayes_rpp.inference.posterior.metrics import predictive_metrics
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Posterior", "Prediction"]
+
+ASK = (
+    "predict(x), metrics(x, y), equivariance_error(x), asymmetry(), summary(), log_likelihood(), to_arviz(), "
+    "to_torch(), save(path)"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +87,13 @@ class Posterior(Draws):
             points: how many.
         """
         return diagnostics.summarise(self, None if x is None else check_inputs(self.model, x), points)
+
+    def _repr_html_(self) -> str:
+        made = {"method": self.method, "engine": self.engine, "chains": self.chains, "draws": self.draws}
+        if self.log_evidence is not None:
+            made["log evidence"] = f"{self.log_evidence:.4g}"
+        made |= {"network": self.model.net, "inferred": ", ".join(self.model.latents) or "weights alone", "ask": ASK}
+        return paragraph(type(self).__name__, "font-weight: bold") + table(made.items())
 
     def to_arviz(self) -> Any:
         """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and
