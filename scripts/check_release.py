@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 IN_SDIST = [
     "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md",
-    "constraints.txt", "mkdocs.yml", "pyproject.toml", "bayes_rpp/py.typed", "docs/index.md", "examples/quickstart.py",
+    "constraints.txt", "constraints-lowest.txt", "mkdocs.yml", "pyproject.toml",
+    "bayes_rpp/py.typed", "docs/index.md", "examples/quickstart.py",
     "scripts/check_release.py", "benchmarks/__main__.py", "tests/conftest.py",
 ]  # fmt: skip
 SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)((a|b|rc)\d+|\.dev\d+)?")

@@ -1,6 +1,4 @@
 import numpy as np
-import numpyro.distributions as nd
-import pyro.distributions as pd
 import pytest
 from scipy.stats import norm
 
@@ -8,6 +6,9 @@ from bayes_rpp import EMLP, Bernoulli, Categorical, Gaussian, Model, O, Poisson,
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.likelihoods import likelihood_from_config
+
+nd = pytest.importorskip("numpyro.distributions")
+pd = pytest.importorskip("pyro.distributions")
 
 RNG = np.random.default_rng(0)
 F, Y = RNG.normal(size=(2, 3, 5, 4)), RNG.normal(size=(5, 4))

@@ -10,14 +10,15 @@ import threading
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import bayes_rpp as rpp
 from bayes_rpp._arrays import array_namespace
 from bayes_rpp.inference.run.identity import described
 from bayes_rpp.networks.network import Network, Parameter
 from bayes_rpp.priors.subspaces.base import FullSubspace
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nothing soft")
 RNG = np.random.default_rng(0)

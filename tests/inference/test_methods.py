@@ -2,10 +2,8 @@
 
 from functools import partial
 
-import jax
 import numpy as np
 import pytest
-import torch
 
 from bayes_rpp import (
     EMLP,
@@ -158,6 +156,7 @@ def test_progress_bar_shows_loss_and_equivariance_error(engine, capsys):
 
 
 def test_nothing_global_changes(engine):
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
     problem = LinearProblem()
     random_state = np.random.get_state()[1].copy()  # noqa: NPY002
     torch_state = torch.random.get_rng_state()

@@ -2,13 +2,8 @@
 
 from functools import partial
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import pyro
 import pytest
-import torch
 from scipy.stats import multivariate_normal
 
 from bayes_rpp import (
@@ -24,6 +19,13 @@ from bayes_rpp import (
 )
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.priors.parametrization import get_parametrization
+
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+numpyro = pytest.importorskip("numpyro")
+pyro = pytest.importorskip("pyro")
+torch = pytest.importorskip("torch")
+x64 = pytest.importorskip("bayes_rpp.engines.jax").x64
 
 S = EquivariantSubspace((2 * Scalar + Vector)(O(3)), (Scalar + 2 * Vector)(O(3)))
 ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
@@ -43,7 +45,7 @@ each_prior = pytest.mark.parametrize("prior", PRIORS, ids=repr)
 
 @pytest.fixture
 def float64():
-    with jax.enable_x64(True):
+    with x64():
         torch.set_default_dtype(torch.float64)
         yield
         torch.set_default_dtype(torch.float32)
