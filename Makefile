@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs release bench clean
+.PHONY: demo test lint hooks coverage lowest docs release bench clean
 
 demo: .venv/installed
 	$(BIN)/bayes-rpp demo
@@ -14,6 +14,19 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+
+# git commit then checks what it commits.
+hooks: .venv/installed
+	$(BIN)/pre-commit install
+
+# The tests with a count of the lines they ran; fails below the floor of pyproject.toml.
+coverage: .venv/installed
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(ARGS)
+
+# The tests with the oldest versions that pyproject.toml admits, of whose own deprecations nothing is to be learned.
+lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -n 2 -W ignore::DeprecationWarning -W ignore::FutureWarning $(ARGS)
 
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -30,5 +43,10 @@ bench: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $@
 
+.venv-lowest/installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[all,parquet,dev]'
+	touch $@
+
 clean:
-	rm -rf .venv bayes-rpp-demo site
+	rm -rf .venv .venv-lowest .coverage bayes-rpp-demo site

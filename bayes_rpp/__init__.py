@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.export.export import to_torch
     from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
     from bayes_rpp.networks.mlp import MLP
-    from bayes_rpp.networks.network import Network
+    from bayes_rpp.networks.network import Capabilities, Network
     from bayes_rpp.networks.restrict import LinearPath, restrict
     from bayes_rpp.networks.soften.module import ModuleNetwork
     from bayes_rpp.networks.soften.soften import soften
@@ -94,7 +94,7 @@ _HOMES = {
     "networks.hamiltonian": ["HamiltonianNetwork"],
     "networks.mlp": ["MLP"],
     "networks.soften.module": ["ModuleNetwork"],
-    "networks.network": ["Network"],
+    "networks.network": ["Capabilities", "Network"],
     "networks.restrict": ["LinearPath", "restrict"],
     "networks.soften.soften": ["soften"],
     "networks.storage": ["load_network", "save_network"],
@@ -113,7 +113,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Bernoulli", "Capacity", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet",
+    "Bernoulli", "Capabilities", "Capacity", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet",
     "ConvergenceWarning", "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy",
     "EquivarianceTracker", "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC",
     "HamiltonianNetwork", "Laplace", "LinearPath", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS",

@@ -24,7 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 IN_SDIST = [
     "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "Makefile", "PKG-INFO", "README.md",
-    "constraints.txt", "mkdocs.yml", "pyproject.toml", "bayes_rpp/py.typed", "docs/index.md", "examples/quickstart.py",
+    "constraints.txt", "constraints-lowest.txt", "mkdocs.yml", "pyproject.toml",
+    "bayes_rpp/py.typed", "docs/index.md", "examples/quickstart.py",
     "scripts/check_release.py", "benchmarks/__main__.py", "tests/conftest.py",
 ]  # fmt: skip
 SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)((a|b|rc)\d+|\.dev\d+)?")
@@ -99,7 +100,7 @@ def check_sdist(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     require(inside, [*IN_SDIST, *sources("bayes_rpp"), *sources("tests"), *sources("examples")], sdist.name)
-    kept = "tests/networks/files/"  # networks written by earlier versions
+    kept = ("tests/networks/files/", "tests/inference/files/")  # written by earlier versions
     odd = [n for n in inside if re.search(r"\.(pyc|nc|npz|part)$|__pycache__|(^|/)\.(venv|ci|mypy|ruff|pytest)", n)]
     odd = [n for n in odd if not n.startswith(kept)]
     if odd:

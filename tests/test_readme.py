@@ -2,9 +2,10 @@
 
 import matplotlib.pyplot as plt
 import pytest
-import torch
 
 from tests.snippets import blocks, run
+
+torch = pytest.importorskip("torch")
 
 SMALLER = {
     "channels=384, layers=3": "channels=8, layers=1",

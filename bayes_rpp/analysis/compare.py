@@ -54,8 +54,8 @@ class Comparison:
             parameters), pareto_k (the largest), bad_k (how many are above 0.7), weight (stacking), noise, sigma_ratio
             (of the layers' sigma_b / sigma_a the largest; of a nested model all beyond the candidate's own symmetry
             against all within), error (Eq. 2 for the candidate's group, median over draws), seconds.
-        best: the largest symmetry that holds: whose strict model is not significantly worse than its own soft and free
-            ones, nor than the strict ones of smaller symmetries. None if none does.
+        best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
+            the strict ones of smaller symmetries, or only for want of capacity. None if none does.
         verdict: in words, with the doubts; print it.
         doubts: the doubts alone.
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain

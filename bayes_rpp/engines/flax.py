@@ -5,10 +5,8 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 import jax
@@ -273,12 +271,6 @@ def _name(path: tuple[Any, ...]) -> str:
     if isinstance(path[-1], jax.tree_util.GetAttrKey):  # the value of an nnx.Param
         parts = parts[:-1]
     return ".".join(parts)
-
-
-def x64() -> AbstractContextManager[Any]:
-    """float64 within, without a change to the process."""
-    home = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
-    return home.enable_x64(True)
 
 
 def plain(kind: type, kinds: tuple[type, ...]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import NDArray
 from bayes_rpp._given import check_unmasked
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
+from bayes_rpp.engines.base import check_engine
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
-from bayes_rpp.inference.fit import check_engine, fit
+from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
-from bayes_rpp.inference.run.task import Data, check_method
+from bayes_rpp.inference.run.task import check_method
+from bayes_rpp.models.data import Data
 from bayes_rpp.models.likelihoods import Categorical, Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
@@ -138,8 +141,7 @@ class RPPEstimator(BaseEstimator):
             validation=validation if stops else None,
         )
         # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
-        post.samples = {k: v.astype(np.float64) for k, v in post.samples.items()}
-        return post, validation
+        return replace(post, samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
 
     def _held_out(self, n: int) -> int:
         """How many of n examples to hold out, one at least."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.inference.fit import check_engine, fit
+from bayes_rpp.engines.base import check_engine
+from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding

@@ -190,8 +190,7 @@ def test_too_few_draws_are_named():
 
 def test_what_counts_as_worse():
     assert Difference(-31.0, 1.0, 1.0).is_worse
-    assert Difference(-5.0, -3.0, 1.0).is_worse
-    assert not Difference(-5.0, -1.0, 1.0).is_worse
+    assert Difference(-5.0, -1.0, 1.0).is_worse
     assert not Difference(-2.0, -9.0, 1.0).is_worse
     assert Difference(float("nan"), -9.0, 1.0).is_worse
     assert Difference(-5.0, 3.0, 1.0).disagree

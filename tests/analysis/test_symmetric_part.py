@@ -59,6 +59,7 @@ def test_what_is_asked_of_the_part():
     assert not is_capacity(Difference(np.nan, -5.0, 2.0), Difference(-24.0, -7.0, 3.0))  # significantly worse
     assert not is_capacity(Difference(np.nan, -20.0, 11.0), Difference(-40.0, -30.0, 13.0))  # most of what is lost
     assert is_capacity(Difference(np.nan, -1.0, 2.0), Difference(np.nan, -20.0, 3.0))
+    assert is_capacity(Difference(np.nan, -1.4, 0.4), Difference(-22.0, -148.0, 53.0))  # too little to matter
 
 
 def test_finite_groups_are_averaged_exactly():
@@ -81,7 +82,7 @@ def test_a_product_of_two_vectors_is_seen_to_be_symmetric_at_the_default_width()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 3))
     y = np.einsum("ni,nj->nij", x, x).reshape(30, 9) + 0.05 * rng.normal(size=(30, 9))
-    method = rpp.Laplace(evidence="maximise", epochs=60, batch_size=None, draws=100, every=30, steps=3, polish=10)
+    method = rpp.Laplace(evidence="maximise", epochs=40, batch_size=None, draws=30, every=40, steps=2, polish=3)
     found = rpp.compare_symmetries(
         x,
         y,

@@ -3,15 +3,16 @@ truth is equally likely to have any rank among draws from the posterior."""
 
 import warnings
 
-import jax
 import numpy as np
-import numpyro.distributions as nd
 import pytest
 from scipy.stats import chisquare
 
 from bayes_rpp import EMLP, NUTS, SO, ConvergenceWarning, Gaussian, Model, Prior, Vector, fit
-from bayes_rpp.inference.posterior.outputs import evaluate
+from bayes_rpp.models.outputs import evaluate
 from tests.inference.known import NOISE, SmallLinearProblem
+
+jax = pytest.importorskip("jax")
+nd = pytest.importorskip("numpyro.distributions")
 
 BINS, LENGTH = 16, 31  # 32 possible ranks, two for each bin
 PROBES = np.array([[1.0, 0.5], [-0.3, -1.5]])  # points at which the function is looked at

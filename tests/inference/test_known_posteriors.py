@@ -3,11 +3,7 @@
 import warnings
 from functools import lru_cache
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import numpyro
-import numpyro.distributions as nd
 import pytest
 from arviz_stats.base import array_stats
 
@@ -171,6 +167,8 @@ def test_map_of_the_funnel_is_the_mode_of_the_whitened_joint_density(engine):
 @lru_cache
 def logistic_reference():
     """A long run of a model written by hand, with dense covariances."""
+    jax, numpyro = pytest.importorskip("jax"), pytest.importorskip("numpyro")
+    jnp, nd = jax.numpy, numpyro.distributions
     problem = Logistic()
     prior = {k: jnp.asarray(p.covariance(), jnp.float32) for k, p in problem.model.priors.items()}
 

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -119,40 +119,36 @@ def test_work_is_shared_out_evenly():
     assert_same(run(), run(executor=Unknown()))
 
 
-def dask_run(tmp_path):
-    """An ensemble on a scheduler and two worker processes, one of them killed while it trains."""
-    from distributed import Client, LocalCluster
+class Dies:
+    """A callback that kills its process, the first that finds a checkpoint, some seconds later: in whatever it does."""
 
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
-    method, killed = DeepEnsemble(members=2, epochs=300, batch_size=10), False
-    with cluster, Client(cluster) as client:
-        executor = client.get_executor(retries=3)
-        assert workers(executor) == 2
-        pids = client.run(os.getpid)
-        with ThreadPoolExecutor(1) as thread:
-            found = thread.submit(
-                fit, PROBLEM.model, PROBLEM.x, PROBLEM.y, method, engine="pyro", progress=False,
-                executor=executor, checkpoint=Checkpoint(tmp_path, every=0.05),
-            )  # fmt: skip
-            first = tmp_path / "members_0_to_0" / "state.npz"
-            while not found.done():
-                if first.exists():
-                    busy = [address for address, keys in client.processing().items() if keys]
-                    for address in busy[:1]:
-                        os.kill(pids[address], signal.SIGKILL)
-                        killed = True
-                    if killed:
-                        break
-                time.sleep(0.02)
-            return found.result(), method, killed
+    def __init__(self, folder, after):
+        self.folder, self.after = folder, after
+
+    def __call__(self, progress):
+        if any(self.folder.glob("members_*/state.npz")):
+            try:
+                (self.folder / "killed").touch(exist_ok=False)
+            except FileExistsError:
+                return
+            Timer(self.after, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
 @pytest.mark.filterwarnings("ignore")  # of a cluster whose worker dies
 @pytest.mark.parametrize("time", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 10))])
 def test_nothing_is_lost_with_a_worker_of_dask(tmp_path, time):
-    pytest.importorskip("distributed")
-    post, method, killed = dask_run(tmp_path)
-    assert killed
+    """A scheduler and two worker processes, one of them killed while it trains a member of an ensemble."""
+    distributed = pytest.importorskip("distributed")
+    method = DeepEnsemble(members=2, epochs=120, batch_size=10)
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        executor = client.get_executor(retries=3)
+        assert workers(executor) == 2
+        pids = client.run(os.getpid)
+        dies = Dies(tmp_path, 0.02 * (1 + time))
+        post = run(method, callbacks=[dies], executor=executor, checkpoint=Checkpoint(tmp_path, every=0.05))
+        assert (tmp_path / "killed").exists()
+        assert client.run(os.getpid) != pids
     assert_same(run(method), post)
 
 

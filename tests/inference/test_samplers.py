@@ -2,15 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import jax
 import numpy as np
-import numpyro
-import pyro
 import pytest
-import torch
 
 from bayes_rpp import HMC, MAP, NUTS, SVI, DeepEnsemble, Model, Prior, fit
 from tests.inference.known import LinearProblem, SmallLinearProblem
+
+jax = pytest.importorskip("jax")
+numpyro = pytest.importorskip("numpyro")
+pyro = pytest.importorskip("pyro")
+torch = pytest.importorskip("torch")
 
 PROBLEM = SmallLinearProblem()
 SHORT = [NUTS(2, 20, 5), HMC(2, 20, 5), SVI(members=2, epochs=3, draws=5)]

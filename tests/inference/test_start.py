@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import bayes_rpp as rpp
 from bayes_rpp.inference.methods import GENTLE, RATE
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)).astype(np.float32)

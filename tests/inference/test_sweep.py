@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 
 from bayes_rpp import (
@@ -83,6 +82,7 @@ def test_emlp_with_zeros_in_both_priors():
 
 
 def test_softened_torch_module_and_classes():
+    torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     cnn = torch.nn.Sequential(
         torch.nn.Conv2d(1, 2, 3, padding=1), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(32, 3)

@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 
 from bayes_rpp import (
     EMLP,
@@ -29,6 +28,8 @@ from bayes_rpp import (
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.products import needed_products
 from tests.networks.test_emlp import strict_weights
+
+torch = pytest.importorskip("torch")
 
 V0, V1 = Vector.on(0), Vector.on(1)
 

@@ -1,9 +1,7 @@
 """ConvNet: RPP, Conv and MLP as settings of its prior, on numpy, torch and JAX arrays and both engines."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 from bayes_rpp import (
     MAP,
@@ -24,6 +22,9 @@ from bayes_rpp import (
     load_network,
     save_network,
 )
+
+jnp = pytest.importorskip("jax.numpy")
+torch = pytest.importorskip("torch")
 
 RNG = np.random.default_rng(0)
 SHIFTS = {"rep_in": Vector.on(0) * Vector.on(1), "rep_out": 3, "group": Z(4) * Z(4)}

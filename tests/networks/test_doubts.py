@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import bayes_rpp as rpp
 from bayes_rpp.networks.soften.doubts import TOLERANCE, strict_error
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
 
 RNG = np.random.default_rng(0)
 

@@ -5,11 +5,12 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
-from torch.nn.utils import parametrizations
 
 import bayes_rpp as rpp
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
+parametrizations = pytest.importorskip("torch.nn.utils.parametrizations")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*nothing soft")
 RNG = np.random.default_rng(0)

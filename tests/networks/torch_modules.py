@@ -1,13 +1,14 @@
 """Small modules of all kinds, with the shape of an example."""
 
-import jax
 import pytest
-import torch
-from torch import nn
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
 
 
 def need_escnn():
     """Skip without escnn. It imports pymanopt, which switches JAX to float64 for good: undone here."""
+    jax = pytest.importorskip("jax")
     before = jax.config.jax_enable_x64
     pytest.importorskip("escnn")
     jax.config.update("jax_enable_x64", before)

@@ -5,9 +5,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import torch
 
 from bayes_rpp import ConvolutionSubspace
+
+torch = pytest.importorskip("torch")
 
 RNG = np.random.default_rng(0)
 GRIDS = [((5,), 3), ((4, 5), (3, 2)), ((2, 3, 2), 2)]

@@ -1,11 +1,7 @@
 """Derivatives of the log density, which follow a rule of their own, against the dense formula; and its rounding."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-from torch.autograd import forward_ad
 
 from bayes_rpp import (
     EMLP,
@@ -20,6 +16,12 @@ from bayes_rpp import (
     to_torch,
 )
 
+jax = pytest.importorskip("jax")
+jnp = pytest.importorskip("jax.numpy")
+torch = pytest.importorskip("torch")
+forward_ad = pytest.importorskip("torch.autograd.forward_ad")
+x64 = pytest.importorskip("bayes_rpp.engines.jax").x64
+
 S = EquivariantSubspace((2 * Scalar + Vector)(O(3)), (Scalar + Vector)(O(3)))
 ABOUT_Z = Group(3, [[[0, -1, 0], [1, 0, 0], [0, 0, 0]]], [np.diag([1.0, -1.0, 1.0])], name="O(2)")
 CHAIN = NestedSubspace([S, EquivariantSubspace((2 * Scalar + Vector)(ABOUT_Z), (Scalar + Vector)(ABOUT_Z))])
@@ -29,7 +31,7 @@ each_case = pytest.mark.parametrize(("subspace", "sigma_a"), CASES.values(), ids
 
 @pytest.fixture(autouse=True)
 def float64():
-    with jax.enable_x64(True):
+    with x64():
         yield
 
 
@@ -56,8 +58,11 @@ def dense(subspace, theta, xp):
 @each_case
 def test_derivatives_in_jax(subspace, sigma_a):
     theta = jnp.asarray(point(subspace, sigma_a))
-    for derivative in (jax.grad, jax.jacfwd, jax.hessian, lambda f: jax.jacfwd(jax.jacfwd(f))):
-        got, want = (derivative(f)(theta) for f in (lambda t: ours(subspace, t), lambda t: dense(subspace, t, jnp)))
+    slope, curvature = (jax.jit(d(lambda t: dense(subspace, t, jnp)))(theta) for d in (jax.grad, jax.hessian))
+    twice_forward = lambda f: jax.jacfwd(jax.jacfwd(f))  # noqa: E731
+    ways = ((jax.grad, slope), (jax.jacfwd, slope), (jax.hessian, curvature), (twice_forward, curvature))
+    for derivative, want in ways:
+        got = jax.jit(derivative(lambda t: ours(subspace, t)))(theta)
         np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-8)
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from bayes_rpp import ConvolutionSubspace, SpanSubspace
 from tests.networks.torch_modules import need_escnn
+
+torch = pytest.importorskip("torch")
+nn = pytest.importorskip("torch.nn")
 
 RNG = np.random.default_rng(0)
 EVERYTHING = {"stride": 2, "padding": 2, "dilation": 2, "groups": 2, "padding_mode": "circular"}

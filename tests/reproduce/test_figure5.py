@@ -5,6 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("stable_baselines3")
+
 from typer.testing import CliRunner
 
 from bayes_rpp import rl

@@ -1,15 +1,16 @@
 import re
 
-import gymnasium
 import numpy as np
 import pytest
-import torch
-from stable_baselines3 import SAC
-from stable_baselines3.common.env_checker import check_env
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 import bayes_rpp as rpp
 from bayes_rpp import rl
+
+gymnasium = pytest.importorskip("gymnasium")
+torch = pytest.importorskip("torch")
+SAC = pytest.importorskip("stable_baselines3").SAC
+check_env = pytest.importorskip("stable_baselines3.common.env_checker").check_env
+DummyVecEnv = pytest.importorskip("stable_baselines3.common.vec_env").DummyVecEnv
 
 CASES = [
     ("InvertedDoublePendulum-v5", "mirror"),

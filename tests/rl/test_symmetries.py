@@ -1,11 +1,12 @@
 import re
 
-import gymnasium
 import numpy as np
 import pytest
 
 import bayes_rpp as rpp
 from bayes_rpp import rl
+
+gymnasium = pytest.importorskip("gymnasium")
 
 TABLE = rl.symmetries()
 NAMED = [(row.environment, row.name, row.verdict) for row in TABLE.itertuples()]

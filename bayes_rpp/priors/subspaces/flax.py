@@ -15,7 +15,8 @@ from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp.engines.flax import view, x64
+from bayes_rpp.engines.flax import view
+from bayes_rpp.engines.jax import x64
 
 LARGEST = 2_000_000_000  # numbers to be read off a layer
 CHUNK = 2**22  # of them at once

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from numpyro.distributions import biject_to, constraints
 from numpyro.infer.util import log_density, transform_fn
 
+from bayes_rpp.engines.numpyro import ENGINE
 from bayes_rpp.inference.optimise.memory import at_work, evenly, kept
 from bayes_rpp.inference.optimise.mode import check, finish
 from bayes_rpp.inference.optimise.training import train
@@ -22,7 +23,8 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
-from bayes_rpp.priors.numpyro import array
+
+array = ENGINE.array
 
 CACHE = 0.006  # GB
 FEW = 8  # members: the gain of a batch of fewer does not make up for its cost
