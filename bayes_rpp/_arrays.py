@@ -7,25 +7,9 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 
-from bayes_rpp._given import check_unmasked, engine_array, finite_array, float64_array, real_array
-
 Array = Any  # an array of any supported library
 
-__all__ = [
-    "Array",
-    "array_namespace",
-    "check_unmasked",
-    "constant",
-    "engine_array",
-    "finite_array",
-    "fixed",
-    "float64_array",
-    "indices",
-    "real_array",
-    "sigmoid",
-    "swish",
-    "whole_number",
-]
+__all__ = ["Array", "array_namespace", "constant", "indices", "sigmoid", "swish", "whole_number"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:
@@ -34,15 +18,6 @@ def constant(value: np.ndarray, like: Array) -> Array:
     if is_torch_array(like):
         return xp.asarray(np.array(value), dtype=like.dtype, device=like.device)
     return xp.asarray(value, dtype=like.dtype)
-
-
-def fixed(value: np.ndarray, like: Array) -> Array:
-    """`constant` of an array that is never changed: torch has it converted once, for as long as it lives."""
-    if is_torch_array(like):
-        from bayes_rpp.engines.torch import converted
-
-        return converted(value, like)
-    return constant(value, like)
 
 
 def whole_number(value: Any, name: str) -> int:

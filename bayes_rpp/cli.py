@@ -13,8 +13,7 @@ import typer
 
 import bayes_rpp as rpp
 from bayes_rpp._files import replacing
-from bayes_rpp._imports import load_module
-from bayes_rpp.inference.fit import ENGINES, check_engine
+from bayes_rpp.engines.base import ENGINES, check_engine, get_engine
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce
@@ -187,7 +186,7 @@ def _median_error(post: rpp.Posterior) -> Any:
 
 
 def _devices() -> list[str]:
-    return [load_module(f"bayes_rpp.priors.{engine}").device() for engine in ENGINES if find_spec(engine)]
+    return [get_engine(engine).device for engine in ENGINES if find_spec(engine)]
 
 
 if __name__ == "__main__":

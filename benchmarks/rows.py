@@ -107,7 +107,7 @@ class Training:
         task = Task(model, data.x, data.y, method, engine, 0, progress=False)
         sites = Sites(model, task.parametrisation, method.held(model), method.given())
         start = initial_values(sites, task, method.seeds(0), members)
-        trainer = import_module(f"bayes_rpp.inference.{engine}.map").Trainer
+        trainer = import_module(f"bayes_rpp.inference.optimise.map.{engine}").Trainer
         self.trainer = trainer(task, sites, start, method.rates(10**6))
         rng = np.random.default_rng(0)
         orders = [[rng.permutation(len(data.x))[:batch] for _ in range(steps)] for _ in range(members)]

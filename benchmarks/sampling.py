@@ -14,7 +14,8 @@ import numpy as np
 from arviz_stats.base import array_stats
 
 from bayes_rpp import EMLP, NUTS, ConvergenceWarning, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
-from bayes_rpp.models.model import PARAMETRISATIONS, Parametrisation
+from bayes_rpp.models.model import Parametrisation
+from bayes_rpp.priors.parametrization import PARAMETRIZATIONS
 from benchmarks.rows import Row
 
 SIGMA_A, SIGMA_B = 1.0, 0.01
@@ -35,7 +36,7 @@ def sampling(quick: bool = False) -> list[Row]:
     rows = []
     method = NUTS(chains=4, warmup=20, draws=20) if quick else METHOD
     for name, rep, group, n, noise in PROBLEMS[-1:] if quick else PROBLEMS:
-        found = {p: efficiencies(rep, group, n, noise, p, method, 1 if quick else 3) for p in PARAMETRISATIONS}
+        found = {p: efficiencies(rep, group, n, noise, p, method, 1 if quick else 3) for p in PARAMETRIZATIONS}
         figures = {f"{p}, min. ESS per 1000 gradients": float(1e3 * np.median(v)) for p, v in found.items()}
         ratio = float(np.median(found["whitened"] / found["weights"]))
         rows.append(Row(f"{name}: whitened / weights", ratio, figures=figures))

@@ -36,7 +36,7 @@ def measure(
     cells = list(itertools.product(sigma_a, sigma_b, range(seeds)))
     some = [cells[i] for i in np.unique(np.linspace(0, len(cells) - 1, alone).round().astype(int))]
     for engine in ("numpyro", "pyro"):
-        import_module(f"bayes_rpp.inference.{engine}.map")
+        import_module(f"bayes_rpp.inference.optimise.map.{engine}")
         start = time.perf_counter()
         found = rpp.sweep(
             rpp.Model(net), data, method, sigma_a=sigma_a, sigma_b=sigma_b, seeds=range(seeds), test=test,

@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
 import bayes_rpp as rpp
-from bayes_rpp._arrays import finite_array, real_array
-from bayes_rpp.inference.run.task import floating
+from bayes_rpp._given import finite_array, real_array
+from bayes_rpp.models.data import floating
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(2, 60, 3))

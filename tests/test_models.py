@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
+from bayes_rpp.engines.base import get_engine
 from bayes_rpp.inference.run.sites import Sites
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
@@ -85,7 +86,8 @@ def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation,
                 weights[name], trace.nodes[name]["value"] if name in trace.nodes else 0, atol=1e-5
             )
         if prior is not None:
-            hyper = sum(float(p.distribution(nd).log_prob(values[k])) for k, p in model.latents.items())
+            engine = get_engine("numpyro")
+            hyper = sum(float(p.distribution(engine).log_prob(values[k])) for k, p in model.latents.items())
             f = net(weights, X)
             likelihood = model.likelihood.log_prob(f, Y, {"noise": np.asarray(values["noise"])}).sum()
             assert float(density) == pytest.approx(prior + hyper + likelihood, rel=1e-4)

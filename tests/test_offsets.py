@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import bayes_rpp as rpp
 from bayes_rpp._numerics import varies
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 
 pytest.importorskip("pyro")
 
@@ -20,9 +20,9 @@ QUICK = {"engine": "pyro", "method": rpp.MAP(epochs=30), "random_state": 0}
 OFFSETS = (1e3, -(2.0**20), 1.7e9, 1e12)
 
 
-def of(values, group=None, rep=None):
+def of(values, group=None, rep=None, together="copy"):
     rep = rep or values.shape[1] * rpp.Scalar
-    return Standardisation.of(values, rep, [group or rpp.Trivial(1)], by_copy=True)
+    return Standardization.of(values, rep, [group or rpp.Trivial(1)], together=together)
 
 
 @pytest.mark.parametrize("offset", OFFSETS)
@@ -186,12 +186,9 @@ def test_predictions_are_float64():
 
 
 def test_transition_models_scale_what_varies():
-    from bayes_rpp.rl.transition_model import standardisation
-
-    rep = (3 * rpp.Scalar)(rpp.Trivial(1))
-    near, far = standardisation(X, rep), standardisation(X + 1.7e9, rep)
+    near, far = (of(values, together="mixed") for values in (X, X + 1.7e9))
     np.testing.assert_allclose(far.scale, near.scale, rtol=1e-6)
-    assert standardisation(np.full((5, 3), 0.1), rep).scale.tolist() == [1, 1, 1]
+    assert of(np.full((5, 3), 0.1), together="mixed").scale.tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6])

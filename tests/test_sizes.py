@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import bayes_rpp as rpp
 from bayes_rpp._numerics import norm, rms
 from bayes_rpp.inference.posterior.metrics import predictive_metrics
-from bayes_rpp.symmetry.equivariance import relative_error
+from bayes_rpp.symmetry.equivariance import relative_gap
 
 RNG = np.random.default_rng(0)
 X = np.random.default_rng(0).normal(size=(500, 3))
@@ -59,10 +59,10 @@ def test_the_map_by_element(dtype, size):
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(0, 2**32 - 1))
-def test_relative_errors_of_any_size(first, second, seed):
+def test_relative_gaps_of_any_size(first, second, seed):
     a, b = np.random.default_rng(seed).normal(size=(2, 5, 3))
     rho = np.broadcast_to(np.eye(3), (5, 3, 3))
-    error, gap = relative_error(rho, np.ldexp(a, first), np.ldexp(b, second))
+    error, gap = relative_gap(rho, np.ldexp(a, first), np.ldexp(b, second))
     low = min(first, second) if abs(first - second) < 200 else None
     if low is not None:
         x, y = np.ldexp(a, first - low), np.ldexp(b, second - low)
@@ -72,9 +72,9 @@ def test_relative_errors_of_any_size(first, second, seed):
         np.testing.assert_allclose(error, wanted, rtol=1e-12)
     else:
         np.testing.assert_array_equal(error, 1.0)
-    zero, _ = relative_error(rho, 0 * a, np.ldexp(b, second))
+    zero, _ = relative_gap(rho, 0 * a, np.ldexp(b, second))
     np.testing.assert_allclose(zero, 1.0, rtol=1e-15)
-    assert relative_error(rho, 0 * a, 0 * b)[0].tolist() == [0.0] * 5
+    assert relative_gap(rho, 0 * a, 0 * b)[0].tolist() == [0.0] * 5
 
 
 @settings(deadline=None, max_examples=50)

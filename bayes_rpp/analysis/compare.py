@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, real_array, whole_number
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.analysis.scores import Score, score
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.analysis.trivial import with_trivial_factors
 from bayes_rpp.analysis.vanishing import fit_candidate
 from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
@@ -53,8 +54,8 @@ class Comparison:
             parameters), pareto_k (the largest), bad_k (how many are above 0.7), weight (stacking), noise, sigma_ratio
             (of the layers' sigma_b / sigma_a the largest; of a nested model all beyond the candidate's own symmetry
             against all within), error (Eq. 2 for the candidate's group, median over draws), seconds.
-        best: the largest symmetry that holds: whose strict model is not significantly worse than its own soft and free
-            ones, nor than the strict ones of smaller symmetries. None if none does.
+        best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
+            the strict ones of smaller symmetries, or only for want of capacity. None if none does.
         verdict: in words, with the doubts; print it.
         doubts: the doubts alone.
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
@@ -69,8 +70,8 @@ class Comparison:
     candidates: dict[str, Candidate] = field(repr=False)
     posteriors: dict[Key, Posterior] = field(repr=False)
     scores: dict[Key, Score] = field(repr=False)
-    standardise_x: Standardisation = field(repr=False)
-    standardise_y: Standardisation = field(repr=False)
+    standardise_x: Standardization = field(repr=False)
+    standardise_y: Standardization = field(repr=False)
 
     @property
     def verdict(self) -> str:
@@ -199,9 +200,9 @@ def compare_symmetries(
     )
     net = candidates[0].net
     x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size))
-    to_x = Standardisation.of(x, rep_in, members)
+    to_x = Standardization.of(x, rep_in, members)
     real = isinstance(likelihood, (Gaussian, StudentT))
-    to_y = Standardisation.of(y, rep_out, members) if real else Standardisation.none(y.shape[1])
+    to_y = Standardization.of(y, rep_out, members) if real else Standardization.none(y.shape[1])
     to_x.warn_of_offset(x, "x")
     if real:
         to_y.warn_of_offset(y, "y")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from bayes_rpp.analysis.equivariance import energy_by_layer
+from bayes_rpp.analysis.equivariance import energy_by_layer, equal_tailed
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -33,8 +31,6 @@ def degree_of_symmetry(post: Posterior, x: Any, *, prob: float = 0.9, seed: int 
     """
     from pandas import DataFrame, MultiIndex
 
-    if not 0 < prob < 1:
-        raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
     errors = post.equivariance_error(x, seed=seed).mean(axis=-1)
     found = {(layer, "sigma_b / sigma_a"): ratio for layer, ratio in post.asymmetry().items()}
     found |= {
@@ -43,7 +39,7 @@ def degree_of_symmetry(post: Posterior, x: Any, *, prob: float = 0.9, seed: int 
     order = {layer: k for k, (layer, _) in enumerate(found)}
     keys = sorted(found, key=lambda key: order[key[0]])
     found = {key: found[key] for key in keys} | {("function", "equivariance error"): errors}
-    quantiles = [np.quantile(v, [(1 - prob) / 2, 0.5, (1 + prob) / 2]) for v in found.values()]
+    quantiles = [equal_tailed(v, prob) for v in found.values()]
     index = MultiIndex.from_tuples(list(found), names=["layer", "quantity"])
     return DataFrame(quantiles, index=index, columns=["low", "median", "high"])
 

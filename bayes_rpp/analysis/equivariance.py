@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 from bayes_rpp._imports import load_module
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
@@ -74,10 +74,16 @@ def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float,
         raise ValueError(
             f"errors has shape {values.shape}; (chain, draw, point), as equivariance_error gives, would do"
         )
+    low, median, high = equal_tailed(values.mean(axis=-1), prob)
+    return float(low), float(median), float(high)
+
+
+def equal_tailed(values: NDArray, prob: float, axis: int | None = None) -> tuple[NDArray, NDArray, NDArray]:
+    """Lower end, median and upper end of the equal-tailed interval over an axis; over all numbers if not told."""
     if not 0 < prob < 1:
         raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
-    low, median, high = np.quantile(values.mean(axis=-1), [(1 - prob) / 2, 0.5, (1 + prob) / 2])
-    return float(low), float(median), float(high)
+    low, high = np.moveaxis(load_module("arviz_stats.base").array_stats.eti(values, prob, axis=axis), -1, 0)
+    return low, np.median(values, axis=axis), high
 
 
 class Energy(NamedTuple):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, real_array
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import norm, rms
+from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
-from bayes_rpp.symmetry.equivariance import relative_error
+from bayes_rpp.symmetry.equivariance import relative_gap
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
@@ -44,10 +45,7 @@ class GroupErrorMap:
 
     def interval(self, prob: float = 0.9) -> tuple[NDArray, NDArray, NDArray]:
         """Lower end, median and upper end over draws of each element's error, each (k,)."""
-        if not 0 < prob < 1:
-            raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
-        low, median, high = np.quantile(self.errors, [(1 - prob) / 2, 0.5, (1 + prob) / 2], axis=0)
-        return low, median, high
+        return equal_tailed(self.errors, prob, axis=0)
 
     @property
     def table(self) -> DataFrame:
@@ -110,7 +108,7 @@ def group_error_map(
             part = slice(start, start + step)
             moved = np.einsum("kij,nj->kni", rho_in[part], x).astype(x.dtype)
             b = _values(function, moved.reshape(-1, x.shape[1]), after).reshape(len(moved), len(x), -1)
-            error, gap = relative_error(rho_out[part][:, None], kept, b)
+            error, gap = relative_gap(rho_out[part][:, None], kept, b)
             errors[d, part], differences[d, part] = error.mean(axis=1), rms(gap, axis=1)
     return GroupErrorMap(errors, differences, describe_elements(g), float(rms(np.array(spreads))), group)
 

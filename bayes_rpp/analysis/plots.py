@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.equivariance import FLOOR, count_different, log_error_density
+from bayes_rpp.analysis.equivariance import FLOOR, count_different, equal_tailed, log_error_density
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.symmetry.groups import Group
 
@@ -128,7 +128,7 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
 def _density_row(ax: Axes, values: NDArray, base: int, color: str, prob: float) -> None:
     """A density with its median and credible interval under it."""
     _draw(ax, values, base, color, "_density")
-    low, median, high = np.maximum(np.quantile(values, [(1 - prob) / 2, 0.5, (1 + prob) / 2]), FLOOR)
+    low, median, high = np.maximum(equal_tailed(values, prob), FLOOR)
     ax.plot([low, high], [base, base], color=color, lw=4, solid_capstyle="butt")
     ax.plot([median], [base], "o", color="white", mec=color, ms=6)
 

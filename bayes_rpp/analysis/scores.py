@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp._imports import load_module
-from bayes_rpp.inference.posterior.mixture import MODES
 from bayes_rpp.models.likelihoods import Gaussian
 
 if TYPE_CHECKING:
@@ -73,11 +72,9 @@ class Difference:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the first is significantly worse: by 3 nats of evidence and 2 standard errors of LOO, or by more
-        evidence than two modes of a network differ by, 30 nats; without an evidence by 2 standard errors of LOO."""
-        if not np.isfinite(self.evidence):
-            return self.loo_is_worse
-        return self.evidence < -MODES or (self.evidence < -NATS and self.loo_is_worse)
+        """Whether the first is worse: by 3 nats of evidence; without an evidence by 2 standard errors of LOO. Modes of
+        a network differ by more, so that a reason is to be found for it (`is_capacity`)."""
+        return self.evidence < -NATS if np.isfinite(self.evidence) else self.loo_is_worse
 
     @property
     def loo_is_worse(self) -> bool:

@@ -26,14 +26,15 @@ SHARE = 0.25  # of the evidence that the strict model lacks
 
 
 def is_capacity(found: Difference, lost: Difference) -> bool:
-    """Whether it is the network, and not the symmetry, by which a strict model loses to another.
+    """Whether it is the network, and not the symmetry, by which a strict model loses to another: the part of the other
+    that has the symmetry is not worse than the whole, by 3 nats and 2 standard errors, or by most of what is lost.
 
     Args:
         found: `against_symmetric_part` of the other model.
         lost: the strict model's scores minus the other's.
     """
     allowed = max(NATS, -SHARE * lost.evidence) if np.isfinite(lost.evidence) else np.inf
-    return not found.loo_is_worse and found.elpd > -allowed
+    return found.elpd > -NATS or (not found.loo_is_worse and found.elpd > -allowed)
 
 
 def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Difference:

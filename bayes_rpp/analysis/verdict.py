@@ -52,9 +52,9 @@ def judge(
 ) -> Verdict:
     """The verdict on fitted candidates.
 
-    A symmetry holds if its strict model is not significantly worse (`Difference.is_worse`) than its own soft and free
-    models and the strict models of the smaller symmetries within it, or only than such whose equivariant part predicts
-    as well as the whole (`against_symmetric_part`): then the network is at fault, not the symmetry. And if a larger one
+    A symmetry holds if its strict model is not worse (`Difference.is_worse`) than its own soft and free models and the
+    strict models of the smaller symmetries within it, or only than such whose equivariant part predicts as well as the
+    whole (`is_capacity`): then the network is at fault, not the symmetry. And if a larger one
     holds that contains it. Of those that hold the largest is the answer: the smaller ones follow from it. Of several
     that do not contain each other, the one whose strict model scores highest.
     """
@@ -67,7 +67,7 @@ def judge(
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
     sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals, parts))
-    doubts = list(_doubts(best, candidates, posteriors, scores, rivals, table))
+    doubts = list(_doubts(best, kept, candidates, posteriors, scores, rivals, table))
     doubts[:0] = _incapable(kept, worse, rivals, parts, candidates)
     return Verdict(best, kept, sentences, doubts)
 
@@ -137,7 +137,7 @@ def _sentences(
     else:
         even = " and ".join(f"{_of(k)} by {d}" for k, d in rivals[best].items() if not d.is_worse)
         shared = " and ".join(f"{_of(k)}, {parts[best, k]}" for k, d in rivals[best].items() if d.is_worse)
-        reasons = [f"its strict model is not significantly worse than those that ask for less ({even})"] if even else []
+        reasons = [f"its strict model is not worse than those that ask for less ({even})"] if even else []
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
         yield f"{best} holds: {', and '.join(reasons)}."
@@ -186,6 +186,7 @@ def _how_broken(name: str, posteriors: Mapping[Key, Posterior]) -> str:
 
 def _doubts(
     best: str | None,
+    kept: tuple[str, ...],
     candidates: Mapping[str, Candidate],
     posteriors: Mapping[Key, Posterior],
     scores: Mapping[Key, Score],
@@ -207,12 +208,8 @@ def _doubts(
             if d.disagree:
                 yield f"evidence and LOO disagree on {name}, strict, against {_of(key)}: {d}"
         worse = {key: d for key, d in found.items() if not d.disagree and d.evidence < -NATS}
-        if not worse:
-            continue
-        key, d = min(worse.items(), key=lambda item: _worth(item[1]))
-        if not any(other.is_worse for other in found.values()):
-            yield f"the evidence is against {name}, strict, and for {_of(key)}, but not by enough: {d}"
-        elif not any(other.is_worse and other.loo_is_worse for other in found.values()):
+        if name not in kept and worse and not any(other.loo_is_worse for other in found.values()):
+            key, d = min(worse.items(), key=lambda item: _worth(item[1]))
             yield f"{name} was rejected by the evidence alone; LOO sees no clear difference from {_of(key)}: {d}"
     bad = {key: s for key, s in scores.items() if s.bad}
     if bad:

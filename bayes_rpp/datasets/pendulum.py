@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.integrate import solve_ivp
 
-from bayes_rpp._arrays import real_array, whole_number
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import real_array
 from bayes_rpp.datasets.dataset import Dataset
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Vector

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import check_unmasked
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp._given import check_unmasked
+from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
+from bayes_rpp.engines.base import check_engine
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
-from bayes_rpp.inference.fit import check_engine, fit
+from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
-from bayes_rpp.inference.run.task import Data, check_method
+from bayes_rpp.inference.run.task import check_method
+from bayes_rpp.models.data import Data
 from bayes_rpp.models.likelihoods import Categorical, Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
@@ -57,7 +60,7 @@ class RPPEstimator(BaseEstimator):
     random_state: Any
 
     posterior_: Posterior
-    standardise_x_: Standardisation
+    standardise_x_: Standardization
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; deep: also the numbers of the method and of distributions, as "method__epochs" and
@@ -138,8 +141,7 @@ class RPPEstimator(BaseEstimator):
             validation=validation if stops else None,
         )
         # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
-        post.samples = {k: v.astype(np.float64) for k, v in post.samples.items()}
-        return post, validation
+        return replace(post, samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
 
     def _held_out(self, n: int) -> int:
         """How many of n examples to hold out, one at least."""
@@ -150,10 +152,10 @@ class RPPEstimator(BaseEstimator):
             raise ValueError("X has 1 sample, but some are held out; two or more would do")
         return min(max(1, round(share * n)), n - 1)
 
-    def _standardisation(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardisation:
+    def _standardisation(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardization:
         if not self.standardise:
-            return Standardisation.none(values.shape[1])
-        found = Standardisation.of(values, rep, [group], by_copy=True)
+            return Standardization.none(values.shape[1])
+        found = Standardization.of(values, rep, [group], together="copy")
         found.warn_of_offset(values, name)
         return found
 

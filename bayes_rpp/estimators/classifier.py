@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._given import check_unmasked
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, validate_data
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.models.likelihoods import Categorical

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
 from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.models.changed import changed
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.priors.hyper import Prior
 
@@ -60,7 +62,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         n_features_in_, feature_names_in_: of X; names only where it has them.
     """
 
-    standardise_y_: Standardisation
+    standardise_y_: Standardization
 
     def __init__(
         self,
@@ -113,7 +115,8 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         self.posterior_, held = self._fit(x, y, net, Gaussian(noise), calibrates=calibrates)
         if calibrates and held is not None:
             found = held_out_noise(self.posterior_.outputs(held[0])[0], held[1], size)
-            self.posterior_.model.likelihood = Gaussian(found)
+            model = changed(self.posterior_.model, likelihood=Gaussian(found))
+            self.posterior_ = replace(self.posterior_, model=model)
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:

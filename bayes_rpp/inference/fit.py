@@ -6,24 +6,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
 from bayes_rpp.inference.optimise.members import in_parts
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
-from bayes_rpp.inference.run.parallel import ENGINE, check_executor
+from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
-from bayes_rpp.inference.run.task import Callback, Data, Task, check_data, check_method, run_task
+from bayes_rpp.inference.run.task import Callback, Task, check_method, run_task
+from bayes_rpp.models.data import Data, check_data
 from bayes_rpp.models.model import Model
-
-ENGINES = {"numpyro": "numpyro", "pyro": "pyro-ppl"}
 
 
 def fit(
@@ -141,7 +140,7 @@ def fit(
     if executor is not None and isinstance(method, DeepEnsemble):
         post = in_parts(task)
     else:
-        with nullcontext() if executor is not None else ENGINE:
+        with nullcontext() if executor is not None else LOCK:
             post = run_task(task)
     # With patience the end is the epoch that validation finds best, the start among them.
     if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace) and method.patience is None:
@@ -170,17 +169,3 @@ def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any,
             "chain_method is 'vectorised', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
             "'sequential', or engine='numpyro', would do"
         )
-
-
-def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> str:
-    """The engine's name; raises ValueError for an unknown one or one that cannot run the network (`able`: those that
-    can), ImportError for one that is not installed."""
-    if engine is None:
-        engine = next((name for name in able if find_spec(name)), able[0])
-    if engine not in ENGINES:
-        raise ValueError(f"engine is {engine!r}; 'pyro' or 'numpyro' would do")
-    if engine not in able:
-        raise ValueError(f"engine is {engine!r}, which cannot run this network; {able[0]!r} would do")
-    if not find_spec(engine):
-        raise ImportError(f"engine {engine!r} needs {ENGINES[engine]}: pip install 'bayes-rpp[{engine}]'")
-    return engine

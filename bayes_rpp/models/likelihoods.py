@@ -1,6 +1,6 @@
 """Likelihoods: how observations scatter around the network's output, with fixed or inferred numbers.
 
-One definition for both engines: their distribution libraries share names, so `distribution(lib, ...)` takes either.
+One definition for both engines, whose libraries have the same distributions under the same names.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from bayes_rpp._arrays import array_namespace
+from bayes_rpp.engines.base import Engine
 from bayes_rpp.priors.hyper import Prior
 
 Latents = Mapping[str, Any]
@@ -43,10 +44,10 @@ class Likelihood(ABC):
         return {k: v for k, v in self._numbers().items() if isinstance(v, Prior)}
 
     @abstractmethod
-    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        """Distribution of y given outputs f (..., n, d) in a library's distributions; batch shape (..., n)."""
+    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+        """Distribution of y given outputs f (..., n, d), one of `engine.distributions`; batch shape (..., n)."""
 
-    def observed(self, lib: Any, y: Any) -> Any:
+    def observed(self, engine: Engine, y: Any) -> Any:
         """y (..., n, columns) in the form that `distribution` observes."""
         return y
 
@@ -110,8 +111,8 @@ class Gaussian(Likelihood):
 
     noise: Any = 0.1
 
-    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        return lib.Normal(f, self._in_library("noise", latents)).to_event(1)
+    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+        return engine.distributions.Normal(f, self._in_library("noise", latents)).to_event(1)
 
     def mean(self, f: NDArray) -> NDArray:
         return f
@@ -145,8 +146,10 @@ class StudentT(Likelihood):
     noise: Any = 0.1
     df: Any = 4.0
 
-    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        return lib.StudentT(self._in_library("df", latents), f, self._in_library("noise", latents)).to_event(1)
+    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+        return engine.distributions.StudentT(
+            self._in_library("df", latents), f, self._in_library("noise", latents)
+        ).to_event(1)
 
     def mean(self, f: NDArray) -> NDArray:
         return f
@@ -175,8 +178,8 @@ class StudentT(Likelihood):
 class Bernoulli(Likelihood):
     """Each column of y is 0 or 1, with log-odds f(x)."""
 
-    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        return lib.Bernoulli(logits=f).to_event(1)
+    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+        return engine.distributions.Bernoulli(logits=f).to_event(1)
 
     def check(self, y: NDArray, outputs: int, name: str) -> None:
         _check_values(np.isin(y, (0, 1)), y, name, "0 or 1")
@@ -215,11 +218,11 @@ class Categorical(Likelihood):
         if not isinstance(self.temperature, float):
             raise TypeError("temperature is a distribution; a number > 0 would do, and sigma_a can be inferred instead")
 
-    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        return lib.Categorical(logits=f / self.temperature)
+    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+        return engine.distributions.Categorical(logits=f / self.temperature)
 
-    def observed(self, lib: Any, y: Any) -> Any:
-        return lib.integers(y[..., 0])
+    def observed(self, engine: Engine, y: Any) -> Any:
+        return engine.integers(y[..., 0])
 
     def columns(self, outputs: int) -> int:
         return 1
@@ -253,8 +256,8 @@ class Categorical(Likelihood):
 class Poisson(Likelihood):
     """Each column of y is a count of mean exp(f(x))."""
 
-    def distribution(self, lib: Any, f: Any, latents: Latents) -> Any:
-        return lib.Poisson(array_namespace(f).exp(f)).to_event(1)
+    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+        return engine.distributions.Poisson(array_namespace(f).exp(f)).to_event(1)
 
     def check(self, y: NDArray, outputs: int, name: str) -> None:
         _check_values((y == np.floor(y)) & (y >= 0), y, name, "a count 0, 1, 2, ...")

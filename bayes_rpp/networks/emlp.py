@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, fixed, sigmoid, swish
+from bayes_rpp._arrays import Array, sigmoid, swish
 from bayes_rpp._warnings import warn_user
+from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.bilinear import Bilinear
 from bayes_rpp.networks.capacity import Capacity, capacity

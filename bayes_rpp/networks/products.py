@@ -15,7 +15,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, fixed, indices
+from bayes_rpp._arrays import Array, array_namespace, indices
+from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.networks.terms import alike, is_permutation, signature
 from bayes_rpp.priors.subspaces.base import Layout
 from bayes_rpp.symmetry.groups import Group

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_rpp._files import replacing
+from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.inference.posterior.thinning import check_dtype, check_thin
 from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns, make_method
 from bayes_rpp.own_data.tables import read_columns
+from bayes_rpp.symmetry.solver import SolverError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +55,6 @@ def fit(
     out: Annotated[Path, typer.Option(help="A new folder for what it writes.")] = Path("bayes-rpp-fit"),
 ) -> None:
     """Fit a table of your own: writes the posterior, predictions, pictures and a report."""
-    import bayes_rpp as rpp
-
     made = False
     try:
         columns = read_columns(file, inputs or [], targets or [])
@@ -70,7 +70,7 @@ def fit(
         for warning in fitted.warnings:
             typer.echo(f"warning: {warning}", err=True)
         _write(fitted, file, out, thin, dtype)
-    except (TypeError, ValueError, ImportError, OSError, rpp.TrainingError, rpp.SolverError) as error:
+    except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
         typer.echo(f"error: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from error
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
+from bayes_rpp.datasets.delimited import read_named
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEPARATORS = (",", ";", "\t")
 READERS = {".csv": "text", ".tsv": "text", ".txt": "text", ".npz": "npz", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -75,7 +74,7 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
     """The columns of a table that are named.
 
     Args:
-        file: .csv, .tsv or .txt (a line of names, then rows; separated by commas, semicolons or tabs), .parquet, or
+        file: .csv, .tsv or .txt (a line of names, then rows; see `read_named`), .parquet, or
             .npz, whose arrays are (n,) columns or (n, k) blocks of columns called name[0], name[1], ...
         inputs: names, each a text of one or several with commas between. Empty: all columns that are no targets; of an
             npz with an array x that one.
@@ -125,7 +124,7 @@ def read_table(file: Path, enough: Sequence[str] = ()) -> tuple[pd.DataFrame, di
             arrays = {name: arrays[name] for name in enough}
         return _from_arrays(arrays, file)
     try:
-        table = _read_text(file) if kind == "text" else pd.read_parquet(file)
+        table = read_named(file.read_bytes(), file.name) if kind == "text" else pd.read_parquet(file)
     except ImportError as error:
         raise ImportError(f"{file} needs pyarrow: pip install 'bayes-rpp[parquet]'; a .csv file does not") from error
     except (ValueError, OSError, KeyError) as error:
@@ -173,23 +172,6 @@ def _from_arrays(arrays: dict[str, NDArray], file: Path) -> tuple[pd.DataFrame, 
             f"{file} has no arrays (n,) or (n, columns) with names; numpy.savez(file, x=x, y=y) writes some"
         )
     return pd.DataFrame(columns), blocks
-
-
-def _read_text(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    with file.open(encoding="utf-8-sig") as lines:
-        header = next((line for line in lines if line.strip()), "")
-    how: dict[str, Any] = {"sep": max(SEPARATORS, key=header.count), "encoding": "utf-8-sig", "skipinitialspace": True}
-    names = pd.read_csv(file, header=None, nrows=1, dtype=str, **how).iloc[0]  # pandas renames a second a
-    with warnings.catch_warnings():
-        # It drops what rows have beyond the header's columns, and only warns.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            table = pd.read_csv(file, index_col=False, **how)
-        except pd.errors.ParserWarning as warning:
-            raise ValueError("a row has more columns than the first line has names") from warning
-    return table.set_axis(names.fillna("").tolist(), axis=1)
 
 
 def _named(

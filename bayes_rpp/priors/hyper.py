@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from bayes_rpp.engines.base import Engine
 from bayes_rpp.priors.pathway import check_sigma
 
 
@@ -56,8 +57,9 @@ class Prior:
             if not math.isfinite(v) or (k != "loc" and v <= 0):
                 raise ValueError(f"{k} of {self.family} is {v}; a finite number{' > 0' if k != 'loc' else ''} would do")
 
-    def distribution(self, lib: Any) -> Any:
-        return getattr(lib, self.family)(**self.arguments)
+    def distribution(self, engine: Engine) -> Any:
+        """It, in an engine's library."""
+        return getattr(engine.distributions, self.family)(**self.arguments)
 
     @property
     def start(self) -> float:

@@ -55,13 +55,22 @@ class ResidualPathway:
         given = tuple(sigma_a) if isinstance(sigma_a, (tuple, list)) else (sigma_a,)
         if len(given) != len(levels):
             raise ValueError(f"sigma_a has {len(given)} number(s) but the subspace has {len(levels)} level(s)")
-        self.sigmas = tuple(check_sigma(s, "sigma_a") for s in given)
-        self.sigma_b = check_sigma(sigma_b, "sigma_b")
-        self.pathways = [
-            (s, sigma) for s, sigma in zip(levels, self.sigmas, strict=True) if s.rank and not _is_zero(sigma)
-        ]
+        self._set(tuple(check_sigma(s, "sigma_a") for s in given), check_sigma(sigma_b, "sigma_b"))
         if self.is_strict and all(map(_is_zero, self.sigmas)):
             raise ValueError("sigma_a and sigma_b are both 0, so the weight is always 0; make one of them positive")
+
+    def _set(self, sigmas: tuple[Any, ...], sigma_b: Any) -> None:
+        self.sigmas, self.sigma_b = sigmas, sigma_b
+        levels = zip(self.subspace.levels, sigmas, strict=True)
+        self.pathways = [(s, sigma) for s, sigma in levels if s.rank and not _is_zero(sigma)]
+
+    @classmethod
+    def unchecked(cls, subspace: Subspace, sigmas: tuple[Any, ...], sigma_b: Any) -> ResidualPathway:
+        """A prior whose numbers are known to be right, or not known at all, as where JAX takes it apart."""
+        new = object.__new__(cls)
+        new.subspace = subspace
+        new._set(sigmas, sigma_b)
+        return new
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -179,15 +188,11 @@ class ResidualPathway:
 
     def pyro(self, *, validate_args: bool | None = None) -> PyroResidualPathway:
         """This prior as a Pyro distribution, event_shape = shape."""
-        return load_module("bayes_rpp.priors.pyro").ResidualPathway(
-            self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args
-        )
+        return load_module("bayes_rpp.priors.pyro").ResidualPathway(self, validate_args=validate_args)
 
     def numpyro(self, *, validate_args: bool | None = None) -> NumPyroResidualPathway:
         """This prior as a NumPyro distribution, event_shape = shape."""
-        return load_module("bayes_rpp.priors.numpyro").ResidualPathway(
-            self.subspace, self.sigma_a, self.sigma_b, validate_args=validate_args
-        )
+        return load_module("bayes_rpp.priors.numpyro").ResidualPathway(self, validate_args=validate_args)
 
     def _filter(self, x: Array, gains: list[Any]) -> Array:
         """Multiply by a gain inside each level, and by the last outside; gains of a batch shape scale whole weights."""
@@ -238,6 +243,11 @@ def _total(terms: list[Any]) -> Any:
 def _square(x: Array, dims: int) -> Array:
     """Sum over the last dims."""
     return (x * x).sum(axis=tuple(range(-dims, 0))) if dims else x * x
+
+
+def fan_in_scale(rows: int, rank: int) -> float:
+    """sqrt(n_out / r): the standard deviation of r coordinates that keeps the variance of the signal."""
+    return math.sqrt(rows / rank) if rank else 1.0
 
 
 def check_sigma(value: Any, name: str) -> Any:

@@ -1,24 +1,21 @@
-"""Residual pathway priors in Pyro: the transform of white noise, the distribution, and its reparameterisations."""
+"""Residual pathway priors in Pyro: the transform of white noise, the distribution, and its sites."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from functools import cached_property, partial
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyro
 import pyro.distributions as distributions
 import torch
-from pyro.infer.reparam import TransformReparam
 from pyro.infer.reparam.reparam import Reparam
 from torch.distributions import constraints
 
-from bayes_rpp.priors import pathway
-from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
-
-__all__ = ["PathwaysReparam", "ResidualPathway", "ResidualPathwayTransform"]
+if TYPE_CHECKING:
+    from bayes_rpp.priors import pathway
+    from bayes_rpp.priors.parametrization import Parametrization
+    from bayes_rpp.priors.subspaces.base import Subspace
 
 
 class ResidualPathwayTransform(torch.distributions.Transform):
@@ -52,37 +49,37 @@ class ResidualPathway(distributions.TransformedDistribution):
     """N(0, sigma_a^2 Q Q^T + sigma_b^2 I) over weights; log_prob takes one projection.
 
     Args:
-        subspace: the weights that the symmetry allows.
-        sigma_a: number or tensor > 0, batch shape; of a NestedSubspace, a tuple of these, one for each level.
-        sigma_b: number or tensor > 0, batch shape.
+        prior: with numbers or tensors as its sigmas, whose shapes make the batch shape; `prior.pyro()` is this.
 
     Attributes:
-        event_shape: subspace.shape.
+        event_shape: prior.shape.
         sigmas: sigma_a of each level; `sigma_a` is the first.
 
     Raises:
-        ValueError: if sigma_b is the number 0 and the subspace not the full space.
+        ValueError: if the prior has no density, as its sigma_b is the number 0.
     """
 
     arg_constraints: ClassVar = {"sigma_a": constraints.nonnegative, "sigma_b": constraints.nonnegative}
 
-    def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any, *, validate_args: bool | None = None) -> None:
-        prior = pathway.ResidualPathway(subspace, sigma_a, sigma_b)
+    def __init__(self, prior: pathway.ResidualPathway, *, validate_args: bool | None = None) -> None:
         prior.check_density()
         given = (*prior.sigmas, prior.sigma_b)
         if any(isinstance(s, np.ndarray) for s in given):
             given = tuple(torch.as_tensor(s, dtype=torch.get_default_dtype()) for s in given)
-            prior = pathway.ResidualPathway(subspace, given[:-1], given[-1])
+            prior = prior.unchecked(prior.subspace, given[:-1], given[-1])
         tensors = [s for s in given if torch.is_tensor(s)]
         like = tensors[0] if tensors else torch.empty(())
         shapes = {s.shape for s in tensors}
         batch = like.shape if len(shapes) < 2 else torch.broadcast_shapes(*shapes)
-        self.subspace = subspace
         *a, b = (torch.as_tensor(s, dtype=like.dtype, device=like.device).expand(batch) for s in given)
         self.sigmas, self.sigma_a, self.sigma_b = tuple(a), a[0], b
         self.transforms = [ResidualPathwayTransform(prior)]
         # Not that of TransformedDistribution, which works out shapes that are known here.
-        torch.distributions.Distribution.__init__(self, batch, torch.Size(subspace.shape), validate_args)
+        torch.distributions.Distribution.__init__(self, batch, torch.Size(prior.shape), validate_args)
+
+    @property
+    def subspace(self) -> Subspace:
+        return self.prior.subspace
 
     @cached_property
     def base_dist(self) -> Any:
@@ -92,7 +89,6 @@ class ResidualPathway(distributions.TransformedDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> ResidualPathway:
         new = self._get_checked_instance(ResidualPathway, _instance)
-        new.subspace = self.subspace
         new.sigmas = tuple(s.expand(batch_shape) for s in self.sigmas)
         new.sigma_a, new.sigma_b = new.sigmas[0], self.sigma_b.expand(batch_shape)
         return super().expand(batch_shape, _instance=new)
@@ -121,87 +117,27 @@ class ResidualPathway(distributions.TransformedDistribution):
         return sum((s**2 * leverage for s, leverage in zip(a, levels, strict=True)), b**2)
 
 
-class PathwaysReparam(Reparam):
-    """Two latent sites in place of W (paper, Section 4): `name_beta`, the coordinates inside, and `name_residual`, B;
-    of a chain of subspaces, `name_beta` is split again.
+def sample(form: Parametrization, site: str, prior: pathway.ResidualPathway) -> torch.Tensor:
+    """See `Parametrization.sample`. An initial value of the weight, such as `init_to_value` gives, becomes that of its
+    sites."""
+    parts = form.parts(site, prior)
+    if site in parts:
+        return pyro.sample(site, ResidualPathway(parts[site]))
+    with pyro.poutine.reparam(config={site: _Sites(form, site, prior)}):
+        return pyro.sample(site, ResidualPathway(prior))
 
-    Sites whose prior is the same in all directions stay as they are.
-    """
+
+class _Sites(Reparam):
+    def __init__(self, form: Parametrization, site: str, prior: pathway.ResidualPathway) -> None:
+        self._form, self._site, self._prior = form, site, prior
 
     def apply(self, msg: Any) -> Any:
-        name: str = msg["name"]
-        fn, event_dim = self._unwrap(msg["fn"])
-        if not isinstance(fn, ResidualPathway):
-            raise TypeError(f"site {name!r} is a {type(fn).__name__}; PathwaysReparam works on ResidualPathway")
-        if fn.prior.isotropic_sigma is not None:
-            return {"fn": msg["fn"], "value": msg["value"], "is_observed": msg["is_observed"]}
-        if msg["is_observed"]:
-            raise ValueError(f"site {name!r} is observed; PathwaysReparam works on latent sites")
-        value = _pathways(name, fn.prior, msg["value"])
-        return {"fn": distributions.Delta(value, event_dim=event_dim).mask(False), "value": value, "is_observed": True}
-
-
-def _pathways(name: str, prior: pathway.ResidualPathway, value: torch.Tensor | None) -> torch.Tensor:
-    """Sample the pathways of a weight, or set them to an initial value of it."""
-    free = {"is_observed": False}
-    if prior.isotropic_sigma is not None:
-        return pyro.sample(name, _isotropic(prior.isotropic_sigma, prior.shape), obs=value, infer=free)
-    beta, residual = (None, None) if value is None else prior.split(value)
-    b = _pathways(f"{name}_beta", prior.strict(), beta)
-    r = pyro.sample(f"{name}_residual", _isotropic(prior.sigma_b, prior.shape), obs=residual, infer=free)
-    return prior.support.decode(b) + r if value is None else value
-
-
-def _isotropic(sigma: Any, shape: tuple[int, ...]) -> ResidualPathway:
-    return ResidualPathway(FullSubspace(shape), sigma, 0.0)
-
-
-# --- what `Model` is written with, the same names as in `bayes_rpp.priors.numpyro` ------------------------------------
-
-sample, plate = pyro.sample, pyro.plate
-zeros, broadcast_to = torch.zeros, torch.broadcast_to
-
-
-def array(value: Any) -> torch.Tensor:
-    return torch.as_tensor(value, dtype=torch.get_default_dtype())
-
-
-def integers(a: torch.Tensor) -> torch.Tensor:
-    return a.long()
-
-
-def vmap(function: Callable[..., Any], in_dims: tuple[Any, ...]) -> Callable[..., Any]:
-    if getattr(function, "vectorised", True):
-        return torch.func.vmap(function, in_dims=in_dims)
-    return partial(_one_by_one, function, in_dims)
-
-
-def _one_by_one(function: Callable[..., Any], in_dims: tuple[Any, ...], params: Any, x: torch.Tensor) -> torch.Tensor:
-    """vmap for a network of operations that have no rule for it."""
-    count = len(next(iter(params.values())))
-    rows = [({k: v[i] for k, v in params.items()}, x if in_dims[1] is None else x[i]) for i in range(count)]
-    return torch.stack([function(*row) for row in rows])
-
-
-def compiled(net: Callable[..., Any]) -> Callable[..., Any]:
-    return net
-
-
-def device() -> str:
-    return "torch: " + ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def deterministic(name: str, value: torch.Tensor, event_dim: int) -> torch.Tensor:
-    return pyro.deterministic(name, value, event_dim=event_dim)
-
-
-def scale(factor: float) -> contextlib.AbstractContextManager[Any]:
-    return pyro.poutine.scale(scale=factor)
-
-
-def reparametrise(function: Callable[..., Any], parametrisation: str, sites: list[str]) -> Callable[..., Any]:
-    """The model with its weights in `"weights"`, `"whitened"` or `"pathways"` form."""
-    if parametrisation == "weights":
-        return function
-    handler = TransformReparam() if parametrisation == "whitened" else PathwaysReparam()
-    return pyro.poutine.reparam(function, config=dict.fromkeys(sites, handler))
+        form, site, prior, w = self._form, self._site, self._prior, msg["value"]
+        start = {} if w is None else form.split(site, prior, w)
+        values = {
+            s: pyro.sample(s, ResidualPathway(p), obs=start.get(s), infer={"is_observed": False})
+            for s, p in form.parts(site, prior).items()
+        }
+        w = form.join(site, prior, values) if w is None else w
+        known = distributions.Delta(w, event_dim=len(prior.shape)).mask(False)
+        return {"fn": known, "value": w, "is_observed": True}

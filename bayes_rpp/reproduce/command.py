@@ -12,7 +12,7 @@ from loky import cpu_count
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._files import write_netcdf
-from bayes_rpp.inference.fit import check_engine
+from bayes_rpp.engines.base import check_engine
 
 
 class Which(StrEnum):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 from bayes_rpp._numerics import rms
 from bayes_rpp.rl.transition_model import TransitionModel
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 
 Array = NDArray[np.float64]
 

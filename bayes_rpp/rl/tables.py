@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, expm
 
-from bayes_rpp._arrays import check_unmasked
+from bayes_rpp._given import check_unmasked
 from bayes_rpp.symmetry.exact import exact_generators
 from bayes_rpp.symmetry.finite import list_elements
 from bayes_rpp.symmetry.groups import SO, Group, Trivial

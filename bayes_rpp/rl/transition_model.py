@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array, whole_number
-from bayes_rpp._numerics import ROUNDING, rms, rounding
-from bayes_rpp.analysis.standardise import Standardisation
-from bayes_rpp.inference.fit import check_engine, fit
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import finite_array
+from bayes_rpp.analysis.standardize import Standardization
+from bayes_rpp.engines.base import check_engine
+from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
@@ -27,8 +28,6 @@ from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
-from bayes_rpp.priors.subspaces.base import EquivariantSubspace
-from bayes_rpp.rl.columns import mixed_columns, shared_mean
 from bayes_rpp.rl.transitions import Transitions
 from bayes_rpp.symmetry.equivariance import equivariance_error
 from bayes_rpp.symmetry.groups import Group
@@ -58,8 +57,8 @@ class TransitionModel:
     """
 
     posterior: Posterior = field(repr=False)
-    standardise_x: Standardisation = field(repr=False)
-    standardise_y: Standardisation = field(repr=False)
+    standardise_x: Standardization = field(repr=False)
+    standardise_y: Standardization = field(repr=False)
 
     @property
     def members(self) -> int:
@@ -103,8 +102,8 @@ class TransitionModel:
         """
         states, actions = self.checked(states, actions)
         rep_in, rep_out = _bound(symmetry)
-        centre = np.zeros(rep_out.size)
-        scale = Standardisation(centre, coupled_scale(self.changes(states, actions).mean(axis=0), centre, rep_out))
+        changes = self.changes(states, actions).mean(axis=0)
+        scale = Standardization.of(changes, symmetry.rep_state, [symmetry.group], together="mixed", centred=False)
         x = np.concatenate([states, actions], axis=1)
 
         def error(number: int) -> NDArray:
@@ -162,8 +161,10 @@ def fit_transitions(
             raise ValueError(f"the network has an {name} of size {found} but {owner}, which makes {wanted}")
     if sigma_b is None:
         sigma_b = PerLayer(HYPERPRIOR) if isinstance(net, EMLP) else 0.0
-    standard_x = standardisation(transitions.x, net.rep_in)
-    standard_y = standardisation(transitions.changes, net.rep_out)
+    standard_x, standard_y = (
+        Standardization.of(values, rep.rep, [rep.group], together="mixed")
+        for values, rep in ((transitions.x, net.rep_in), (transitions.changes, net.rep_out))
+    )
 
     def data(given: Transitions) -> tuple[NDArray, NDArray]:
         x, y = standard_x(given.x), standard_y(given.changes)
@@ -241,23 +242,6 @@ class DoubledMLP(MLP):
         if not isinstance(residual, PerLayer):
             return {"residual.*": residual, "*": 1.0}
         return {f"residual.{k}.*": residual.distribution for k in self._names} | {"*": 1.0}
-
-
-def standardisation(values: NDArray, rep: Representation) -> Standardisation:
-    """Values (n, columns) brought to a size of about 1 in a way that commutes with the group: the centre is the part of
-    the mean that it leaves fixed, and columns that it mixes share a scale."""
-    centre = EquivariantSubspace(None, rep).project(np.mean(values, axis=0, dtype=np.float64))
-    return Standardisation(centre, coupled_scale(values, centre, rep))
-
-
-def coupled_scale(values: NDArray, centre: NDArray, rep: Representation) -> NDArray:
-    """(columns,) root mean square of values (n, columns) about a centre, over all columns that the group mixes."""
-    block = mixed_columns(rep)
-    scale = np.sqrt(shared_mean(rms(values - centre, axis=0) ** 2, block))
-    largest = np.zeros(len(block))
-    np.maximum.at(largest, block, rounding(values))
-    still = scale <= ROUNDING * largest[block]  # constant up to rounding, as in Standardisation.of
-    return np.where(still, 1.0, scale)
 
 
 def _bound(symmetry: Any) -> tuple[Representation, Representation]:

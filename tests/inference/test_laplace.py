@@ -32,9 +32,9 @@ from bayes_rpp import (
     Vector,
     fit,
 )
-from bayes_rpp.inference.laplace.full import Data, Weights
-from bayes_rpp.inference.laplace.kronecker import Kronecker
-from bayes_rpp.inference.laplace.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.kronecker import Kronecker
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
 from bayes_rpp.inference.posterior.mixture import mixture
 from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
 
@@ -69,7 +69,7 @@ def linearised(model, engine, seed=0):
     coordinates = Coordinates(model, names)
     rng = np.random.default_rng(seed)
     weights = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
-    jacobian = importlib.import_module(f"bayes_rpp.inference.{engine}.laplace").jacobian(model.net, names)
+    jacobian = importlib.import_module(f"bayes_rpp.inference.curvature.{engine}").jacobian(model.net, names)
     return Linearisation(model, X, Y, weights, coordinates, jacobian)
 
 
@@ -115,7 +115,7 @@ def test_predictions_are_those_of_the_linearised_network():
     model = nonlinear()
     post = fit(model, X, Y, Laplace(epochs=100, batch_size=None, draws=20_000), engine="pyro", progress=False)
     names = list(model.net.parameters)
-    from bayes_rpp.inference.laplace.pyro import jacobian
+    from bayes_rpp.inference.curvature.pyro import jacobian
 
     at = Linearisation(model, X, Y, post.centre, Coordinates(model, names), jacobian(model.net, names))
     moved = at.coordinates.flat({k: post.samples[k][0, :5] for k in names}) - at.at
@@ -187,7 +187,7 @@ def test_gradient_of_the_exact_evidence_of_a_linear_model():
         problem.net, sigma_a=half_normal(1.0), sigma_b=half_normal(0.2), likelihood=Gaussian(half_normal(NOISE))
     )
     names = list(model.net.parameters)
-    from bayes_rpp.inference.laplace.pyro import jacobian
+    from bayes_rpp.inference.curvature.pyro import jacobian
 
     lin = Linearisation(
         model, problem.x, problem.y, problem.mode, Coordinates(model, names), jacobian(model.net, names)
@@ -513,7 +513,7 @@ def test_output_covariances_agree(engine, monkeypatch):
     """By the inverse, and for likelihoods whose curvature has none."""
     model = nonlinear()
     found = [Data(linearised(model, engine)).at_numbers({}).output_covariance()]
-    monkeypatch.setattr("bayes_rpp.inference.laplace.full.INVERTIBLE", 2.0)
+    monkeypatch.setattr("bayes_rpp.inference.curvature.full.INVERTIBLE", 2.0)
     found += [kind(linearised(model, engine)).at_numbers({}).output_covariance() for kind in (Data, Weights)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-9)
     np.testing.assert_allclose(found[0], found[2], atol=1e-9)

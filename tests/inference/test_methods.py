@@ -225,7 +225,7 @@ def test_bad_methods_are_named(change, message):
 def test_a_missing_engine_says_what_to_install(monkeypatch):
     import importlib
 
-    module = importlib.import_module("bayes_rpp.inference.fit")
+    module = importlib.import_module("bayes_rpp.engines.base")
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'bayes-rpp\[pyro\]'"):
         fit(MODEL, X, Y, MAP(), engine="pyro")

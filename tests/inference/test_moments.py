@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_rpp as rpp
-from bayes_rpp.inference.posterior import metrics, outputs
+from bayes_rpp.inference.posterior import metrics
 from bayes_rpp.inference.posterior.moments import Moments
+from bayes_rpp.models import outputs
 
 LIKELIHOODS = [
     rpp.Gaussian(0.3),
@@ -69,7 +70,7 @@ def test_scores_do_not_depend_on_the_pieces(likelihood, monkeypatch):
 def test_errors_and_functions_in_pieces(monkeypatch):
     post, x, _ = posterior(rpp.Gaussian(0.3))
     want, f = post.equivariance_error(x), post.function(1, 2)(x)
-    monkeypatch.setattr("bayes_rpp.inference.posterior.posterior.CHUNK", 7)
+    monkeypatch.setattr("bayes_rpp.inference.posterior.draws.CHUNK", 7)
     np.testing.assert_allclose(post.equivariance_error(x), want, rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(post.function(1, 2)(x), f, rtol=1e-12)
 

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,18 @@ def test_predict(post):
 def test_long_inputs_go_in_pieces(post):
     x = np.tile(TEST.x, (100, 1))
     np.testing.assert_allclose(post.predict(x).mean[-30:], post.predict(TEST.x).mean, rtol=1e-4, atol=1e-4)
+
+
+def test_a_posterior_does_not_change_and_can_be_replaced(post):
+    for name in ("samples", "model", "x", "centre"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(post, name, None)
+    first = replace(post, samples={k: v[:, :1] for k, v in post.samples.items()}, training={})
+    assert type(first) is Posterior
+    assert (first.draws, first.method, first.model) == (1, post.method, post.model)
+    np.testing.assert_array_equal(first.outputs(post.x), post.outputs(post.x)[:, :1])
+    with pytest.raises(ValueError, match="samples has no"):
+        replace(post, samples={})
 
 
 def test_equivariance_error_is_eq_2_of_each_draw(post):

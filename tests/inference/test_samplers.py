@@ -64,7 +64,7 @@ def test_each_chain_starts_at_a_member(engine, kind):
     from bayes_rpp.inference.run.sites import Sites
     from bayes_rpp.inference.run.task import Task
 
-    sampler = import_module(f"bayes_rpp.inference.{engine}.hmc").Sampler
+    sampler = import_module(f"bayes_rpp.inference.sample.{engine}").Sampler
     sites = Sites(model, "whitened")
     task = Task(model, PROBLEM.x, PROBLEM.y, kind(2, 20, 5), engine, 0, weights=start)
     for chain in range(2):

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
+from bayes_rpp.engines.base import get_engine
 from bayes_rpp.networks.soften import options as limits
-from bayes_rpp.priors import pyro
 from tests.networks import torch_modules
 from tests.networks.torch_modules import MODULES, make, outputs
 
@@ -61,7 +61,7 @@ def test_initial_weights_are_the_module(name, residual):
     # Members run as one, or one by one, and have gradients.
     t = torch.as_tensor(x).flatten(1)
     two = {k: torch.as_tensor(np.stack([v, 0.9 * v])).requires_grad_() for k, v in start(net).items()}
-    y = pyro.vmap(net, (0, None))(two, t)
+    y = get_engine("pyro").vmap(net, (0, None))(two, t)
     np.testing.assert_allclose(y[0].detach(), wanted, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(y[1].detach(), net({k: v[1].detach() for k, v in two.items()}, t).detach(), atol=1e-5)
     y.square().sum().backward()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bayes_rpp.datasets.delimited import read_named
 from bayes_rpp.own_data.tables import read_columns
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b, c": [0.5, 1.5, 2.5], "t": [True, False, True], "word": ["x", "y", "x"]})
@@ -24,6 +25,22 @@ def test_text_with_any_separator_and_a_byte_order_mark(separator, tmp_path):
     np.testing.assert_array_equal(found.x, FRAME[["a", "b, c"]])
     np.testing.assert_array_equal(found.numbers(), [[1], [0], [1]])
     assert found.are_classes
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\n\r\na,b\r\n9007199254740993,x\r\n\r\n2,y\r\n",
+        b"a,b,,\n9007199254740993,x,,\n2,y,,\n",  # as a spreadsheet saves it
+        b"a b\n9007199254740993  x\n2\ty\n",
+        b'a,"b"\n9007199254740993,"x"\n2,y\n',
+        b'"a";b\n"9007199254740993";"x"\n2;y',
+    ],
+)
+def test_forms_of_the_same_columns(data, tmp_path):
+    (tmp_path / "d.csv").write_bytes(data)
+    np.testing.assert_array_equal(read_columns(tmp_path / "d.csv", ["a"], ["b"]).labels(), ["x", "y"])
+    assert read_named(data, "d.csv")["a"].tolist() == [2**53 + 1, 2]
 
 
 def test_inputs_left_out_are_all_that_is_no_target(csv):
@@ -89,7 +106,9 @@ def test_names_that_do_not_fit(inputs, targets, message, csv):
         ("empty.csv", b"", "cannot be read as csv"),
         ("header.csv", b"a,b\n", "has names of columns but no rows"),
         ("binary.csv", b"\xff\xfe\x00\x81a,b", "cannot be read as csv"),
-        ("longer.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as csv"),
+        ("longer.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as csv: .* Expected 2 fields in line 3, saw 3"),
+        ("first.csv", b"a,b\n1,2,3,4\n1,2\n", "cannot be read as csv: first.csv has a row of more columns than"),
+        ("nameless.csv", b",\n1,2\n", "has the column '' twice"),
         ("same.csv", b"a, a\n1,2\n", "has the column 'a' twice"),
         ("gap.csv", b"a,b\n1,2\n,3\n", r"inputs: column 'a' has no value in 1 of 2 rows \(first: row 2\)"),
         ("infinite.csv", b"a,b\ninf,2\n1,3\n", "inputs: column 'a' has 'inf' in row 1"),

@@ -1,5 +1,7 @@
 """The prior against the dense multivariate normal, in numpy, Pyro and NumPyro."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -15,6 +17,8 @@ from bayes_rpp import (
     Vector,
     ZeroSubspace,
 )
+from bayes_rpp.engines.base import get_engine
+from bayes_rpp.priors.parametrization import get_parametrization
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
@@ -177,11 +181,9 @@ def test_a_strict_chain_lies_in_its_largest_subspace():
 @pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
 def test_parametrisations_have_the_same_density_over_w(parametrisation, engine, float64):
     """The marginal density of W, from the sites' joint density by a change of variables that is known here."""
-    prior = PRIORS[0]
+    prior, form = PRIORS[0], get_parametrization(parametrisation)
     if engine == "pyro":
-        from bayes_rpp.priors import pyro as lib
-
-        model = lib.reparametrise(lambda: pyro.sample("w", prior.pyro()), parametrisation, ["w"])
+        model = partial(form.sample, get_engine("pyro"), "w", prior)
         torch.manual_seed(0)
         trace = pyro.poutine.trace(model).get_trace()
         trace.compute_log_prob()
@@ -190,9 +192,7 @@ def test_parametrisations_have_the_same_density_over_w(parametrisation, engine, 
         joint = sum(float(v["log_prob"]) for v in sites.values())
         w = trace.nodes["_RETURN"]["value"].numpy()
     else:
-        from bayes_rpp.priors import numpyro as lib
-
-        model = lib.reparametrise(lambda: numpyro.sample("w", prior.numpyro()), parametrisation, ["w"])
+        model = partial(form.sample, get_engine("numpyro"), "w", prior)
         seeded = numpyro.handlers.seed(model, 0)
         trace = numpyro.handlers.trace(seeded).get_trace()
         values = {k: v["value"] for k, v in trace.items() if v["type"] == "sample"}

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.analysis.standardise import Standardisation
+from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.rl.rollouts import Recalibration, Rollout, interval_coverage, relative_error, rollout
 from bayes_rpp.rl.transition_model import (
     DoubledMLP,
     TransitionModel,
-    coupled_scale,
     default_method,
     fit_transitions,
-    standardisation,
     transition_network,
 )
 from bayes_rpp.rl.transitions import Transitions
@@ -46,8 +44,8 @@ def exact(members=((A, B),)):
     data = linear()
     net = rpp.MLP(3, 2, layers=0)
     sx, sy = (
-        Standardisation(np.array([0.3, -0.2, 0.1]), np.array([2.0, 0.5, 3.0])),
-        Standardisation(np.ones(2) * 0.1, np.ones(2) * 4),
+        Standardization(np.array([0.3, -0.2, 0.1]), np.array([2.0, 0.5, 3.0])),
+        Standardization(np.ones(2) * 0.1, np.ones(2) * 4),
     )
     weights = [np.concatenate([a, b], axis=1) for a, b in members]
     samples = {
@@ -172,14 +170,14 @@ def test_standardising_commutes_with_the_group():
     swap = np.eye(5)[[1, 0, 2, 3, 4]] * [1, 1, 1, -1, 1]
     rep = rpp.Rep.custom(lambda g: swap if g[0, 0] < 0 else np.eye(5))(MIRROR.group)
     values = np.random.default_rng(0).normal(size=(50, 5)) * [1, 3, 5, 7, 0] + [1, 2, 3, 4, 6.0]
-    found = standardisation(values, rep)
+    found = Standardization.of(values, rep.rep, [MIRROR.group], together="mixed")
     assert np.allclose(found(values @ swap.T), found(values) @ swap.T)
     assert found.centre[3] == 0
     assert found.scale[0] == found.scale[1]
     assert found.scale[4] == 1  # a column that stands still
     turned = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
-    mixed = rpp.Vector(rpp.Group(3, discrete_generators=[turned @ np.diag([1, 1, -1.0]) @ turned.T]))
-    assert len(set(coupled_scale(values[:, :3], np.zeros(3), mixed))) == 1
+    mixed = rpp.Group(3, discrete_generators=[turned @ np.diag([1, 1, -1.0]) @ turned.T])
+    assert len(set(Standardization.of(values[:, :3], rpp.Vector, [mixed], together="mixed").scale)) == 1
 
 
 def test_bad_input():

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from bayes_rpp.inference.laplace.curvature import Curvature
-from bayes_rpp.inference.laplace.full import Data, Weights
-from bayes_rpp.inference.laplace.kronecker import Kronecker, matrix_shape
-from bayes_rpp.inference.laplace.linearisation import CHUNK, Coordinates, Jacobian, Linearisation
+from bayes_rpp.inference.curvature.curvature import GAIN, Curvature, search
+from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.kronecker import Kronecker, matrix_shape
+from bayes_rpp.inference.curvature.linearisation import CHUNK, Coordinates, JacobianOf, Linearisation
 from bayes_rpp.inference.optimise.training import TrainingError, initial_values, train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.finite import why_not_finite
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
-from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.priors.pathway import ResidualPathway
 
-GAIN = 1e-7  # in log density: what is left to the mode when polishing ends
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
 TRIES = 4  # of ever shorter steps, each with a Jacobian of its own
 ROUND, RANGE = math.log(10.0), math.log(1000.0)  # how far the logarithm may move in a round, and from its start
 Numbers = dict[str, float]
-JacobianOf = Callable[[Network, Sequence[str]], Jacobian]
 
 
 def laplace(task: Task, trainer_type: Any, jacobian_of: JacobianOf) -> Posterior:
@@ -226,13 +223,3 @@ def _factors(prior: ResidualPathway) -> int:
     rows, columns = matrix_shape(prior.shape)
     rank = 0 if prior.isotropic_sigma is not None else prior.support.rank
     return 3 * (rows**2 + columns**2) + 2 * rank**2
-
-
-def search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
-    """The first of ever shorter steps that makes the weights more probable; None if none does."""
-    now = at.log_joint(numbers)
-    for k in range(12):
-        there = at.at + 0.5**k * step
-        if at.log_joint(numbers, there) > now:
-            return there
-    return None

@@ -1,46 +1,13 @@
-"""Laplace in NumPyro: MAP's trainer, and the Jacobian of the outputs in float64."""
+"""Laplace in NumPyro: MAP's trainer, and the Jacobian of the outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-import numpy as np
-from numpy.typing import NDArray
-
-from bayes_rpp.engines.jax import x64
+from bayes_rpp.inference.curvature.numpyro import jacobian
 from bayes_rpp.inference.laplace.laplace import laplace
 from bayes_rpp.inference.optimise.map.numpyro import Trainer
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.task import Task
-from bayes_rpp.networks.network import Network
 
 
 def fit(task: Task) -> Posterior:
     return laplace(task, Trainer, jacobian)
-
-
-@lru_cache(maxsize=16)
-def _compiled(net: Network, names: tuple[str, ...]) -> Any:
-    """Compiled once for all fits of a network: starts, warm starts, cells of a grid."""
-
-    def outputs(some: Any, rest: Any, x: Any) -> Any:
-        return net({**rest, **some}, x[None])[0]
-
-    return jax.jit(jax.vmap(jax.jacrev(outputs), (None, None, 0)))
-
-
-def jacobian(net: Network, names: Sequence[str]) -> Callable[[Mapping[str, NDArray], NDArray], dict[str, NDArray]]:
-    """A function of weights and inputs (n, d_in): df/dW by the name of W, (n, d_out, *shape)."""
-    compiled = _compiled(net, tuple(names))
-
-    def of(params: Mapping[str, NDArray], x: NDArray) -> dict[str, NDArray]:
-        with x64():
-            every = {k: jnp.asarray(params[k], dtype=jnp.float64) for k in net.parameters}
-            some = {k: every.pop(k) for k in names}
-            return {k: np.asarray(j) for k, j in compiled(some, every, jnp.asarray(x, dtype=jnp.float64)).items()}
-
-    return of

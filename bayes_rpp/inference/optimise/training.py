@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bayes_rpp.inference.posterior.outputs import evaluate
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays, Store
 from bayes_rpp.inference.run.finite import in_float32, why_not_finite
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
+from bayes_rpp.models.outputs import evaluate
 from bayes_rpp.symmetry.equivariance import Probe
 
 PROBE_POINTS = 32

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp._imports import load_module
 from bayes_rpp._numerics import exponent
-from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.curvature.distance import mode_distance
+from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.priors.hyper import layer_of
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Summary:
         return "\n".join([self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in words)])
 
 
-def summarise(post: Posterior, x: NDArray | None = None, points: int = 5) -> Summary:
+def summarise(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary:
     """See `Posterior.summary`."""
     from pandas import DataFrame
 
@@ -65,13 +66,12 @@ def summarise(post: Posterior, x: NDArray | None = None, points: int = 5) -> Sum
     table = DataFrame.from_dict(rows, orient="index")
     if chains:
         return Summary(table, list(_warnings(post, table)), chains)
-    from bayes_rpp.inference.optimise.mode import mode_distance
-
-    distances = mode_distance(post)
+    optimised = post.method.startswith(("MAP(", "DeepEnsemble("))
+    distances = mode_distance(post.model, post.x, post.y, post.samples) if optimised else None
     return Summary(table, [], chains, None if distances is None else float(distances.max()))
 
 
-def asymmetry(post: Posterior, pathway: int = 0) -> dict[str, NDArray]:
+def asymmetry(post: Draws, pathway: int = 0) -> dict[str, NDArray]:
     """See `Posterior.asymmetry`."""
     model, found = post.model, {}
     if isinstance(pathway, bool) or not isinstance(pathway, int) or not 0 <= pathway < len(model.sigmas_a):
@@ -90,7 +90,7 @@ def asymmetry(post: Posterior, pathway: int = 0) -> dict[str, NDArray]:
     return found
 
 
-def _quantities(post: Posterior, x: NDArray) -> Iterator[tuple[str, NDArray]]:
+def _quantities(post: Draws, x: NDArray) -> Iterator[tuple[str, NDArray]]:
     """Name -> (chain, draw) of all that has an identity."""
     for name in post.model.latents:
         yield name, post.samples[name]
@@ -122,7 +122,7 @@ def _row(values: NDArray, chains: bool) -> dict[str, float]:
     return row
 
 
-def _warnings(post: Posterior, table: Any) -> Iterator[str]:
+def _warnings(post: Draws, table: Any) -> Iterator[str]:
     stats = post.sample_stats
     total = stats["diverging"].size
     diverging = int(stats["diverging"].sum())
@@ -141,8 +141,7 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
                 f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
             )
     energy = np.asarray(stats["energy"], dtype=np.float64)
-    bfmi = (np.diff(energy, axis=1) ** 2).mean(axis=1) / np.maximum(energy.var(axis=1), 1e-300)
-    if energy.shape[1] > MIN_DRAWS and (bfmi < BFMI).any():
+    if energy.shape[1] > MIN_DRAWS and (bfmi := _bfmi(energy)).min() < BFMI:
         yield (
             f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
             f"{BFMI}): the tails are not explored. A longer warmup or another parametrisation help"
@@ -167,17 +166,23 @@ def _warnings(post: Posterior, table: Any) -> Iterator[str]:
         )
 
 
-def _max_depth(post: Posterior) -> int | None:
+def _bfmi(energy: NDArray) -> NDArray:
+    """The estimated Bayesian fraction of missing information of each chain; 0 where the energy stands still."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(load_module("arviz_stats.base").array_stats.bfmi(energy))
+
+
+def _max_depth(post: Draws) -> int | None:
     """The depth at which NUTS cut trees off."""
     found = _setting(post, "max_tree_depth")
     return int(found) if found.isdigit() else None
 
 
-def _now(post: Posterior, name: str) -> str:
+def _now(post: Draws, name: str) -> str:
     found = _setting(post, name)
     return f" (now {found})" if found else ""
 
 
-def _setting(post: Posterior, name: str) -> str:
+def _setting(post: Draws, name: str) -> str:
     """A number of the method, from the record of how the posterior was made; empty if it is not there."""
     return re.split(r"[,)]", post.method.partition(f"{name}=")[2])[0]

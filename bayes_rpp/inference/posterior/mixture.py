@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp.inference.posterior.outputs import centres
 from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.models.outputs import centres
 
 MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
 PROBES = 5  # examples by which models are compared

@@ -12,8 +12,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.posterior.outputs import Block
 from bayes_rpp.models.likelihoods import Latents, Likelihood
+from bayes_rpp.models.outputs import Block
 
 
 class Moments:

@@ -13,25 +13,17 @@ import xarray as xr
 
 from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
-from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.posterior.thinning import check_room, thinned
-from bayes_rpp.models.likelihoods import likelihood_from_config
-from bayes_rpp.models.model import Model
+from bayes_rpp.inference.posterior.draws import Draws
+from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
+from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
-from bayes_rpp.networks.storage import (
-    INNER,
-    Custom,
-    existing,
-    network_from_spec,
-    network_spec,
-)
-from bayes_rpp.priors.hyper import Sigmas
+from bayes_rpp.networks.storage import INNER, Custom, existing
 
 FORMAT = 2  # 1: without what `_is_new` names
 
 
-def to_arviz(post: Posterior) -> Any:
+def to_arviz(post: Draws) -> Any:
     """All groups, in the form that the installed ArviZ speaks."""
     f = post.outputs(post.x)
     latents = post.latents
@@ -51,7 +43,7 @@ def to_arviz(post: Posterior) -> Any:
     return load_arviz().InferenceData(**groups, attrs=tree.attrs)
 
 
-def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
+def save(post: Draws, path: str | Path, thin: int = 1, dtype: Any = None) -> Path:
     post, path = thinned(post, thin, dtype), Path(path)
     if path.suffix not in (".nc", ".netcdf", ".h5"):
         path = path.with_name(path.name + ".nc")
@@ -62,7 +54,7 @@ def save(post: Posterior, path: str | Path, thin: int = 1, dtype: Any = None) ->
     return path
 
 
-def load(path: str | Path, custom: Custom | None = None, net: Network | None = None) -> Posterior:
+def load(kind: type[D], path: str | Path, custom: Custom | None = None, net: Network | None = None) -> D:
     path = existing(path, ".nc")
     with reading(path, "a file that Posterior.save wrote, whole, would do"):
         check_hdf5(path)
@@ -75,28 +67,29 @@ def load(path: str | Path, custom: Custom | None = None, net: Network | None = N
     if "bayes_rpp" not in attributes:
         raise ValueError(f"{path} was not written by Posterior.save")
     with understanding(path):
-        return _from_groups(json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
+        return _from_groups(kind, json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
 
 
 def _from_groups(
+    kind: type[D],
     spec: Any,
-    groups: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, dict[str, Any]],
     attributes: Mapping[str, Any],
     custom: Custom | None,
     net: Network | None,
-) -> Posterior:
+) -> D:
     if spec["format"] > FORMAT:
         raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
     # float16 is for files: it would be slow and coarse to compute with.
     samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
     model = model_from_spec(spec, custom, net, samples)
-    post = Posterior(
+    post = kind(
         model,
         samples,
         x=groups["constant_data"]["x"],
         y=groups["observed_data"]["y"],
-        training=groups.get("training"),
-        sample_stats=groups.get("sample_stats"),
+        training=groups.get("training", {}),
+        sample_stats=groups.get("sample_stats", {}),
         log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
         centre=groups.get("centre"),
         method=str(spec["method"]),
@@ -107,39 +100,7 @@ def _from_groups(
     return post
 
 
-def model_spec(model: Model) -> dict[str, Any]:
-    """JSON-able description of a model."""
-    return {
-        "net": network_spec(model.net),
-        "sigma_a": [s.config() for s in model.sigmas_a],
-        "sigma_b": model.sigma_b.config(),
-        "scale": model.scale,
-        "parametrisation": model.parametrisation,
-        "likelihood": type(model.likelihood).__name__,
-        "likelihood_config": model.likelihood.config(),
-    }
-
-
-def model_from_spec(
-    spec: Mapping[str, Any],
-    custom: Custom | None = None,
-    net: Network | None = None,
-    weights: Mapping[str, Any] | None = None,
-) -> Model:
-    """Inverse of `model_spec`; arguments as in `network_from_spec`."""
-    sigmas = spec["sigma_a"] if isinstance(spec["sigma_a"], list) else [spec["sigma_a"]]  # one only, before pathways
-    a = [Sigmas.from_config(s) for s in sigmas]
-    return Model(
-        network_from_spec(spec["net"], custom, net, weights),
-        sigma_a=a if len(a) > 1 else a[0],
-        sigma_b=Sigmas.from_config(spec["sigma_b"]),
-        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
-        scale=spec["scale"],
-        parametrisation=spec["parametrisation"],
-    )
-
-
-def _spec(post: Posterior) -> dict[str, Any]:
+def _spec(post: Draws) -> dict[str, Any]:
     spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
     spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
@@ -158,7 +119,7 @@ def _first(samples: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v[0, 0] for k, v in samples.items()}
 
 
-def _tree(post: Posterior, extra: Mapping[str, Any]) -> Any:
+def _tree(post: Draws, extra: Mapping[str, Any]) -> Any:
     """DataTree of the posterior; the network's outputs have the dimensions example and output."""
     from_dict = load_module("arviz_base").from_dict  # newer versions load parts of jax, which reading does not need
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import shutil
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.posterior.draws import Draws
 
+D = TypeVar("D", bound=Draws)
 DTYPES = ("float16", "float32", "float64")
 LARGE = 500e6  # bytes, above which `save` says so
 LOST = 0.001  # of a weight's size that rounding may take
 BLUR = 0.2  # of the draws' standard deviation that rounding may have: it makes predictions 2 % wider
 
 
-def thinned(post: Posterior, thin: int = 1, dtype: Any = None) -> Posterior:
+def thinned(post: D, thin: int = 1, dtype: Any = None) -> D:
     """Each `thin`-th draw of each chain, the first among them, with weights of another type.
 
     Numbers that are inferred, such as sigmas, keep their type: float16 has none below 6e-8.
@@ -31,14 +32,14 @@ def thinned(post: Posterior, thin: int = 1, dtype: Any = None) -> Posterior:
     """
     check_thin(thin, post.draws)
     name = check_dtype(dtype)
-    found = copy.copy(post)
-    found.samples = {k: v[:, ::thin] for k, v in post.samples.items()}
-    found.sample_stats = {k: v[:, ::thin] for k, v in post.sample_stats.items()}
-    if post.chains == 1:  # the draws of an ensemble are its members
-        found.training = {k: v[::thin] if len(v) == post.draws else v for k, v in post.training.items()}
+    samples = {k: v[:, ::thin] for k, v in post.samples.items()}
     if name is not None:
-        found.samples |= {k: _rounded(found.samples[k], name, k) for k in post.model.net.parameters}
-    return found
+        samples |= {k: _rounded(samples[k], name, k) for k in post.model.net.parameters}
+    training = post.training
+    if post.chains == 1:  # the draws of an ensemble are its members
+        training = {k: v[::thin] if len(v) == post.draws else v for k, v in training.items()}
+    sample_stats = {k: v[:, ::thin] for k, v in post.sample_stats.items()}
+    return replace(post, samples=samples, training=training, sample_stats=sample_stats)
 
 
 def check_thin(thin: Any, draws: int) -> None:
@@ -82,7 +83,7 @@ def _rounded(w: NDArray, name: str, parameter: str) -> NDArray:
     return short
 
 
-def check_room(post: Posterior, path: Path) -> None:
+def check_room(post: Draws, path: Path) -> None:
     """Say how large a file is going to be, if it is large, and whether the disk has the room.
 
     Raises:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import finite_array
+from bayes_rpp._given import finite_array
 from bayes_rpp.inference.methods.base import check_count
-from bayes_rpp.inference.optimise.training import Progress
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import bind_rep
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.optimise.training import Progress
 
 
 class EquivarianceTracker:

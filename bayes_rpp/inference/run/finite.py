@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.posterior.outputs import evaluate
+from bayes_rpp.engines.base import get_engine
 from bayes_rpp.inference.run.task import Task
+from bayes_rpp.models.outputs import evaluate
 from bayes_rpp.priors.pathway import ResidualPathway
 
 LIMIT = float(np.finfo(np.float32).max)  # engines compute in float32
@@ -73,10 +73,10 @@ def _outputs(task: Task, values: Mapping[str, NDArray]) -> str | None:
 
 def _priors(task: Task, values: Mapping[str, NDArray]) -> str | None:
     """Weights and numbers without a prior density."""
-    model, lib = task.model, import_module(f"bayes_rpp.priors.{task.engine}")
+    model, engine = task.model, get_engine(task.engine)
     for k, p in model.latents.items():
         value = np.asarray(values[k])
-        found = float(p.distribution(lib.distributions).log_prob(lib.array(value)))
+        found = float(p.distribution(engine).log_prob(engine.array(value)))
         if not abs(found) <= LIMIT:
             given = ", ".join(f"{name}={v:g}" for name, v in p.arguments.items())
             return (

@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping
+from copyreg import dispatch_table
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rpp.models.model import Model
+from bayes_rpp.models.storage import model_spec
+from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import STATE, differences, fingerprint
+from bayes_rpp.networks.storage import holds_code, network_spec
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.run.task import Task
@@ -23,8 +28,6 @@ FORMAT = 2
 
 def identity_of(task: Task) -> dict[str, Any]:
     """JSON-able."""
-    from bayes_rpp.inference.posterior.storage import model_spec
-
     data = [task.x, task.y, *(task.validation or ())]
     return {
         "format": FORMAT,
@@ -39,6 +42,23 @@ def identity_of(task: Task) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Configured:
+    """A model that equals any other of the same configuration, for caches of what is made of one.
+
+    A network that is code equals itself alone.
+    """
+
+    key: tuple[str, Network | None]
+    model: Model = field(compare=False, repr=False)
+
+    @staticmethod
+    def of(model: Model) -> Configured:
+        code = holds_code(model.net)
+        known = [model_spec(model), None if code else fingerprint(model.net)]  # of functions of representations, too
+        return Configured((json.dumps(known, sort_keys=True), model.net if code else None), model)
+
+
 def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise ValueError, naming what differs, unless a folder holds the run that is wanted."""
     if wanted and saved.get("format") != FORMAT:
@@ -51,8 +71,6 @@ def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, A
     if "network" in wanted and "model" not in differ:
         differ += differences(saved["network"], wanted["network"])
         hint = f". If it is softened, {STATE}" if "network's outputs" in differ else ""
-    if "method" in differ and " at 0x" in wanted["method"]:
-        hint = ". The method holds an object that only its address tells from others; a function or class would do"
     if differ:
         raise ValueError(
             f"checkpoint {folder!r} holds another run ({', '.join(differ)} differ); another folder, or "
@@ -61,10 +79,14 @@ def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, A
 
 
 def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
-    """JSON-able, the same in each process: dataclasses by their fields, functions by their code and what it holds.
+    """JSON-able, the same in each process: dataclasses by their fields, functions by their code and what it holds,
+    distributions by their parameters, other objects by their class and state.
 
     Args:
-        within: functions that hold the value, which may be one of them.
+        within: what holds the value, which may be one of them.
+
+    Raises:
+        TypeError: of an object that nothing tells from others but its address.
     """
     if isinstance(value, np.generic):
         return value.item()
@@ -72,27 +94,53 @@ def described(value: Any, within: tuple[Any, ...] = ()) -> Any:
         return value
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
-    if is_dataclass(value):
-        return [described(type(value)), {f.name: described(getattr(value, f.name)) for f in fields(value)}]
+    if any(value is v for v in within):
+        return ["again", next(k for k, v in enumerate(within) if value is v)]
+    return _described(value, lambda v: described(v, (*within, value)))
+
+
+def _described(value: Any, inner: Callable[[Any], Any]) -> Any:
+    """`described` of what has parts, of which each is described by `inner`."""
+    if isinstance(value, Model):
+        return inner([model_spec(value), value.net])
+    if isinstance(value, Network):
+        return inner([network_spec(value), fingerprint(value)])
     if isinstance(value, Mapping):
-        return {str(k): described(v) for k, v in value.items()}
+        return {str(k): inner(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [described(v) for v in value]
+        return [inner(v) for v in value]
     if isinstance(value, (set, frozenset)):
-        return sorted(map(repr, value))
-    if isinstance(value, np.ndarray):
-        return [str(value.dtype), list(value.shape), digest(np.ascontiguousarray(value).tobytes())]
+        return sorted((inner(v) for v in value), key=json.dumps)
+    if is_dataclass(value):
+        return [inner(type(value)), {f.name: inner(getattr(value, f.name)) for f in fields(value)}]
+    if hasattr(value, "__array__"):
+        a = np.ascontiguousarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        return [str(a.dtype), list(a.shape), digest(a.tobytes())]
+    if hasattr(value, "arg_constraints"):  # others of a distribution's attributes are made when first asked for
+        return [inner(type(value)), {k: inner(getattr(value, k, None)) for k in value.arg_constraints}]
     if isinstance(value, partial):
-        return ["partial", *map(described, (value.func, value.args, value.keywords))]
+        return ["partial", *map(inner, (value.func, value.args, value.keywords))]
     if isinstance(value, MethodType):
-        return [described(value.__self__), value.__name__]
+        return [inner(value.__self__), value.__name__]
     if isinstance(value, FunctionType):
-        held = [c.cell_contents for c in value.__closure__ or () if not any(c.cell_contents is f for f in within)]
-        inside = [described(v, (*within, value)) for v in held if v is not value]
-        return ["function", *map(described, (value.__code__, value.__defaults__, value.__kwdefaults__)), inside]
+        held = [c.cell_contents for c in value.__closure__ or ()]
+        return ["function", *map(inner, (value.__code__, value.__defaults__, value.__kwdefaults__, held))]
     if isinstance(value, CodeType):
-        return [digest(value.co_code), *map(described, (value.co_names, value.co_consts))]
-    return repr(value)
+        return [digest(value.co_code), *map(inner, (value.co_names, value.co_consts))]
+    if isinstance(value, bytes):
+        return digest(value)
+    take_apart = dispatch_table.get(type(value), lambda v: v.__reduce_ex__(2))  # as pickle and copy do
+    try:
+        made = take_apart(value)
+    except TypeError as error:
+        raise TypeError(
+            f"checkpoint keeps a run that holds a {type(value).__name__}, which only its address tells from others; a "
+            "function or class in its place would do"
+        ) from error
+    if isinstance(made, str):
+        return [inner(type(value)), made]
+    state = [list(v) if isinstance(v, Iterator) else v for v in made[2:]]
+    return [getattr(made[0], "__qualname__", ""), *map(inner, (made[1], *state))]
 
 
 def digest(*parts: bytes) -> str:

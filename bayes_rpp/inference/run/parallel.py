@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from bayes_rpp.engines.base import LOCK
+
 A = TypeVar("A")
 B = TypeVar("B")
 WORKERS = 4  # of an executor that does not say
-
-# Pyro's and NumPyro's handlers are on a stack that all threads of a process share.
-ENGINE = threading.RLock()
 
 
 def check_executor(executor: Any) -> None:
@@ -62,5 +60,5 @@ def run_all(
 
 def _alone(function: Callable[[A], B], argument: A) -> B:
     """Threads take turns."""
-    with ENGINE:
+    with LOCK:
         return function(argument)

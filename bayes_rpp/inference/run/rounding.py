@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._imports import load_module
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp._warnings import warn_user
+from bayes_rpp.engines.base import get_engine
 
 LOST = 0.01  # rounding, in standard deviations of the column: where it starts to be seen in a fit
 
@@ -37,4 +37,4 @@ def rounded_away(a: NDArray) -> NDArray[np.intp]:
 
 def _computes_in_float32(engine: str) -> bool:
     """Where the user has not set torch's default, or JAX, to float64."""
-    return "float32" in str(load_module(f"bayes_rpp.priors.{engine}").array(0.0).dtype)
+    return "float32" in str(get_engine(engine).array(0.0).dtype)

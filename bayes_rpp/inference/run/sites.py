@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models.model import Model, Parametrisation, fan_in_scale
+from bayes_rpp.models.model import Model
+from bayes_rpp.priors.parametrization import Parametrization, get_parametrization, scales
 from bayes_rpp.priors.pathway import ResidualPathway
 
 Values = dict[str, NDArray]
 
 
 class Sites:
-    """The sites of a model in one parametrisation.
+    """The sites of a model in one parametrization.
 
     Attributes:
         steps: site -> its scale, the unit of learning rates: the prior's standard deviation, at most the fan-in scale;
@@ -29,15 +30,16 @@ class Sites:
     def __init__(
         self,
         model: Model,
-        parametrisation: Parametrisation,
+        parametrisation: str | Parametrization,
         held: Iterable[str] = (),
         given: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model, self.parametrisation, self.given = model, parametrisation, dict(given or {})
+        self.model, self.parametrisation = model, get_parametrization(parametrisation)
+        self.given = dict(given or {})
         self._free = {k: p for k, p in model.latents.items() if k not in self.given}
         self.steps: dict[str, Any] = dict.fromkeys(self._free, 1.0)
         for name, (site, prior) in self._priors(self._typical):
-            self.steps |= self._steps(site, prior, model.priors[name].subspace.rows)
+            self.steps |= self.parametrisation.steps(site, prior, model.priors[name].subspace.rows)
         self.steps |= dict.fromkeys(held, 0.0)
 
     def member(self, number: int) -> Sites:
@@ -51,20 +53,9 @@ class Sites:
         """All numbers to infer: those given, and typical values of the others."""
         return {k: p.start for k, p in self._free.items()} | self.given
 
-    def _steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, Any]:
-        *inside, outside = scales(prior, rows)
-        if self.parametrisation == "whitened":
-            return {f"{site}_base": sum(s**2 for s in inside or [outside]) ** 0.5 / prior.sigma_inside}
-        if self._is_split(prior):
-            return self._steps(f"{site}_beta", prior.strict(), rows) | {f"{site}_residual": outside}
-        if prior.isotropic_sigma is not None:
-            return {site: outside}
-        levels = zip(inside, prior.active, strict=True)
-        return {site: (sum(s**2 * level.rank / prior.subspace.size for s, level in levels) + outside**2) ** 0.5}
-
     def initial(self, rng: np.random.Generator, spread: float = 0.0) -> Values:
         """A draw from the prior, no wider than the fan-in scale, so that signals neither vanish nor explode. The same
-        weights in all parametrisations.
+        weights in all parametrizations.
 
         Args:
             spread: standard deviation of the logarithm of the numbers to infer, around typical values of theirs.
@@ -91,27 +82,8 @@ class Sites:
         }
         for name, (site, prior) in self._priors(values):
             w, whole = weights[name], self.model.priors[name]
-            if whole.is_strict:
-                w = whole.support.encode(w)
-            values |= self._taken_apart(site, prior, w)
+            values |= self.parametrisation.split(site, prior, whole.support.encode(w) if whole.is_strict else w)
         return values
-
-    def _taken_apart(self, site: str, prior: ResidualPathway, w: NDArray) -> Values:
-        if self.parametrisation == "whitened":
-            return {f"{site}_base": prior.whiten(w)}
-        if not self._is_split(prior):
-            return {site: w}
-        beta, residual = prior.split(w)
-        return self._taken_apart(f"{site}_beta", prior.strict(), beta) | {f"{site}_residual": residual}
-
-    def _joined(self, site: str, prior: ResidualPathway, values: Mapping[str, NDArray]) -> NDArray:
-        """Inverse of `_taken_apart`."""
-        if self.parametrisation == "whitened":
-            return prior.color(values[f"{site}_base"])
-        if not self._is_split(prior):
-            return values[site]
-        beta = self._joined(f"{site}_beta", prior.strict(), values)
-        return prior.support.decode(beta) + values[f"{site}_residual"]
 
     def weights(self, values: Mapping[str, NDArray]) -> Values:
         """Weights W by parameter name, and the inferred numbers, from the sites' values."""
@@ -122,26 +94,31 @@ class Sites:
                 found[name] = np.zeros(self._lead(values) + whole.shape, dtype=np.float32)
                 continue
             site, prior = known[name]
-            w = self._joined(site, prior, values)
+            w = self.parametrisation.join(site, prior, values)
             w = whole.support.decode(w) if whole.is_strict else w
-            found[name] = np.asarray(w, dtype=values[self._site(site, prior)].dtype)
+            found[name] = np.asarray(w, dtype=values[self._one(site, prior)].dtype)
         return found | {k: np.asarray(values[k]) for k in self._free}
+
+    def with_weights(self, values: Mapping[str, NDArray]) -> Values:
+        """These values and the weights that they stand for, by the names of theirs: Pyro asks for either."""
+        weights, known = self.weights(values), self.model.priors
+        strict = {
+            site: known[name].support.encode(weights[name])
+            for name, (site, _) in self.model.sites.items()
+            if known[name].is_strict
+        }
+        return {**weights, **strict, **values}
 
     def _priors(self, values: Mapping[str, NDArray]) -> Iterator[tuple[str, tuple[str, ResidualPathway]]]:
         """Parameter name -> (its site, the prior there at these values of the numbers to infer)."""
         known = {**values, **self.given}
         latents = {k: np.asarray(known[k], dtype=np.float64) for k in self.model.latents}
-        for name, (site, prior) in self.model.sites.items():
-            if self.model.infers_sigmas:
-                prior = self.model.prior(name, latents)
-                prior = prior.strict() if self.model.priors[name].is_strict else prior
-            yield name, (site, prior)
+        for name in self.model.sites:
+            yield name, self.model.site(name, latents)
 
-    def _site(self, site: str, prior: ResidualPathway) -> str:
+    def _one(self, site: str, prior: ResidualPathway) -> str:
         """One of the latent sites of a weight."""
-        if self.parametrisation == "whitened":
-            return f"{site}_base"
-        return f"{site}_residual" if self._is_split(prior) else site
+        return next(reversed(self.parametrisation.parts(site, prior)))
 
     def _lead_of(self, weights: Mapping[str, NDArray]) -> tuple[int, ...]:
         name, prior = next(iter(self.model.priors.items()))
@@ -150,19 +127,6 @@ class Sites:
 
     def _lead(self, values: Mapping[str, NDArray]) -> tuple[int, ...]:
         for site, prior in self.model.sites.values():
-            a = values[self._site(site, prior)]
-            return a.shape[: a.ndim - len(prior.shape)]
+            name, part = next(reversed(self.parametrisation.parts(site, prior).items()))
+            return values[name].shape[: values[name].ndim - len(part.shape)]
         return ()
-
-    def _is_split(self, prior: ResidualPathway) -> bool:
-        return self.parametrisation == "pathways" and prior.isotropic_sigma is None
-
-
-def scales(prior: ResidualPathway, rows: int) -> list[Any]:
-    """Scale inside each active level, and last that of the residual: the prior's, at most the fan-in scale. Numbers, or
-    arrays of the prior's batch shape."""
-    if prior.isotropic_sigma is not None:
-        limit = np.minimum(prior.isotropic_sigma, fan_in_scale(rows, prior.subspace.size))
-        return [limit] * (len(prior.active) + 1)
-    found = [np.minimum(s, fan_in_scale(rows, level.rank)) for level, s in prior.pathways]
-    return [*found, np.minimum(prior.sigma_b, fan_in_scale(rows, prior.subspace.size))]

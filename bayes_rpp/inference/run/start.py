@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import real_array
+from bayes_rpp._given import real_array
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, Method
-from bayes_rpp.inference.posterior.outputs import centres, evaluate
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.outputs import centres, evaluate
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import network_probe, probe_error
 from bayes_rpp.networks.soften.module import ModuleNetwork

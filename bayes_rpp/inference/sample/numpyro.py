@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from numpyro.distributions import biject_to
 from numpyro.infer import HMC, NUTS
 
+from bayes_rpp.engines.numpyro import ENGINE
 from bayes_rpp.inference.optimise.map.numpyro import from_arrays, to_arrays
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
+from bayes_rpp.inference.run.identity import Configured
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import BLOCK, sample
-from bayes_rpp.models.model import Model, Parametrisation
-from bayes_rpp.priors.numpyro import distributions
+from bayes_rpp.models.model import Parametrisation
 
 
 def fit(task: Task) -> Posterior:
@@ -32,11 +33,11 @@ class Sampler:
     def __init__(self, task: Task, sites: Sites, initial: Values, seeds: list[int]) -> None:
         dtype = jnp.result_type(float)
         self._data = (jnp.asarray(task.x, dtype=dtype), jnp.asarray(task.y, dtype=dtype))
-        self._positive = {k: biject_to(p.distribution(distributions).support) for k, p in task.model.latents.items()}
+        self._positive = {k: biject_to(p.distribution(ENGINE).support) for k, p in task.model.latents.items()}
         start = {site: jnp.asarray(v, dtype=dtype) for site, v in initial.items()}
         start |= {k: self._positive[k].inv(start[k]) for k in self._positive}
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-        init, self._block = _compiled(task.model, sites.parametrisation, task.method)
+        init, self._block = _compiled(Configured.of(task.model), sites.parametrisation, task.method)
         self._state = init(keys, start, self._data)
 
     def is_finite(self) -> NDArray[np.bool_]:
@@ -58,9 +59,10 @@ class Sampler:
 
 
 @lru_cache(maxsize=8)
-def _compiled(model: Model, parametrisation: Parametrisation, method: Any) -> tuple[Any, Any]:
-    """The start of chains, and a block of their draws, compiled once for all data of one shape."""
-    function = partial(model.numpyro, parametrisation=parametrisation)
+def _compiled(configured: Configured, parametrisation: Parametrisation, method: Any) -> tuple[Any, Any]:
+    """The start of chains, and a block of their draws, compiled once for all data of one shape, and for all models that
+    are configured alike."""
+    function = partial(configured.model.numpyro, parametrisation=parametrisation)
     shared = {"target_accept_prob": method.target_accept, "dense_mass": method.dense_mass}
     if method.max_depth is None:
         kernel = HMC(function, trajectory_length=method.trajectory_length, **shared)

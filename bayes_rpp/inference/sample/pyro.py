@@ -17,13 +17,12 @@ from pyro.infer.autoguide.initialization import init_to_value
 from pyro.ops.integrator import potential_grad
 from torch.distributions import biject_to
 
-from bayes_rpp.inference.optimise.map.pyro import settings, start_values
+from bayes_rpp.engines.pyro import ENGINE, settings
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import sample, start_error
-from bayes_rpp.priors.pyro import distributions
 
 
 def fit(task: Task) -> Posterior:
@@ -72,8 +71,8 @@ class Sampler:
         method = task.method
         dtype = torch.get_default_dtype()
         self._shapes = {site: v.shape[1:] for site, v in initial.items()}
-        self._positive = {k: biject_to(p.distribution(distributions).support) for k, p in task.model.latents.items()}
-        start = start_values(sites, {site: v[0] for site, v in initial.items()})
+        self._positive = {k: biject_to(p.distribution(ENGINE).support) for k, p in task.model.latents.items()}
+        start = sites.with_weights({site: v[0] for site, v in initial.items()})
         values = {site: torch.as_tensor(v, dtype=dtype).clone() for site, v in start.items()}
         shared = {
             "target_accept_prob": method.target_accept,

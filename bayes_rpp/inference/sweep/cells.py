@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.optimise.memory import at_work, evenly, kept
+from bayes_rpp.models.changed import changed
 from bayes_rpp.models.model import Model, Parametrisation
 from bayes_rpp.priors.hyper import Prior
 
@@ -78,14 +79,8 @@ def joint_model(model: Model, cells: Sequence[Cell]) -> Model:
 
 def with_sigmas(model: Model, sigma_a: Any, sigma_b: Any) -> Model:
     """The model with other sigmas; None keeps its own."""
-    return Model(
-        model.net,
-        sigma_a=model.sigma_a if sigma_a is None else sigma_a,
-        sigma_b=model.sigma_b.given if sigma_b is None else sigma_b,
-        likelihood=model.likelihood,
-        scale=model.scale,
-        parametrisation=model.parametrisation,
-    )
+    sigmas = {"sigma_a": sigma_a, "sigma_b": sigma_b}
+    return changed(model, **{k: v for k, v in sigmas.items() if v is not None})
 
 
 def programs(model: Model, cells: Sequence[Cell], batch: int, memory: float, most: int) -> Iterator[tuple[Cell, ...]]:

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.inference.fit import check_engine
+from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.methods.base import check_positive
 from bayes_rpp.inference.optimise.mode import polished
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
-from bayes_rpp.inference.run.parallel import ENGINE, check_executor, run_all, workers
+from bayes_rpp.inference.run.parallel import check_executor, run_all, workers
 from bayes_rpp.inference.run.rounding import warn_of_rounding
-from bayes_rpp.inference.run.task import Data, Task, check_data, check_method, run_task
+from bayes_rpp.inference.run.task import Task, check_method, run_task
 from bayes_rpp.inference.sweep.cells import SIGMAS, Cell, Cells, joint_model, programs
+from bayes_rpp.models.data import Data, check_data
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.models.model import Model
 from bayes_rpp.priors.pathway import check_sigma
@@ -150,7 +151,7 @@ class _Sweep:
             )
         if executor is None:
             total = sum(task.method.count for task in tasks) * self.method.epochs
-            with tqdm(total=total, desc="sweep", unit="epoch", disable=not progress) as bar, ENGINE:
+            with tqdm(total=total, desc="sweep", unit="epoch", disable=not progress) as bar, LOCK:
                 for task in tasks:
                     advance = _Advance(bar, task.method.count)
                     self._measure_all(task, run_task(replace(task, callbacks=(advance, _is_lost))))

@@ -11,7 +11,9 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, array_namespace, constant, fixed, float64_array
+from bayes_rpp._arrays import Array, array_namespace, constant
+from bayes_rpp._given import float64_array
+from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.symmetry.representations import Block, Representation, Scalar, Term
 from bayes_rpp.symmetry.solver import check_bound, term_basis
 

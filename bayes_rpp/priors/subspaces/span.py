@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, fixed, float64_array, indices, real_array, whole_number
+from bayes_rpp._arrays import Array, array_namespace, indices, whole_number
+from bayes_rpp._given import float64_array, real_array
+from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.priors.subspaces.base import COMPLEX_COLUMNS, Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from bayes_rpp.priors.subspaces.base import EquivariantSubspace
-from bayes_rpp.rl.columns import mixed_columns, shared_mean
+from bayes_rpp.analysis.standardize import Coupling, Standardization
 from bayes_rpp.rl.tables import Array, Symmetry
 
 
@@ -52,21 +52,19 @@ class SymmetricVecNormalize(VecNormalize):
         if self.norm_obs:
             self.obs_rms: Any = _Statistics(shape=shape)
         self.symmetry = symmetry
-        rep = symmetry.rep_state(symmetry.group)
-        self._invariant = EquivariantSubspace(None, rep)
-        self._mixed = mixed_columns(rep)
+
+    @cached_property
+    def _coupling(self) -> Coupling:
+        return Coupling([self.symmetry.rep_state(self.symmetry.group)], "mixed")
 
     def _normalize_obs(self, obs: Array, obs_rms: RunningMeanStd) -> Array:
-        mean, scale = self.statistics(obs_rms)
-        return np.clip((obs - mean) / scale, -self.clip_obs, self.clip_obs)
+        return np.clip(Standardization(*self.statistics(obs_rms))(obs), -self.clip_obs, self.clip_obs)
 
     def _unnormalize_obs(self, obs: Array, obs_rms: RunningMeanStd) -> Array:
-        mean, scale = self.statistics(obs_rms)
-        return obs * scale + mean
+        return Standardization(*self.statistics(obs_rms)).undo(obs)
 
     def statistics(self, obs_rms: RunningMeanStd | None = None) -> tuple[Array, Array]:
         """Mean and scale by which observations are normalised, each of length n_s."""
         stats: Any = self.obs_rms if obs_rms is None else obs_rms
-        mean = self._invariant.project(stats.mean)
-        square = stats.var + (stats.mean - mean) ** 2  # about the invariant mean
-        return mean, np.sqrt(shared_mean(square, self._mixed) + self.epsilon)
+        mean = self._coupling.centre(stats.mean)
+        return mean, self._coupling.scale(np.sqrt(stats.var + (stats.mean - mean) ** 2 + self.epsilon))

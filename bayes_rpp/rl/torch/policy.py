@@ -20,6 +20,7 @@ from torch import nn
 
 from bayes_rpp.rl.tables import Array, Symmetry
 from bayes_rpp.rl.torch.layers import SoftMLP, decayed
+from bayes_rpp.symmetry.finite import is_permutation
 from bayes_rpp.symmetry.representations import Regular, Rep, Representation, Scalar
 
 
@@ -202,9 +203,7 @@ def _fitting(symmetry: Any, observation_space: Any, action_space: Any) -> Symmet
     if symmetry.rotation:
         raise ValueError(f"symmetry {symmetry.name!r} is a rotation; one of a finite group would do for RPPPolicy")
     for m in symmetry.action_generators:
-        if not np.array_equal(
-            np.sort(np.abs(m), axis=1)[:, :-1], np.zeros((n_action, n_action - 1))
-        ) or not np.allclose(np.abs(m).sum(axis=1), 1):
+        if not is_permutation(np.abs(m), 1e-6):
             raise ValueError(
                 f"symmetry {symmetry.name!r} mixes actions; one that permutes them and turns signs would do, as others "
                 "do not commute with tanh and with standard deviations"

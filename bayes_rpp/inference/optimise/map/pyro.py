@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyro
 import torch
 from numpy.typing import NDArray
 from pyro import poutine
 from pyro.infer.autoguide import AutoDelta
 from pyro.infer.autoguide.initialization import init_to_value
 
+from bayes_rpp.engines.pyro import settings
 from bayes_rpp.inference.optimise.mode import check, finish
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
@@ -33,7 +33,7 @@ class Trainer:
         dtype = torch.get_default_dtype()
         self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (task.x, task.y))
         # A plate at dim -2 leaves a dimension of size one for the examples at dim -1.
-        named = start_values(sites, initial)
+        named = sites.with_weights(initial)
         start = {site: torch.as_tensor(v, dtype=dtype)[:, None].clone() for site, v in named.items()}
         self._positive = set(task.model.latents)
         self._shapes = {site: v.shape for site, v in initial.items()}
@@ -135,26 +135,3 @@ class Adam:
 
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-def start_values(sites: Sites, initial: Values) -> Values:
-    """Initial values by all names that Pyro asks for: a reparametrised site starts from a value of the original one,
-    here the weight."""
-    weights = sites.weights(initial)
-    priors = sites.model.priors
-    strict = {
-        site: priors[name].support.encode(weights[name])
-        for name, (site, _) in sites.model.sites.items()
-        if priors[name].is_strict
-    }
-    return {**weights, **strict, **initial}
-
-
-def settings() -> pyro.settings.context:
-    """Parameters live in the guide, not in Pyro's global store; NaN is looked for in the loss, not in each argument."""
-    return pyro.settings.context(
-        module_local_params=True,
-        validate_distributions_pyro=False,
-        validate_distributions_torch=False,
-        validate_poutine=False,
-    )

@@ -45,7 +45,7 @@ class Trainer:
             # Operation by operation, as it comes, the start of a small EMLP would take 20 s.
             states.append(jax.jit(lambda key, svi=svi: svi.init(key, *self._row))(key))
         self._state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        self._epoch = jax.jit(jax.vmap(one_epoch(self._svi, self._x, self._y)))
+        self._epoch = jax.jit(jax.vmap(one_epoch(self._svi.update, self._x, self._y)))
         if hasattr(self._guide, "median"):
             self._median = jax.jit(jax.vmap(self._guide.median))
 

@@ -16,7 +16,8 @@ from pyro.infer import Trace_ELBO
 from pyro.infer import autoguide as guides
 from pyro.infer.autoguide.initialization import init_to_value
 
-from bayes_rpp.inference.optimise.map.pyro import Adam, settings, start_values
+from bayes_rpp.engines.pyro import settings
+from bayes_rpp.inference.optimise.map.pyro import Adam
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
@@ -65,7 +66,7 @@ class _Member:
         dtype = torch.get_default_dtype()
         self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (task.x, task.y))
         self._model = partial(task.model.pyro, size=len(task.x), parametrisation=sites.parametrisation)
-        start = {site: torch.as_tensor(v, dtype=dtype).clone() for site, v in start_values(sites, initial).items()}
+        start = {site: torch.as_tensor(v, dtype=dtype).clone() for site, v in sites.with_weights(initial).items()}
         seed = int(np.random.SeedSequence([task.seed, number]).generate_state(1)[0])
         self._random = torch.Generator().manual_seed(seed).get_state()
         self._store = None

@@ -8,13 +8,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.posterior.outputs import evaluate
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.outputs import evaluate
+from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 
 Weights = Mapping[str, NDArray]
 Jacobian = Callable[[Weights, NDArray], dict[str, NDArray]]
+JacobianOf = Callable[[Network, Sequence[str]], Jacobian]  # of the weights of these names
 CHUNK = 2**25  # numbers of the Jacobian that an engine makes at a time
 
 

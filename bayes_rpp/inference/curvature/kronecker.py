@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bayes_rpp.inference.laplace.curvature import Curvature, Factorised, Numbers, difference, proportion
-from bayes_rpp.inference.laplace.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.curvature import Curvature, Factorised, Numbers, difference, proportion
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 

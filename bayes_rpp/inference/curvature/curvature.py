@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.laplace.linearisation import Linearisation
+from bayes_rpp.inference.curvature.linearisation import Linearisation
 
 Numbers = Mapping[str, float]
+GAIN = 1e-7  # in log density: what is left to the mode when steps to it end
 STEP = 1e-5  # of the logarithm of a number, in differences of the likelihood
 
 
@@ -141,3 +142,13 @@ def proportion(r: NDArray, root: NDArray | None) -> float | None:
     big = np.argmax(np.abs(root))
     factor = float(r.flat[big] / root.flat[big])
     return factor if np.allclose(r, factor * root, rtol=1e-12, atol=0.0) else None
+
+
+def search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
+    """The first of ever shorter steps that makes the weights more probable; None if none does."""
+    now = at.log_joint(numbers)
+    for k in range(12):
+        there = at.at + 0.5**k * step
+        if at.log_joint(numbers, there) > now:
+            return there
+    return None

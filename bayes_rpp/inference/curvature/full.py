@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from bayes_rpp.inference.laplace.curvature import Curvature, Factorised, Numbers, proportion
-from bayes_rpp.inference.laplace.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.curvature import Curvature, Factorised, Numbers, proportion
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
 
 INVERTIBLE = 1e-5  # a likelihood's root R whose smallest singular value is above this part of the largest
 

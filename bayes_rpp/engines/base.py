@@ -1,0 +1,128 @@
+"""What models need of a probabilistic programming library: `Engine`, which Pyro and NumPyro satisfy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from bayes_rpp._imports import load_module
+
+Array = Any  # of the engine's library
+
+# Pyro's and NumPyro's handlers are on a stack that all threads of a process share.
+LOCK = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Library:
+    """What an engine stands on: the package that brings it, and the library of its arrays."""
+
+    package: str
+    arrays: str
+
+
+# In the order in which they are tried.
+ENGINES = {"numpyro": Library("numpyro", "jax"), "pyro": Library("pyro-ppl", "torch")}
+
+
+class Distribution(Protocol):
+    """A distribution of an engine's library, as far as it is used here."""
+
+    @property
+    def batch_shape(self) -> Any: ...
+
+    @property
+    def event_shape(self) -> Any: ...
+
+    @property
+    def support(self) -> Any: ...
+
+    def log_prob(self, value: Any) -> Any: ...
+
+    def to_event(self, dims: int) -> Any: ...
+
+
+class Distributions(Protocol):
+    """The module of distributions: both libraries have these under the same names and arguments."""
+
+    Normal: Callable[..., Any]
+    StudentT: Callable[..., Any]
+    Bernoulli: Callable[..., Any]
+    Categorical: Callable[..., Any]
+    Poisson: Callable[..., Any]
+
+
+class Engine(Protocol):
+    """What models are written with. One object for each engine: `get_engine(name)`.
+
+    Attributes:
+        name: "pyro" or "numpyro".
+        distributions: the library's module of distributions.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def distributions(self) -> Distributions: ...
+
+    @property
+    def device(self) -> str:
+        """What it computes on, in words."""
+        ...
+
+    def array(self, value: Any) -> Array:
+        """Numbers in the library's default precision."""
+        ...
+
+    def integers(self, array: Array) -> Array: ...
+
+    def zeros(self, shape: Sequence[int]) -> Array: ...
+
+    def broadcast_to(self, array: Array, shape: Sequence[int]) -> Array: ...
+
+    def sample(self, name: str, distribution: Distribution, obs: Array | None = None) -> Array:
+        """A sample site of the model function that runs."""
+        ...
+
+    def deterministic(self, name: str, value: Array, event_dim: int) -> Array:
+        """A site whose value follows from others."""
+        ...
+
+    def plate(self, name: str, size: int, dim: int) -> AbstractContextManager[Any]: ...
+
+    def scale(self, factor: float) -> AbstractContextManager[Any]:
+        """log densities within are multiplied by a factor."""
+        ...
+
+    def compiled(self, net: Callable[..., Any]) -> Callable[..., Any]:
+        """A network as it runs fastest, on one set of weights."""
+        ...
+
+    def vmap(self, net: Callable[..., Any], in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
+        """A network over several sets of weights, and one x for all (None) or for each."""
+        ...
+
+
+def get_engine(name: str) -> Engine:
+    """The engine of a name; loads its library."""
+    found: Engine = load_module(f"bayes_rpp.engines.{name}").ENGINE
+    return found
+
+
+def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> str:
+    """The engine's name; raises ValueError for an unknown one or one that cannot run the network (`able`: those that
+    can), ImportError for one that is not installed."""
+    if engine is None:
+        engine = next((name for name in able if find_spec(name)), able[0])
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; 'pyro' or 'numpyro' would do")
+    if engine not in able:
+        raise ValueError(f"engine is {engine!r}, which cannot run this network; {able[0]!r} would do")
+    if not find_spec(engine):
+        raise ImportError(f"engine {engine!r} needs {ENGINES[engine].package}: pip install 'bayes-rpp[{engine}]'")
+    return engine

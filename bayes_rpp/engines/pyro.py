@@ -1,0 +1,70 @@
+"""Pyro as an `Engine`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyro
+import pyro.distributions
+import torch
+
+if TYPE_CHECKING:
+    from bayes_rpp.engines.base import Engine
+
+
+class PyroEngine:
+    """See `bayes_rpp.engines.base.Engine`."""
+
+    name = "pyro"
+    distributions: Any = pyro.distributions
+
+    sample = staticmethod(pyro.sample)
+    plate = staticmethod(pyro.plate)
+    deterministic = staticmethod(pyro.deterministic)
+    zeros = staticmethod(torch.zeros)
+    broadcast_to = staticmethod(torch.broadcast_to)
+
+    @property
+    def device(self) -> str:
+        return "torch: " + ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def array(self, value: Any) -> torch.Tensor:
+        return torch.as_tensor(value, dtype=torch.get_default_dtype())
+
+    def integers(self, array: torch.Tensor) -> torch.Tensor:
+        return array.long()
+
+    def scale(self, factor: float) -> contextlib.AbstractContextManager[Any]:
+        found: contextlib.AbstractContextManager[Any] = pyro.poutine.scale(scale=factor)
+        return found
+
+    def compiled(self, net: Callable[..., Any]) -> Callable[..., Any]:
+        return net
+
+    def vmap(self, net: Callable[..., Any], in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
+        if getattr(net, "vectorised", True):
+            return torch.func.vmap(net, in_dims=in_dims)
+        return partial(_one_by_one, net, in_dims)
+
+
+def _one_by_one(net: Callable[..., Any], in_dims: Sequence[int | None], params: Any, x: torch.Tensor) -> torch.Tensor:
+    """vmap for a network of operations that have no rule for it."""
+    count = len(next(iter(params.values())))
+    rows = [({k: v[i] for k, v in params.items()}, x if in_dims[1] is None else x[i]) for i in range(count)]
+    return torch.stack([net(*row) for row in rows])
+
+
+def settings() -> Any:
+    """Parameters live in the guide, not in Pyro's global store; NaN is looked for in the loss, not in each argument."""
+    return pyro.settings.context(
+        module_local_params=True,
+        validate_distributions_pyro=False,
+        validate_distributions_torch=False,
+        validate_poutine=False,
+    )
+
+
+ENGINE: Engine = PyroEngine()

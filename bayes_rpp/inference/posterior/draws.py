@@ -1,0 +1,193 @@
+"""Draws of a model's weights as numpy arrays, and what follows from them without a further look: outputs, predictions.
+
+Nothing here needs an engine: networks run on numpy arrays, so a saved posterior is used wherever numpy is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._given import check_unmasked
+from bayes_rpp._numerics import rms
+from bayes_rpp.inference.posterior.moments import predictive_moments
+from bayes_rpp.models.data import check_data, check_inputs
+from bayes_rpp.models.model import Model
+from bayes_rpp.models.outputs import CHUNK, Block, blocks, centre_of, evaluate, linearised
+from bayes_rpp.networks.storage import check_weight
+from bayes_rpp.symmetry.equivariance import Probe
+from bayes_rpp.symmetry.groups import Group
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The posterior predictive at n points.
+
+    Attributes:
+        mean: (n, d_out) expected y; with Bernoulli and Categorical, the probability of a one or of each class. float64.
+        std: (n, d_out) of a new observation: spread of the samples and noise together. float64.
+        samples: (chain, draw, n, d_out) expected y of each draw of the network; with a seed, new observations (with
+            Categorical (chain, draw, n, 1), the classes). None where `predict(x, samples=False)` was asked for.
+    """
+
+    mean: NDArray
+    std: NDArray
+    samples: Any = field(repr=False, default=None)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Draws:
+    """What diagnostics, metrics and files look at; `Posterior` has its attributes, and their verbs."""
+
+    model: Model
+    samples: dict[str, NDArray]
+    _: KW_ONLY
+    x: NDArray
+    y: NDArray
+    training: dict[str, NDArray] = field(default_factory=dict)
+    sample_stats: dict[str, NDArray] = field(default_factory=dict)
+    log_evidence: float | None = None
+    centre: dict[str, NDArray] | None = None
+    method: str = ""
+    engine: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, arrays in (("samples", self.samples), ("centre", self.centre or {})):
+            for k, v in arrays.items():
+                check_unmasked(v, f"{name}[{k!r}]")
+        samples, centre = {k: np.asarray(v) for k, v in self.samples.items()}, self.centre
+        _check_samples(self.model, samples)
+        x, y = check_data(self.model, self.x, self.y)
+        if centre is not None:
+            centre = {k: np.asarray(v, dtype=np.float64) for k, v in centre.items()}
+        found = {"samples": samples, "x": x, "y": y, "centre": centre}
+        found |= {"training": dict(self.training or {}), "sample_stats": dict(self.sample_stats or {})}
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def chains(self) -> int:
+        return next(iter(self.samples.values())).shape[0]
+
+    @property
+    def draws(self) -> int:
+        return next(iter(self.samples.values())).shape[1]
+
+    def predict(self, x: Any, seed: int | None = None, *, samples: bool = True) -> Prediction:
+        """Predict at new points.
+
+        Args:
+            x: (n, d_in), or (n, *input_shape) of networks that have one, such as images; here and in all that follow.
+            seed: None leaves `samples` without observation noise; a number adds it.
+            samples: whether to keep what each draw predicts, which takes chains * draws * n * d_out numbers. False:
+                mean and std alone, in memory for a part of the draws and rows at a time.
+
+        Raises:
+            TypeError, ValueError: if x does not fit rep_in or is not finite, or seed is given without samples.
+        """
+        x = check_inputs(self.model, x)
+        likelihood, latents = self.model.likelihood, self.latents
+        if not samples:
+            if seed is not None:
+                raise ValueError(
+                    f"seed is {seed} but samples is False; seed adds noise to samples, and mean and std have it "
+                    "already: seed=None, or samples=True, would do"
+                )
+            mean, std = np.empty((2, len(x), self.model.net.rep_out.size))
+            predictive_moments(likelihood, latents, self.blocks(x), mean, std)
+            return Prediction(mean, std)
+        f = self.outputs(x)
+        each = likelihood.mean(f)
+        mean = each.mean(axis=(0, 1), dtype=np.float64)
+        noise = np.sqrt(likelihood.variance(f, latents).mean(axis=(0, 1), dtype=np.float64))
+        std = np.hypot(rms(each - mean, axis=(0, 1)), noise)
+        if seed is not None:
+            each = likelihood.sample(np.random.default_rng(seed), f, latents)
+        return Prediction(mean, std, each.astype(f.dtype))
+
+    def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
+        """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
+
+        Args:
+            x: (n, d_in).
+            group: whose equivariance; None: the network's.
+            seed: of the elements g, which all draws share.
+        """
+        net = self.model.net
+        probe = Probe(check_inputs(self.model, x), net.rep_in, net.rep_out, group or net.group, seed)
+        probe.warn_if_empty()
+        return self.measure(probe)
+
+    def measure(self, probe: Probe) -> NDArray:
+        """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""
+        found = np.empty((self.chains, self.draws, len(probe.x)))
+        for c, d in np.ndindex(self.chains, self.draws):
+            found[c, d] = probe.error(self.function(c, d))
+        return found
+
+    def function(self, chain: int = 0, draw: int = 0) -> Callable[[NDArray], NDArray]:
+        """One draw of the network as a function of (n, d_in) arrays."""
+        params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
+        dtype = next(iter(params.values())).dtype
+        net, centre = self.model.net, centre_of(self.model, self.centre, chain)
+        if centre is not None:
+            return _in_pieces(lambda x: linearised(net, centre, params, x))
+        return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
+
+    def outputs(self, x: NDArray) -> NDArray:
+        """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
+        return evaluate(self.model, self.samples, x, self.centre)
+
+    def blocks(self, x: NDArray) -> Iterator[Block]:
+        """The same piece by piece, in bounded memory."""
+        return blocks(self.model, self.samples, x, self.centre)
+
+    def log_likelihood(self, x: Any = None, y: Any = None) -> NDArray:
+        """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""
+        if (x is None) != (y is None):
+            raise ValueError("x and y go together; give both, or neither for the training data")
+        x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
+        found = np.empty((self.chains, self.draws, len(x)))
+        for b in self.blocks(x):
+            found[b.chain, b.draws, b.rows] = self.model.likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))
+        return found
+
+    @property
+    def latents(self) -> dict[str, NDArray]:
+        """Samples of the likelihood's inferred numbers, (chain, draw)."""
+        return {k: self.samples[k] for k in self.model.likelihood.latents}
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} "
+            f"draw(s), {self.model.net.size} weights)"
+        )
+
+
+def _in_pieces(function: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray]:
+    """The same function with CHUNK rows at a time, as hidden layers are wide."""
+
+    def whole(x: NDArray) -> NDArray:
+        if len(x) <= CHUNK:
+            return function(x)
+        return np.concatenate([function(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
+
+    return whole
+
+
+def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:
+    wanted: dict[str, tuple[int, ...]] = {k: p.shape for k, p in model.net.parameters.items()}
+    wanted |= dict.fromkeys(model.likelihood.latents, ())
+    missing = [k for k in wanted if k not in samples]
+    if missing:
+        raise ValueError(f"samples has no {', '.join(map(repr, missing))}; the model has {', '.join(wanted)}")
+    lead = samples[next(iter(wanted))].shape[:2]
+    if 0 in lead or len(lead) < 2:
+        raise ValueError(f"samples has {lead} chains and draws; one of each at least would do")
+    for k, shape in wanted.items():
+        check_weight(f"samples[{k!r}]", samples[k], lead + shape)

@@ -1,0 +1,58 @@
+"""What a model takes as data: inputs and outputs, checked against its network and likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._given import finite_array, real_array
+from bayes_rpp.models.model import Model
+from bayes_rpp.networks.network import Network
+
+Data = tuple[NDArray, NDArray]
+
+
+def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
+    """Inputs and outputs as float32, or float64 if they were; raises errors that name the argument."""
+    outputs, likelihood = model.net.rep_out.size, model.likelihood
+    columns = likelihood.columns(outputs)
+    if columns != outputs and np.ndim(y) == 1:  # classes
+        y = real_array(y, names[1])[:, None]
+    a = check_inputs(model, x, names[0])
+    owner = (
+        "rep_out has size {}" if columns == outputs else f"a {type(likelihood).__name__} likelihood needs {{}} column"
+    )
+    b = finite_array(y, names[1], columns=columns, owner=owner)
+    if len(a) != len(b):
+        raise ValueError(f"{names[0]} has {len(a)} examples but {names[1]} has {len(b)}")
+    if not len(a):
+        raise ValueError(f"{names[0]} has no examples")
+    likelihood.check(b, outputs, names[1])
+    return a, floating(b)
+
+
+def check_inputs(model: Model, x: Any, name: str = "x") -> NDArray:
+    """Inputs alone, likewise."""
+    net = model.net
+    a = flat_inputs(net, x, name)
+    return floating(finite_array(a, name, columns=net.rep_in.size, owner="rep_in has size {}"))
+
+
+def flat_inputs(net: Network, x: Any, name: str) -> Any:
+    """Images and the like (n, *input_shape) as rows; anything else as it is."""
+    if net.input_shape is None or np.ndim(x) <= 2:
+        return x
+    if np.shape(x)[1:] != net.input_shape:
+        wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
+        raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
+    return real_array(x, name).reshape(len(x), net.rep_in.size)
+
+
+def floating(a: NDArray) -> NDArray:
+    """As float32, or float64 where it was so or has whole numbers that float32 would round."""
+    if a.dtype == np.float64:
+        return a
+    found = a.astype(np.float32)
+    return found if a.dtype.kind not in "iu" or np.array_equal(found.astype(np.float64), a) else a.astype(np.float64)

@@ -1,0 +1,44 @@
+"""Models as text and numbers: what it takes to build the same model again in another process, and to tell two apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bayes_rpp.models.likelihoods import likelihood_from_config
+from bayes_rpp.models.model import Model
+from bayes_rpp.networks.network import Network
+from bayes_rpp.networks.storage import Custom, network_from_spec, network_spec
+from bayes_rpp.priors.hyper import Sigmas
+
+
+def model_spec(model: Model) -> dict[str, Any]:
+    """JSON-able description of a model."""
+    return {
+        "net": network_spec(model.net),
+        "sigma_a": [s.config() for s in model.sigmas_a],
+        "sigma_b": model.sigma_b.config(),
+        "scale": model.scale,
+        "parametrisation": model.parametrisation,
+        "likelihood": type(model.likelihood).__name__,
+        "likelihood_config": model.likelihood.config(),
+    }
+
+
+def model_from_spec(
+    spec: Mapping[str, Any],
+    custom: Custom | None = None,
+    net: Network | None = None,
+    weights: Mapping[str, Any] | None = None,
+) -> Model:
+    """Inverse of `model_spec`; arguments as in `network_from_spec`."""
+    sigmas = spec["sigma_a"] if isinstance(spec["sigma_a"], list) else [spec["sigma_a"]]  # one only, before pathways
+    a = [Sigmas.from_config(s) for s in sigmas]
+    return Model(
+        network_from_spec(spec["net"], custom, net, weights),
+        sigma_a=a if len(a) > 1 else a[0],
+        sigma_b=Sigmas.from_config(spec["sigma_b"]),
+        likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
+        scale=spec["scale"],
+        parametrisation=spec["parametrisation"],
+    )

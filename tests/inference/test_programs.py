@@ -1,0 +1,59 @@
+"""What is compiled for a model serves all that are configured alike, and no other."""
+
+import numpy as np
+import pytest
+
+import bayes_rpp as rpp
+from bayes_rpp.inference.run.identity import Configured
+
+HALF = rpp.Prior("HalfNormal", {"scale": 0.3})
+X = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
+METHOD = rpp.HMC(chains=1, warmup=20, draws=4)
+
+
+def model(noise=0.1, net=None, **options):
+    net = rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), layers=0) if net is None else net
+    return rpp.Model(net, likelihood=rpp.Gaussian(noise), **({"sigma_b": HALF} | options))
+
+
+def custom(power):
+    rho = rpp.Rep.custom(lambda g: np.linalg.det(g) ** power * g, name="mine")
+    return rpp.EMLP(rho, rpp.Vector, rpp.O(3), layers=0)
+
+
+class Own(rpp.MLP):
+    """Code of the user's, of which a description says little."""
+
+
+def test_models_of_one_configuration_are_equal():
+    one = Configured.of(model())
+    assert one == Configured.of(model())
+    assert hash(one) == hash(Configured.of(model()))
+    assert Configured.of(model(net=custom(0))) == Configured.of(model(net=custom(0)))
+    others = [model(0.2), model(HALF), model(sigma_b=0.3), model(sigma_a=2.0), model(scale=None), model(net=custom(0)),
+              model(net=custom(1)), model(parametrisation="weights"), model(net=rpp.MLP(3, 3, layers=0)),
+              model(net=rpp.EMLP(rpp.Vector, rpp.Vector, rpp.SO(3), layers=0))]  # fmt: skip
+    assert len({one, *map(Configured.of, others)}) == 1 + len(others)
+    own = Own(3, 3, layers=0)
+    assert Configured.of(model(net=own)) == Configured.of(model(net=own))
+    assert Configured.of(model(net=own)) != Configured.of(model(net=Own(3, 3, layers=0)))
+
+
+@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
+    home = pytest.importorskip("bayes_rpp.inference.sample.numpyro")
+    home._compiled.cache_clear()
+
+    def draws(one):
+        post = rpp.fit(one, X, X, METHOD, engine="numpyro", progress=False)
+        info = home._compiled.cache_info()
+        return post.samples["output.weight"], (info.hits, info.misses)
+
+    first, counts = draws(model())
+    assert counts == (0, 1)
+    again, counts = draws(model())
+    assert counts == (1, 1)
+    np.testing.assert_array_equal(again, first)
+    other, counts = draws(model(noise=1.0))
+    assert counts == (1, 2)
+    assert not np.array_equal(other, first)
