@@ -14,7 +14,9 @@ from bayes_rpp._imports import load_module
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bayes_rpp import datasets
+    from bayes_rpp import datasets as datasets
+    from bayes_rpp import rl as rl
+    from bayes_rpp import testing as testing
     from bayes_rpp.analysis.compare import Comparison, compare_symmetries
     from bayes_rpp.analysis.compare_plots import plot_comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.export.export import to_torch
     from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
     from bayes_rpp.networks.mlp import MLP
-    from bayes_rpp.networks.network import Network
+    from bayes_rpp.networks.network import Capabilities, Network
     from bayes_rpp.networks.restrict import LinearPath, restrict
     from bayes_rpp.networks.soften.module import ModuleNetwork
     from bayes_rpp.networks.soften.soften import soften
@@ -94,7 +96,7 @@ _HOMES = {
     "networks.hamiltonian": ["HamiltonianNetwork"],
     "networks.mlp": ["MLP"],
     "networks.soften.module": ["ModuleNetwork"],
-    "networks.network": ["Network"],
+    "networks.network": ["Capabilities", "Network"],
     "networks.restrict": ["LinearPath", "restrict"],
     "networks.soften.soften": ["soften"],
     "networks.storage": ["load_network", "save_network"],
@@ -110,10 +112,11 @@ _HOMES = {
     "symmetry.representations": ["Pseudoscalar", "Regular", "Rep", "Scalar", "T", "Vector"],
     "symmetry.solver": ["SolverError", "equivariant_basis"],
 }
+SUBMODULES = ("datasets", "rl", "testing")  # reached as attributes
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Bernoulli", "Capacity", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet",
+    "Bernoulli", "Capabilities", "Capacity", "Categorical", "Checkpoint", "Comparison", "ComposedSubspace", "ConvNet",
     "ConvergenceWarning", "ConvolutionSubspace", "D", "DeepEnsemble", "DenseSubspace", "EMLP", "Energy",
     "EquivarianceTracker", "EquivariantSubspace", "FullSubspace", "Gaussian", "Group", "GroupErrorMap", "HMC",
     "HamiltonianNetwork", "Laplace", "LinearPath", "Lorentz", "MAP", "MLP", "Model", "ModuleNetwork", "NUTS",
@@ -132,7 +135,7 @@ if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_r
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "rl"):
+    if name in SUBMODULES:
         return load_module(f"bayes_rpp.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayes_rpp' has no attribute {name!r}")

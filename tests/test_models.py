@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
+from bayes_rpp import EMLP, Capabilities, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.inference.run.sites import Sites
 from bayes_rpp.priors.hyper import Sigmas
@@ -240,9 +240,11 @@ def test_steps_of_nested_models_are_those_of_their_widest_pathway():
 
 def test_the_wrong_engine_is_named():
     class Torch(EMLP):
-        engines = ("pyro",)
+        def __init__(self):
+            super().__init__(Vector, Vector, O(3), layers=0)
+            self.capabilities = Capabilities(engines=("pyro",))
 
-    model = Model(Torch(Vector, Vector, O(3), layers=0))
+    model = Model(Torch())
     with pytest.raises(ValueError, match=r"cannot run in numpyro; model\.pyro would do"):
         model.numpyro(np.zeros((2, 3)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -56,6 +56,18 @@ class Distributions(Protocol):
     Poisson: Callable[..., Any]
 
 
+class Network(Protocol):
+    """A function of (parameters, inputs) with its capabilities: `bayes_rpp.Network`, which is above this."""
+
+    @property
+    def capabilities(self) -> Any: ...
+
+    @property
+    def key(self) -> Hashable: ...
+
+    def __call__(self, params: Any, x: Any) -> Any: ...
+
+
 class Engine(Protocol):
     """What models are written with. One object for each engine: `get_engine(name)`.
 
@@ -99,11 +111,11 @@ class Engine(Protocol):
         """log densities within are multiplied by a factor."""
         ...
 
-    def compiled(self, net: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, net: Network) -> Callable[..., Any]:
         """A network as it runs fastest, on one set of weights."""
         ...
 
-    def vmap(self, net: Callable[..., Any], in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
+    def vmap(self, net: Network, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
         """A network over several sets of weights, and one x for all (None) or for each."""
         ...
 

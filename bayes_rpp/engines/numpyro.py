@@ -13,7 +13,7 @@ import numpyro
 import numpyro.distributions
 
 if TYPE_CHECKING:
-    from bayes_rpp.engines.base import Engine
+    from bayes_rpp.engines.base import Engine, Network
 
 
 class NumPyroEngine:
@@ -43,17 +43,30 @@ class NumPyroEngine:
     def scale(self, factor: float) -> contextlib.AbstractContextManager[Any]:
         return numpyro.handlers.scale(scale=factor)
 
-    def compiled(self, net: Callable[..., Any]) -> Callable[..., Any]:
-        return _compiled(net)
+    def compiled(self, net: Network) -> Callable[..., Any]:
+        return _compiled(_ByKey(net))
 
-    def vmap(self, net: Callable[..., Any], in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
+    def vmap(self, net: Network, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
         return jax.vmap(net, in_axes=in_dims)
 
 
+class _ByKey:
+    """A network that equals any other of its key."""
+
+    def __init__(self, net: Network) -> None:
+        self.net, self.key = net, net.key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByKey) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
 @lru_cache(maxsize=16)
-def _compiled(net: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(found: _ByKey) -> Callable[..., Any]:
     """Compiled once for each network: initialisers of guides and kernels run the model operation by operation."""
-    return jax.jit(net)
+    return jax.jit(found.net)
 
 
 ENGINE: Engine = NumPyroEngine()

@@ -12,7 +12,7 @@ import pyro.distributions
 import torch
 
 if TYPE_CHECKING:
-    from bayes_rpp.engines.base import Engine
+    from bayes_rpp.engines.base import Engine, Network
 
 
 class PyroEngine:
@@ -41,16 +41,16 @@ class PyroEngine:
         found: contextlib.AbstractContextManager[Any] = pyro.poutine.scale(scale=factor)
         return found
 
-    def compiled(self, net: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, net: Network) -> Callable[..., Any]:
         return net
 
-    def vmap(self, net: Callable[..., Any], in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
-        if getattr(net, "vectorised", True):
+    def vmap(self, net: Network, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
+        if net.capabilities.vectorized:
             return torch.func.vmap(net, in_dims=in_dims)
         return partial(_one_by_one, net, in_dims)
 
 
-def _one_by_one(net: Callable[..., Any], in_dims: Sequence[int | None], params: Any, x: torch.Tensor) -> torch.Tensor:
+def _one_by_one(net: Network, in_dims: Sequence[int | None], params: Any, x: torch.Tensor) -> torch.Tensor:
     """vmap for a network of operations that have no rule for it."""
     count = len(next(iter(params.values())))
     rows = [({k: v[i] for k, v in params.items()}, x if in_dims[1] is None else x[i]) for i in range(count)]

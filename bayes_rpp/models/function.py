@@ -36,8 +36,7 @@ def run(
         raise ValueError(f"given has {unknown[0]!r} but the model infers {known}")
     form = get_parametrization(parametrisation or model.parametrisation or "pathways")
     x, y = engine.array(engine_array(x, "x")), None if y is None else engine.array(engine_array(y, "y"))
-    if net.input_shape and tuple(x.shape[1:]) == net.input_shape:
-        x = x.reshape((x.shape[0], net.rep_in.size))
+    x = net.rows(x)
     _check_shapes(model, x, y, members)
     with engine.plate("members", members, dim=-2) if members else nullcontext():
         latents = {k: engine.array(v) for k, v in given.items()}

@@ -14,14 +14,14 @@ import numpy as np
 
 from bayes_rpp._arrays import Array, array_namespace, swish
 from bayes_rpp.networks.mlp import check_width
-from bayes_rpp.networks.network import LARGEST, Network, Parameter, linear
+from bayes_rpp.networks.network import LARGEST, Capabilities, Network, Parameter, linear
 from bayes_rpp.priors.subspaces.base import FullSubspace
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
 
-class ConvNet(Network):
+class ConvNet(Network, is_code=False):
     """Convolutional network whose prior decides between convolutions, soft convolutions and none.
 
     `Model(net, sigma_b=0)` is the convolutional network, `sigma_a=0` a multilayer perceptron of the same size, and both
@@ -83,11 +83,11 @@ class ConvNet(Network):
             raise ValueError(f"columns is {columns} but input_shape {shape} has room for {units}")
         if group is None and (rep_in is not None or rep_out is not None):
             raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
-        super().__init__(rep_in or columns or units, rep_out or outputs, group)
+        seen = Capabilities(input_shape=None if columns else shape)
+        super().__init__(rep_in or columns or units, rep_out or outputs, group, capabilities=seen)
         for name, rep, size in (("rep_in", self.rep_in, columns or units), ("rep_out", self.rep_out, outputs)):
             if rep.size != size:
                 raise ValueError(f"{name} has size {rep.size}; {size} would do")
-        self.input_shape = None if columns else shape
         self._settings = {
             "input_shape": list(shape),
             "outputs": outputs,
@@ -147,6 +147,7 @@ class ConvNet(Network):
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         if self.missing:
             x = array_namespace(x).concat([x] + [x[..., :1] * 0.0] * self.missing, axis=-1)
+        x = self.rows(x)
         lead = tuple(x.shape[:-1])
         h = x.reshape((math.prod(lead), x.shape[-1]))
         for k, layer in enumerate(self.convolutions):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,7 +32,7 @@ BILINEAR_SCALE = 0.1
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
-class EMLP(Network):
+class EMLP(Network, is_code=False):
     """Equivariant MLP whose prior decides between strict, soft and no symmetry.
 
     Args:
@@ -102,6 +102,16 @@ class EMLP(Network):
         # Files of networks without products, and those from before there were any, do not say so.
         products = {"products": True} if any(b.bilinear and b.bilinear.products.shapes for b in self.blocks) else {}
         return {"channels": list(self.hidden), "bilinear": self.bilinear} | products | subgroups
+
+    def replace(self, **changes: Any) -> Self:
+        """Another network with the arguments of this one, with changes; `layers` alone where all hidden layers are
+        alike."""
+        if isinstance(changes.get("channels"), (int, Rep)):
+            changes = {"layers": len(self.hidden)} | changes
+        elif "layers" in changes and "channels" not in changes and len(set(self.hidden)) == 1:
+            changes["channels"] = self.hidden[0]
+        # Networks without products do not say so in their config.
+        return super().replace(**{"products": "products" in self.config()} | changes)
 
     def taken_from(self, other: EMLP, params: Mapping[str, Any]) -> dict[str, Any]:
         """Weights of a network with the same layers under another group, as this network's: products have other bases

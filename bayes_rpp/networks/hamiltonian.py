@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from bayes_rpp.symmetry.representations import Representation
 STAGES = np.array([[0.0, 1 / 6], [0.5, 1 / 3], [0.5, 1 / 3], [1.0, 1 / 6]])
 
 
-class HamiltonianNetwork(Network):
+class HamiltonianNetwork(Network, is_code=False):
     """The states at dt, 2 dt, ... of a system that is at x at time 0, by the energy that a network gives.
 
     Example: `HamiltonianNetwork(EMLP(4 * Vector, Scalar, O(3), channels=128), dt=0.2, steps=4)`. The energy's bilinear
@@ -47,8 +48,6 @@ class HamiltonianNetwork(Network):
             as one that turns positions but not momenta.
     """
 
-    traceable = False
-
     def __init__(self, energy: Network, *, dt: float, steps: int, substeps: int = 1) -> None:
         if not isinstance(energy, Network):
             kind = type(energy).__name__
@@ -58,15 +57,18 @@ class HamiltonianNetwork(Network):
             raise ValueError(f"dt is {dt!r}; a number other than 0, such as 0.1, would do")
         self.energy, self.dt = energy, float(dt)
         self.steps, self.substeps = whole_number(steps, "steps"), whole_number(substeps, "substeps")
-        super().__init__(energy.rep_in.rep, self.steps * energy.rep_in.rep, energy.group)
-        self.engines, self.is_code = energy.engines, energy.is_code
-        self.evaluations = energy.evaluations * len(STAGES) * self.steps * self.substeps
-        self.vectorised = energy.vectorised
+        evaluations = energy.capabilities.evaluations * len(STAGES) * self.steps * self.substeps
+        super().__init__(
+            energy.rep_in.rep,
+            self.steps * energy.rep_in.rep,
+            energy.group,
+            capabilities=replace(energy.capabilities, traceable=False, evaluations=evaluations),
+        )
         self.parameters = dict(energy.parameters)
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         """States (..., steps * d) that follow the states x (..., d)."""
-        params = {name: params[name] for name in self.parameters}
+        params, x = {name: params[name] for name in self.parameters}, self.rows(x)
         library, own = library_of(x, self.engines)
         return self._states(params, x) if own else library.on_numpy(self._states, params, x)
 

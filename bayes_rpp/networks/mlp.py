@@ -14,7 +14,7 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
 
-class MLP(Network):
+class MLP(Network, is_code=False):
     """Fully connected network, swish between the layers.
 
     Args:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from bayes_rpp._arrays import Array
 from bayes_rpp.networks.emlp import equivariant_parameters
-from bayes_rpp.networks.network import Network, Parameter, linear
+from bayes_rpp.networks.network import Network, Parameter, altered, linear
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry
 from bayes_rpp.networks.soften.options import Options
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
@@ -34,15 +35,17 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(20, 20, layers=0) would do")
     options = Options(None, subspaces, ())
-    new = copy(net)
-    new.parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
-    options.check_used((), new.parameters)
-    new.is_code = new.is_code or bool(subspaces)
+    parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
+    options.check_used((), parameters)
+    if not subspaces:
+        return net
+    code = replace(net.capabilities, is_code=True)
+    new = altered(net, parameters=MappingProxyType(parameters), capabilities=code, _is_restricted=True)
     warn_of_broken_symmetry(new, net)
     return new
 
 
-class LinearPath(Network):
+class LinearPath(Network, is_code=False):
     """f(x) = W x + b + net(x): a linear model whose residual pathway is a network.
 
     With a wide prior on "linear.*" and a narrow one on "net.output.*" it stays linear unless the data say otherwise:
@@ -56,9 +59,8 @@ class LinearPath(Network):
     def __init__(self, net: Network) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; a Network such as MLP(5, 1) would do")
-        super().__init__(net.rep_in.rep, net.rep_out.rep, net.group)
-        self.net, self.engines, self.input_shape, self.is_code = net, net.engines, net.input_shape, net.is_code
-        self.traceable, self.vectorised, self.evaluations = net.traceable, net.vectorised, net.evaluations
+        super().__init__(net.rep_in.rep, net.rep_out.rep, net.group, capabilities=net.capabilities)
+        self.net = net
         shape = (self.rep_out.size, self.rep_in.size)
         if all(p.subspace.rank == p.subspace.size for p in net.parameters.values()):
             path = {f"linear.{k}": Parameter(FullSubspace(s)) for k, s in (("weight", shape), ("bias", shape[:1]))}
@@ -67,7 +69,7 @@ class LinearPath(Network):
         self.parameters = path | {f"net.{name}": p for name, p in net.parameters.items()}
 
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
-        inner = {name: params[f"net.{name}"] for name in self.net.parameters}
+        inner, x = {name: params[f"net.{name}"] for name in self.net.parameters}, self.rows(x)
         return linear(params, "linear", x) + self.net(inner, x)
 
     def config(self) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def network_spec(net: Network) -> dict[str, Any]:
         ValueError: if two custom representations share a name, by which alone they are stored.
     """
     kind = type(net).__name__
-    code = net.is_code or NETWORKS.get(kind) is not type(net)
+    code = net.capabilities.is_code or NETWORKS.get(kind) is not type(net)
     if not code and kind in INNER:
         settings = net.config()
         inner = network_spec(settings.pop(INNER[kind]))

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ from bayes_rpp.inference.curvature.full import Data, Weights
 from bayes_rpp.inference.curvature.kronecker import Kronecker
 from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
 from bayes_rpp.inference.posterior.mixture import mixture
+from bayes_rpp.networks.network import altered
 from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
 
 RNG = np.random.default_rng(0)
@@ -528,8 +530,8 @@ def test_softened_torch_modules():
     with pytest.warns(UserWarning, match="nothing soft"):
         net = soften(module, input_shape=(2,))
     posts = []
-    for vectorised in (True, False):
-        net.vectorised = vectorised
+    for vectorized in (True, False):
+        net = altered(net, capabilities=replace(net.capabilities, vectorized=vectorized))
         model = Model(net, sigma_a=1.0, sigma_b=0.5)
         posts.append(fit(model, X, Y, Laplace(epochs=3, polish=2, draws=2), init=net.initial, progress=False))
     assert posts[0].log_evidence == pytest.approx(posts[1].log_evidence, abs=1e-3)

@@ -53,12 +53,12 @@ def test_strict_network_is_equivariant(group, dtype, limit, bilinear):
 
 @pytest.mark.parametrize("net", [EMLP(Scalar + Vector, T(2), O(3), channels=40, layers=2), MLP(3, 2, channels=8)])
 def test_the_same_on_numpy_torch_and_jax(net):
-    jnp, torch = pytest.importorskip("jax.numpy"), pytest.importorskip("torch")
+    jax, jnp, torch = (pytest.importorskip(name) for name in ("jax", "jax.numpy", "torch"))
     params = strict_weights(net, dtype=np.float32)
     x = np.random.default_rng(0).normal(size=(6, net.rep_in.size)).astype(np.float32)
     want = net(params, x)
     by_torch = net({k: torch.as_tensor(v) for k, v in params.items()}, torch.as_tensor(x))
-    by_jax = net({k: jnp.asarray(v) for k, v in params.items()}, jnp.asarray(x))
+    by_jax = jax.jit(net)({k: jnp.asarray(v) for k, v in params.items()}, jnp.asarray(x))
     np.testing.assert_allclose(by_torch.numpy(), want, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.asarray(by_jax), want, rtol=1e-4, atol=1e-5)
     # Leading dimensions are free, and vmap over members is one call for each.

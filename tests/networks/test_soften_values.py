@@ -74,9 +74,9 @@ def fitted(net, method, **options):
 @pytest.mark.parametrize("name", LOOKS)
 def test_they_are_trained_member_by_member(name):
     net = rpp.soften(LOOKS[name], 4)
-    assert not net.vectorised
+    assert not net.capabilities.vectorized
     same = rpp.soften(Net(loop if "loop" in name else lambda x: x), 4)
-    assert same.vectorised or "loop" in name
+    assert same.capabilities.vectorized or "loop" in name
     start = {k: np.stack([v, v + 0.1]) for k, v in net.initial.items()}
     post = fitted(net, rpp.DeepEnsemble(members=2, epochs=3, batch_size=6), init=start)
     if "loop" not in name:  # the numbers are those of the module that does not look
@@ -89,6 +89,7 @@ def test_they_are_trained_member_by_member(name):
 
 METHODS = [
     rpp.MAP(epochs=2),
+    rpp.DeepEnsemble(epochs=2, members=2),
     rpp.MAP(epochs=2, batch_size=5),
     rpp.SVI(epochs=2, draws=2, members=2),
     rpp.Laplace(epochs=2, draws=2, polish=1),
@@ -102,7 +103,7 @@ METHODS = [
 def test_every_method_takes_them(method):
     soft = rpp.soften(LOOKS["branch on x"], 4)
     for net in (soft, rpp.LinearPath(soft), rpp.restrict(soft, {"a.weight": rpp.ZeroSubspace((3, 4))})):
-        assert not net.vectorised
+        assert not net.capabilities.vectorized
         post = fitted(net, method)
         assert np.isfinite(post.predict(X).mean).all()
         assert np.isfinite(post.metrics(X, Y)["nll"])
@@ -125,7 +126,7 @@ def test_hamiltonians_of_them():
             return torch.tanh(self.a(branch(x)))
 
     net = rpp.HamiltonianNetwork(rpp.soften(Energy(), 4), dt=0.1, steps=1)
-    assert not net.vectorised
+    assert not net.capabilities.vectorized
     post = rpp.fit(rpp.Model(net, sigma_b=0.1), X, X, rpp.MAP(epochs=2), progress=False)
     assert np.isfinite(post.predict(X).mean).all()
 

@@ -24,7 +24,7 @@ def jacobian(net: Network, names: Sequence[str]) -> Jacobian:
             return net({**every, **some}, row[None])[0]
 
         rows = torch.tensor(x, dtype=torch.float64)
-        if getattr(net, "vectorised", True):
+        if net.capabilities.vectorized:
             found = vmap(jacrev(outputs), (None, 0))(some, rows)
             return {k: j.detach().cpu().numpy() for k, j in found.items()}
         for w in some.values():

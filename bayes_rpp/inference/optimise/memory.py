@@ -23,7 +23,7 @@ def at_work(net: Network, batch: int) -> float:
     for p in net.parameters.values():
         weights += 3 * p.subspace.size
         signals += p.subspace.rows + p.subspace.size // max(1, p.subspace.rows)
-    return BYTES * (weights + 4 * batch * signals * net.evaluations)
+    return BYTES * (weights + 4 * batch * signals * net.capabilities.evaluations)
 
 
 def evenly(count: int, most: float) -> int:

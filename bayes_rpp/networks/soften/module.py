@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
-from bayes_rpp.networks.network import Network, Parameter
+from bayes_rpp.networks.network import Capabilities, Network, Parameter
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -52,36 +53,31 @@ class ModuleNetwork(Network):
         untrained: normalisations whose running statistics have seen no data, so that they do nothing.
     """
 
-    layers: tuple[Softened, ...]
-    untrained: tuple[str, ...] = ()
-    initial: dict[str, NDArray]
-
     def __init__(
         self,
-        inputs: Sequence[int],
+        capabilities: Capabilities,
         outputs: int,
         weights: Mapping[str, tuple[Subspace, NDArray]],
         rest: Mapping[str, NDArray],
         layers: Sequence[Softened],
         *,
+        untrained: tuple[str, ...] = (),
         rep_in: Rep | None = None,
         rep_out: Rep | None = None,
         group: Group | None = None,
     ) -> None:
-        """Args: shape of an example; columns of the output; softened parameters with subspace and value; the values of
-        the other parameters; the listing; and how a group acts on the flattened input and output, if one does."""
+        """Args: the record, with the shape of an example; columns of the output; softened parameters with subspace and
+        value; the values of the other parameters; the listing; normalisations that have seen no data; and how a group
+        acts on the flattened input and output, if one does."""
         if group is None and (rep_in is not None or rep_out is not None):
             raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
-        self.input_shape = tuple(inputs)
-        super().__init__(rep_in or int(np.prod(self.input_shape)), rep_out or outputs, group)
-        for name, rep, size in (
-            ("rep_in", self.rep_in, int(np.prod(self.input_shape))),
-            ("rep_out", self.rep_out, outputs),
-        ):
+        inputs = math.prod(capabilities.input_shape or ())
+        super().__init__(rep_in or inputs, rep_out or outputs, group, capabilities=capabilities)
+        for name, rep, size in (("rep_in", self.rep_in, inputs), ("rep_out", self.rep_out, outputs)):
             if rep.size != size:
                 raise ValueError(f"{name} has size {rep.size} but the module has {size} {name[4:]}puts")
-        self.layers = tuple(layers)
-        self.initial = {}
+        self.layers, self.untrained = tuple(layers), untrained
+        self.initial: dict[str, NDArray] = {}
         self._centre = {k: np.asarray(v) for k, v in rest.items()}
         for name, (subspace, value) in weights.items():
             self.parameters[name] = Parameter(subspace)
@@ -95,6 +91,16 @@ class ModuleNetwork(Network):
 
     def config(self) -> dict[str, Any]:
         return {}
+
+    def replace(self, **changes: Any) -> NoReturn:
+        """Raises TypeError: weights, subspaces and what the module does are its own."""
+        raise TypeError(
+            f"{', '.join(changes) or 'nothing'} of a {type(self).__name__} cannot change, as it is what soften made of "
+            "its module; soften(module, ...) again would do"
+        )
+
+    def _instead(self, name: str) -> str:
+        return "soften(module, ...) again"
 
     def state(self) -> dict[str, NDArray]:
         """What the module holds beside the weights, by name: what others are differences from, and such as running

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import Array
 from bayes_rpp.engines.flax import HELD, Call, View, bound, check_supported, left_alone, looks, view
 from bayes_rpp.engines.jax import x64
+from bayes_rpp.networks.network import Capabilities
 from bayes_rpp.networks.soften.flax.layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.soften.module import ModuleNetwork, Softened
 from bayes_rpp.networks.soften.options import GIVEN, Options, ancestors, joined
@@ -31,10 +32,9 @@ BATCHES = (5, 7)  # the module is run with: what does not change with them is no
 class FlaxNetwork(ModuleNetwork):
     """A Flax module as a network, for NumPyro. numpy arrays in, numpy arrays out, in float64 if the weights are."""
 
-    engines = ("numpyro",)
-
-    def __init__(self, module: Any, inputs: tuple[int, ...], plan: _Plan, **reps: Any) -> None:
-        super().__init__(inputs, plan.outputs, plan.weights, plan.rest, plan.layers, **reps)
+    def __init__(self, module: Any, inputs: tuple[int, ...], plan: _Plan, **options: Any) -> None:
+        seen = Capabilities(engines=("numpyro",), input_shape=inputs)
+        super().__init__(seen, plan.outputs, plan.weights, plan.rest, plan.layers, **options)
         self._turned, self._replaced = plan.turned, plan.replaced
         # What they hold comes with each call.
         held = {path: dict.fromkeys(names, 0.0) for path, (_, names) in plan.replaced.items()}
@@ -76,9 +76,9 @@ class FlaxNetwork(ModuleNetwork):
             else:
                 values[name] = w + jnp.asarray(self._centre[name], dtype=w.dtype) if name in self._centre else w
         assert self.input_shape is not None
-        lead = tuple(x.shape[:1] if tuple(x.shape[1:]) == self.input_shape else x.shape[:-1])
+        x = self.rows(x)
         y = self._view(values, jnp.asarray(x).reshape((-1, *self.input_shape)))
-        return y.reshape((*lead, self.rep_out.size))
+        return y.reshape((*x.shape[:-1], self.rep_out.size))
 
     def _layer(self, call: Call) -> Any:
         if call.path not in self._replaced:
@@ -143,9 +143,7 @@ def soften(
         else:
             plan.turned[joined(path, "weight")] = joined(path, "kernel")
     options.check_used(owners, plan.weights)
-    net = FlaxNetwork(module, input_shape, plan, **reps)
-    net.untrained = see.untrained
-    return net
+    return FlaxNetwork(module, input_shape, plan, untrained=see.untrained, **reps)
 
 
 def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bayes_rpp._arrays import Array
+from bayes_rpp.networks.network import Capabilities
 from bayes_rpp.networks.soften.module import ModuleNetwork
 from bayes_rpp.networks.soften.torch.packed import packed, unpacked
 from bayes_rpp.priors.subspaces.torch import run
@@ -26,14 +27,13 @@ class TorchNetwork(ModuleNetwork):
             not used.
     """
 
-    engines = ("pyro",)
-    traceable = False
-
     def __init__(
         self, module: nn.Module, inputs: Sequence[int], outputs: int, *args: Any, whole: Sequence[str], **options: Any
     ) -> None:
-        """Args: as those of ModuleNetwork; whole: parameters by torch's name, in torch's order."""
-        super().__init__(inputs, outputs, *args, **options)
+        """Args: shape of an example, then as those of ModuleNetwork; whole: parameters by torch's name, in torch's
+        order."""
+        seen = Capabilities(engines=("pyro",), input_shape=tuple(inputs), traceable=False)
+        super().__init__(seen, outputs, *args, **options)
         self.module = module
         self.parameters = {name: self.parameters[name] for name in whole}
 
@@ -50,10 +50,10 @@ class TorchNetwork(ModuleNetwork):
         return super().state() | {k: b.detach().cpu().numpy() for k, b in self.module.named_buffers()}
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"module": packed(self.module)}
+        return super().__getstate__() | {"module": packed(self.module)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, module=unpacked(*state["module"]))
+        super().__setstate__(state | {"module": unpacked(*state["module"])})
 
     def actual(self, params: Mapping[str, Array]) -> dict[str, torch.Tensor]:
         """Values of the module's parameters: softened ones as they are, the others added to the module's own."""
@@ -68,11 +68,8 @@ class TorchNetwork(ModuleNetwork):
 
     def _outputs(self, params: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         assert self.input_shape is not None
-        if tuple(x.shape[1:]) == self.input_shape:
-            lead = x.shape[:1]
-        elif x.shape[-1] == self.rep_in.size:
-            lead = x.shape[:-1]
-        else:
+        x = self.rows(x)
+        if x.shape[-1] != self.rep_in.size:
             image = ", ".join(map(str, self.input_shape))
             raise ValueError(f"x has shape {tuple(x.shape)}; (n, {self.rep_in.size}) or (n, {image}) would do")
         values = self.actual(params)
@@ -83,7 +80,7 @@ class TorchNetwork(ModuleNetwork):
             # A copy, as modules may write into their input, and this is the caller's.
             y = run(self.module, values, x.reshape((-1, *self.input_shape)).clone())
         # Some of escnn's layers write into tensors of torch's default type.
-        return y.reshape((*lead, self.rep_out.size)).to(like.dtype)
+        return y.reshape((*x.shape[:-1], self.rep_out.size)).to(like.dtype)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bayes_rpp.networks.network import altered
 from bayes_rpp.networks.soften import options as limits
 from bayes_rpp.networks.soften.module import Softened
 from bayes_rpp.networks.soften.options import GIVEN, KERNELS, NOTES, TOKENS, Options, joined
@@ -89,9 +90,8 @@ def soften(
         net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, whole=order, **reps)
         without = without_gradient(net, x)
     check_gradients(without, _alone(without, order))
-    net.vectorised = runs_as_one(net, x)
-    net.untrained = untrained(module)
-    return net
+    seen = replace(net.capabilities, vectorized=runs_as_one(net, x))
+    return altered(net, capabilities=seen, untrained=untrained(module))
 
 
 def _held(layer: Softened) -> Softened:
