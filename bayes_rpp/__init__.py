@@ -14,7 +14,9 @@ from bayes_rpp._imports import load_module
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bayes_rpp import datasets
+    from bayes_rpp import datasets as datasets
+    from bayes_rpp import rl as rl
+    from bayes_rpp import testing as testing
     from bayes_rpp.analysis.compare import Comparison, compare_symmetries
     from bayes_rpp.analysis.compare_plots import plot_comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
@@ -110,6 +112,7 @@ _HOMES = {
     "symmetry.representations": ["Pseudoscalar", "Regular", "Rep", "Scalar", "T", "Vector"],
     "symmetry.solver": ["SolverError", "equivariant_basis"],
 }
+SUBMODULES = ("datasets", "rl", "testing")  # reached as attributes
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -132,7 +135,7 @@ if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_r
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("datasets", "rl"):
+    if name in SUBMODULES:
         return load_module(f"bayes_rpp.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'bayes_rpp' has no attribute {name!r}")

@@ -16,80 +16,28 @@ from bayes_rpp import (
     Prior,
     Scalar,
     Vector,
+    testing,
 )
 from bayes_rpp.networks.network import Parameter
 
 NOISE = 0.3
 
 
-class Conjugate:
-    """y = W x + b + noise, W and b with residual pathway priors: the posterior is Gaussian.
-
-    Attributes:
-        mean, covariance: of the posterior over theta = (vec W, b), from the equations of the prior.
-        mode: {parameter: W at the mode, which is also the mean}.
-    """
-
-    def __init__(self, rep_in, rep_out, group, sigma_b, parametrisation, n, noise, sigma_a=1.0, subgroups=()):
-        rng = np.random.default_rng(0)
-        self.net = EMLP(rep_in, rep_out, group, layers=0, subgroups=subgroups)
-        self.model = Model(
-            self.net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(noise), parametrisation=parametrisation
-        )
-        self.rows, self.columns = self.net.rep_out.size, self.net.rep_in.size
-        self.x = rng.normal(size=(n, self.columns))
-        prior = Model(EMLP(rep_in, rep_out, group, layers=0), sigma_a=1.0, sigma_b=0.2).priors["output.weight"]
-        truth = prior.color(rng.normal(size=(self.rows, self.columns)))
-        self.y = self.x @ truth.T + 0.1 + NOISE * rng.normal(size=(n, self.rows))
-
-    @property
-    def _gain(self):
-        eye, size = np.eye(self.rows), self.rows * self.columns
-        features = np.concatenate([np.kron(eye, self.x), np.kron(eye, np.ones((len(self.x), 1)))], axis=1)
-        prior = np.zeros((size + self.rows,) * 2)
-        prior[:size, :size] = self.model.priors["output.weight"].covariance()
-        prior[size:, size:] = self.model.priors["output.bias"].covariance()
-        # C F^T (F C F^T + s^2 I)^-1: the form that a singular C (sigma_b = 0) allows.
-        cross = prior @ features.T
-        return np.linalg.solve(features @ cross + NOISE**2 * np.eye(len(features)), cross.T).T, features, prior
-
-    @property
-    def mean(self):
-        return self._gain[0] @ self.y.T.reshape(-1)
-
-    @property
-    def covariance(self):
-        gain, features, prior = self._gain
-        return prior - gain @ features @ prior
-
-    @property
-    def mode(self):
-        size = self.rows * self.columns
-        mean = self.mean
-        return {"output.weight": mean[:size].reshape(self.rows, self.columns), "output.bias": mean[size:]}
-
-    def theta(self, post):
-        """(chain, draw, number) of a posterior's draws."""
-        lead = post.samples["output.weight"].shape[:2]
-        parts = [post.samples[k].reshape((*lead, -1)) for k in ("output.weight", "output.bias")]
-        return np.concatenate(parts, axis=-1).astype(np.float64)
-
-
-class LinearProblem(Conjugate):
+class LinearProblem(testing.LinearProblem):
     """20 numbers, O(3)."""
 
     def __init__(self, sigma_b=0.2, parametrisation=None, n=40, noise=NOISE):
         super().__init__(Scalar + Vector, Vector + Scalar, O(3), sigma_b, parametrisation, n, noise)
 
 
-class SmallLinearProblem(Conjugate):
+class SmallLinearProblem(testing.LinearProblem):
     """6 numbers, SO(2): quick also where a gradient takes a millisecond."""
 
     def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE, sigma_a=1.0):
         super().__init__(Vector, Vector, SO(2), sigma_b, parametrisation, n, noise, sigma_a)
 
 
-class NestedProblem(Conjugate):
+class NestedProblem(testing.LinearProblem):
     """6 numbers, O(2) > reflections in the first axis > none."""
 
     def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE):

@@ -1,0 +1,101 @@
+"""Our own likelihoods, methods and networks pass the contracts that the package ships; subspaces in tests/priors."""
+
+import numpy as np
+import pytest
+
+import bayes_rpp as rpp
+from bayes_rpp.testing import check_likelihood, check_method, check_network, check_subspace
+
+HALF = rpp.Prior("HalfNormal", {"scale": 0.5})
+LIKELIHOODS = [
+    rpp.Gaussian(0.3),
+    rpp.Gaussian(HALF),
+    rpp.StudentT(0.3, df=5.0),
+    rpp.StudentT(HALF, df=rpp.Prior("Gamma", {"concentration": 12.0, "rate": 2.0})),
+    rpp.Bernoulli(),
+    rpp.Categorical(),
+    rpp.Categorical(temperature=0.5),
+    rpp.Poisson(),
+]
+V0, V1 = rpp.Vector.on(0), rpp.Vector.on(1)
+NETWORKS = {
+    "emlp": lambda: rpp.EMLP(rpp.Scalar + rpp.Vector, rpp.Vector, rpp.O(3), channels=16, layers=2),
+    "linear": lambda: rpp.EMLP(rpp.Vector, rpp.T(2), rpp.SO(3), layers=0),
+    "nested": lambda: rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(2), channels=8, layers=1, subgroups=[rpp.Trivial(2)]),
+    "product": lambda: rpp.EMLP(
+        rpp.Vector.on(0) * rpp.Vector.on(1), rpp.Vector.on(1), rpp.S(3) * rpp.O(2), channels=16
+    ),
+    "mlp": lambda: rpp.MLP(3, 2, None, channels=8, layers=2),
+    "conv": lambda: rpp.ConvNet((1, 6, 6), 3, channels=(2, 2)),
+}
+METHODS = {  # SVI against known posteriors is in tests/inference
+    "map": (rpp.MAP(epochs=600, batch_size=None, learning_rate=0.1), "mode"),
+    "ensemble": (rpp.DeepEnsemble(members=2, epochs=600, batch_size=None, learning_rate=0.1), "mode"),
+    "laplace": (rpp.Laplace(epochs=300, batch_size=None, draws=4000), "posterior"),
+    "svi": (rpp.SVI(20, None, draws=50), "nothing"),
+    "hmc": (rpp.HMC(chains=2, warmup=60, draws=100), "posterior"),
+    "nuts": (rpp.NUTS(chains=2, warmup=60, draws=100), "posterior"),
+}
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+def test_likelihoods(likelihood):
+    check_likelihood(likelihood)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(name):
+    check_network(NETWORKS[name](), equivariant=name not in ("conv",))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods(name, engine):
+    method, finds = METHODS[name]
+    check_method(method, finds, engines=[engine])
+
+
+class Skewed(rpp.Subspace):
+    """Not an orthogonal projector."""
+
+    shape, rank = (2, 2), 1
+
+    def encode(self, w):
+        return w[..., 0, :1]
+
+    def decode(self, beta):
+        return (beta[..., None] * np.array([[1.0, 0.5], [0.0, 0.0]])).reshape((*beta.shape[:-1], 2, 2))
+
+
+def test_what_breaks_a_contract_is_found():
+    with pytest.raises(AssertionError, match=r"basis\(\)\^T basis\(\)"):
+        check_subspace(Skewed())
+
+
+class Doubled(rpp.Gaussian):
+    """Its density and its draws differ."""
+
+    def sample(self, rng, f, latents):
+        return f + 2 * self._number("noise", latents) * rng.normal(size=f.shape)
+
+
+def test_a_likelihood_of_other_draws_than_its_density_is_found():
+    with pytest.raises(AssertionError, match="Fisher"):
+        check_likelihood(Doubled(0.3))
+
+
+def test_a_method_that_stops_short_is_found():
+    with pytest.raises(AssertionError, match="deviations off"):
+        check_method(rpp.MAP(epochs=5, batch_size=None, learning_rate=0.01), "mode", engines=["pyro"])
+
+
+class Summed(rpp.MLP):
+    """Its outputs depend on the other rows."""
+
+    def __call__(self, params, x):
+        f = super().__call__(params, x)
+        return f + x.sum()
+
+
+def test_a_network_that_mixes_rows_is_found():
+    with pytest.raises(AssertionError, match="one row alone"):
+        check_network(Summed(3, 2, None, channels=4, layers=1))
