@@ -19,7 +19,8 @@ def table(rows: Iterable[Sequence[Any]], header: Sequence[str] = ()) -> str:
 
 
 def _cells(tag: str, texts: Sequence[Any]) -> str:
-    return "".join(f'<{tag} style="{CELL}">{escape(str(text))}</{tag}>' for text in texts)
+    style = f"{CELL}; white-space: nowrap" if tag == "th" else CELL
+    return "".join(f'<{tag} style="{style}">{escape(str(text))}</{tag}>' for text in texts)
 
 
 def paragraph(text: str, style: str = "") -> str:
