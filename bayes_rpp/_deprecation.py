@@ -55,9 +55,10 @@ def renamed_attribute(old: str, new: str) -> Any:
     return property(get, doc=f"The old name of `{new}`.")
 
 
-def renamed_value(argument: str, value: Any, values: Mapping[str, str]) -> Any:
-    """The value of an argument, by its new name if it is one of the old ones (old -> new)."""
-    if not isinstance(value, str) or value not in values:
-        return value
-    warn_renamed(f"{argument}={value!r}", repr(values[value]))
-    return values[value]
+def renamed_values(instance: Any, **values: Mapping[str, str]) -> None:
+    """In `__post_init__` of a frozen dataclass: fields whose values were called otherwise, field={old: new}."""
+    for name, new in values.items():
+        old = getattr(instance, name)
+        if isinstance(old, str) and old in new:
+            warn_renamed(f"{name}={old!r}", repr(new[old]))
+            object.__setattr__(instance, name, new[old])

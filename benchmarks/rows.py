@@ -105,7 +105,7 @@ class Training:
         data, model = rpp.datasets.inertia(max(1000, batch)), rpp.Model(net, **options)
         method = rpp.DeepEnsemble(members=members, batch_size=batch)
         task = Task(model, data.x, data.y, method, engine, 0, progress=False)
-        sites = Sites(model, task.parametrisation, method.held(model), method.given())
+        sites = Sites(model, task.parametrization, method.held(model), method.given())
         start = initial_values(sites, task, method.seeds(0), members)
         trainer = import_module(f"bayes_rpp.inference.optimise.map.{engine}").Trainer
         self.trainer = trainer(task, sites, start, method.rates(10**6))

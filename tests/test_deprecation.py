@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp._deprecation import renamed_arguments, renamed_attribute, renamed_value
+from bayes_rpp._deprecation import renamed_arguments, renamed_attribute, renamed_values
+from bayes_rpp.analysis.compare import Comparison
+from bayes_rpp.analysis.standardize import Standardization
+from bayes_rpp.rl.transition_model import TransitionModel
 
 MOVED = {
     "analysis": "Comparison Energy GroupErrorMap degree_of_symmetry energy_by_layer equivariance_interval "
@@ -60,7 +64,7 @@ class Paint:
     shade = renamed_attribute("shade", "shaded")
 
     def __post_init__(self):
-        object.__setattr__(self, "finish", renamed_value("finish", self.finish, {"mat": "matte"}))
+        renamed_values(self, finish={"mat": "matte"})
 
     def shaded(self, by):
         return f"{self.color}, {by}"
@@ -87,9 +91,94 @@ def test_new_names_do_not_warn():
     assert paint("blue", size=2) == paint(color="blue", size=2) == ("blue", 2)
     assert dataclasses.replace(Paint(), finish="matte") == Paint(color="red", finish="matte")
     assert str(inspect.signature(Paint)) == "(color: str = 'red', finish: str = 'gloss') -> None"
-    assert renamed_value("finish", None, {"mat": "matte"}) is None
+    assert Paint(finish=None).finish is None
 
 
 def test_both_names_of_an_argument():
     with pytest.raises(TypeError, match="colour and color are one argument; color alone would do"):
         paint(color="red", colour="blue")
+
+
+NET = rpp.MLP(2, 1, layers=0)
+MODEL = rpp.Model(NET)
+X, Y = np.random.default_rng(0).normal(size=(2, 12, 2))
+POSTERIOR = rpp.Posterior(MODEL, {k: np.ones((1, 2, *p.shape)) for k, p in NET.parameters.items()}, x=X, y=Y[:, :1])
+CENTER = {k: np.zeros(p.shape) for k, p in NET.parameters.items()}
+Z = Standardization.none(2)
+COMPARISON = Comparison(None, None, None, {}, {}, {}, Z, Z)
+USES = {
+    "Model": (lambda: rpp.Model(NET, parametrisation="weights").parametrization, "weights"),
+    "Model.replace": (lambda: MODEL.replace(parametrisation="weights").parametrization, "weights"),
+    "Model.parametrisation": (lambda: MODEL.parametrisation, None),
+    "LinearProblem": (lambda: rpp.testing.LinearProblem(parametrisation="weights").model.parametrization, "weights"),
+    "Method": (lambda: rpp.NUTS().parametrisation(MODEL), "whitened"),
+    "evidence": (lambda: rpp.Laplace(evidence="maximise"), rpp.Laplace(evidence="maximize")),
+    "predictions": (lambda: rpp.Laplace(predictions="linearised"), rpp.Laplace()),
+    "HMC": (lambda: rpp.HMC(chain_method="vectorised").chain_method, "vectorized"),
+    "NUTS": (lambda: dataclasses.replace(rpp.NUTS(), chain_method="vectorised").chain_method, "vectorized"),
+    "Posterior": (lambda: rpp.Posterior(MODEL, POSTERIOR.samples, x=X, y=Y[:, :1], centre=CENTER).center, CENTER),
+    "Posterior.replace": (lambda: POSTERIOR.replace(centre=CENTER).center, CENTER),
+    "Posterior.centre": (lambda: POSTERIOR.centre, None),
+    "Standardization": (lambda: Z.centre.tolist(), [0, 0]),
+    "Comparison x": (lambda: COMPARISON.standardise_x, Z),
+    "Comparison y": (lambda: COMPARISON.standardise_y, Z),
+    "TransitionModel x": (lambda: TransitionModel(POSTERIOR, Z, Z).standardise_x, Z),
+    "TransitionModel y": (lambda: TransitionModel(POSTERIOR, Z, Z).standardise_y, Z),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_old_spellings(use):
+    with pytest.warns(DeprecationWarning, match=r"is(e|ation).*iz(e|ation)|centre.*center") as caught:
+        assert USES[use][0]() == USES[use][1]
+    assert len(caught) == 1
+    assert caught[0].filename == __file__ or use == "NUTS"  # which is at the line of dataclasses.replace
+
+
+def numpyro_sites():
+    with pytest.importorskip("numpyro").handlers.seed(rng_seed=0), sys.modules["numpyro"].handlers.trace() as sites:
+        MODEL.numpyro(X, parametrisation="whitened")
+    return sites
+
+
+def pyro_sites():
+    with pytest.importorskip("pyro").poutine.trace() as traced:
+        MODEL.pyro(X, parametrisation="whitened")
+    return traced.trace.nodes
+
+
+@pytest.mark.parametrize("sites", [numpyro_sites, pyro_sites])
+def test_old_spelling_in_model_functions(sites):
+    with pytest.warns(DeprecationWarning, match="parametrisation= is parametrization= now") as caught:
+        assert "output.weight_base" in sites()
+    assert caught[0].filename == __file__
+
+
+def test_methods_of_other_packages_keep_their_parametrisation():
+    with pytest.warns(DeprecationWarning, match="Own.parametrisation is parametrization now"):
+
+        class Own(rpp.inference.Method):
+            def parametrisation(self, model):
+                return "weights"
+
+    assert Own().parametrization(MODEL) == "weights"
+
+
+@pytest.mark.parametrize("kind", ["RPPRegressor", "RPPClassifier"])
+def test_old_spellings_of_estimators(kind):
+    pytest.importorskip("sklearn")
+    with pytest.warns(DeprecationWarning, match="standardise= is standardize= now") as caught:
+        model = getattr(rpp, kind)(standardise=False).set_params(standardise=True)
+    assert [w.filename for w in caught] == [__file__] * 2
+    model.standardize_x_ = model.standardize_y_ = Z
+    with pytest.warns(DeprecationWarning, match=r"standardise(_x_)? is standardize"):
+        assert (model.standardise, model.standardise_x_) == (True, Z)
+    assert "standardize" in model.get_params()
+    assert "standardise" not in model.get_params()
+
+
+def test_old_attribute_of_the_regressor():
+    model = rpp.RPPRegressor()
+    model.standardize_y_ = Z
+    with pytest.warns(DeprecationWarning, match="standardise_y_ is standardize_y_"):
+        assert model.standardise_y_ is Z

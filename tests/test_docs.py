@@ -18,14 +18,14 @@ SMALLER = {
     "docs/which-symmetry.md": {
         "n=200": "n=40",
         "seed=0,\n)": "seed=0, channels=5, starts=1, "
-        "method=rpp.Laplace(evidence='maximise', epochs=2, draws=50, polish=0))",
+        "method=rpp.Laplace(evidence='maximize', epochs=2, draws=50, polish=0))",
     },
     "docs/concepts/prior.md": {},
     "docs/concepts/sigmas.md": {
         "channels=128, layers=2": "channels=10, layers=1",
         "channels=16": "channels=5",
         "epochs=150": "epochs=2",
-        'epochs=100, evidence="maximise"': 'epochs=2, evidence="maximise", draws=5, steps=1, polish=0',
+        'epochs=100, evidence="maximize"': 'epochs=2, evidence="maximize", draws=5, steps=1, polish=0',
         "epochs=50": "epochs=2",
         "epochs=300, draws=200": "epochs=2, draws=5",
     },

@@ -71,7 +71,7 @@ def test_fit_warns_of_chains_that_cannot_be_trusted(engine):
 
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_statistics_mean_the_same_on_both_engines(engine):
-    problem = SmallLinearProblem(parametrisation="weights")
+    problem = SmallLinearProblem(parametrization="weights")
     post = fit(problem.model, problem.x, problem.y, NUTS(1, 100, 50), engine=engine, progress=False)
     prior = sum(p.log_prob(post.samples[k].astype(float)) for k, p in problem.model.priors.items())
     joint = prior + post.log_likelihood().sum(axis=-1)

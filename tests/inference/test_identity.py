@@ -69,7 +69,7 @@ class Frozen(nn.Module):
         return self.head(x @ self.features.T)
 
 
-def centre(state):
+def center(state):
     """Other values of what is left alone, from which weights are differences."""
     module = seeded(nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2)))
     with torch.no_grad():
@@ -98,7 +98,7 @@ NETWORKS = {
     "running variance of one channel": variance,
     "buffer": lambda state: rpp.soften(seeded(Buffered(state)), 4),
     "frozen": lambda state: rpp.soften(Frozen(state), 4),
-    "centre": centre,
+    "centre": center,
     "linear path": lambda state: rpp.networks.LinearPath(norm(state)),
     "own": Own,
 }

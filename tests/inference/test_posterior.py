@@ -60,7 +60,7 @@ def test_long_inputs_go_in_pieces(post):
 
 
 def test_a_posterior_does_not_change_and_can_be_replaced(post):
-    for name in ("samples", "model", "x", "centre"):
+    for name in ("samples", "model", "x", "center"):
         with pytest.raises(FrozenInstanceError):
             setattr(post, name, None)
     first = post.replace(samples={k: v[:, :1] for k, v in post.samples.items()}, training={})

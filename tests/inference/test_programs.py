@@ -31,7 +31,7 @@ def test_models_of_one_configuration_are_equal():
     assert hash(one) == hash(Configured.of(model()))
     assert Configured.of(model(net=custom(0))) == Configured.of(model(net=custom(0)))
     others = [model(0.2), model(HALF), model(sigma_b=0.3), model(sigma_a=2.0), model(scale=None), model(net=custom(0)),
-              model(net=custom(1)), model(parametrisation="weights"), model(net=rpp.MLP(3, 3, layers=0)),
+              model(net=custom(1)), model(parametrization="weights"), model(net=rpp.MLP(3, 3, layers=0)),
               model(net=rpp.EMLP(rpp.Vector, rpp.Vector, rpp.SO(3), layers=0))]  # fmt: skip
     assert len({one, *map(Configured.of, others)}) == 1 + len(others)
     own = Own(3, 3, layers=0)

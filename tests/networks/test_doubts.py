@@ -267,14 +267,14 @@ def test_flax_modules_are_measured():
 # --- running statistics ---
 
 
-def normalised(norm):
+def normalized(norm):
     return nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(2), nn.BatchNorm1d(2, affine=False), nn.BatchNorm1d(2, momentum=None),
                                   nn.InstanceNorm1d(2, track_running_stats=True), nn.SyncBatchNorm(2)])  # fmt: skip
 def test_normalisation_that_has_seen_no_data(norm):
-    module = normalised(norm)
+    module = normalized(norm)
     with pytest.warns(UserWarning, match=r"that has seen no data \(2\).*in training mode, or loading"):
         rpp.soften(module, 6)
     if not isinstance(norm, nn.SyncBatchNorm):  # which trains on GPUs alone
@@ -289,12 +289,12 @@ def test_normalisation_that_has_seen_no_data(norm):
 def test_normalisation_that_needs_no_data(norm):
     if isinstance(norm, nn.BatchNorm1d):  # it looks at the batch, always
         with pytest.raises(ValueError, match="depends on the other examples"):
-            rpp.soften(normalised(norm), 6)
+            rpp.soften(normalized(norm), 6)
     else:
-        rpp.soften(normalised(norm), 6)
+        rpp.soften(normalized(norm), 6)
 
 
 def test_statistics_that_were_put_there_by_hand_are_taken():
     norm = nn.BatchNorm1d(2)
     norm.running_var[:] = 2.0
-    rpp.soften(normalised(norm), 6)
+    rpp.soften(normalized(norm), 6)

@@ -40,9 +40,9 @@ def trains(module, net):
     x = torch.rand(4, *shape)
     before = run(module, {}, x).detach()
     module.train()
-    optimiser = torch.optim.Adam(module.parameters(), 0.01)
+    optimizer = torch.optim.Adam(module.parameters(), 0.01)
     run(module, {}, x).square().mean().backward()
-    optimiser.step()
+    optimizer.step()
     module.eval()
     with torch.no_grad():
         assert not torch.allclose(run(module, {}, x), before)

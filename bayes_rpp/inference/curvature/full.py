@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from bayes_rpp.inference.curvature.curvature import Curvature, Factorised, Numbers, proportion
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, proportion
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 
 INVERTIBLE = 1e-5  # a likelihood's root R whose smallest singular value is above this part of the largest
 
@@ -18,12 +18,12 @@ INVERTIBLE = 1e-5  # a likelihood's root R whose smallest singular value is abov
 class Weights(Curvature):
     """H itself, (size, size)."""
 
-    def __init__(self, at: Linearisation) -> None:
+    def __init__(self, at: Linearization) -> None:
         super().__init__(at)
         self._root: NDArray | None = None
         self._product: NDArray
 
-    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
         return _OfWeights(self, numbers, self._gauss_newton(r))
 
     def _gauss_newton(self, r: NDArray) -> NDArray:
@@ -36,7 +36,7 @@ class Weights(Curvature):
         return self._product
 
 
-class _OfWeights(Factorised):
+class _OfWeights(Factorized):
     def __init__(self, curvature: Weights, numbers: Numbers, gauss_newton: NDArray) -> None:
         self._c, self._jacobian, self._numbers = curvature.coordinates, curvature.at.jacobian, numbers
         h = self._c.color(self._c.color(gauss_newton, numbers).T, numbers)
@@ -83,7 +83,7 @@ class Data(Curvature):
         parts: site -> that sum without sigma^2; None -> the sum over pathways with a number.
     """
 
-    def __init__(self, at: Linearisation) -> None:
+    def __init__(self, at: Linearization) -> None:
         super().__init__(at)
         self.parts: dict[str | None, NDArray] = {}
         flat = at.jacobian.reshape(-1, self.coordinates.size)
@@ -97,12 +97,12 @@ class Data(Curvature):
                     product = coded @ coded.T
                     self.parts[key] = self.parts[key] + product if key in self.parts else product
 
-    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
         covariance = sum((k if s is None else k * numbers[s] ** 2) for s, k in self.parts.items())
         return _OfData(self, numbers, r, covariance)
 
 
-class _OfData(Factorised):
+class _OfData(Factorized):
     def __init__(self, curvature: Data, numbers: Numbers, r: NDArray, covariance: Any) -> None:
         self._c, self._numbers, self._r, self._k = curvature.coordinates, numbers, r, covariance
         self._shape, self._parts = curvature.at.f.shape, curvature.parts

@@ -89,7 +89,7 @@ def _whiten(prior: ResidualPathway, w: NDArray) -> NDArray:
     return prior.support.decode(prior.strict().whiten(prior.support.encode(w)))
 
 
-class Linearisation:
+class Linearization:
     """Of a model's network at the training data.
 
     Args:
@@ -117,10 +117,10 @@ class Linearisation:
         weights = self.weights | self.coordinates.weights(flat)
         return evaluate(self.model, {k: w[None, None] for k, w in weights.items()}, self.x)[0, 0]
 
-    def moved(self, flat: NDArray) -> Linearisation:
+    def moved(self, flat: NDArray) -> Linearization:
         """The same at other weights."""
         weights = self.weights | self.coordinates.weights(flat)
-        return Linearisation(self.model, self.x, self.y, weights, self.coordinates, self._jacobian)
+        return Linearization(self.model, self.x, self.y, weights, self.coordinates, self._jacobian)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray]]:
         """Rows of the data and df/dW there, (rows, d, size), a piece at a time."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import NDArray
 
+from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._html import paragraph, table
 from bayes_rpp.inference.posterior import diagnostics
 from bayes_rpp.inference.posterior.draws import Draws, Prediction
@@ -30,6 +31,7 @@ ASK = (
 )
 
 
+@renamed_arguments(centre="center")
 @dataclass(frozen=True, eq=False, repr=False)
 class Posterior(Draws):
     """Samples of a model's weights, (chain, draw, *shape), and predictions from them.
@@ -45,7 +47,7 @@ class Posterior(Draws):
         x, y: the training data.
         training: record name -> (member, epoch), NaN where nothing was recorded.
         log_evidence: log p(y | x) of the model as the method approximates it (Laplace), or None.
-        centre: of Laplace with linearised predictions: parameter name -> (*shape) weights W_0, float64, or
+        center: of Laplace with linearized predictions: parameter name -> (*shape) weights W_0, float64, or
             (chain, *shape) where each chain is around a mode of its own; else None. With one, the outputs of a draw W
             are f(W_0) + J (W - W_0) in all that follows, but for `to_torch`.
         method, engine, seed: how it was made.
@@ -86,7 +88,7 @@ class Posterior(Draws):
                 units may swap places. None: `points` training inputs.
             points: how many.
         """
-        return diagnostics.summarise(self, None if x is None else check_inputs(self.model, x), points)
+        return diagnostics.summarize(self, None if x is None else check_inputs(self.model, x), points)
 
     def _repr_html_(self) -> str:
         made = {"method": self.method, "engine": self.engine, "chains": self.chains, "draws": self.draws}

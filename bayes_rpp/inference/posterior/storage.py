@@ -91,7 +91,7 @@ def _from_groups(
         training=groups.get("training", {}),
         sample_stats=groups.get("sample_stats", {}),
         log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
-        centre=groups.get("centre"),
+        center=groups.get("centre"),
         method=str(spec["method"]),
         engine=str(spec["engine"]),
         seed=int(spec["seed"]),
@@ -138,8 +138,8 @@ def _tree(post: Draws, extra: Mapping[str, Any]) -> Any:
         records = {"training": post.training}
         coords = {"epoch": np.arange(1, epochs + 1)}
         tree = _join(tree, from_dict(records, sample_dims=["member", "epoch"], coords=coords))
-    if post.centre is not None:
-        tree = _join(tree, from_dict({"centre": post.centre}, sample_dims=[]))
+    if post.center is not None:
+        tree = _join(tree, from_dict({"centre": post.center}, sample_dims=[]))
     if post.log_evidence is not None:
         tree.attrs["log_evidence"] = post.log_evidence
     return tree
