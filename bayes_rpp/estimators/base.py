@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -141,7 +140,7 @@ class RPPEstimator(BaseEstimator):
             validation=validation if stops else None,
         )
         # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
-        return replace(post, samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
+        return post.replace(samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
 
     def _held_out(self, n: int) -> int:
         """How many of n examples to hold out, one at least."""

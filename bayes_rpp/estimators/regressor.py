@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from bayes_rpp._numerics import rms, varies
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
 from bayes_rpp.inference.methods import MAP, Laplace, Method
-from bayes_rpp.models.changed import changed
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.priors.hyper import Prior
 
@@ -115,8 +113,8 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         self.posterior_, held = self._fit(x, y, net, Gaussian(noise), calibrates=calibrates)
         if calibrates and held is not None:
             found = held_out_noise(self.posterior_.outputs(held[0])[0], held[1], size)
-            model = changed(self.posterior_.model, likelihood=Gaussian(found))
-            self.posterior_ = replace(self.posterior_, model=model)
+            post = self.posterior_
+            self.posterior_ = post.replace(model=post.model.replace(likelihood=Gaussian(found)))
         return self
 
     def predict(self, X: Any, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:

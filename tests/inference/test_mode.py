@@ -86,7 +86,7 @@ def test_the_figure_is_exact_for_any_weights_and_after_loading(tmp_path):
     post = fit(model, x, y, MAP(epochs=1), engine="pyro", progress=False)
     rng = np.random.default_rng(1)
     for _ in range(5):
-        post = replace(post, samples={k: v + rng.normal(size=v.shape) for k, v in post.samples.items()})
+        post = post.replace(samples={k: v + rng.normal(size=v.shape) for k, v in post.samples.items()})
         assert post.summary().distance == pytest.approx(distance(post), rel=1e-8)
     again = rpp.Posterior.load(post.save(tmp_path / "p.nc"))
     assert again.summary().distance == pytest.approx(distance(post), rel=1e-6)

@@ -1,7 +1,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -64,12 +64,12 @@ def test_a_posterior_does_not_change_and_can_be_replaced(post):
     for name in ("samples", "model", "x", "centre"):
         with pytest.raises(FrozenInstanceError):
             setattr(post, name, None)
-    first = replace(post, samples={k: v[:, :1] for k, v in post.samples.items()}, training={})
+    first = post.replace(samples={k: v[:, :1] for k, v in post.samples.items()}, training={})
     assert type(first) is Posterior
     assert (first.draws, first.method, first.model) == (1, post.method, post.model)
     np.testing.assert_array_equal(first.outputs(post.x), post.outputs(post.x)[:, :1])
     with pytest.raises(ValueError, match="samples has no"):
-        replace(post, samples={})
+        post.replace(samples={})
 
 
 def test_equivariance_error_is_eq_2_of_each_draw(post):

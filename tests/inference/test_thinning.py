@@ -2,7 +2,6 @@
 
 import shutil
 from collections import namedtuple
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,7 +93,7 @@ def test_one_draw_has_no_spread_to_lose(tmp_path):
 def test_modes_with_centres(spread, tmp_path):
     post = posterior(spread=spread)
     centre = {k: post.samples[k].mean(axis=1, dtype=np.float64) for k in post.model.net.parameters}
-    post = replace(post, centre=centre)
+    post = post.replace(centre=centre)
     again = rpp.Posterior.load(post.save(tmp_path / "p.nc", thin=4, dtype="float16"))
     want = post.predict(post.x).samples[:, ::4]
     np.testing.assert_allclose(again.predict(post.x).samples, want, atol=5e-3)

@@ -6,7 +6,6 @@ Numbers that are inferred stay as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,7 @@ def finish(task: Task, post: Posterior) -> Posterior:
             "head for; more epochs, polish=100, or x and y scaled to about 1, would do",
             ConvergenceWarning,
         )
-    return replace(post, samples=samples)
+    return post.replace(samples=samples)
 
 
 def check(task: Task) -> None:

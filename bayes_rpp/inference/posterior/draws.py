@@ -5,9 +5,10 @@ Nothing here needs an engine: networks run on numpy arrays, so a saved posterior
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,10 @@ class Draws:
         found |= {"training": dict(self.training or {}), "sample_stats": dict(self.sample_stats or {})}
         for name, value in found.items():
             object.__setattr__(self, name, value)
+
+    def replace(self, **changes: Any) -> Self:
+        """Another one with some attributes changed; raises TypeError for one that there is not."""
+        return dataclasses.replace(self, **changes)
 
     @property
     def chains(self) -> int:

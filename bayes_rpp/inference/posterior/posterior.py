@@ -29,7 +29,7 @@ class Posterior(Draws):
     """Samples of a model's weights, (chain, draw, *shape), and predictions from them.
 
     A deep ensemble has one chain with a draw for each member, MAP a single draw. Made by `fit` and by `Posterior.load`.
-    It does not change: `dataclasses.replace(post, model=...)` makes another one.
+    It does not change: `replace` makes another one.
 
     Attributes:
         model: what was fitted.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +38,7 @@ def thinned(post: D, thin: int = 1, dtype: Any = None) -> D:
     if post.chains == 1:  # the draws of an ensemble are its members
         training = {k: v[::thin] if len(v) == post.draws else v for k, v in training.items()}
     sample_stats = {k: v[:, ::thin] for k, v in post.sample_stats.items()}
-    return replace(post, samples=samples, training=training, sample_stats=sample_stats)
+    return post.replace(samples=samples, training=training, sample_stats=sample_stats)
 
 
 def check_thin(thin: Any, draws: int) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.optimise.memory import at_work, evenly, kept
-from bayes_rpp.models.changed import changed
 from bayes_rpp.models.model import Model, Parametrisation
 from bayes_rpp.priors.hyper import Prior
 
@@ -80,7 +79,7 @@ def joint_model(model: Model, cells: Sequence[Cell]) -> Model:
 def with_sigmas(model: Model, sigma_a: Any, sigma_b: Any) -> Model:
     """The model with other sigmas; None keeps its own."""
     sigmas = {"sigma_a": sigma_a, "sigma_b": sigma_b}
-    return changed(model, **{k: v for k, v in sigmas.items() if v is not None})
+    return model.replace(**{k: v for k, v in sigmas.items() if v is not None})
 
 
 def programs(model: Model, cells: Sequence[Cell], batch: int, memory: float, most: int) -> Iterator[tuple[Cell, ...]]:
