@@ -66,6 +66,7 @@ LINEAR = ["--rep-in", "Scalar + Vector", "--rep-out", "Vector", "--layers", "0"]
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_path):
+    pytest.importorskip("pyro")
     out = tmp_path / "out"
     groups = ["--group", "none=Trivial(3)", "--group", "about z=SO(2) * Trivial(1)", "--group", "O(3)"]
     result = run("compare", str(linear_file), *LINEAR, *groups, "--engine", "pyro", "--out", str(out))
@@ -79,6 +80,7 @@ def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_pat
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, monkeypatch):
+    pytest.importorskip("pyro")
     """The same table from an npz with more arrays than x and y, and from columns of a csv that are named."""
     x, y = (np.load(linear_file)[k] for k in "xy")
     np.savez(tmp_path / "more.npz", x=x, y=y, other=np.zeros(7))

@@ -23,12 +23,12 @@ QUICK = {"engine": "pyro", "progress": False}
 
 
 def fit(x=X, y=Y, model=MODEL, **options):
+    pytest.importorskip("pyro")
     return rpp.fit(model, x, y, rpp.MAP(epochs=1), **QUICK, **options)
 
 
 @pytest.fixture(scope="module")
 def post():
-    pytest.importorskip("pyro")
     return fit()
 
 
@@ -72,6 +72,8 @@ def test_masked_cells_are_the_error_of_nan(entrance, post):
 @pytest.mark.parametrize("which", ["X", "y"])
 @pytest.mark.parametrize("name", ["RPPRegressor", "RPPClassifier"])
 def test_masked_cells_in_estimators(name, which):
+    pytest.importorskip("pyro")
+    pytest.importorskip("sklearn")
     estimator = getattr(rpp, name)(engine="pyro", method=rpp.MAP(epochs=1))
     y = Y[:, 0] if name == "RPPRegressor" else np.where(Y[:, 0] > 0, "up", "down")
     hidden = np.ma.array(y, mask=np.arange(60) == 7)

@@ -4,8 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grimp
 import pytest
+
+pytest.importorskip("grimp")
+pytest.importorskip("importlinter")
+
+import grimp
 
 from scripts.import_contracts import loaded, with_names
 

@@ -64,8 +64,12 @@ class Trainer:
 
             return one_epoch(step, x, y)(state, batches)
 
-        params = self._params(initial)
-        self._state = params, jax.vmap(optimiser(rates, optax.identity()).init)(params)
+        def start(values: Any) -> Any:
+            params = self._constrain({site: array(v) for site, v in values.items()}, invert=True)
+            return params, jax.vmap(optimiser(rates, optax.identity()).init)(params)
+
+        self._start = jax.jit(start)
+        self._state = self._start(initial)
         devices = _devices(members)
         together = members_together(task, members // len(devices))
         all_members = partial(jax.lax.map, steps, batch_size=together)
@@ -73,9 +77,6 @@ class Trainer:
             mesh, spread = Mesh(np.array(devices), ("members",)), PartitionSpec("members")
             all_members = jax.shard_map(all_members, mesh=mesh, in_specs=(spread,), out_specs=spread)
         self._epoch = jax.jit(all_members)
-
-    def _params(self, values: Values) -> Any:
-        return self._constrain({site: array(v) for site, v in values.items()}, invert=True)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         self._state, losses = self._epoch((self._state, jnp.asarray(batches), self._given))
@@ -88,7 +89,7 @@ class Trainer:
         self._state = from_arrays(self._state, state)
 
     def replace(self, values: Values) -> None:
-        self._state = self._params(values), self._state[1]
+        self._state = self._start(values)[0], self._state[1]
 
     def draws(self) -> Values:
         return {k: v[None] for k, v in self.values().items()}
