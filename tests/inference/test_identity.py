@@ -313,7 +313,7 @@ def test_no_address_is_in_a_description():
     assert described(rpp.Model(model.net, sigma_b=0.1)) != described(model)
 
 
-def test_a_parametrization_of_ones_own_can_be_resumed(tmp_path):
+def test_a_parametrization_of_ones_own_can_be_resumed_and_saved(tmp_path):
     from bayes_rpp.priors.parametrization import Whitened
 
     class Own(Whitened):
@@ -322,9 +322,12 @@ def test_a_parametrization_of_ones_own_can_be_resumed(tmp_path):
 
     def run(number):
         model = rpp.Model(rpp.MLP(4, 2, layers=0), parametrisation=Own(number))
-        rpp.fit(model, X, Y, rpp.MAP(epochs=1), engine="pyro", progress=False, checkpoint=tmp_path)
+        return rpp.fit(model, X, Y, rpp.MAP(epochs=1), engine="pyro", progress=False, checkpoint=tmp_path)
 
+    post = run(1)
     run(1)
-    run(1)
+    again = rpp.Posterior.load(post.save(tmp_path / "p.nc"))
+    assert again.model.parametrisation is None
+    np.testing.assert_array_equal(again.outputs(X), post.outputs(X))
     with pytest.raises(ValueError, match=r"holds another run \(model differ\)"):
         run(2)
