@@ -13,6 +13,7 @@ events = []
 jax.monitoring.register_event_listener(lambda event, **_: events.append(event.rpartition("/")[2]))
 jax.numpy.zeros(3).sum()  # something was compiled before
 folder = rpp.cache_compilations(sys.argv[1])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # on a busy machine any program may take its time
 data = rpp.datasets.inertia(20)
 model = rpp.Model(rpp.EMLP(data.rep_in, data.rep_out, data.group, channels=8, layers=1))
 post = rpp.fit(model, data.x, data.y, rpp.MAP(epochs=1), engine="numpyro", progress=False)
