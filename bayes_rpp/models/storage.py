@@ -14,8 +14,12 @@ from bayes_rpp.priors.hyper import Sigmas
 
 def model_spec(model: Model) -> dict[str, Any]:
     """JSON-able description of a model."""
+    return {"net": network_spec(model.net)} | settings_spec(model)
+
+
+def settings_spec(model: Model) -> dict[str, Any]:
+    """That of all but its network."""
     return {
-        "net": network_spec(model.net),
         "sigma_a": [s.config() for s in model.sigmas_a],
         "sigma_b": model.sigma_b.config(),
         "scale": model.scale,

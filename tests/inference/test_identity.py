@@ -313,3 +313,23 @@ def test_no_address_is_in_a_description():
     assert described(jax_dist.HalfNormal(0.3)) != described(jax_dist.HalfNormal(0.4))
     assert described(torch.ones(2)) != described(torch.zeros(2))
     assert described(rpp.Model(model.net, sigma_b=0.1)) != described(model)
+
+
+def test_a_parametrization_of_ones_own_can_be_resumed_and_saved(tmp_path):
+    from bayes_rpp.priors.parametrization import Whitened
+
+    class Own(Whitened):
+        def __init__(self, number):
+            self.number = number
+
+    def run(number):
+        model = rpp.Model(rpp.MLP(4, 2, layers=0), parametrization=Own(number))
+        return rpp.fit(model, X, Y, rpp.MAP(epochs=1), engine="pyro", progress=False, checkpoint=tmp_path)
+
+    post = run(1)
+    run(1)
+    again = rpp.Posterior.load(post.save(tmp_path / "p.nc"))
+    assert again.model.parametrization is None
+    np.testing.assert_array_equal(again.outputs(X), post.outputs(X))
+    with pytest.raises(ValueError, match=r"holds another run \(model differ\)"):
+        run(2)

@@ -106,7 +106,8 @@ class Posterior(Draws):
 
     def save(self, path: str | Path, *, thin: int = 1, dtype: Any = None) -> Path:
         """Write samples, model, network, data and training record to one netCDF file; returns its path. A network made
-        of code, such as a softened module, is not written: `load` asks for it.
+        of code, such as a softened module, is not written: `load` asks for it. Nor is a Parametrization of your own,
+        which the loaded model leaves open.
 
         Args:
             path: of the file.

@@ -19,6 +19,7 @@ from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.storage import INNER, Custom, existing
+from bayes_rpp.priors.parametrization import Parametrization
 
 FORMAT = 2  # 1: without what `_is_new` names
 
@@ -102,6 +103,8 @@ def _from_groups(
 
 def _spec(post: Draws) -> dict[str, Any]:
     spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
+    if isinstance(post.model.parametrization, Parametrization):  # code, on which what a posterior says does not depend
+        spec["parametrisation"] = None
     spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
         spec["net"] |= probe_spec(post.model.net, _first(post.samples))
