@@ -177,6 +177,18 @@ def test_old_spellings_of_estimators(kind):
     assert "standardise" not in model.get_params()
 
 
+@pytest.mark.parametrize(
+    ("use", "says"),
+    [
+        (lambda: COMPARISON.judgement, "Comparison.judgement is judgment now"),
+        (lambda: list(MODEL.pathways("output.weight"))[2:], "Model.pathways is covariance_terms now"),
+    ],
+)
+def test_other_names_of_attributes(use, says):
+    with pytest.warns(DeprecationWarning, match=says):
+        assert not use()
+
+
 def test_old_attribute_of_the_regressor():
     model = rpp.RPPRegressor()
     model.standardize_y_ = Z

@@ -63,22 +63,23 @@ class Comparison:
 
     table: DataFrame
     best: str | None
-    judgement: Verdict = field(repr=False)
+    judgment: Verdict = field(repr=False)
     candidates: dict[str, Candidate] = field(repr=False)
     posteriors: dict[Key, Posterior] = field(repr=False)
     scores: dict[Key, Score] = field(repr=False)
     standardize_x: Standardization = field(repr=False)
     standardize_y: Standardization = field(repr=False)
+    judgement = renamed_attribute("judgement", "judgment")
     standardise_x = renamed_attribute("standardise_x", "standardize_x")
     standardise_y = renamed_attribute("standardise_y", "standardize_y")
 
     @property
     def verdict(self) -> str:
-        return str(self.judgement)
+        return str(self.judgment)
 
     @property
     def doubts(self) -> list[str]:
-        return self.judgement.doubts
+        return self.judgment.doubts
 
     @property
     def recommended(self) -> Key:

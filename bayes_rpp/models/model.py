@@ -75,8 +75,8 @@ class Model:
         self.net = net
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.scale, self.parametrization = scale, parametrization
-        self._given = {"net": net, "sigma_a": sigma_a, "sigma_b": sigma_b, "likelihood": self.likelihood}
-        self._given |= {"scale": scale, "parametrization": parametrization}
+        self._arguments = {"net": net, "sigma_a": sigma_a, "sigma_b": sigma_b, "likelihood": self.likelihood}
+        self._arguments |= {"scale": scale, "parametrization": parametrization}
         self.sigmas_a = _by_pathway(sigma_a, net)
         if isinstance(sigma_b, (list, tuple)):
             raise TypeError(f"sigma_b is a list of {len(sigma_b)}; one number, as there is one residual, would do")
@@ -104,7 +104,9 @@ class Model:
         """The prior of a parameter, given the values of `latents` (numbers, or arrays of a batch shape)."""
         return self._prior(name, latents) if self.infers_sigmas else self.priors[name]
 
-    def pathways(self, name: str) -> Iterator[tuple[Subspace, float | str, float]]:
+    pathways = renamed_attribute("pathways", "covariance_terms")
+
+    def covariance_terms(self, name: str) -> Iterator[tuple[Subspace, float | str, float]]:
         """The prior's covariance as a sum over pathways, residual last: (subspace, a number or its site, scale) stand
         for (scale * number)^2 P with P the projector on the subspace."""
         subspace = self.net.parameters[name].subspace
@@ -161,7 +163,7 @@ class Model:
     @renamed_arguments(parametrisation="parametrization")
     def replace(self, **changes: Any) -> Model:
         """Another model, with some arguments changed; raises TypeError for one that there is not."""
-        return Model(**self._given | changes)
+        return Model(**self._arguments | changes)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "sites" in vars(self):  # all is made

@@ -100,7 +100,7 @@ class Network(metaclass=_FreezingMeta):
         super().__init_subclass__(**options)
         cls._is_code = is_code
         for name in RECORD & vars(cls).keys():
-            raise TypeError(f"{cls.__name__}.{name} must be given to the constructor: {_given(name)} would do")
+            raise TypeError(f"{cls.__name__}.{name} must be given to the constructor: {_argument(name)} would do")
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class Network(metaclass=_FreezingMeta):
         if "_frozen" in vars(self):
             raise AttributeError(f"{name} cannot be set, as networks are frozen; {self._instead(name)} would do")
         if name in RECORD:
-            raise AttributeError(f"{name} cannot be set, as it is part of net.capabilities; {_given(name)} would do")
+            raise AttributeError(f"{name} cannot be set, as it is part of net.capabilities; {_argument(name)} would do")
         super().__setattr__(name, value)
 
     def _instead(self, name: str) -> str:
@@ -234,7 +234,7 @@ def linear(params: Mapping[str, Array], name: str, x: Array) -> Array:
     return x @ array_namespace(w).matrix_transpose(w) + params[f"{name}.bias"]
 
 
-def _given(name: str) -> str:
+def _argument(name: str) -> str:
     return f"super().__init__(..., capabilities=Capabilities({name}=...))"
 
 

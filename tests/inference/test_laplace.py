@@ -33,7 +33,7 @@ from bayes_rpp import (
     Vector,
     fit,
 )
-from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.kronecker import Kronecker
 from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 from bayes_rpp.inference.posterior.mixture import mixture
@@ -150,7 +150,8 @@ def test_network_predictions_and_the_same_draws():
 
 
 @pytest.mark.parametrize(
-    ("kind", "moved"), [(Weights, False), (Weights, True), (Data, False), (Data, True), (Kronecker, False)]
+    ("kind", "moved"),
+    [(WeightSpace, False), (WeightSpace, True), (DataSpace, False), (DataSpace, True), (Kronecker, False)],
 )
 def test_gradients_of_the_evidence(engine, kind, moved):
     """In every number, to finite differences: sigmas by pathway and by layer, noise and degrees of freedom."""
@@ -171,10 +172,10 @@ def test_spaces_agree_and_strict_gradients(engine):
     model = nonlinear(sigma_a=[half_normal(1.0), 0.5], sigma_b=0.0, likelihood=Gaussian(half_normal(0.5)))
     at = linearized(model, engine)
     numbers = {"sigma_a_0": 0.8, "noise": 0.4}
-    one, other = (kind(at).gradient(numbers, numbers, True) for kind in (Weights, Data))
+    one, other = (kind(at).gradient(numbers, numbers, True) for kind in (WeightSpace, DataSpace))
     assert one[0] == pytest.approx(other[0], abs=1e-8)
     assert one[1] == pytest.approx(other[1], rel=1e-8)
-    np.testing.assert_allclose(Weights(at).newton(numbers)[0], Data(at).newton(numbers)[0], atol=1e-9)
+    np.testing.assert_allclose(WeightSpace(at).newton(numbers)[0], DataSpace(at).newton(numbers)[0], atol=1e-9)
 
 
 def test_gradient_of_the_exact_evidence_of_a_linear_model():
@@ -195,7 +196,7 @@ def test_gradient_of_the_exact_evidence_of_a_linear_model():
         model, problem.x, problem.y, problem.mode, Coordinates(model, names), jacobian(model.net, names)
     )
     numbers = {"sigma_a": 1.0, "sigma_b": 0.2, "noise": NOISE}
-    value, gradient = Data(lin).gradient(numbers, numbers)
+    value, gradient = DataSpace(lin).gradient(numbers, numbers)
     assert value == pytest.approx(at(*numbers.values()), abs=1e-6)
     for i, (site, found) in enumerate(gradient.items()):
         ends = [at(*(v * math.exp(h * (j == i)) for j, v in enumerate(numbers.values()))) for h in (1e-4, -1e-4)]
@@ -514,9 +515,9 @@ def test_posteriors_without_evidence_are_all_kept():
 def test_output_covariances_agree(engine, monkeypatch):
     """By the inverse, and for likelihoods whose curvature has none."""
     model = nonlinear()
-    found = [Data(linearized(model, engine)).at_numbers({}).output_covariance()]
+    found = [DataSpace(linearized(model, engine)).at_numbers({}).output_covariance()]
     monkeypatch.setattr("bayes_rpp.inference.curvature.full.INVERTIBLE", 2.0)
-    found += [kind(linearized(model, engine)).at_numbers({}).output_covariance() for kind in (Data, Weights)]
+    found += [kind(linearized(model, engine)).at_numbers({}).output_covariance() for kind in (DataSpace, WeightSpace)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-9)
     np.testing.assert_allclose(found[0], found[2], atol=1e-9)
 

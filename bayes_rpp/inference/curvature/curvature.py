@@ -103,9 +103,9 @@ class Curvature(ABC):
         u = c.weights(c.whiten(c.whiten(mean, numbers), numbers))
         gradient = dict.fromkeys(sites, 0.0)
         for site in gradient:
-            pathways = c.pathways(site)
-            if pathways:
-                inside = sum(scale**2 * float((level.encode(u[name]) ** 2).sum()) for name, level, scale in pathways)
+            terms = c.terms(site)
+            if terms:
+                inside = sum(scale**2 * float((level.encode(u[name]) ** 2).sum()) for name, level, scale in terms)
                 gradient[site] = numbers[site] ** 2 * (inside - h.information(site))
         return gradient
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.inference.curvature.curvature import Curvature
-from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.linearisation import Coordinates, Jacobian, Linearization
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
@@ -58,7 +58,7 @@ def is_cheap(model: Model, x: NDArray) -> bool:
 
 def full_curvature(at: Linearization) -> Curvature:
     """By the outputs at the data, or by the weights, whichever are fewer."""
-    return (Data if at.f.size < at.coordinates.size else Weights)(at)
+    return (DataSpace if at.f.size < at.coordinates.size else WeightSpace)(at)
 
 
 def to_mode(curvature: Curvature, numbers: Mapping[str, float]) -> float:

@@ -15,7 +15,7 @@ from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearizati
 INVERTIBLE = 1e-5  # a likelihood's root R whose smallest singular value is above this part of the largest
 
 
-class Weights(Curvature):
+class WeightSpace(Curvature):
     """H itself, (size, size)."""
 
     def __init__(self, at: Linearization) -> None:
@@ -37,7 +37,7 @@ class Weights(Curvature):
 
 
 class _OfWeights(Factorized):
-    def __init__(self, curvature: Weights, numbers: Numbers, gauss_newton: NDArray) -> None:
+    def __init__(self, curvature: WeightSpace, numbers: Numbers, gauss_newton: NDArray) -> None:
         self._c, self._jacobian, self._numbers = curvature.coordinates, curvature.at.jacobian, numbers
         h = self._c.color(self._c.color(gauss_newton, numbers).T, numbers)
         h[np.diag_indices_from(h)] += 1.0
@@ -57,7 +57,7 @@ class _OfWeights(Factorized):
         if self._inverse is None:
             self._inverse = cho_solve((self._lower, True), np.eye(self._c.size))
         total = 0.0
-        for name, level, scale in self._c.pathways(site):
+        for name, level, scale in self._c.terms(site):
             where, alone = self._c.slices[name], Coordinates(self._c.model, [name])
             lost = -self._inverse[where, where]
             lost[np.diag_indices_from(lost)] += 1.0
@@ -74,7 +74,7 @@ class _OfWeights(Factorized):
         return half @ half.swapaxes(1, 2)
 
 
-class Data(Curvature):
+class DataSpace(Curvature):
     """H through S = I + R^T K R, K = J A A J^T the prior's covariance of the outputs: |H| = |S|.
 
     K is a sum over pathways of sigma^2 J P J^T; those that share a number to tune are kept as one matrix.
@@ -89,7 +89,7 @@ class Data(Curvature):
         flat = at.jacobian.reshape(-1, self.coordinates.size)
         for name in self.coordinates.names:
             block = flat[:, self.coordinates.slices[name]].reshape(len(flat), *at.model.priors[name].shape)
-            for level, number, scale in at.model.pathways(name):
+            for level, number, scale in at.model.covariance_terms(name):
                 if level.rank and number != 0:
                     coded = level.encode(block) * scale
                     key = number if isinstance(number, str) else None
@@ -103,7 +103,7 @@ class Data(Curvature):
 
 
 class _OfData(Factorized):
-    def __init__(self, curvature: Data, numbers: Numbers, r: NDArray, covariance: Any) -> None:
+    def __init__(self, curvature: DataSpace, numbers: Numbers, r: NDArray, covariance: Any) -> None:
         self._c, self._numbers, self._r, self._k = curvature.coordinates, numbers, r, covariance
         self._shape, self._parts = curvature.at.f.shape, curvature.parts
         self._jacobian = curvature.at.jacobian.reshape(-1, self._c.size)

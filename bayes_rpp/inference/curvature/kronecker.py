@@ -93,7 +93,7 @@ class _OfKronecker(Factorized):
         return white + self.solve(self._each(data, _Weight.color))
 
     def information(self, site: str) -> float:
-        return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.pathways(site))
+        return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.terms(site))
 
     def output_covariance(self) -> NDArray:
         raise NotImplementedError("it would take the Jacobian again")

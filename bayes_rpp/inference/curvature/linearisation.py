@@ -14,8 +14,8 @@ from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 
-Weights = Mapping[str, NDArray]
-Jacobian = Callable[[Weights, NDArray], dict[str, NDArray]]
+Params = Mapping[str, NDArray]
+Jacobian = Callable[[Params, NDArray], dict[str, NDArray]]
 JacobianOf = Callable[[Network, Sequence[str]], Jacobian]  # of the weights of these names
 CHUNK = 2**25  # numbers of the Jacobian that an engine makes at a time
 
@@ -37,12 +37,12 @@ class Coordinates:
         self.slices = {k: slice(a, b) for k, a, b in zip(names, ends[:-1], ends[1:], strict=True)}
         self.size = int(ends[-1])
 
-    def pathways(self, site: str) -> list[tuple[str, Subspace, float]]:
-        """(weight, subspace, scale) of the pathways whose sigma is inferred at a site."""
+    def terms(self, site: str) -> list[tuple[str, Subspace, float]]:
+        """(weight, subspace, scale) of the covariance's terms whose sigma is inferred at a site."""
         return [
             (name, level, scale)
             for name in self.names
-            for level, number, scale in self.model.pathways(name)
+            for level, number, scale in self.model.covariance_terms(name)
             if number == site and level.rank
         ]
 
@@ -50,7 +50,7 @@ class Coordinates:
         """Of one weight at these values of the numbers to infer."""
         return self.model.prior(name, numbers)
 
-    def flat(self, weights: Weights) -> NDArray:
+    def flat(self, weights: Params) -> NDArray:
         """(..., size) from the weights by name."""
         parts = []
         for k in self.names:
@@ -104,7 +104,7 @@ class Linearization:
     """
 
     def __init__(
-        self, model: Model, x: NDArray, y: NDArray, weights: Weights, coordinates: Coordinates, jacobian: Jacobian
+        self, model: Model, x: NDArray, y: NDArray, weights: Params, coordinates: Coordinates, jacobian: Jacobian
     ) -> None:
         self.model, self.coordinates, self._jacobian = model, coordinates, jacobian
         self.x, self.y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bayes_rpp.inference.curvature.curvature import GAIN, Curvature, search
-from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.kronecker import Kronecker, matrix_shape
 from bayes_rpp.inference.curvature.linearisation import CHUNK, Coordinates, JacobianOf, Linearization
 from bayes_rpp.inference.optimise.training import TrainingError, initial_values, train
@@ -156,7 +156,11 @@ class _Laplace:
         return Linearization(self.model, self.task.x, self.task.y, weights, self.coordinates, self._jacobian)
 
     def curvature(self, at: Linearization) -> Curvature:
-        kinds: dict[str, type[Weights | Data | Kronecker]] = {"weights": Weights, "data": Data, "kronecker": Kronecker}
+        kinds: dict[str, type[Curvature]] = {
+            "weights": WeightSpace,
+            "data": DataSpace,
+            "kronecker": Kronecker,
+        }
         return kinds[self.kind](at)
 
     def _tune(
@@ -188,7 +192,7 @@ class _Laplace:
                 "evidence is 'maximize' but the model has no number to tune; a distribution for sigma_a, sigma_b or "
                 "the noise, such as sigma_b=HalfNormal(0.1), would do"
             )
-        seen = {number for k in names for _, number, _ in model.pathways(k)} | set(model.likelihood.latents)
+        seen = {number for k in names for _, number, _ in model.covariance_terms(k)} | set(model.likelihood.latents)
         unseen = [k for k in model.latents if k not in seen]
         if unseen:
             raise ValueError(
