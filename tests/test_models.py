@@ -203,12 +203,16 @@ def test_sigmas_by_parameter():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"net": "net"}, TypeError, "net is a str"),
+        ({"net": "net"}, TypeError, "net must be a Network, got a str"),
         ({"sigma_a": -1.0}, ValueError, "sigma_a is -1"),
         ({"sigma_b": -0.1}, ValueError, "sigma_b is -0.1"),
         ({"sigma_a": 0, "sigma_b": 0}, ValueError, "both 0"),
-        ({"sigma_a": [1.0, 1.0]}, ValueError, r"sigma_a is a list of 2 but the network has 1 pathway\(s\); one number"),
-        ({"net": NESTED}, ValueError, r"sigma_a is 1.0 but the network has 2 pathway\(s\); a list of 2"),
+        (
+            {"sigma_a": [1.0, 1.0]},
+            ValueError,
+            r"sigma_a must be one number, as the network has 1 pathway\(s\), got a list of 2",
+        ),
+        ({"net": NESTED}, ValueError, r"sigma_a must be a list of 2, .* has 2 pathway\(s\), got 1.0"),
         ({"net": NESTED, "sigma_a": [1, -1]}, ValueError, "sigma_a_1 is -1"),
         ({"sigma_b": {"*": "1"}}, TypeError, "sigma_b\\['\\*'\\] is '1'"),
         ({"sigma_b": np.ones(3)}, TypeError, "sigma_b is an array"),
@@ -221,9 +225,9 @@ def test_sigmas_by_parameter():
         ),
         ({"sigma_a": {"layer": 1.0, "*": 1.0}}, ValueError, "sigma_a has 'layer', which fits no parameter"),
         ({"sigma_a": {"output.*": 1.0}}, ValueError, "nothing for parameter 'layers.0.weight'"),
-        ({"likelihood": 0.1}, TypeError, "likelihood is 0.1"),
-        ({"scale": "he"}, ValueError, "scale is 'he'"),
-        ({"parametrization": "raw"}, ValueError, "parametrization is 'raw'"),
+        ({"likelihood": 0.1}, TypeError, "likelihood must be a Likelihood, got 0.1"),
+        ({"scale": "he"}, ValueError, "scale must be 'fan_in' or None, got 'he'"),
+        ({"parametrization": "raw"}, ValueError, "parametrization must be one of 'pathways', .*, got 'raw'"),
     ],
 )
 def test_bad_input_is_named(arguments, error, message):

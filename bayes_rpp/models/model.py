@@ -65,11 +65,11 @@ class Model:
         parametrization: AnyParametrization | None = None,
     ) -> None:
         if not isinstance(net, Network):
-            raise TypeError(f"net is a {type(net).__name__}; a Network such as EMLP(rep_in, rep_out, group) would do")
+            raise TypeError(f"net must be a Network, got a {type(net).__name__}; EMLP(rep_in, rep_out, group) would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
-            raise TypeError(f"likelihood is {likelihood!r}; a likelihood such as Gaussian(0.1) would do")
+            raise TypeError(f"likelihood must be a Likelihood, got {likelihood!r}; Gaussian(0.1) would do")
         if scale not in ("fan_in", None):
-            raise ValueError(f"scale is {scale!r}; 'fan_in' or None would do")
+            raise ValueError(f"scale must be 'fan_in' or None, got {scale!r}")
         if parametrization is not None:
             get_parametrization(parametrization)
         self.net = net
@@ -79,7 +79,7 @@ class Model:
         self._arguments |= {"scale": scale, "parametrization": parametrization}
         self.sigmas_a = _by_pathway(sigma_a, net)
         if isinstance(sigma_b, (list, tuple)):
-            raise TypeError(f"sigma_b is a list of {len(sigma_b)}; one number, as there is one residual, would do")
+            raise TypeError(f"sigma_b must be one number, as there is one residual, got a list of {len(sigma_b)}")
         self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters)
         self.latents: dict[str, Prior] = {}
         for sigmas in (*self.sigmas_a, self.sigma_b):
@@ -183,8 +183,8 @@ def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
     sigma_a = list(sigma_a) if isinstance(sigma_a, np.ndarray) and sigma_a.ndim == 1 else sigma_a
     if isinstance(sigma_a, (list, tuple)) != (count > 1) or (count > 1 and len(sigma_a) != count):
         have = f"a list of {len(sigma_a)}" if isinstance(sigma_a, (list, tuple)) else repr(sigma_a)
-        wanted = f"a list of {count}, one for each, the most symmetric first," if count > 1 else "one number"
-        raise ValueError(f"sigma_a is {have} but the network has {count} pathway(s); {wanted} would do")
+        wanted = f"a list of {count}, the most symmetric first" if count > 1 else "one number"
+        raise ValueError(f"sigma_a must be {wanted}, as the network has {count} pathway(s), got {have}")
     if count == 1:
         return (Sigmas(sigma_a, "sigma_a", net.parameters),)
     return tuple(Sigmas(s, f"sigma_a_{k}", net.parameters) for k, s in enumerate(sigma_a))

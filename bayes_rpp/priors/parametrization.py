@@ -127,7 +127,8 @@ def get_parametrization(value: str | Parametrization) -> Parametrization:
     if isinstance(value, Parametrization):
         return value
     if value not in PARAMETRIZATIONS:
-        raise ValueError(f"parametrization is {value!r}; one of {', '.join(map(repr, PARAMETRIZATIONS))} would do")
+        some = ", ".join(map(repr, PARAMETRIZATIONS))
+        raise ValueError(f"parametrization must be one of {some}, or a Parametrization, got {value!r}")
     return PARAMETRIZATIONS[value]
 
 

@@ -211,8 +211,8 @@ def test_bad_input_is_named(change, error, message):
     [
         ({"epochs": 0}, "epochs is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"learning_rate": -1.0}, "learning_rate is -1"),
-        ({"schedule": "step"}, "schedule is 'step'"),
+        ({"learning_rate": -1.0}, "learning_rate must be a number > 0, got -1"),
+        ({"schedule": "step"}, "schedule must be 'cosine' or 'constant', got 'step'"),
         ({"patience": 0}, "patience is 0"),
         ({"members": True}, "members is True"),
     ],

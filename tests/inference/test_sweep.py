@@ -254,7 +254,7 @@ MODEL, X, Y = LinearProblem().model, LinearProblem().x, LinearProblem().y
         ({"seeds": ()}, ValueError, "seeds is"),
         ({"scores": 3}, TypeError, "scores is 3"),
         ({"engine": "jax"}, ValueError, "engine is 'jax'"),
-        ({"memory": 0}, ValueError, "memory is 0"),
+        ({"memory": 0}, ValueError, "memory must be a number > 0, got 0"),
         ({"checkpoint": 3}, TypeError, "checkpoint is 3"),
         ({"model": NestedProblem().model, "sigma_a": [1.0]}, ValueError, r"no cell .* has 2 pathway\(s\)"),
     ],

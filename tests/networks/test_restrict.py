@@ -84,7 +84,7 @@ def test_a_linear_path_is_restricted_as_the_network_is():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: restrict("net", LOCAL), TypeError, "net is a str"),
+        (lambda: restrict("net", LOCAL), TypeError, "net must be a Network, got a str"),
         (
             lambda: restrict(MLP(4, 4, layers=0), {"*.weight": 3}),
             TypeError,
@@ -100,7 +100,7 @@ def test_a_linear_path_is_restricted_as_the_network_is():
             ValueError,
             r"has shape \(4, 4\) but output.weight has \(4, 3\)",
         ),
-        (lambda: LinearPath(3), TypeError, "net is a int"),
+        (lambda: LinearPath(3), TypeError, "net must be a Network, got a int"),
     ],
 )
 def test_bad_input_is_named(make, error, message):

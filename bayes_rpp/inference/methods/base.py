@@ -108,7 +108,7 @@ class Optimizer(Method):
         if self.learning_rate is not None:
             check_positive(self.learning_rate, "learning_rate", "0.03")
         if self.schedule not in ("cosine", "constant"):
-            raise ValueError(f"schedule is {self.schedule!r}; 'cosine' or 'constant' would do")
+            raise ValueError(f"schedule must be 'cosine' or 'constant', got {self.schedule!r}")
 
     def _check_epochs(self) -> None:
         check_count(self.epochs, "epochs")
@@ -135,5 +135,5 @@ def check_positive(value: Any, name: str, example: str) -> float:
         or not isinstance(value, (int, float, np.number))
         or not (math.isfinite(value) and value > 0)
     ):
-        raise ValueError(f"{name} is {value!r}; a number > 0, such as {example}, would do")
+        raise ValueError(f"{name} must be a number > 0, got {value!r}; {example} would do")
     return float(value)

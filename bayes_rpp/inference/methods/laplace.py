@@ -82,8 +82,8 @@ class Laplace(MAP):
             check_count(self.burn_in, "burn_in")
         if self.evidence and not self.polishing and self.burning and self.burning >= self.epochs:
             raise ValueError(
-                f"burn_in is {self.burn_in}, all of the {self.epochs} epochs, and without polishing sigmas would never "
-                "be tuned; fewer, or polish=10, would do"
+                f"burn_in must be less than the {self.epochs} epochs where nothing is polished, got {self.burn_in}: "
+                "sigmas would never be tuned; fewer, or polish=10, would do"
             )
         check_positive(self.memory, "memory", "4.0")
         for name, able in (
@@ -92,7 +92,7 @@ class Laplace(MAP):
             ("evidence", ("maximize", None)),
         ):
             if getattr(self, name) not in able:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; one of {', '.join(map(repr, able))} would do")
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, able))}, got {getattr(self, name)!r}")
 
     @property
     def polishing(self) -> int:

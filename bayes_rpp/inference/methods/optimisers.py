@@ -133,11 +133,13 @@ class SVI(Optimizer):
         if self.rank is not None:
             check_count(self.rank, "rank")
             if self.guide != "low_rank":
-                raise ValueError(f"rank is {self.rank} but guide is {self.guide!r}; guide='low_rank' would do")
+                raise ValueError(
+                    f"rank must be None with guide={self.guide!r}, got {self.rank}; guide='low_rank' would do"
+                )
         if not callable(self.guide) and self.guide not in GUIDES:
             raise ValueError(
-                f"guide is {self.guide!r}; one of {', '.join(map(repr, GUIDES))}, or a function that takes the model "
-                "and returns a guide, would do"
+                f"guide must be one of {', '.join(map(repr, GUIDES))}, or a function that takes the model and returns a "
+                f"guide, got {self.guide!r}"
             )
 
     @property

@@ -50,13 +50,13 @@ class HMC(Method):
         for name in ("chains", "warmup", "draws"):
             check_count(getattr(self, name), name)
         if self.warmup < 20:
-            raise ValueError(f"warmup is {self.warmup}; 20 and more would do, 500 to 2000 are common")
+            raise ValueError(f"warmup must be 20 or more, got {self.warmup}; 500 to 2000 would do")
         if not (check_positive(self.target_accept, "target_accept", "0.8") < 1):
-            raise ValueError(f"target_accept is {self.target_accept}; a number between 0 and 1, such as 0.8, would do")
+            raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept}; 0.8 would do")
         check_positive(self.trajectory_length, "trajectory_length", "1.5")
         if self.chain_method not in (None, *CHAIN_METHODS):
             raise ValueError(
-                f"chain_method is {self.chain_method!r}; one of {', '.join(map(repr, CHAIN_METHODS))} would do"
+                f"chain_method must be one of {', '.join(map(repr, CHAIN_METHODS))}, got {self.chain_method!r}"
             )
 
     @property

@@ -88,4 +88,4 @@ def _check_alike(first: Posterior, p: Posterior) -> None:
     if not np.allclose(here, there, rtol=1e-4, atol=1e-4, equal_nan=True):
         raise ValueError("posteriors are of different networks or likelihoods; fits of one model would do")
     if (p.center is None) != (first.center is None):
-        raise ValueError("posteriors has linearised predictions beside others; one kind would do")
+        raise ValueError("posteriors has linearized predictions beside others; one kind would do")
