@@ -210,7 +210,7 @@ def test_sigmas_by_parameter():
         (
             {"sigma_a": [1.0, 1.0]},
             ValueError,
-            r"sigma_a must be one number, as the network has 1 pathway\(s\), got a list of 2",
+            r"sigma_a must be one number, .* 1 pathway\(s\), got a list of 2",
         ),
         ({"net": NESTED}, ValueError, r"sigma_a must be a list of 2, .* has 2 pathway\(s\), got 1.0"),
         ({"net": NESTED, "sigma_a": [1, -1]}, ValueError, "sigma_a_1 is -1"),

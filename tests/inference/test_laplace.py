@@ -553,7 +553,7 @@ def test_softened_torch_modules():
         ({"burn_in": -1}, "burn_in is -1"),
         (
             {"evidence": "maximize", "epochs": 5, "burn_in": 5, "polish": 0},
-            "burn_in must be less than the 5 epochs .*, got 5",
+            "burn_in must be less than the 5 .*, got 5",
         ),
         ({"memory": 0.0}, "memory must be a number > 0, got 0.0"),
     ],

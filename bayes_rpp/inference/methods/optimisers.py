@@ -138,8 +138,8 @@ class SVI(Optimizer):
                 )
         if not callable(self.guide) and self.guide not in GUIDES:
             raise ValueError(
-                f"guide must be one of {', '.join(map(repr, GUIDES))}, or a function that takes the model and returns a "
-                f"guide, got {self.guide!r}"
+                f"guide must be one of {', '.join(map(repr, GUIDES))}, or a function that takes the model and returns "
+                f"a guide, got {self.guide!r}"
             )
 
     @property
