@@ -54,7 +54,7 @@ def test_methods(name, engine):
     check_method(method, finds, engines=[engine])
 
 
-class Skewed(rpp.Subspace):
+class Skewed(rpp.subspaces.Subspace):
     """Not an orthogonal projector."""
 
     shape, rank = (2, 2), 1

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
+from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._given import finite_array, real_array
+from bayes_rpp._html import paragraph, table
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_fits import Fits
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 NOISE = 0.3  # where its tuning starts, in standardised units
 Key = tuple[str, str]
 STARTS = 3  # of methods that find one of many modes
-METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
+METHOD = Laplace(evidence="maximize", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
 
 
 @dataclass(frozen=True)
@@ -56,25 +58,28 @@ class Comparison:
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
             for each mode whose evidence is within 30 nats of the best one's, which comes first: by less the evidences
             of two modes may differ, and together they predict better. Table, scores and verdict are of the best mode.
-        standardise_x, standardise_y: from the units of the data to those of the posteriors.
+        standardize_x, standardize_y: from the units of the data to those of the posteriors.
     """
 
     table: DataFrame
     best: str | None
-    judgement: Verdict = field(repr=False)
+    judgment: Verdict = field(repr=False)
     candidates: dict[str, Candidate] = field(repr=False)
     posteriors: dict[Key, Posterior] = field(repr=False)
     scores: dict[Key, Score] = field(repr=False)
-    standardise_x: Standardization = field(repr=False)
-    standardise_y: Standardization = field(repr=False)
+    standardize_x: Standardization = field(repr=False)
+    standardize_y: Standardization = field(repr=False)
+    judgement = renamed_attribute("judgement", "judgment")
+    standardise_x = renamed_attribute("standardise_x", "standardize_x")
+    standardise_y = renamed_attribute("standardise_y", "standardize_y")
 
     @property
     def verdict(self) -> str:
-        return str(self.judgement)
+        return str(self.judgment)
 
     @property
     def doubts(self) -> list[str]:
-        return self.judgement.doubts
+        return self.judgment.doubts
 
     @property
     def recommended(self) -> Key:
@@ -115,7 +120,7 @@ class Comparison:
 
         first = next(iter(self.posteriors.values()))
         x, y = _data(x, y, first.x.shape[1], first.y.shape[1])
-        x, y = self.standardise_x(x), self.standardise_y(y)
+        x, y = self.standardize_x(x), self.standardize_y(y)
         rows = [post.metrics(x, y) for post in self.posteriors.values()]
         index = MultiIndex.from_tuples(list(self.posteriors), names=["candidate", "model"])
         return DataFrame(rows, index=index).sort_values("nll")
@@ -130,6 +135,11 @@ class Comparison:
 
     def __str__(self) -> str:
         return f"{self.table.to_string(float_format='%.3g')}\n\n{self.verdict}"
+
+    def _repr_html_(self) -> str:
+        rows = self.table.reset_index()
+        cells = ([f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in rows.itertuples(index=False))
+        return table(cells, list(rows)) + paragraph(self.verdict)
 
 
 def compare_symmetries(
@@ -167,7 +177,7 @@ def compare_symmetries(
             the evidence of a Gaussian likelihood is exact.
         network: group -> Network, in place of an EMLP of these channels and layers; then there are no nested models.
         likelihood: None: Gaussian, with its noise tuned.
-        method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
+        method: of each fit. None: Laplace(evidence="maximize"), which tunes sigmas and noise. One without an evidence,
             such as NUTS, leaves the decision to LOO.
         starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
             counts. None: 3 of methods that find one of many modes (MAP, ensembles and Laplace), 1 of others and of

@@ -56,7 +56,7 @@ class Fits:
                 for key in keys:
                     if not self._is_known(key):
                         self._fit(key)
-                        self._go_on(key, self._neighbours(candidate, key[1]))
+                        self._go_on(key, self._neighbors(candidate, key[1]))
                 if self._has_modes and (candidate.name, "soft") in keys:
                     strict, soft = keys[0], keys[1]
                     self._go_on(strict, [self.posteriors[soft]])
@@ -83,7 +83,7 @@ class Fits:
         self.modes[key], self.seconds[key] = self.modes[other], 0.0
         return True
 
-    def _neighbours(self, candidate: Candidate, kind: str) -> Iterable[Posterior]:
+    def _neighbors(self, candidate: Candidate, kind: str) -> Iterable[Posterior]:
         """Modes that a nested model goes on from: those of the larger candidates' soft ones."""
         if kind == "nested" and self._has_modes:
             for other in candidate.larger:
@@ -129,7 +129,7 @@ class Fits:
 def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
     """A posterior's centre and numbers, as far as the model has them: where its fit starts."""
     found, theirs = {}, post.model.net
-    w = {k: post.samples[k].mean(axis=(0, 1)) if post.centre is None else post.centre[k] for k in theirs.parameters}
+    w = {k: post.samples[k].mean(axis=(0, 1)) if post.center is None else post.center[k] for k in theirs.parameters}
     if isinstance(model.net, EMLP) and isinstance(theirs, EMLP):
         w = model.net.taken_from(theirs, w)
     for name, prior in model.priors.items():

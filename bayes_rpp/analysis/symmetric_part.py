@@ -52,7 +52,7 @@ def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Diff
     whole = _outputs(post, x)
     part = _symmetric(post, group, x, rng)
     likelihood: Any = post.model.likelihood
-    if isinstance(likelihood, Gaussian) and post.centre is not None:
+    if isinstance(likelihood, Gaussian) and post.center is not None:
         s = noise_of(post)
         gaps = left_out(part, whole, y, s) - left_out(whole, whole, y, s)
     else:

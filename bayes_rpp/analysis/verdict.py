@@ -258,9 +258,9 @@ def _chains(posteriors: Mapping[Key, Posterior]) -> Iterator[str]:
 def is_settled(post: Posterior) -> bool:
     """Whether a Laplace posterior with tuned Gaussian noise has reached its mode: the residuals are no larger than the
     noise says. Elsewhere its evidence is extrapolated, and too high."""
-    if post.centre is None or "noise" not in post.samples:
+    if post.center is None or "noise" not in post.samples:
         return True
-    residual = np.sqrt(((post.model.net(post.centre, post.x) - post.y) ** 2).mean())
+    residual = np.sqrt(((post.model.net(post.center, post.x) - post.y) ** 2).mean())
     return bool(residual < SETTLED * post.samples["noise"].flat[0])
 
 

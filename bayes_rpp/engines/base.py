@@ -57,7 +57,7 @@ class Distributions(Protocol):
 
 
 class Network(Protocol):
-    """A function of (parameters, inputs) with its capabilities: `bayes_rpp.Network`, which is above this."""
+    """A function of (parameters, inputs) with its capabilities: `bayes_rpp.networks.Network`, which is above this."""
 
     @property
     def capabilities(self) -> Any: ...

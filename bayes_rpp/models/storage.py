@@ -23,7 +23,7 @@ def settings_spec(model: Model) -> dict[str, Any]:
         "sigma_a": [s.config() for s in model.sigmas_a],
         "sigma_b": model.sigma_b.config(),
         "scale": model.scale,
-        "parametrisation": model.parametrisation,
+        "parametrisation": model.parametrization,
         "likelihood": type(model.likelihood).__name__,
         "likelihood_config": model.likelihood.config(),
     }
@@ -44,5 +44,5 @@ def model_from_spec(
         sigma_b=Sigmas.from_config(spec["sigma_b"]),
         likelihood=likelihood_from_config(spec["likelihood"], spec["likelihood_config"]),
         scale=spec["scale"],
-        parametrisation=spec["parametrisation"],
+        parametrization=spec["parametrisation"],
     )

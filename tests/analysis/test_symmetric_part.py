@@ -81,7 +81,7 @@ def test_a_product_of_two_vectors_is_seen_to_be_symmetric_at_the_default_width()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 3))
     y = np.einsum("ni,nj->nij", x, x).reshape(30, 9) + 0.05 * rng.normal(size=(30, 9))
-    method = rpp.Laplace(evidence="maximise", epochs=40, batch_size=None, draws=30, every=40, steps=2, polish=3)
+    method = rpp.Laplace(evidence="maximize", epochs=40, batch_size=None, draws=30, every=40, steps=2, polish=3)
     found = rpp.compare_symmetries(
         x,
         y,

@@ -41,7 +41,7 @@ def test_models_of_one_configuration_are_equal():
     assert one == Configured.of(model())
     assert hash(one) == hash(Configured.of(model()))
     assert Configured.of(model(net=custom(same))) == Configured.of(model(net=custom(same)))
-    options = [{"sigma_b": 0.3}, {"sigma_a": 2.0}, {"scale": None}, {"parametrisation": "weights"}]
+    options = [{"sigma_b": 0.3}, {"sigma_a": 2.0}, {"scale": None}, {"parametrization": "weights"}]
     nets = [custom(same), custom(signed), rpp.MLP(3, 3, layers=0),
             rpp.EMLP(rpp.Vector, rpp.Vector, rpp.SO(3), layers=0)]  # fmt: skip
     others = [model(0.2), model(HALF), model().replace(likelihood=Noisy(0.1)), *(model(**o) for o in options)]
@@ -52,7 +52,7 @@ def test_models_of_one_configuration_are_equal():
     assert Configured.of(model(net=own)) != Configured.of(model(net=Own(3, 3, layers=0)))
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     home = pytest.importorskip("bayes_rpp.inference.sample.numpyro")
     home._compiled.cache_clear()

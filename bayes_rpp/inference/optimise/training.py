@@ -36,7 +36,7 @@ class Trainer(Protocol):
 
     Args:
         task: the fit to be done.
-        sites: of the model, in the parametrisation to optimise.
+        sites: of the model, in the parametrization to optimise.
         initial: site -> (members, *shape).
         rates: learning rate of each step, in units of `sites.steps`.
     """
@@ -221,7 +221,7 @@ class _Run:
     def __init__(self, task: Task) -> None:
         self.task = task
         method = task.method
-        self.sites = Sites(task.model, task.parametrisation, method.held(task.model), method.given())
+        self.sites = Sites(task.model, task.parametrization, method.held(task.model), method.given())
         self.current: Values = {}
         self.records: dict[str, dict[int, NDArray]] = {}
         net = task.model.net

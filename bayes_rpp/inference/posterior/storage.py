@@ -92,7 +92,7 @@ def _from_groups(
         training=groups.get("training", {}),
         sample_stats=groups.get("sample_stats", {}),
         log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
-        centre=groups.get("centre"),
+        center=groups.get("centre"),
         method=str(spec["method"]),
         engine=str(spec["engine"]),
         seed=int(spec["seed"]),
@@ -103,7 +103,7 @@ def _from_groups(
 
 def _spec(post: Draws) -> dict[str, Any]:
     spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
-    if isinstance(post.model.parametrisation, Parametrization):  # code, on which what a posterior says does not depend
+    if isinstance(post.model.parametrization, Parametrization):  # code, on which what a posterior says does not depend
         spec["parametrisation"] = None
     spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
@@ -141,8 +141,8 @@ def _tree(post: Draws, extra: Mapping[str, Any]) -> Any:
         records = {"training": post.training}
         coords = {"epoch": np.arange(1, epochs + 1)}
         tree = _join(tree, from_dict(records, sample_dims=["member", "epoch"], coords=coords))
-    if post.centre is not None:
-        tree = _join(tree, from_dict({"centre": post.centre}, sample_dims=[]))
+    if post.center is not None:
+        tree = _join(tree, from_dict({"centre": post.center}, sample_dims=[]))
     if post.log_evidence is not None:
         tree.attrs["log_evidence"] = post.log_evidence
     return tree
