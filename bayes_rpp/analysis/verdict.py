@@ -61,7 +61,7 @@ def judge(
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     parts = _symmetric_parts(rivals, candidates, posteriors)
     worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
-    held = {n for n, keys in worse.items() if all(is_capacity(parts[n, key], rivals[n][key]) for key in keys)}
+    held = {n for n, keys in worse.items() if all(is_capacity(parts[n, key]) for key in keys)}
     held |= {name for other in held for name in candidates[other].contains}
     kept = tuple(name for name in rivals if name in held)
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]

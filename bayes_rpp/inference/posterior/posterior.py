@@ -18,6 +18,7 @@ from bayes_rpp.inference.posterior import diagnostics
 from bayes_rpp.inference.posterior.draws import Draws, Prediction
 from bayes_rpp.inference.posterior.metrics import predictive_metrics
 from bayes_rpp.models.data import check_inputs
+from bayes_rpp.models.likelihoods import Likelihood
 from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Posterior(Draws):
         *,
         custom: Mapping[str, Callable[[NDArray], Any]] | None = None,
         net: Network | None = None,
+        likelihood: Likelihood | None = None,
     ) -> Self:
         """Read what `save` wrote, in any process.
 
@@ -140,10 +142,12 @@ class Posterior(Draws):
             path: of the file.
             custom: functions rho of custom representations by name, as functions are not stored.
             net: the network, made again, where it is code: a softened module, or a Network of your own.
+            likelihood: the likelihood, made again, where it is of a class of your own.
 
         Raises:
-            FileNotFoundError, ValueError: if there is no file, it is not one of these, or net is needed or no fit.
+            FileNotFoundError, ValueError: if there is no file, it is not one of these, or net or likelihood is needed
+                or no fit.
         """
         from bayes_rpp.inference.posterior.storage import load
 
-        return load(cls, path, custom, net)
+        return load(cls, path, custom, net, likelihood)

@@ -15,6 +15,7 @@ from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
+from bayes_rpp.models.likelihoods import Likelihood
 from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
@@ -55,7 +56,13 @@ def save(post: Draws, path: str | Path, thin: int = 1, dtype: Any = None) -> Pat
     return path
 
 
-def load(kind: type[D], path: str | Path, custom: Custom | None = None, net: Network | None = None) -> D:
+def load(
+    kind: type[D],
+    path: str | Path,
+    custom: Custom | None = None,
+    net: Network | None = None,
+    likelihood: Likelihood | None = None,
+) -> D:
     path = existing(path, ".nc")
     with reading(path, "a file that Posterior.save wrote, whole, would do"):
         check_hdf5(path)
@@ -68,7 +75,7 @@ def load(kind: type[D], path: str | Path, custom: Custom | None = None, net: Net
     if "bayes_rpp" not in attributes:
         raise ValueError(f"{path} was not written by Posterior.save")
     with understanding(path):
-        return _from_groups(kind, json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
+        return _from_groups(kind, json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net, likelihood)
 
 
 def _from_groups(
@@ -78,12 +85,13 @@ def _from_groups(
     attributes: Mapping[str, Any],
     custom: Custom | None,
     net: Network | None,
+    likelihood: Likelihood | None,
 ) -> D:
     if spec["format"] > FORMAT:
         raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
     # float16 is for files: it would be slow and coarse to compute with.
     samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
-    model = model_from_spec(spec, custom, net, samples)
+    model = model_from_spec(spec, custom, net, samples, likelihood)
     post = kind(
         model,
         samples,

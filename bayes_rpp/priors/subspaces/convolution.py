@@ -99,7 +99,7 @@ class ConvolutionSubspace(Subspace):
         self.rank = self.out_channels * self._per_group * len(self._taps)
 
     def encode(self, w: Array) -> Array:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         xp, lead = array_namespace(w), tuple(w.shape[:-2])
         outputs, taps = self._inputs.shape
         if self.weights == "local":
@@ -118,7 +118,7 @@ class ConvolutionSubspace(Subspace):
         return sums.reshape((*lead, self.rank))
 
     def decode(self, beta: Array) -> Array:
-        self._check(beta, (self.rank,), "beta")
+        self.check_shape(beta, (self.rank,), "beta")
         xp, lead = array_namespace(beta), tuple(beta.shape[:-1])
         outputs, taps = self._inputs.shape
         ci, used = self._per_group, len(self._taps)
@@ -159,7 +159,7 @@ class ConvolutionSubspace(Subspace):
     def encode_kernel(self, kernel: Array) -> Array:
         """Coordinates of the weights that convolve with a kernel, without building them: (..., rank)."""
         shape = (self.out_channels, self._per_group, *self.kernel_size)
-        self._check(kernel, shape, "kernel")
+        self.check_shape(kernel, shape, "kernel")
         lead = tuple(kernel.shape[: kernel.ndim - len(shape)])
         flat = kernel.reshape((*lead, self.out_channels, self._per_group, self._inputs.shape[1]))
         sums = np.zeros((self._inputs.shape[1], len(self._taps)))
