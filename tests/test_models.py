@@ -3,10 +3,25 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import EMLP, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
+from bayes_rpp import (
+    EMLP,
+    MAP,
+    Gaussian,
+    Group,
+    Model,
+    O,
+    PerLayer,
+    Prior,
+    ResidualPathway,
+    Scalar,
+    StudentT,
+    Vector,
+    fit,
+)
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.inference.run.sites import Sites
 from bayes_rpp.networks import Capabilities
+from bayes_rpp.priors import Parametrization
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 
@@ -304,3 +319,47 @@ def test_pyros_automatic_guides_and_initial_values(parametrization):
     trace = replayed.get_trace(problem.x, problem.y)
     for name, w in values.items():
         np.testing.assert_allclose(trace.nodes[name]["value"].detach(), w, atol=1e-5)
+
+
+def test_a_model_does_not_change():
+    model = Model(NET, sigma_b=0.1, likelihood=Gaussian(0.1))
+    for name, value in {"likelihood": Gaussian(5.0), "sigma_b": 0.2, "net": NET}.items():
+        with pytest.raises(AttributeError, match=rf"model\.replace\({name}=...\) makes another"):
+            setattr(model, name, value)
+    other = model.replace(likelihood=Gaussian(5.0))
+    assert (other.likelihood, model.likelihood) == (Gaussian(5.0), Gaussian(0.1))
+    assert other.sigma_b.given == 0.1
+    assert other.net is model.net
+
+
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+def test_a_call_makes_few_priors_where_the_sigmas_are_known(parametrization, monkeypatch):
+    """None but white noise, one for each weight at most."""
+    model = Model(NET, sigma_b=0.0, parametrization=parametrization)
+    made, init = [], ResidualPathway.__init__
+    monkeypatch.setattr(ResidualPathway, "__init__", lambda self, *a: (made.append(a), init(self, *a))[1])
+    model.pyro(np.zeros((2, NET.rep_in.size)))
+    assert len(made) <= len(model.sites)
+
+
+class Halves(Parametrization):
+    """A parametrization of the user's own: twice the weight."""
+
+    name = "halves"
+
+    def parts(self, site, prior):
+        doubled = ResidualPathway(prior.subspace, [2 * s for s in prior.sigmas], 2 * prior.sigma_b)
+        return {f"{site}_doubled": doubled}
+
+    def split(self, site, prior, w):
+        return {f"{site}_doubled": 2 * w}
+
+    def join(self, site, prior, values):
+        return values[f"{site}_doubled"] / 2
+
+
+def test_a_parametrization_of_ones_own_is_one_class(engine):
+    problem = LinearProblem(parametrization=Halves())
+    post = fit(problem.model, problem.x, problem.y, MAP(600, None, learning_rate=0.1), engine=engine, progress=False)
+    for name, want in problem.mode.items():
+        np.testing.assert_allclose(post.samples[name][0, 0], want, atol=1e-3)
