@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from bayes_rpp._arrays import array_namespace
+from bayes_rpp._imports import load_module
 from bayes_rpp.engines.base import Engine
 from bayes_rpp.priors.hyper import Prior
 
@@ -158,6 +159,7 @@ class StudentT(Likelihood):
     def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
         y = np.asarray(y, dtype=np.float64)
         df, noise = self.number("df", latents), self.number("noise", latents)
+        stats = load_module("scipy.stats")  # slow to import
         return stats.t.logpdf(y, df, loc=f, scale=noise).sum(axis=-1)
 
     def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
