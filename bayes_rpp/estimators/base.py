@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._given import check_unmasked
+from bayes_rpp._types import EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.engines.base import check_engine
@@ -54,7 +55,7 @@ class RPPEstimator(BaseEstimator):
     sigma_b: Any
     method: Any
     validation_fraction: float
-    engine: str | None
+    engine: EngineName | None
     standardise: bool
     random_state: Any
 

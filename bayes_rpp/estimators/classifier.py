@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._given import check_unmasked
+from bayes_rpp._types import EngineName
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, validate_data
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.models.likelihoods import Categorical
@@ -53,7 +54,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         temperature: float = 0.1,
         method: Method | None = None,
         validation_fraction: float = 0.2,
-        engine: str | None = None,
+        engine: EngineName | None = None,
         standardise: bool = True,
         random_state: Any = None,
     ) -> None:

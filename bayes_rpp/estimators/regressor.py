@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
+from bayes_rpp._types import EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
 from bayes_rpp.inference.methods import MAP, Laplace, Method
@@ -75,7 +76,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         noise: Any = None,
         method: Method | None = None,
         validation_fraction: float = 0.2,
-        engine: str | None = None,
+        engine: EngineName | None = None,
         standardise: bool = True,
         random_state: Any = None,
     ) -> None:

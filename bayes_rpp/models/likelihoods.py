@@ -17,7 +17,7 @@ from scipy import special, stats
 
 from bayes_rpp._arrays import array_namespace
 from bayes_rpp.engines.base import Engine
-from bayes_rpp.priors.hyper import Prior
+from bayes_rpp.priors.hyper import Inferable, Prior
 
 Latents = Mapping[str, Any]
 
@@ -109,7 +109,7 @@ class Gaussian(Likelihood):
             (site "noise").
     """
 
-    noise: Any = 0.1
+    noise: Inferable = 0.1
 
     def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
         return engine.distributions.Normal(f, self._in_library("noise", latents)).to_event(1)
@@ -143,8 +143,8 @@ class StudentT(Likelihood):
             the variance, and so `Prediction.std`, is infinite.
     """
 
-    noise: Any = 0.1
-    df: Any = 4.0
+    noise: Inferable = 0.1
+    df: Inferable = 4.0
 
     def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
         return engine.distributions.StudentT(

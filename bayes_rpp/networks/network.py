@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._types import EngineName
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -47,7 +48,7 @@ class Capabilities:
         evaluations: how often one call runs its layers, where it integrates.
     """
 
-    engines: tuple[str, ...] = ("numpyro", "pyro")
+    engines: tuple[EngineName, ...] = ("numpyro", "pyro")
     input_shape: tuple[int, ...] | None = None
     traceable: bool = True
     vectorized: bool = True
@@ -143,7 +144,7 @@ class Network(metaclass=_FreezingMeta):
         return type(self)(**{k: v for k, v in ends.items() if k in taken} | self.config() | changes)
 
     @property
-    def engines(self) -> tuple[str, ...]:
+    def engines(self) -> tuple[EngineName, ...]:
         """Those that can run it: "numpyro", "pyro" or both."""
         return self.capabilities.engines
 

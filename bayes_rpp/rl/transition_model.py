@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
+from bayes_rpp._types import EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.engines.base import check_engine
 from bayes_rpp.inference.fit import fit
@@ -127,7 +128,7 @@ def fit_transitions(
     noise: Any = None,
     method: Method | None = None,
     validation: Transitions | None = None,
-    engine: str | None = None,
+    engine: EngineName | None = None,
     seed: int = 0,
     progress: bool = True,
     checkpoint: str | Path | None = None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array
 from bayes_rpp._numerics import exponent, norm
+from bayes_rpp._types import ArrayLike
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
@@ -17,7 +18,7 @@ from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
 def equivariance_error(
     f: Callable[[NDArray], Any],
-    x: Any,
+    x: ArrayLike,
     rep_in: Rep | Representation,
     rep_out: Rep | Representation,
     group: Group,
@@ -54,7 +55,7 @@ class Probe:
 
     def __init__(
         self,
-        x: Any,
+        x: ArrayLike,
         rep_in: Rep | Representation,
         rep_out: Rep | Representation,
         group: Group,

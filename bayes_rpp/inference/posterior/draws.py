@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.inference.posterior.moments import predictive_moments
 from bayes_rpp.models.data import check_data, check_inputs
 from bayes_rpp.models.model import Model
@@ -37,7 +38,7 @@ class Prediction:
 
     mean: NDArray
     std: NDArray
-    samples: Any = field(repr=False, default=None)
+    samples: NDArray | Any = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +84,7 @@ class Draws:
     def draws(self) -> int:
         return next(iter(self.samples.values())).shape[1]
 
-    def predict(self, x: Any, seed: int | None = None, *, samples: bool = True) -> Prediction:
+    def predict(self, x: ArrayLike, seed: int | None = None, *, samples: bool = True) -> Prediction:
         """Predict at new points.
 
         Args:
@@ -115,7 +116,7 @@ class Draws:
             each = likelihood.sample(np.random.default_rng(seed), f, latents)
         return Prediction(mean, std, each.astype(f.dtype))
 
-    def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
+    def equivariance_error(self, x: ArrayLike, *, group: Group | None = None, seed: int = 0) -> NDArray:
         """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
 
         Args:
@@ -152,11 +153,11 @@ class Draws:
         """The same piece by piece, in bounded memory."""
         return blocks(self.model, self.samples, x, self.centre)
 
-    def log_likelihood(self, x: Any = None, y: Any = None) -> NDArray:
+    def log_likelihood(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> NDArray:
         """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""
         if (x is None) != (y is None):
             raise ValueError("x and y go together; give both, or neither for the training data")
-        x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
+        x, y = (self.x, self.y) if x is None or y is None else check_data(self.model, x, y)
         found = np.empty((self.chains, self.draws, len(x)))
         for b in self.blocks(x):
             found[b.chain, b.draws, b.rows] = self.model.likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.inference.methods.base import check_count
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.symmetry.equivariance import Probe
@@ -40,7 +41,7 @@ class EquivarianceTracker:
         group: Group,
         *,
         every: int = 1,
-        x: Any = None,
+        x: ArrayLike | None = None,
         points: int = 100,
         seed: int = 0,
         name: str = "equivariance_error",

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp._types import EngineName
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import MAP
@@ -51,7 +52,7 @@ def sweep(
     seeds: Iterable[int] | int = (0,),
     test: Any = None,
     scores: Scores | None = None,
-    engine: str | None = None,
+    engine: EngineName | None = None,
     progress: bool = True,
     memory: float = 4.0,
     checkpoint: Checkpoint | str | Path | None = None,
