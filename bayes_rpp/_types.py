@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ArrayLike", "Distribution", "EngineName", "Float", "Number", "Numbers", "Shaped"]
+__all__ = ["ArrayLike", "Distribution", "EngineName", "Float", "HasData", "Labels", "Number", "Numbers", "Shaped"]
 
 EngineName: TypeAlias = Literal["pyro", "numpyro"]
 
@@ -33,6 +33,26 @@ class Nested(Protocol):
     def __contains__(self, value: object, /) -> bool: ...
 
     def __getitem__(self, index: int, /) -> float | HasArray | Nested: ...
+
+
+class Labels(Protocol):
+    """Sequences of names or numbers of classes; not a text."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, value: object, /) -> bool: ...
+
+    def __getitem__(self, index: int, /) -> object: ...
+
+
+class HasData(Protocol):
+    """A data set: inputs and outputs."""
+
+    @property
+    def x(self) -> ArrayLike: ...
+
+    @property
+    def y(self) -> ArrayLike: ...
 
 
 class HasShape(Protocol):
