@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,10 +16,16 @@ from bayes_rpp._numerics import ROUNDING, rms
 from bayes_rpp.datasets.splits import check_seed
 
 if TYPE_CHECKING:
-    from bayes_rpp.rl.tables import Symmetry
+    import gymnasium
 
 FIELDS = ("states", "actions", "next_states", "ends")
 SAC: dict[str, Any] = {"train_freq": 4, "gradient_steps": 1, "batch_size": 128, "policy_kwargs": {"net_arch": [64, 64]}}
+
+
+class MakesEnvironment(Protocol):
+    """What `rl.symmetry` gives, or anything else that makes an environment."""
+
+    def make(self) -> gymnasium.Env: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +208,7 @@ def _near(states: NDArray) -> NDArray:
 
 
 def collect_transitions(
-    environment: Symmetry | str,
+    environment: MakesEnvironment | str,
     n: int = 50_000,
     *,
     seed: int = 0,
