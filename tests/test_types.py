@@ -4,7 +4,10 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import bayes_rpp as rpp
 
 ROOT = Path(__file__).parent.parent
 TYPED = ROOT / "tests" / "typed"
@@ -33,3 +36,20 @@ def test_wrong_calls_are_seen(errors):
     lines = (TYPED / "wrong_calls.py").read_text().splitlines()
     wanted = {n: sorted(line.partition("  # ")[2].split()) for n, line in enumerate(lines, 1) if "  # " in line}
     assert {line: codes for (file, line), codes in errors.items() if file == "wrong_calls.py"} == wanted
+
+
+def test_shapes_of_signatures_are_checked_in_the_tests():
+    class Wrong(rpp.FullSubspace):
+        def project(self, w):
+            return super().project(w)
+
+        def decode(self, beta):
+            return super().decode(beta)[..., 0]
+
+    with pytest.raises(TypeError, match=r"the return value of .*Subspace.project") as raised:
+        Wrong((3, 2)).project(np.ones((4, 3, 2)))
+    assert "Expected type: Shaped[Any, '*w']" in str(raised.value)
+    with pytest.raises(TypeError, match=r"the parameters of .*Gaussian.mean"):
+        rpp.Gaussian(0.1).mean(np.ones(3))
+    with pytest.raises(TypeError, match=r"Float\[ndarray, 'n d_out'\]"):
+        rpp.Prediction(np.ones((3, 2)), np.ones((4, 2)))

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from bayes_rpp._arrays import Array, array_namespace
-from bayes_rpp._types import EngineName
+from bayes_rpp._types import EngineName, Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -121,7 +121,9 @@ class Network(metaclass=_FreezingMeta):
         self.parameters: dict[str, Parameter] = {}
 
     @abstractmethod
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """Outputs (..., rep_out.size) for inputs (..., rep_in.size)."""
 
     @abstractmethod

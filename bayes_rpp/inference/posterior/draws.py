@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms
-from bayes_rpp._types import ArrayLike
+from bayes_rpp._types import ArrayLike, Float, Shaped
 from bayes_rpp.inference.posterior.moments import predictive_moments
 from bayes_rpp.models.data import check_data, check_inputs
 from bayes_rpp.models.model import Model
@@ -36,9 +36,9 @@ class Prediction:
             Categorical (chain, draw, n, 1), the classes). None where `predict(x, samples=False)` was asked for.
     """
 
-    mean: NDArray
-    std: NDArray
-    samples: NDArray | Any = field(repr=False, default=None)
+    mean: Float[NDArray, "n d_out"]
+    std: Float[NDArray, "n d_out"]
+    samples: Float[NDArray, "chain draw n columns"] | Any = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -116,7 +116,9 @@ class Draws:
             each = likelihood.sample(np.random.default_rng(seed), f, latents)
         return Prediction(mean, std, each.astype(f.dtype))
 
-    def equivariance_error(self, x: ArrayLike, *, group: Group | None = None, seed: int = 0) -> NDArray:
+    def equivariance_error(
+        self, x: ArrayLike, *, group: Group | None = None, seed: int = 0
+    ) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
 
         Args:
@@ -129,7 +131,7 @@ class Draws:
         probe.warn_if_empty()
         return self.measure(probe)
 
-    def measure(self, probe: Probe) -> NDArray:
+    def measure(self, probe: Probe) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""
         found = np.empty((self.chains, self.draws, len(probe.x)))
         for c, d in np.ndindex(self.chains, self.draws):
@@ -145,7 +147,9 @@ class Draws:
             return _in_pieces(lambda x: linearised(net, centre, params, x))
         return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
 
-    def outputs(self, x: NDArray) -> NDArray:
+    def outputs(
+        self, x: Shaped[NDArray, "n d_in"]
+    ) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.net.rep_out.size}"]:
         """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
         return evaluate(self.model, self.samples, x, self.centre)
 
@@ -153,7 +157,9 @@ class Draws:
         """The same piece by piece, in bounded memory."""
         return blocks(self.model, self.samples, x, self.centre)
 
-    def log_likelihood(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> NDArray:
+    def log_likelihood(
+        self, x: ArrayLike | None = None, y: ArrayLike | None = None
+    ) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""
         if (x is None) != (y is None):
             raise ValueError("x and y go together; give both, or neither for the training data")
