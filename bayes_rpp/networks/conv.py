@@ -146,7 +146,7 @@ class ConvNet(Network, is_code=False):
         return cls((3, 32, 32), 10, **preset | settings)
 
     def __call__(
-        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
     ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         if self.missing:
             x = array_namespace(x).concat([x] + [x[..., :1] * 0.0] * self.missing, axis=-1)

@@ -68,7 +68,7 @@ class HamiltonianNetwork(Network, is_code=False):
         self.parameters = dict(energy.parameters)
 
     def __call__(
-        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
     ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """States (..., steps * d) that follow the states x (..., d)."""
         params, x = {name: params[name] for name in self.parameters}, self.rows(x)

@@ -122,7 +122,7 @@ class Network(metaclass=_FreezingMeta):
 
     @abstractmethod
     def __call__(
-        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
     ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """Outputs (..., rep_out.size) for inputs (..., rep_in.size)."""
 

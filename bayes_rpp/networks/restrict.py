@@ -70,7 +70,7 @@ class LinearPath(Network, is_code=False):
         self.parameters = path | {f"net.{name}": p for name, p in net.parameters.items()}
 
     def __call__(
-        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
     ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         inner, x = {name: params[f"net.{name}"] for name in self.net.parameters}, self.rows(x)
         return linear(params, "linear", x) + self.net(inner, x)

@@ -50,7 +50,7 @@ class FlaxNetwork(ModuleNetwork):
             self._exact = False
 
     def __call__(
-        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
     ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         arrays = [x, *params.values()]
         if not all(isinstance(a, (np.ndarray, np.generic)) for a in arrays):

@@ -39,7 +39,7 @@ class TorchNetwork(ModuleNetwork):
         self.parameters = {name: self.parameters[name] for name in whole}
 
     def __call__(
-        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
     ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """Outputs (..., outputs) for inputs (..., prod(input_shape)) or (..., *input_shape), of torch or numpy."""
         if isinstance(x, torch.Tensor):
