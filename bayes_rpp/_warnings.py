@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-
-_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+from types import FrameType
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the innermost line outside of this package (`skip_file_prefixes` of Python 3.12 does the same)."""
+    """Warn at the innermost line outside of this package. `skip_file_prefixes` of Python 3.12 does so, too, but for
+    constructors that dataclasses write, which are in no file."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and os.path.abspath(frame.f_code.co_filename).startswith(_HERE):
+    while frame.f_back is not None and _is_ours(frame):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return f"{frame.f_globals.get('__name__')}.".startswith("bayes_rpp.")

@@ -43,7 +43,7 @@ def demo(
     equivariance error during training."""
     try:
         _demo(engine, members, epochs, channels, out, seed)
-    except (TypeError, ValueError, ImportError, rpp.TrainingError) as error:
+    except (TypeError, ValueError, ImportError, rpp.inference.TrainingError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
 
@@ -91,18 +91,18 @@ def compare(
         groups = dict(map(parse_named_group, group))
         if len(groups) < len(group):
             raise ValueError("group has a name twice; names such as 'none=Trivial(3)' that differ would do")
-        options: dict[str, Any] = {"rep_in": rpp.parse_rep(rep_in), "rep_out": rpp.parse_rep(rep_out)}
+        options: dict[str, Any] = {"rep_in": rpp.groups.parse_rep(rep_in), "rep_out": rpp.groups.parse_rep(rep_out)}
         options |= {"channels": channels, "layers": layers, "starts": starts, "engine": engine}
         found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, seed=seed)
         typer.echo(f"\n{found}\n\nWritten:")
         for written in _write_comparison(found, out):
             typer.echo(f"  {written}")
-    except (TypeError, ValueError, ImportError, OSError, rpp.TrainingError) as error:
+    except (TypeError, ValueError, ImportError, OSError, rpp.inference.TrainingError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
 
 
-def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
+def _write_comparison(found: rpp.analysis.Comparison, out: Path) -> list[Path]:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -114,13 +114,13 @@ def _write_comparison(found: rpp.Comparison, out: Path) -> list[Path]:
     with replacing(files[1]) as part:
         part.write_text(found.verdict + "\n", encoding="utf-8")
     figure = Figure(figsize=(12, 1.6 + 0.45 * len(found.candidates)), layout="constrained")
-    rpp.plot_comparison(found, axes=figure.subplots(1, 3, sharey=True))
+    rpp.plots.plot_comparison(found, axes=figure.subplots(1, 3, sharey=True))
     with replacing(files[2]) as part:
         figure.savefig(part, dpi=150)
     for name, candidate in found.candidates.items():
         if not candidate.is_free:
             figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-            rpp.plot_group_map(found.group_map(name), ax=figure.subplots())
+            rpp.plots.plot_group_map(found.group_map(name), ax=figure.subplots())
             slug = "".join(c if c.isalnum() else "_" for c in name).strip("_")
             files.append(out / f"map_{len(files) - 2}_{slug}.png")
             with replacing(files[-1]) as part:
@@ -151,7 +151,7 @@ def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Pat
         rows.append(_row(data.name, post, test, time.perf_counter() - start))
         files.append(post.save(out / f"{data.name.replace(' ', '_')}.nc"))
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = rpp.plot_equivariance_kde(posteriors, ax=figure.subplots())
+    axes = rpp.plots.plot_equivariance_kde(posteriors, ax=figure.subplots())
     axes.set_title(f"{members} RPP-EMLPs during {epochs} epochs of training")
     figure.savefig(out / "equivariance_kde.png", dpi=160)
     files.append(out / "equivariance_kde.png")

@@ -20,7 +20,7 @@ import sys, time
 from benchmarks.rows import Training, inertia, peak_memory
 import bayes_rpp as rpp, bayes_rpp.inference.optimise.map.numpyro
 cache = sys.argv[2]
-if cache: rpp.cache_compilations(cache)
+if cache: rpp.inference.cache_compilations(cache)
 import jax; jax.numpy.zeros(1).block_until_ready()
 group, options = {"O": rpp.O, "SL": rpp.SL}[sys.argv[1]](3), eval(sys.argv[3])
 wall, start = time.perf_counter(), time.process_time()
@@ -34,7 +34,7 @@ SOLVE = """
 import time, bayes_rpp as rpp
 from benchmarks.rows import peak_memory
 start = time.process_time()
-q = rpp.equivariant_basis(rpp.{0}, rpp.{1})
+q = rpp.subspaces.equivariant_basis(rpp.{0}, rpp.{1})
 print(q.shape[1], time.process_time() - start, peak_memory())
 """
 
@@ -77,7 +77,7 @@ def _solver(quick: bool) -> list[Row]:
     def solve(group: rpp.Group, rep_in: Any, rep_out: Any) -> Callable[[], Any]:
         def run() -> Any:
             solver._cache.clear()
-            return rpp.EquivariantSubspace(rep_in(group), rep_out(group))
+            return rpp.subspaces.EquivariantSubspace(rep_in(group), rep_out(group))
 
         return run
 

@@ -26,13 +26,13 @@ def nuts(quick: bool = False) -> list[Row]:
     group = rpp.O(3)
     hidden = rep if quick else 6 * rpp.Scalar + 6 * rpp.Vector
     net = rpp.EMLP(rep, rpp.Vector, group, channels=hidden, layers=1, bilinear=False)
-    model = rpp.Model(net, sigma_a=SIGMA_A, sigma_b=SIGMA_B, likelihood=rpp.Gaussian(NOISE), parametrisation="whitened")
+    model = rpp.Model(net, sigma_a=SIGMA_A, sigma_b=SIGMA_B, likelihood=rpp.Gaussian(NOISE), parametrization="whitened")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, net.rep_in.size)).astype(np.float32)
     truth = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
     y = (net(truth, x) + NOISE * rng.normal(size=(50, 3))).astype(np.float32)
     draws = 20 if quick else 200
-    method = rpp.NUTS(chains=4, warmup=draws, draws=draws, chain_method="vectorised")
+    method = rpp.NUTS(chains=4, warmup=draws, draws=draws, chain_method="vectorized")
     together, seconds = _second(lambda: _fit(model, x, y, method))
     _, in_a_row = _second(lambda: _fit(model, x, y, replace(method, chain_method="sequential")))
     theirs, slow = _second(_naive(model, x, y, draws))
@@ -71,7 +71,7 @@ def _naive(model: rpp.Model, x: Any, y: Any, draws: int) -> Any:
 
 def _fit(model: rpp.Model, x: Any, y: Any, method: rpp.NUTS) -> rpp.Posterior:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rpp.ConvergenceWarning)  # what is measured here
+        warnings.simplefilter("ignore", rpp.inference.ConvergenceWarning)  # what is measured here
         return rpp.fit(model, x, y, method, engine="numpyro", progress=False)
 
 

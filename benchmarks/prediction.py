@@ -38,8 +38,8 @@ def prediction(quick: bool = False) -> list[Row]:
     return rows
 
 
-def _module(net: rpp.Network, params: dict[str, np.ndarray]) -> torch.nn.Module:
-    return rpp.to_torch(net, {k: w.astype(np.float32) for k, w in params.items()})
+def _module(net: rpp.networks.Network, params: dict[str, np.ndarray]) -> torch.nn.Module:
+    return rpp.networks.to_torch(net, {k: w.astype(np.float32) for k, w in params.items()})
 
 
 def _run(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], Any]:

@@ -21,7 +21,7 @@ def prior(quick: bool = False) -> list[Row]:
     rng = np.random.default_rng(0)
     side = int(n**0.5)
     subspaces = {
-        "a dense basis": rpp.DenseSubspace((side, side), rng.normal(size=(n, rank))),
+        "a dense basis": rpp.subspaces.DenseSubspace((side, side), rng.normal(size=(n, rank))),
         "equivariant maps": _equivariant(quick),
     }
     rows = []
@@ -67,13 +67,13 @@ def _repeated(run: Callable[[], Any], times: int) -> Callable[[], Any]:
     return several
 
 
-def _equivariant(quick: bool) -> rpp.Subspace:
+def _equivariant(quick: bool) -> rpp.subspaces.Subspace:
     """The rank that a group leaves, from O(3) maps between 64 numbers."""
     rep = 4 * rpp.Scalar + 4 * rpp.Vector if quick else 4 * rpp.Scalar + 8 * rpp.Vector + 4 * rpp.T(2)
-    return rpp.EquivariantSubspace(rep(rpp.O(3)), rep(rpp.O(3)))
+    return rpp.subspaces.EquivariantSubspace(rep(rpp.O(3)), rep(rpp.O(3)))
 
 
-def _numpyro(s: rpp.Subspace) -> dict[str, list[Any]]:
+def _numpyro(s: rpp.subspaces.Subspace) -> dict[str, list[Any]]:
     import jax
     import jax.numpy as jnp
     import numpyro.distributions as dist
@@ -110,7 +110,7 @@ def _numpyro(s: rpp.Subspace) -> dict[str, list[Any]]:
     }
 
 
-def _pyro(s: rpp.Subspace) -> dict[str, list[Any]]:
+def _pyro(s: rpp.subspaces.Subspace) -> dict[str, list[Any]]:
     import pyro.distributions as dist
     import torch
 
@@ -150,7 +150,7 @@ def _pyro(s: rpp.Subspace) -> dict[str, list[Any]]:
 def _large(engine: str, options: dict[str, Any]) -> tuple[int, float, float]:
     """Number of weights, seconds of log_prob and gradient, peak memory of this process in GB."""
     start = time.perf_counter()
-    s = rpp.ConvolutionSubspace(**options)
+    s = rpp.subspaces.ConvolutionSubspace(**options)
     w = np.random.default_rng(0).normal(size=s.shape).astype(np.float32)
     if engine == "NumPyro":
         import jax

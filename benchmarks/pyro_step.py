@@ -26,7 +26,7 @@ def pyro_step(quick: bool = False) -> list[Row]:
     return rows
 
 
-def hand_written(net: rpp.Network, batch: int = 500, steps: int = 5) -> Callable[[], Any]:
+def hand_written(net: rpp.networks.Network, batch: int = 500, steps: int = 5) -> Callable[[], Any]:
     """Adam on squared error and squared weights, as one writes it without a library of inference: W = Q beta + B."""
     data = rpp.datasets.inertia(1000)
     x, y = (torch.as_tensor(a, dtype=torch.float32) for a in (data.x, data.y))

@@ -83,7 +83,7 @@ def compiled(function: Callable[..., Any], *args: Any) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(fast(*args))
 
 
-def inertia(net: Callable[..., Any] = rpp.EMLP, group: Any = None, **options: Any) -> rpp.Network:
+def inertia(net: Callable[..., Any] = rpp.EMLP, group: Any = None, **options: Any) -> rpp.networks.Network:
     """A network for the inertia task; 384 channels and 3 layers if not told otherwise."""
     data = rpp.datasets.inertia(1)
     return net(data.rep_in, data.rep_out, group or data.group, **{"channels": 384, "layers": 3, **options})
@@ -94,7 +94,7 @@ class Training:
 
     def __init__(
         self,
-        net: rpp.Network,
+        net: rpp.networks.Network,
         engine: str = "numpyro",
         *,
         members: int = 1,
@@ -105,7 +105,7 @@ class Training:
         data, model = rpp.datasets.inertia(max(1000, batch)), rpp.Model(net, **options)
         method = rpp.DeepEnsemble(members=members, batch_size=batch)
         task = Task(model, data.x, data.y, method, engine, 0, progress=False)
-        sites = Sites(model, task.parametrisation, method.held(model), method.given())
+        sites = Sites(model, task.parametrization, method.held(model), method.given())
         start = initial_values(sites, task, method.seeds(0), members)
         trainer = import_module(f"bayes_rpp.inference.optimise.map.{engine}").Trainer
         self.trainer = trainer(task, sites, start, method.rates(10**6))

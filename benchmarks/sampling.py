@@ -1,4 +1,4 @@
-"""Effective draws of NUTS for each gradient in the three parametrisations of a linear Gaussian model whose prior is a
+"""Effective draws of NUTS for each gradient in the three parametrizations of a linear Gaussian model whose prior is a
 hundred times wider inside the equivariant subspace than outside of it (NumPyro, all in one run).
 
 Whitening removes what the prior does to the shape of the posterior, so it wins where the prior dominates (weak data,
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from arviz_stats.base import array_stats
 
-from bayes_rpp import EMLP, NUTS, ConvergenceWarning, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
-from bayes_rpp.models.model import Parametrisation
+from bayes_rpp import EMLP, NUTS, Gaussian, Group, Model, O, Posterior, S, T, Vector, fit
+from bayes_rpp.inference import ConvergenceWarning
+from bayes_rpp.models.model import AnyParametrization
 from bayes_rpp.priors.parametrization import PARAMETRIZATIONS
 from benchmarks.rows import Row
 
@@ -44,7 +45,7 @@ def sampling(quick: bool = False) -> list[Row]:
 
 
 def efficiencies(
-    rep: Any, group: Group, n: int, noise: float, parametrisation: Parametrisation, method: NUTS, seeds: int
+    rep: Any, group: Group, n: int, noise: float, parametrization: AnyParametrization, method: NUTS, seeds: int
 ) -> np.ndarray:
     """For each seed, of data and chains: the smallest bulk ESS of all weights per gradient after warm-up."""
     net = EMLP(rep, rep, group, layers=0)
@@ -54,7 +55,7 @@ def efficiencies(
         sigma_b=SIGMA_B,
         scale=None,
         likelihood=Gaussian(noise),
-        parametrisation=parametrisation,
+        parametrization=parametrization,
     )
     return np.array([efficiency(_fit(model, n, noise, method, seed)) for seed in range(seeds)])
 

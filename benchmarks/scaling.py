@@ -42,7 +42,7 @@ def _rows(what: str, sizes: Sequence[int], make: Callable[[int], Any], repeats: 
     return rows
 
 
-def _step(net: rpp.Network, **options: Any) -> tuple[Callable[[], Any], float]:
+def _step(net: rpp.networks.Network, **options: Any) -> tuple[Callable[[], Any], float]:
     training = Training(net, steps=1, **options)
     trainer = training.trainer
     args = (trainer._state, jnp.asarray(training.batches), trainer._given)
@@ -52,7 +52,7 @@ def _step(net: rpp.Network, **options: Any) -> tuple[Callable[[], Any], float]:
 
 
 def _prior(rank: int) -> tuple[Callable[[], Any], float]:
-    s = rpp.DenseSubspace((64, 64), np.random.default_rng(0).normal(size=(4096, rank)))
+    s = rpp.subspaces.DenseSubspace((64, 64), np.random.default_rng(0).normal(size=(4096, rank)))
     w = jnp.asarray(np.random.default_rng(1).normal(size=s.shape), dtype=jnp.float32)
 
     def log_prob(a: Any, b: Any, w: Any) -> Any:

@@ -32,7 +32,7 @@ def step(quick: bool = False) -> list[Row]:
 
 def _bilinear(width: int) -> Row:
     """The bilinear layer with its gradient, batch 500, against a matrix W(x) for each example."""
-    layer = Bilinear(rpp.uniform_rep(width, rpp.O(3))(rpp.O(3)))
+    layer = Bilinear(rpp.networks.uniform_rep(width, rpp.O(3))(rpp.O(3)))
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(500, layer.rep.size)), dtype=jnp.float32)
     thetas = [jnp.asarray(rng.normal(size=s), dtype=jnp.float32) for s in layer.shapes]

@@ -47,11 +47,11 @@ posteriors, medians = {}, {}
 for seed in range(SEEDS):
     for dial in DIALS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rpp.ConvergenceWarning)
+            warnings.simplefilter("ignore", rpp.inference.ConvergenceWarning)
             post = rpp.fit(model, *data(dial, seed), method, engine="numpyro", seed=seed, progress=False)
         ratio = post.asymmetry()["output"]  # all layers share one sigma_b
         low, median, high = np.quantile(ratio, [0.05, 0.5, 0.95])
-        error_low, error, error_high = rpp.equivariance_interval(post.equivariance_error(test_x))
+        error_low, error, error_high = rpp.analysis.equivariance_interval(post.equivariance_error(test_x))
         print(
             f"| {seed} | {dial} | {median:.3f} ({low:.3f} to {high:.3f}) "
             f"| {error:.3f} ({error_low:.3f} to {error_high:.3f}) "
@@ -68,7 +68,7 @@ for seed in range(SEEDS):
 # %% Draw the first seed.
 first = {f"dial {dial}": posteriors[0, dial] for dial in DIALS}
 figure, (left, right) = plt.subplots(1, 2, figsize=(14, 4.8), layout="constrained")
-rpp.plot_asymmetry(first, ax=left)
-rpp.plot_equivariance_posterior(first, test_x, ax=right)
+rpp.plots.plot_asymmetry(first, ax=left)
+rpp.plots.plot_equivariance_posterior(first, test_x, ax=right)
 figure.savefig(OUT, dpi=150)
 print(f"\npicture: {OUT}")

@@ -58,7 +58,7 @@ print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
 for name, post in posteriors.items():
     for where, (test_x, test_y) in tests.items():
         m = post.metrics(test_x, test_y)
-        low, median, high = rpp.equivariance_interval(post.equivariance_error(test_x))
+        low, median, high = rpp.analysis.equivariance_interval(post.equivariance_error(test_x))
         scores = " | ".join(f"{m[k]:.3f}" for k in ("nll", "rmse", "crps", "coverage_90"))
         print(f"| {name} | {where} | {scores} | {median:.3f} ({low:.3f} to {high:.3f}) | {seconds[name]:.0f} |")
 r_hat, diverging = posteriors["NUTS"].summary().table["r_hat"].max(), posteriors["NUTS"].sample_stats["diverging"]
@@ -80,6 +80,6 @@ for k, (ax, (name, post)) in enumerate(zip(axes, posteriors.items(), strict=True
     ax.set(title=name, xlabel="$x_1$  ($x_2 = 0$)")
 axes[0].set_ylabel("$y_1$")
 axes[0].legend(frameon=False, fontsize="small", loc="upper left")
-rpp.plot_equivariance_posterior(posteriors, tests["inside"][0], ax=bottom.subplots())
+rpp.plots.plot_equivariance_posterior(posteriors, tests["inside"][0], ax=bottom.subplots())
 figure.savefig(OUT, dpi=150)
 print(f"\npicture: {OUT}")

@@ -106,7 +106,7 @@ def models(symmetry: dict, seed: int, engine: str | None) -> dict[str, Any]:
         "RPPRegressor" + (", O(3)" if symmetry else ""): rpp.RPPRegressor(**symmetry, engine=engine, random_state=seed)
     }
     if not symmetry:
-        evidence = rpp.Laplace(evidence="maximise", batch_size=None, every=50, steps=5)
+        evidence = rpp.Laplace(evidence="maximize", batch_size=None, every=50, steps=5)
         found["RPPRegressor, Laplace"] = rpp.RPPRegressor(
             sigma_a=rpp.Prior("HalfNormal", {"scale": 1.0}), method=evidence, engine=engine, random_state=seed
         )

@@ -24,7 +24,7 @@ def main() -> None:
     net = rpp.EMLP(data.rep_in, data.rep_out, data.group, channels=384, layers=3)
     model = rpp.Model(net, sigma_a=1.0, sigma_b=0.05, likelihood=rpp.Gaussian(0.1))
     post = rpp.fit(model, data.x, data.y, rpp.DeepEnsemble(members=3, epochs=EPOCHS, batch_size=125), seed=0)
-    errors = rpp.group_error_map(post, test.x[:50])
+    errors = rpp.analysis.group_error_map(post, test.x[:50])
     error, elements = np.median(errors.errors, axis=0), errors.elements
     assert elements.axis is not None
     tilt = np.degrees(np.arccos(np.clip(elements.axis[:, 2], -1, 1)))
@@ -35,7 +35,7 @@ def main() -> None:
             name = "0° (about z)" if low == 0 else f"{low}° to {high:.0f}°"
             rows.append(f"| {name} | {len(part)} | {np.median(part):.3f} ({part.min():.3f} to {part.max():.3f}) |")
     figure, ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
-    rpp.plot_group_map(errors, ax=ax)
+    rpp.plots.plot_group_map(errors, ax=ax)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(OUT.with_suffix(".png"), dpi=150)
     OUT.write_text(

@@ -41,7 +41,7 @@ def main() -> None:
 def data(net: rpp.EMLP) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Maps of rows of variance 1 that have each symmetry, or had the larger one before a part of another was added."""
     rng = np.random.default_rng(0)
-    levels = [*net.parameters["output.weight"].subspace.levels, rpp.FullSubspace((6, 15))]
+    levels = [*net.parameters["output.weight"].subspace.levels, rpp.subspaces.FullSubspace((6, 15))]
     parts = [s.decode(rng.normal(size=s.rank)) * np.sqrt(6 / s.rank) for s in levels]
     maps = {
         "SO(3)": parts[0],

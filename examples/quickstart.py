@@ -27,6 +27,6 @@ print(f"test MSE {((prediction.mean - test.y) ** 2).mean():.2f}, predicted std {
 print(f"median equivariance error {np.median(post.equivariance_error(test.x)):.3f}")
 
 # %% A picture, and a file
-rpp.plot_equivariance_kde({"modified inertia": post})
+rpp.plots.plot_equivariance_kde({"modified inertia": post})
 plt.savefig("quickstart.png", dpi=150)
 print("picture: quickstart.png; posterior:", post.save("quickstart.nc"))

@@ -33,8 +33,8 @@ def main() -> None:
 
 def locality():
     """Twenty sensors in a row: each output depends on its neighbours; broken by one long-range link."""
-    near = rpp.band(20, 20, 1)
-    net = rpp.restrict(rpp.MLP(20, 20, layers=0), {"output.weight": rpp.SpanSubspace.masked(near)})
+    near = rpp.subspaces.band(20, 20, 1)
+    net = rpp.networks.restrict(rpp.MLP(20, 20, layers=0), {"output.weight": rpp.subspaces.SpanSubspace.masked(near)})
     w, far = near * RNG.normal(size=(20, 20)), np.zeros((20, 20))
     far[3, 17], far[12, 2] = 1.0, -1.0
     return "locality", 30, net, lambda x, breaking: x @ (w + breaking * far).T, three(0.15)
@@ -43,8 +43,10 @@ def locality():
 def markov():
     """A chain of ten states of two numbers: each depends on itself and the one before; broken by a memory of two."""
     chain = np.tril(np.triu(np.ones((10, 10)), -1))
-    allowed = rpp.block_pattern(chain, [2] * 10, [2] * 10)
-    net = rpp.restrict(rpp.MLP(20, 20, layers=0), {"output.weight": rpp.SpanSubspace.masked(allowed)})
+    allowed = rpp.subspaces.block_pattern(chain, [2] * 10, [2] * 10)
+    net = rpp.networks.restrict(
+        rpp.MLP(20, 20, layers=0), {"output.weight": rpp.subspaces.SpanSubspace.masked(allowed)}
+    )
     w = allowed * RNG.normal(size=(20, 20))
     memory = 0.3 * np.eye(20, k=-4)
     return "Markov", 30, net, lambda x, breaking: x @ (w + breaking * memory).T, three(0.15)
@@ -52,7 +54,7 @@ def markov():
 
 def linearity():
     """A linear model whose residual pathway is a network; broken by a sine."""
-    net = rpp.LinearPath(rpp.MLP(4, 1, channels=64, layers=1))
+    net = rpp.networks.LinearPath(rpp.MLP(4, 1, channels=64, layers=1))
     w = RNG.normal(size=(4, 1))
 
     def truth(x, breaking):

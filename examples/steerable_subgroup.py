@@ -51,7 +51,7 @@ def main() -> None:
     shape = (1, SIZE, SIZE)
     c8, c4 = rpp.soften(Invariant(), shape), rpp.soften(Invariant(subgroup=4), shape)
     chains = {
-        name: rpp.NestedSubspace([c8.parameters[name].subspace, c4.parameters[name].subspace])
+        name: rpp.subspaces.NestedSubspace([c8.parameters[name].subspace, c4.parameters[name].subspace])
         for name in ("first.weight", "first.bias", "second.weight")
     }
     net = rpp.soften(Invariant(), shape, subspaces=chains)
@@ -96,7 +96,7 @@ def images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), ((strength + 2 * upright - 0.67) / 0.28).astype(np.float32)
 
 
-def report(rows: list[tuple[str, ...]], net: rpp.ModuleNetwork) -> str:
+def report(rows: list[tuple[str, ...]], net: rpp.networks.ModuleNetwork) -> str:
     ranks = ", ".join(str(s.rank) for s in net.parameters["second.weight"].subspace.levels)
     lines = ["| prior | test RMSE / std of y | change under a quarter turn / std of y |", "| --- | --- | --- |"]
     lines += ["| " + " | ".join(r) + " |" for r in rows]

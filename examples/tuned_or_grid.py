@@ -23,7 +23,7 @@ SEEDS, GRID, FIRST = [*map(int, sys.argv[1:]), *(3, 6, 0)[len(sys.argv) - 1 :]]
 EXAMPLES, OBSERVED = 80, 0.1  # noise added to y, in units of its size
 CHANNELS = 2 * rpp.Scalar + 3 * rpp.T(2)
 METHOD = rpp.Laplace(
-    evidence="maximise", epochs=300, batch_size=None, learning_rate=0.1, every=100, steps=5, polish=15, draws=100
+    evidence="maximize", epochs=300, batch_size=None, learning_rate=0.1, every=100, steps=5, polish=15, draws=100
 )
 NOISE = rpp.Prior("HalfNormal", {"scale": 0.3})
 # Of sigma_a and sigma_b by layer: from small ones, with which weights grow as the data ask, it ends at better modes.
@@ -54,10 +54,10 @@ def data(seed: int) -> tuple[Any, Any, Any]:
         for what, values in (("x", products(one.x)), ("y", one.y)):
             if what not in found:
                 middle = values.reshape(-1, 3, 3).trace(axis1=1, axis2=2).mean() / 3
-                centre = np.tile(middle * np.eye(3).ravel(), values.shape[1] // 9)
-                found[what] = centre, np.sqrt(((values - centre) ** 2).mean())
-            centre, scale = found[what]
-            pair.append((values - centre) / scale)
+                center = np.tile(middle * np.eye(3).ravel(), values.shape[1] // 9)
+                found[what] = center, np.sqrt(((values - center) ** 2).mean())
+            center, scale = found[what]
+            pair.append((values - center) / scale)
         pairs.append((pair[0], pair[1] + OBSERVED * noise.normal(size=pair[1].shape)))
     # The page was made before bilinear layers made products of tensors directly.
     net = rpp.EMLP(5 * rpp.T(2), rpp.T(2), sets[0].group, CHANNELS, layers=1, products=False)
@@ -156,5 +156,5 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
 # %% Run it
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        rpp.cache_compilations(folder)  # one program for all initial values of a model
+        rpp.inference.cache_compilations(folder)  # one program for all initial values of a model
         main()

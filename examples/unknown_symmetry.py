@@ -30,10 +30,10 @@ def main() -> None:
     print(found)
     errors = found.group_map("S(6)", n=40)
     figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
-    rpp.plot_group_map(errors, names=NAMES, ax=ax)
+    rpp.plots.plot_group_map(errors, names=NAMES, ax=ax)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(OUT.with_suffix(".png"), dpi=150)
-    axes = rpp.plot_comparison(found)
+    axes = rpp.plots.plot_comparison(found)
     axes[0].figure.savefig(OUT.with_name("unknown_symmetry_scores.png"), dpi=110)
     columns = ["log_evidence", "elpd", "se", "d_elpd", "d_se", "pareto_k", "weight", "noise", "sigma_ratio", "error"]
     OUT.write_text(

@@ -99,7 +99,7 @@ def main() -> None:
     done = {(r["truth"], r["seed"]) for r in rows}
     seeds, first = [*map(int, sys.argv[1:]), *(SEEDS, 0)[len(sys.argv) - 1 :]]
     with tempfile.TemporaryDirectory() as folder:
-        rpp.cache_compilations(folder)  # the same models in each run: half of the time
+        rpp.inference.cache_compilations(folder)  # the same models in each run: half of the time
         for seed in range(first, first + seeds):
             for truth in BROKEN:
                 if (truth, seed) not in done:

@@ -173,7 +173,7 @@ class Files:
 
 
 def parse(rng: np.random.Generator) -> None:
-    (rpp.parse_rep, rpp.parse_group, parse_named_group)[rng.integers(3)](text(rng))
+    (rpp.groups.parse_rep, rpp.groups.parse_group, parse_named_group)[rng.integers(3)](text(rng))
 
 
 def run(cases: int, first: int = 0, folder: Path | None = None) -> Counter[tuple[str, str]]:

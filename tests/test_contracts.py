@@ -54,7 +54,7 @@ def test_methods(name, engine):
     check_method(method, finds, engines=[engine])
 
 
-class Skewed(rpp.Subspace):
+class Skewed(rpp.subspaces.Subspace):
     """Not an orthogonal projector."""
 
     shape, rank = (2, 2), 1
@@ -75,7 +75,7 @@ class Doubled(rpp.Gaussian):
     """Its density and its draws differ."""
 
     def sample(self, rng, f, latents):
-        return f + 2 * self._number("noise", latents) * rng.normal(size=f.shape)
+        return f + 2 * self.number("noise", latents) * rng.normal(size=f.shape)
 
 
 def test_a_likelihood_of_other_draws_than_its_density_is_found():
@@ -99,3 +99,14 @@ class Summed(rpp.MLP):
 def test_a_network_that_mixes_rows_is_found():
     with pytest.raises(AssertionError, match="one row alone"):
         check_network(Summed(3, 2, None, channels=4, layers=1))
+
+
+def test_a_likelihood_of_ones_own_comes_back_with_its_class(tmp_path):
+    model = rpp.Model(rpp.MLP(2, 1, None, channels=2, layers=1), likelihood=Doubled(0.3))
+    x, y = np.random.default_rng(0).normal(size=(2, 5, 2))
+    post = rpp.fit(model, x, y[:, :1], rpp.MAP(epochs=1), engine="pyro", progress=False)
+    path = post.save(tmp_path / "a.nc")
+    assert rpp.Posterior.load(path, likelihood=Doubled(0.3)).model.likelihood == Doubled(0.3)
+    for options, message in (({}, "likelihood must be given, as 'Doubled'"), ({"likelihood": Doubled(0.4)}, "0.3")):
+        with pytest.raises(ValueError, match=message):
+            rpp.Posterior.load(path, **options)

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from bayes_rpp import EMLP, Checkpoint, DeepEnsemble, Model, Posterior, datasets, fit, load_network, save_network
+from bayes_rpp import EMLP, DeepEnsemble, Model, Posterior, datasets, fit, load_network, save_network
 from bayes_rpp._files import replacing
+from bayes_rpp.inference import Checkpoint
 from bayes_rpp.inference.run.checkpoint import Store
 from tests import hostile
 from tests.conftest import ENGINES
@@ -29,7 +30,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 for name, write in {
     "posterior": lambda: post.save("posterior.nc"),
     "network": lambda: rpp.save_network("net.npz", post.model.net, weights),
-    "checkpoint": lambda: Store(rpp.Checkpoint("run"), {}).save({"w": post.x}),
+    "checkpoint": lambda: Store(rpp.inference.Checkpoint("run"), {}).save({"w": post.x}),
 }.items():
     for size in (0, 100, 300):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))

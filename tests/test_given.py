@@ -50,7 +50,7 @@ ENTRANCES = {
     "x of Posterior": lambda post, a: rpp.Posterior(MODEL, post.samples, x=a, y=Y),
     "x of equivariance_error": lambda post, a: rpp.equivariance_error(np.abs, a, rpp.Vector, rpp.Vector, rpp.O(3)),
     "the function's output": lambda post, a: rpp.equivariance_error(lambda x: a, X, rpp.Vector, rpp.Vector, rpp.O(3)),
-    "x of group_error_map": lambda post, a: rpp.group_error_map(post, a, n=2),
+    "x of group_error_map": lambda post, a: rpp.analysis.group_error_map(post, a, n=2),
     "x of a tracker": lambda post, a: rpp.EquivarianceTracker(rpp.O(3), x=a),
     "data x of sweep": lambda post, a: rpp.sweep(MODEL, (a, Y), rpp.MAP(epochs=1), **QUICK),
     "test y of sweep": lambda post, a: rpp.sweep(MODEL, (X, Y), rpp.MAP(epochs=1), test=(X, a), **QUICK),
@@ -99,9 +99,9 @@ def test_masked_weights_and_errors(post):
         rpp.Posterior(MODEL, {k: np.ma.masked_equal(v, v.flat[0]) for k, v in post.samples.items()}, x=X, y=Y)
     errors = np.ma.masked_less(post.equivariance_error(X), 1e9)
     with pytest.raises(ValueError, match="not finite"):
-        rpp.log_error_density(errors)
+        rpp.analysis.log_error_density(errors)
     with pytest.raises(ValueError, match="not finite"):
-        rpp.DenseSubspace((2, 2), np.ma.masked_equal(np.eye(4), 1.0))
+        rpp.subspaces.DenseSubspace((2, 2), np.ma.masked_equal(np.eye(4), 1.0))
 
 
 def test_a_masked_array_with_nothing_masked_is_an_array(post):

@@ -27,13 +27,13 @@ model = rpp.Model(rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), layers=0))
 """
 USES = {
     "fit": "rpp.fit(model, x, x, rpp.MAP(epochs=1), engine='numpyro', progress=False)",
-    "a distribution": "rpp.ResidualPathway(rpp.FullSubspace((2, 2)), 1.0, 0.1).numpyro()",
-    "compilations": "rpp.cache_compilations('cache')",
+    "a distribution": "rpp.ResidualPathway(rpp.subspaces.FullSubspace((2, 2)), 1.0, 0.1).numpyro()",
+    "compilations": "rpp.inference.cache_compilations('cache')",
     "all that is without JAX": (
         "import matplotlib; matplotlib.use('agg')\n"
         "post = rpp.fit(model, x, x, rpp.DeepEnsemble(members=3, epochs=1), engine='pyro', progress=False)\n"
         "post.to_arviz(); post.summary(); post.metrics(x, x); rpp.Posterior.load(post.save('p.nc')).predict(x)\n"
-        "rpp.plot_equivariance_posterior({'a': post}, x)\n"
+        "rpp.plots.plot_equivariance_posterior({'a': post}, x)\n"
         "rpp.RPPRegressor(engine='pyro', method=rpp.MAP(epochs=1), random_state=0, layers=0).fit(x, x[:, 0])\n"
         "rpp.rl.symmetries(); rpp.rl.SymmetricVecNormalize"
     ),

@@ -3,9 +3,25 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import EMLP, Capabilities, Gaussian, Group, Model, O, PerLayer, Prior, Scalar, StudentT, Vector
+from bayes_rpp import (
+    EMLP,
+    MAP,
+    Gaussian,
+    Group,
+    Model,
+    O,
+    PerLayer,
+    Prior,
+    ResidualPathway,
+    Scalar,
+    StudentT,
+    Vector,
+    fit,
+)
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.inference.run.sites import Sites
+from bayes_rpp.networks import Capabilities
+from bayes_rpp.priors import Parametrization
 from bayes_rpp.priors.hyper import Sigmas
 from tests.inference.known import LinearProblem
 
@@ -33,9 +49,9 @@ PLATES = ("data", "members")
 
 @pytest.mark.parametrize("members", [None, 3])
 @pytest.mark.parametrize("sigma_b", [0.05, 0.0])
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
-def test_both_libraries_have_the_same_sites_and_density(parametrisation, sigma_b, members):
-    model = Model(NET, sigma_b=sigma_b, likelihood=Gaussian(nd.HalfNormal(3.0)), parametrisation=parametrisation)
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+def test_both_libraries_have_the_same_sites_and_density(parametrization, sigma_b, members):
+    model = Model(NET, sigma_b=sigma_b, likelihood=Gaussian(nd.HalfNormal(3.0)), parametrization=parametrization)
     torch.manual_seed(0)
     trace = pyro.poutine.trace(model.pyro).get_trace(X, Y, members=members, size=36)
     values = latent_values(trace)
@@ -63,11 +79,11 @@ def net_of(sigmas):
 
 
 @pytest.mark.parametrize("members", [None, 2])
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
 @pytest.mark.parametrize("sigmas", SIGMAS)
-def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation, members):
+def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrization, members):
     net = net_of(sigmas)
-    model = Model(net, **SIGMAS[sigmas], likelihood=StudentT(HALF), parametrisation=parametrisation)
+    model = Model(net, **SIGMAS[sigmas], likelihood=StudentT(HALF), parametrization=parametrization)
     torch.manual_seed(0)
     trace = pyro.poutine.trace(model.pyro).get_trace(X, Y, members=members)
     values = latent_values(trace)
@@ -75,10 +91,10 @@ def test_inferred_sigmas_are_the_same_in_both_libraries(sigmas, parametrisation,
     density, _ = log_density(model.numpyro, (X, Y), {"members": members}, values)
     assert float(density) == pytest.approx(float(trace.log_prob_sum()), rel=1e-4)
     if members is None:  # the weights that the sites stand for, in numpy
-        weights = Sites(model, parametrisation).weights(values)
+        weights = Sites(model, parametrization).weights(values)
         prior = (
             sum(model.prior(k, weights).log_prob(weights[k].astype(float)) for k in net.parameters)
-            if ("strict" not in sigmas and parametrisation == "weights")
+            if ("strict" not in sigmas and parametrization == "weights")
             else None
         )
         for name in net.parameters:
@@ -121,8 +137,8 @@ def test_names_of_inferred_sigmas():
 def test_values_and_weights_of_sites_are_inverse():
     for sigmas, given in SIGMAS.items():
         model = Model(net_of(sigmas), **given)
-        for parametrisation in ("weights", "whitened", "pathways"):
-            sites = Sites(model, parametrisation)
+        for parametrization in ("weights", "whitened", "pathways"):
+            sites = Sites(model, parametrization)
             values = sites.initial(np.random.default_rng(0), spread=0.5)
             again = sites.weights(sites.values(sites.weights(values)))
             for name, w in sites.weights(values).items():
@@ -143,7 +159,7 @@ def test_sigmas_of_nested_pathways():
 
 
 def test_density_is_prior_plus_likelihood():
-    problem = LinearProblem(parametrisation="weights")
+    problem = LinearProblem(parametrization="weights")
     weights = {k: w.astype(np.float32) for k, w in problem.mode.items()}
     got, _ = log_density(problem.model.numpyro, (problem.x, problem.y), {}, weights)
     prior = sum(p.log_prob(weights[k]) for k, p in problem.model.priors.items())
@@ -155,7 +171,7 @@ def test_density_is_prior_plus_likelihood():
 
 
 def test_numpyro_takes_the_model_as_it_is():
-    problem = LinearProblem(parametrisation="whitened")
+    problem = LinearProblem(parametrization="whitened")
     kernel = numpyro.infer.NUTS(problem.model.numpyro)
     mcmc = numpyro.infer.MCMC(kernel, num_warmup=300, num_samples=600, progress_bar=False)
     mcmc.run(jax.random.key(0), problem.x, problem.y)
@@ -166,7 +182,7 @@ def test_numpyro_takes_the_model_as_it_is():
 
 
 def test_pyro_takes_the_model_as_it_is():
-    problem = LinearProblem(parametrisation="weights")
+    problem = LinearProblem(parametrization="weights")
     pyro.clear_param_store()
     pyro.set_rng_seed(0)
     guide = pyro.infer.autoguide.AutoDelta(problem.model.pyro)
@@ -222,7 +238,7 @@ def test_sigmas_by_parameter():
         ({"sigma_a": {"output.*": 1.0}}, ValueError, "nothing for parameter 'layers.0.weight'"),
         ({"likelihood": 0.1}, TypeError, "likelihood is 0.1"),
         ({"scale": "he"}, ValueError, "scale is 'he'"),
-        ({"parametrisation": "raw"}, ValueError, "parametrisation is 'raw'"),
+        ({"parametrization": "raw"}, ValueError, "parametrization is 'raw'"),
     ],
 )
 def test_bad_input_is_named(arguments, error, message):
@@ -231,9 +247,9 @@ def test_bad_input_is_named(arguments, error, message):
 
 
 def test_steps_of_nested_models_are_those_of_their_widest_pathway():
-    for parametrisation in ("weights", "whitened"):
+    for parametrization in ("weights", "whitened"):
         narrow, none = (
-            Sites(Model(NESTED, sigma_a=[a, 1.0], sigma_b=0.01), parametrisation).steps for a in (0.01, 0.0)
+            Sites(Model(NESTED, sigma_a=[a, 1.0], sigma_b=0.01), parametrization).steps for a in (0.01, 0.0)
         )
         assert narrow == pytest.approx(none, rel=1e-2)
 
@@ -276,7 +292,7 @@ def test_data_of_the_wrong_shape_are_named_and_never_broadcast(lib):
 
 @pytest.mark.parametrize("net", [NET, LinearProblem().net], ids=["EMLP", "linear"])
 def test_pyro_vectorises_particles_and_draws(net):
-    model = Model(net, parametrisation="weights")
+    model = Model(net, parametrization="weights")
     x, y = np.ones((6, net.rep_in.size)), np.ones((6, net.rep_out.size))
     guide = pyro.infer.autoguide.AutoNormal(model.pyro, init_scale=1e-4)
     pyro.clear_param_store()
@@ -288,9 +304,9 @@ def test_pyro_vectorises_particles_and_draws(net):
     pyro.clear_param_store()
 
 
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
-def test_pyros_automatic_guides_and_initial_values(parametrisation):
-    problem = LinearProblem(parametrisation=parametrisation)
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+def test_pyros_automatic_guides_and_initial_values(parametrization):
+    problem = LinearProblem(parametrization=parametrization)
     values = {k: torch.as_tensor(w, dtype=torch.float32) for k, w in problem.mode.items()}
     start = pyro.infer.autoguide.initialization.init_to_value(values=values)
     guide = pyro.infer.autoguide.AutoDelta(problem.model.pyro, init_loc_fn=start)
@@ -299,3 +315,47 @@ def test_pyros_automatic_guides_and_initial_values(parametrisation):
     trace = replayed.get_trace(problem.x, problem.y)
     for name, w in values.items():
         np.testing.assert_allclose(trace.nodes[name]["value"].detach(), w, atol=1e-5)
+
+
+def test_a_model_does_not_change():
+    model = Model(NET, sigma_b=0.1, likelihood=Gaussian(0.1))
+    for name, value in {"likelihood": Gaussian(5.0), "sigma_b": 0.2, "net": NET}.items():
+        with pytest.raises(AttributeError, match=rf"model\.replace\({name}=...\) makes another"):
+            setattr(model, name, value)
+    other = model.replace(likelihood=Gaussian(5.0))
+    assert (other.likelihood, model.likelihood) == (Gaussian(5.0), Gaussian(0.1))
+    assert other.sigma_b.given == 0.1
+    assert other.net is model.net
+
+
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+def test_a_call_makes_few_priors_where_the_sigmas_are_known(parametrization, monkeypatch):
+    """None but white noise, one for each weight at most."""
+    model = Model(NET, sigma_b=0.0, parametrization=parametrization)
+    made, init = [], ResidualPathway.__init__
+    monkeypatch.setattr(ResidualPathway, "__init__", lambda self, *a: (made.append(a), init(self, *a))[1])
+    model.pyro(np.zeros((2, NET.rep_in.size)))
+    assert len(made) <= len(model.sites)
+
+
+class Halves(Parametrization):
+    """A parametrization of the user's own: twice the weight."""
+
+    name = "halves"
+
+    def parts(self, site, prior):
+        doubled = ResidualPathway(prior.subspace, [2 * s for s in prior.sigmas], 2 * prior.sigma_b)
+        return {f"{site}_doubled": doubled}
+
+    def split(self, site, prior, w):
+        return {f"{site}_doubled": 2 * w}
+
+    def join(self, site, prior, values):
+        return values[f"{site}_doubled"] / 2
+
+
+def test_a_parametrization_of_ones_own_is_one_class(engine):
+    problem = LinearProblem(parametrization=Halves())
+    post = fit(problem.model, problem.x, problem.y, MAP(600, None, learning_rate=0.1), engine=engine, progress=False)
+    for name, want in problem.mode.items():
+        np.testing.assert_allclose(post.samples[name][0, 0], want, atol=1e-3)

@@ -67,7 +67,7 @@ def test_standardised_values_do_not_depend_on_offsets(offset, size, dtype):
     values = np.round(X / GRID) * (size if dtype is np.float64 else 1)
     near, far = (of(v.astype(dtype)) for v in (values, values + offset))
     np.testing.assert_allclose(far.scale, near.scale, rtol=1e-6)
-    np.testing.assert_allclose(far.centre - offset, near.centre, atol=1e-3 * size)
+    np.testing.assert_allclose(far.center - offset, near.center, atol=1e-3 * size)
     np.testing.assert_allclose(
         far.undo(far((values + offset).astype(np.float64))), values + offset, rtol=1e-12, atol=1e-9
     )
@@ -113,7 +113,7 @@ def test_a_block_keeps_one_scale():
 def test_without_standardising_the_noise_is_that_of_a_small_spread():
     y = 2.0**20 + 1e-3 * X[:, 0]
     with pytest.warns(UserWarning, match="y varies so little beside its size, in column 0, that float32"):
-        e = rpp.RPPRegressor(**QUICK, standardise=False).fit(X, y)
+        e = rpp.RPPRegressor(**QUICK, standardize=False).fit(X, y)
     assert e.posterior_.model.likelihood.noise <= 1e-2 * 1.01 * y.std() / 1e-3
 
 

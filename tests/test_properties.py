@@ -15,11 +15,8 @@ from bayes_rpp import (
     SL,
     SO,
     D,
-    DenseSubspace,
-    EquivariantSubspace,
     Gaussian,
     Model,
-    NestedSubspace,
     O,
     PerLayer,
     Posterior,
@@ -28,16 +25,16 @@ from bayes_rpp import (
     ResidualPathway,
     S,
     Scalar,
-    SpanSubspace,
     StudentT,
     T,
     Trivial,
     Vector,
     Z,
     load_network,
-    parse_rep,
     save_network,
 )
+from bayes_rpp.groups import parse_rep
+from bayes_rpp.subspaces import DenseSubspace, EquivariantSubspace, NestedSubspace, SpanSubspace
 
 few = settings(max_examples=25, deadline=None)
 GROUPS = st.sampled_from([O(2), SO(2), SL(2), Z(3), S(3), D(4)])

@@ -21,7 +21,7 @@ SMALLER = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:the strict network cannot carry all")  # without bilinear layers, as in SMALLER
 def test_every_block_runs_in_order(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")

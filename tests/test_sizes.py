@@ -47,7 +47,7 @@ def test_the_error_of_absolute_values(dtype, size):
 @pytest.mark.parametrize(("dtype", "size"), SIZES)
 def test_the_map_by_element(dtype, size):
     options = {"group": rpp.O(3), "rep_in": rpp.Vector, "rep_out": rpp.Vector, "n": 12}
-    found, want = (rpp.group_error_map(f, X[:40], **options) for f in (absolute(size, dtype), np.abs))
+    found, want = (rpp.analysis.group_error_map(f, X[:40], **options) for f in (absolute(size, dtype), np.abs))
     close = {"rtol": 5e-3 if dtype is np.float16 else 1e-5}
     np.testing.assert_allclose(found.errors, want.errors, **close, atol=1e-6 if dtype is np.float16 else 1e-12)
     np.testing.assert_allclose(found.difference / size, want.difference, **close, atol=1e-3)
@@ -134,21 +134,21 @@ def test_energies_are_counted_in_float64(size):
         )
         for s in (size, 1.0)
     ]
-    shares = [rpp.energy_by_layer(post)["output"].share for post in posts]
+    shares = [rpp.analysis.energy_by_layer(post)["output"].share for post in posts]
     np.testing.assert_allclose(shares[0], shares[1], rtol=1e-5)
     assert (shares[1] > 0).all()
-    degrees = [rpp.degree_of_symmetry(post, X[:10]) for post in posts]
+    degrees = [rpp.analysis.degree_of_symmetry(post, X[:10]) for post in posts]
     np.testing.assert_allclose(degrees[0], degrees[1], rtol=1e-4)
     zero = rpp.Posterior(posts[0].model, {k: 0 * v for k, v in posts[0].samples.items()}, x=X[:5], y=X[:5])
-    assert rpp.energy_by_layer(zero)["output"].share.tolist() == [[0.0] * 5]
+    assert rpp.analysis.energy_by_layer(zero)["output"].share.tolist() == [[0.0] * 5]
 
 
 def test_densities_of_errors_that_agree():
     for errors in ([0.1, 0.1 * (1 + 1e-15), 0.1], np.full(5, 1e-12), [0.0, 1e-20]):
         with pytest.raises(ValueError, match="1 different value"):
-            rpp.log_error_density(errors)
+            rpp.analysis.log_error_density(errors)
     for errors in (np.float32([0.1, 0.1000001]), [0.1, 0.1 + 1e-8], np.float16([0.1, 0.2]), [0.0, 0.5]):
-        grid, density = rpp.log_error_density(errors)
+        grid, density = rpp.analysis.log_error_density(errors)
         assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-2)
 
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
+from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._given import finite_array, real_array
+from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
+from bayes_rpp.analysis.compare_fits import Fits
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
-from bayes_rpp.analysis.scores import Score, score
+from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.analysis.trivial import with_trivial_factors
-from bayes_rpp.analysis.vanishing import fit_candidate
-from bayes_rpp.analysis.verdict import Verdict, highest, is_settled, judge
+from bayes_rpp.analysis.verdict import Verdict, highest, judge
 from bayes_rpp.inference.methods import MAP, Laplace, Method
-from bayes_rpp.inference.posterior.mixture import best_modes, mixture
 from bayes_rpp.models.likelihoods import Gaussian, Likelihood, StudentT
-from bayes_rpp.models.model import Model
-from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group
@@ -40,9 +38,8 @@ if TYPE_CHECKING:
 
 NOISE = 0.3  # where its tuning starts, in standardised units
 Key = tuple[str, str]
-FURTHER = 25  # steps of Gauss-Newton from another model's mode
 STARTS = 3  # of methods that find one of many modes
-METHOD = Laplace(evidence="maximise", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
+METHOD = Laplace(evidence="maximize", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
 
 
 @dataclass(frozen=True)
@@ -62,25 +59,28 @@ class Comparison:
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
             for each mode whose evidence is within 30 nats of the best one's, which comes first: by less the evidences
             of two modes may differ, and together they predict better. Table, scores and verdict are of the best mode.
-        standardise_x, standardise_y: from the units of the data to those of the posteriors.
+        standardize_x, standardize_y: from the units of the data to those of the posteriors.
     """
 
     table: DataFrame
     best: str | None
-    judgement: Verdict = field(repr=False)
+    judgment: Verdict = field(repr=False)
     candidates: dict[str, Candidate] = field(repr=False)
     posteriors: dict[Key, Posterior] = field(repr=False)
     scores: dict[Key, Score] = field(repr=False)
-    standardise_x: Standardization = field(repr=False)
-    standardise_y: Standardization = field(repr=False)
+    standardize_x: Standardization = field(repr=False)
+    standardize_y: Standardization = field(repr=False)
+    judgement = renamed_attribute("judgement", "judgment")
+    standardise_x = renamed_attribute("standardise_x", "standardize_x")
+    standardise_y = renamed_attribute("standardise_y", "standardize_y")
 
     @property
     def verdict(self) -> str:
-        return str(self.judgement)
+        return str(self.judgment)
 
     @property
     def doubts(self) -> list[str]:
-        return self.judgement.doubts
+        return self.judgment.doubts
 
     @property
     def recommended(self) -> Key:
@@ -121,7 +121,7 @@ class Comparison:
 
         first = next(iter(self.posteriors.values()))
         x, y = _data(x, y, first.x.shape[1], first.y.shape[1])
-        x, y = self.standardise_x(x), self.standardise_y(y)
+        x, y = self.standardize_x(x), self.standardize_y(y)
         rows = [post.metrics(x, y) for post in self.posteriors.values()]
         index = MultiIndex.from_tuples(list(self.posteriors), names=["candidate", "model"])
         return DataFrame(rows, index=index).sort_values("nll")
@@ -136,6 +136,11 @@ class Comparison:
 
     def __str__(self) -> str:
         return f"{self.table.to_string(float_format='%.3g')}\n\n{self.verdict}"
+
+    def _repr_html_(self) -> str:
+        rows = self.table.reset_index()
+        cells = ([f"{v:.3g}" if isinstance(v, float) else v for v in row] for row in rows.itertuples(index=False))
+        return table(cells, list(rows)) + paragraph(self.verdict)
 
 
 def compare_symmetries(
@@ -173,7 +178,7 @@ def compare_symmetries(
             the evidence of a Gaussian likelihood is exact.
         network: group -> Network, in place of an EMLP of these channels and layers; then there are no nested models.
         likelihood: None: Gaussian, with its noise tuned.
-        method: of each fit. None: Laplace(evidence="maximise"), which tunes sigmas and noise. One without an evidence,
+        method: of each fit. None: Laplace(evidence="maximize"), which tunes sigmas and noise. One without an evidence,
             such as NUTS, leaves the decision to LOO.
         starts: fits of each model (of free ones always one), of which the one with the highest evidence (or else LOO)
             counts. None: 3 of methods that find one of many modes (MAP, ensembles and Laplace), 1 of others and of
@@ -186,104 +191,39 @@ def compare_symmetries(
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
     """
-    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
-    named: Any = groups
-    if isinstance(groups, Mapping):
-        named = {name: parse_group(g) if isinstance(g, str) else g for name, g in groups.items()}
-    named = with_trivial_factors(named, rep_in, rep_out)
-    check_groups(named, rep_in, rep_out)
+    rep_in, rep_out, named = _read(groups, rep_in, rep_out)
     if starts is not None:
         whole_number(starts, "starts")
-    members = list(named.values())
     likelihood = likelihood if likelihood is not None else Gaussian(Prior("HalfNormal", {"scale": NOISE}))
     candidates = make_candidates(
         named, rep_in, rep_out, channels=channels, layers=layers, network=network, likelihood=likelihood
     )
     net = candidates[0].net
     x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size))
-    to_x = Standardization.of(x, rep_in, members)
-    real = isinstance(likelihood, (Gaussian, StudentT))
-    to_y = Standardization.of(y, rep_out, members) if real else Standardization.none(y.shape[1])
+    to_x = Standardization.of(x, rep_in, list(named.values()))
     to_x.warn_of_offset(x, "x")
-    if real:
+    to_y = Standardization.none(y.shape[1])
+    if isinstance(likelihood, (Gaussian, StudentT)):
+        to_y = Standardization.of(y, rep_out, list(named.values()))
         to_y.warn_of_offset(y, "y")
-    x, y = to_x(x), to_y(y)
     method = method if method is not None else METHOD
     many = isinstance(method, MAP) and (layers > 0 or network is not None)
-    starts = starts or (STARTS if many else 1)
-    further = method
-    if isinstance(method, Laplace) and method.polishing:
-        further = replace(method, epochs=0, polish=FURTHER)
-    posteriors: dict[Key, Posterior] = {}
-    scores: dict[Key, Score] = {}
-    seconds: dict[Key, float] = {}
-    modes: dict[Key, list[Posterior]] = {}
-
     by_name = {c.name: c for c in candidates}
-
-    def keep(key: Key, post: Posterior) -> None:
-        found = score(post)
-        modes.setdefault(key, []).append(post)
-        if key not in scores or (is_settled(post), found.rank) > (is_settled(posteriors[key]), scores[key].rank):
-            posteriors[key], scores[key] = post, found
-
-    def take(key: Key, sources: Sequence[Posterior] = ()) -> None:
-        """Fit a model, from each of its starts or from the modes of other models."""
-        candidate, kind = by_name[key[0]], key[1]
-        begin = time.perf_counter()
-        if not sources:
-            for start in range(starts if kind != "free" else 1):
-                model = candidate.model(kind, start)
-                keep(key, fit_candidate(model, x, y, method, engine=engine, seed=seed + start, progress=False))
-        for source in sources:
-            model = candidate.model(kind, 1)
-            init = _weights(source, model)
-            keep(key, fit_candidate(model, x, y, further, engine=engine, seed=seed, init=init, progress=False))
-        seconds[key] = seconds.get(key, 0.0) + time.perf_counter() - begin
-
-    for nested in (False, True):  # these start from the others, too
-        for candidate in candidates:
-            name = candidate.name
-            for key in [(name, kind) for kind in candidate.kinds if (kind == "nested") == nested]:
-                alike = next((k for k in scores if candidate.is_alike(key[1], by_name[k[0]], k[1])), None)
-                if alike is not None:
-                    posteriors[key], scores[key], seconds[key] = posteriors[alike], scores[alike], 0.0
-                    modes[key] = modes[alike]
-                    continue
-                take(key)
-                if nested and isinstance(method, MAP):
-                    for other in candidate.larger:
-                        take(key, _kept(posteriors[other, "soft"], modes[other, "soft"]))
-            if not nested and "soft" in candidate.kinds and isinstance(method, MAP):
-                take((name, "strict"), [posteriors[name, "soft"]])
-                take((name, "soft"), [posteriors[name, "strict"]])
-            if progress:
-                for kind in candidate.kinds:
-                    if (kind == "nested") == nested:
-                        _say((name, kind), scores[name, kind], seconds[name, kind])
-    table = comparison_table(by_name, posteriors, scores, seconds)
-    verdict = judge(by_name, posteriors, scores, table)
-    mixtures = {id(modes[key]): mixture(_kept(post, modes[key])) for key, post in posteriors.items()}
-    mixed = {key: mixtures[id(modes[key])] for key in posteriors}
-    return Comparison(table, verdict.best, verdict, by_name, mixed, scores, to_x, to_y)
+    fits = Fits(by_name, to_x(x), to_y(y), method, starts or (STARTS if many else 1), engine, seed)
+    fits.run(progress)
+    table = comparison_table(by_name, fits.posteriors, fits.scores, fits.seconds)
+    verdict = judge(by_name, fits.posteriors, fits.scores, table)
+    return Comparison(table, verdict.best, verdict, by_name, fits.mixtures(), fits.scores, to_x, to_y)
 
 
-def _kept(best: Posterior, modes: Sequence[Posterior]) -> list[Posterior]:
-    """The best mode and those whose evidence is not clearly lower, each once."""
-    if best.log_evidence is None:
-        return [best]
-    return best_modes([best, *(post for post in modes if is_settled(post))])
-
-
-def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
-    """A posterior's centre and numbers, as far as the model has them: where its fit starts."""
-    found, theirs = {}, post.model.net
-    w = {k: post.samples[k].mean(axis=(0, 1)) if post.centre is None else post.centre[k] for k in theirs.parameters}
-    if isinstance(model.net, EMLP) and isinstance(theirs, EMLP):
-        w = model.net.taken_from(theirs, w)
-    for name, prior in model.priors.items():
-        found[name] = prior.support.project(w[name]) if prior.is_strict else w[name]
-    return found | {k: np.mean(post.samples[k]) for k in model.latents if k in post.samples}
+def _read(groups: Any, rep_in: Any, rep_out: Any) -> tuple[Rep, Rep, dict[str, Group]]:
+    """Representations and groups, from text where they are text, and with the factors of Trivial groups."""
+    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    if isinstance(groups, Mapping):
+        groups = {name: parse_group(g) if isinstance(g, str) else g for name, g in groups.items()}
+    named = with_trivial_factors(groups, rep_in, rep_out)
+    check_groups(named, rep_in, rep_out)
+    return rep_in, rep_out, named
 
 
 def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
@@ -295,10 +235,3 @@ def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
     if len(x) < 2:
         raise ValueError(f"x has {len(x)} example(s); a comparison needs at least 2, and better 50 or more")
     return x, y
-
-
-def _say(key: Key, found: Score, seconds: float) -> None:
-    import sys
-
-    evidence = f"log evidence {found.log_evidence:.1f}, " if np.isfinite(found.log_evidence) else ""
-    sys.stderr.write(f"{key[0]}, {key[1]}: {evidence}elpd {found.elpd:.1f} ± {found.se:.1f}, {seconds:.0f} s\n")

@@ -135,7 +135,7 @@ def score(post: Posterior) -> Score:
         loo.pareto_k.values[:] = k
     evidence = np.nan if post.log_evidence is None else float(post.log_evidence)
     bad = np.flatnonzero(k > PARETO_K)
-    if len(bad) and post.centre is not None and isinstance(post.model.likelihood, Gaussian):
+    if len(bad) and post.center is not None and isinstance(post.model.likelihood, Gaussian):
         pointwise[bad] = _closed_form(post, bad)
         _put(loo, pointwise, logp)
     return Score(evidence, float(loo.elpd), float(loo.se), pointwise, k, float(loo.p), loo)

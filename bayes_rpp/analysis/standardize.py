@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 
+from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._numerics import ROUNDING, rms, rounding
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.priors.subspaces.base import EquivariantSubspace
@@ -25,30 +26,31 @@ Together = Literal["block", "copy", "mixed"]
 
 @dataclass(frozen=True)
 class Standardization:
-    """(value - centre) / scale, by column.
+    """(value - center) / scale, by column.
 
     The centre is the part of the mean that every group leaves fixed, and columns that belong together (see `Coupling`)
     share a scale, so that f is equivariant before exactly if it is after.
 
     Attributes:
-        centre, scale: (columns,) in the units of the data; scale > 0.
+        center, scale: (columns,) in the units of the data; scale > 0.
     """
 
-    centre: NDArray
+    center: NDArray
     scale: NDArray
+    centre = renamed_attribute("centre", "center")
 
     def __call__(self, values: NDArray) -> NDArray:
         """Data (n, columns) in units of `scale`."""
-        found = (np.asarray(values, dtype=np.float64) - self.centre) / self.scale
+        found = (np.asarray(values, dtype=np.float64) - self.center) / self.scale
         return found if np.asarray(values).dtype == np.float64 else found.astype(np.float32)
 
     def undo(self, values: NDArray) -> NDArray:
         """Back in the units of the data."""
-        return values * self.scale + self.centre
+        return values * self.scale + self.center
 
     def warn_of_offset(self, values: NDArray, name: str) -> None:
         """Warn of columns (n, columns) that stay far from zero beside their spread, as the group moves their mean."""
-        left = np.asarray(values, dtype=np.float64) - self.centre
+        left = np.asarray(values, dtype=np.float64) - self.center
         mean = left.mean(axis=0)
         spread = rms(left - mean, axis=0)
         away = np.abs(mean)
@@ -68,7 +70,7 @@ class Standardization:
 
     @staticmethod
     def of(
-        values: NDArray, rep: Rep, groups: Sequence[Group], *, together: Together = "block", centred: bool = True
+        values: NDArray, rep: Rep, groups: Sequence[Group], *, together: Together = "block", centered: bool = True
     ) -> Standardization:
         """That of data (n, columns) on which each of the groups acts by rep.
 
@@ -77,13 +79,13 @@ class Standardization:
 
         Args:
             together: see `Coupling`.
-            centred: whether anything is subtracted.
+            centered: whether anything is subtracted.
         """
         coupling = Coupling([rep(g) for g in groups], together)
         limit = ROUNDING * rounding(values)
         values = np.asarray(values, dtype=np.float64)
-        centre = coupling.centre(values.mean(axis=0)) if centred else np.zeros(values.shape[1])
-        return Standardization(centre, coupling.scale(rms(values - centre, axis=0), limit))
+        center = coupling.center(values.mean(axis=0)) if centered else np.zeros(values.shape[1])
+        return Standardization(center, coupling.scale(rms(values - center, axis=0), limit))
 
 
 class Coupling:
@@ -99,7 +101,7 @@ class Coupling:
         self._fixed = [EquivariantSubspace(None, rep) for rep in reps]
         self._part = _mixed(reps) if together == "mixed" else _blocks(reps[0], by_copy=together == "copy")
 
-    def centre(self, mean: NDArray) -> NDArray:
+    def center(self, mean: NDArray) -> NDArray:
         """The part of a mean (columns,) that every group leaves fixed."""
         for _ in range(ROUNDS if len(self._fixed) > 1 else 1):
             for subspace in self._fixed:

@@ -22,19 +22,17 @@ if TYPE_CHECKING:
 
 ELEMENTS = 24  # of a group that is not smaller; their mean is that far from the average over all
 EXAMPLES, DRAWS = 200, 200  # looked at
-SHARE = 0.25  # of the evidence that the strict model lacks
+PART_ERRORS = 1.5  # standard errors
 
 
-def is_capacity(found: Difference, lost: Difference) -> bool:
+def is_capacity(found: Difference) -> bool:
     """Whether it is the network, and not the symmetry, by which a strict model loses to another: the part of the other
-    that has the symmetry is not worse than the whole, by 3 nats and 2 standard errors, or by most of what is lost.
+    that has the symmetry is not worse than the whole, by 3 nats and 1.5 standard errors.
 
     Args:
         found: `against_symmetric_part` of the other model.
-        lost: the strict model's scores minus the other's.
     """
-    allowed = max(NATS, -SHARE * lost.evidence) if np.isfinite(lost.evidence) else np.inf
-    return found.elpd > -NATS or (not found.loo_is_worse and found.elpd > -allowed)
+    return found.elpd > -max(NATS, PART_ERRORS * found.se)
 
 
 def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Difference:
@@ -54,7 +52,7 @@ def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Diff
     whole = _outputs(post, x)
     part = _symmetric(post, group, x, rng)
     likelihood: Any = post.model.likelihood
-    if isinstance(likelihood, Gaussian) and post.centre is not None:
+    if isinstance(likelihood, Gaussian) and post.center is not None:
         s = noise_of(post)
         gaps = left_out(part, whole, y, s) - left_out(whole, whole, y, s)
     else:

@@ -14,7 +14,7 @@ from bayes_rpp.inference.laplace.laplace import RANGE
 from bayes_rpp.inference.methods import Laplace, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.model import Model
-from bayes_rpp.networks.capacity import polynomials, strict_weights
+from bayes_rpp.networks.polynomials import polynomials, strict_weights
 
 DRAWS = 200
 POINTS = 50

@@ -61,7 +61,7 @@ def judge(
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     parts = _symmetric_parts(rivals, candidates, posteriors)
     worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
-    held = {n for n, keys in worse.items() if all(is_capacity(parts[n, key], rivals[n][key]) for key in keys)}
+    held = {n for n, keys in worse.items() if all(is_capacity(parts[n, key]) for key in keys)}
     held |= {name for other in held for name in candidates[other].contains}
     kept = tuple(name for name in rivals if name in held)
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
@@ -258,9 +258,9 @@ def _chains(posteriors: Mapping[Key, Posterior]) -> Iterator[str]:
 def is_settled(post: Posterior) -> bool:
     """Whether a Laplace posterior with tuned Gaussian noise has reached its mode: the residuals are no larger than the
     noise says. Elsewhere its evidence is extrapolated, and too high."""
-    if post.centre is None or "noise" not in post.samples:
+    if post.center is None or "noise" not in post.samples:
         return True
-    residual = np.sqrt(((post.model.net(post.centre, post.x) - post.y) ** 2).mean())
+    residual = np.sqrt(((post.model.net(post.center, post.x) - post.y) ** 2).mean())
     return bool(residual < SETTLED * post.samples["noise"].flat[0])
 
 

@@ -56,9 +56,11 @@ class Distributions(Protocol):
     Categorical: Callable[..., Any]
     Poisson: Callable[..., Any]
 
+    def __getattr__(self, name: str) -> Callable[..., Any]: ...
+
 
 class Network(Protocol):
-    """A function of (parameters, inputs) with its capabilities: `bayes_rpp.Network`, which is above this."""
+    """A function of (parameters, inputs) with its capabilities: `bayes_rpp.networks.Network`, which is above this."""
 
     @property
     def capabilities(self) -> Any: ...

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
@@ -14,7 +15,7 @@ from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.engines.base import check_engine
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
 from bayes_rpp.inference.fit import fit
-from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimiser
+from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimizer
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.task import check_method
@@ -58,11 +59,13 @@ class RPPEstimator(BaseEstimator):
     method: Method | None
     validation_fraction: float
     engine: EngineName | None
-    standardise: bool
+    standardize: bool
     random_state: RandomState
 
     posterior_: Posterior
-    standardise_x_: Standardization
+    standardize_x_: Standardization
+    standardise = renamed_attribute("standardise", "standardize")
+    standardise_x_ = renamed_attribute("standardise_x_", "standardize_x_")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; deep: also the numbers of the method and of distributions, as "method__epochs" and
@@ -71,6 +74,7 @@ class RPPEstimator(BaseEstimator):
         inner = {f"{name}__{k}": v for name, value in found.items() for k, v in numbers_of(value).items()}
         return found | inner if deep else found
 
+    @renamed_arguments(standardise="standardize")
     def set_params(self, **params: Any) -> Self:
         """Set parameters, also those inside of a method or distribution, which is replaced by another.
 
@@ -105,7 +109,7 @@ class RPPEstimator(BaseEstimator):
         check_is_fitted(self)
         check_unmasked(X, "X")
         x = validate_data(self, X, dtype=FLOATS, reset=False)
-        return self.standardise_x_(x.astype(np.float64))
+        return self.standardize_x_(x.astype(np.float64))
 
     def _method(self, n: int) -> Method:
         """The method for n examples."""
@@ -116,17 +120,17 @@ class RPPEstimator(BaseEstimator):
     ) -> tuple[Posterior, Data | None]:
         """The posterior of checked x (n, d_in) in the user's units and y (n, columns) in the model's, and what was held
         out, in the model's units, if anything was: for early stopping, or to calibrate."""
-        self.standardise_x_ = self._standardisation(x, net.rep_in.rep, net.group, "X")
+        self.standardize_x_ = self._standardization(x, net.rep_in.rep, net.group, "X")
         # A plain network has no residual: its weights are all inside.
         residual = PerLayer(Prior("HalfNormal", {"scale": HYPERPRIOR})) if isinstance(net, EMLP) else 0.0
         sigma_b = residual if self.sigma_b is None else self.sigma_b
         model = Model(net, sigma_a=self.sigma_a, sigma_b=sigma_b, likelihood=likelihood)
         method = self._method(len(x))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        x = self.standardise_x_(x.astype(np.float64))
+        x = self.standardize_x_(x.astype(np.float64))
         warn_of_rounding(check_engine(self.engine, net.engines), X=x, y=y)
         x, y = x.astype(np.float32), y.astype(np.float32)
-        stops = isinstance(method, Optimiser) and method.patience is not None
+        stops = isinstance(method, Optimizer) and method.patience is not None
         train, held = np.arange(len(x)), None
         if stops or calibrates:
             classes = y[:, 0] if isinstance(likelihood, Categorical) else None
@@ -154,8 +158,8 @@ class RPPEstimator(BaseEstimator):
             raise ValueError("X has 1 sample, but some are held out; two or more would do")
         return min(max(1, round(share * n)), n - 1)
 
-    def _standardisation(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardization:
-        if not self.standardise:
+    def _standardization(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardization:
+        if not self.standardize:
             return Standardization.none(values.shape[1])
         found = Standardization.of(values, rep, [group], together="copy")
         found.warn_of_offset(values, name)

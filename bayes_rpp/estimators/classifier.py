@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._types import ArrayLike, EngineName, Labels
 from bayes_rpp.estimators.base import FLOATS, RandomState, RPPEstimator, validate_data
@@ -20,6 +21,7 @@ from sklearn.base import ClassifierMixin  # isort: skip (base says what to insta
 from sklearn.utils.multiclass import check_classification_targets  # isort: skip
 
 
+@renamed_arguments(standardise="standardize")
 class RPPClassifier(ClassifierMixin, RPPEstimator):
     """Two or more classes by a network whose prior prefers a symmetry as far as the data have it.
 
@@ -30,7 +32,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         group, rep_in: as in RPPRegressor.
         rep_out: how the group acts on the classes in the order of `classes_`, such as "Vector" where it permutes them;
             of the size of their number. None: it leaves them as they are.
-        channels, layers, sigma_a, sigma_b, method, engine, standardise, random_state: as in RPPRegressor.
+        channels, layers, sigma_a, sigma_b, method, engine, standardize, random_state: as in RPPRegressor.
         temperature: what the network's outputs are divided by to give logits: below 1 the prior expects sure classes.
             At 1 its probabilities stay near those of chance on tables of some hundred rows.
         validation_fraction: share of each class that is held out for early stopping, where the method has patience.
@@ -38,7 +40,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
     Attributes:
         classes_: (n_classes,) the labels, sorted.
         posterior_: the Posterior, of standardised X and of the classes' numbers in `classes_`.
-        standardise_x_: from the units of the user to those of `posterior_`.
+        standardize_x_: from the units of the user to those of `posterior_`.
         n_features_in_, feature_names_in_: of X; names only where it has them.
     """
 
@@ -58,14 +60,14 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         method: Method | None = None,
         validation_fraction: float = 0.2,
         engine: EngineName | None = None,
-        standardise: bool = True,
+        standardize: bool = True,
         random_state: RandomState = None,
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
         self.sigma_a, self.sigma_b, self.temperature = sigma_a, sigma_b, temperature
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
-        self.standardise, self.random_state = standardise, random_state
+        self.standardize, self.random_state = standardize, random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike | Labels) -> Self:
         """Find the posterior.

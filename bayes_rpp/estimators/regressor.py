@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp._types import ArrayLike, EngineName
@@ -27,6 +28,7 @@ START = 0.3  # of the evidence's tuning
 NOISES = (1e-3, 10.0)  # what is looked for
 
 
+@renamed_arguments(standardise="standardize")
 class RPPRegressor(RegressorMixin, RPPEstimator):
     """Regression by a network whose prior prefers a symmetry as far as the data have it.
 
@@ -45,25 +47,26 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         sigma_b: that of the residual ones; 0 is strictly equivariant. None: learned for each layer, with a HalfNormal
             prior, which suits symmetries that hold, that nearly hold, and that do not.
         noise: standard deviation of y around the function, or a distribution to infer it from, in standardised units: 1
-            is the standard deviation of y (with standardise=False, in those of y). One for all columns. None: with MAP
+            is the standard deviation of y (with standardize=False, in those of y). One for all columns. None: with MAP
             and ensembles it is found on examples held out, as the joint mode of noise and weights takes all of y for
-            noise, or none; other methods infer it, Laplace best with evidence="maximise".
+            noise, or none; other methods infer it, Laplace best with evidence="maximize".
         method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC, whose numbers grids reach as "method__epochs". None: an
-            ensemble of 5, of up to 300 epochs, with early stopping. `Laplace(evidence="maximise")` with
+            ensemble of 5, of up to 300 epochs, with early stopping. `Laplace(evidence="maximize")` with
             `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no examples held out.
         validation_fraction: share of the examples that is held out, for methods with patience and to find the noise.
         engine: "numpyro" or "pyro". None: as in `fit`.
-        standardise: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along
+        standardize: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along
             what it leaves fixed, and one scale for each copy of a representation. Predictions are in the units of y.
         random_state: an int makes fits repeatable; a RandomState, or None.
 
     Attributes:
         posterior_: the Posterior, of standardised data.
-        standardise_x_, standardise_y_: from the units of the user to those of `posterior_`, and with `undo` back.
+        standardize_x_, standardize_y_: from the units of the user to those of `posterior_`, and with `undo` back.
         n_features_in_, feature_names_in_: of X; names only where it has them.
     """
 
-    standardise_y_: Standardization
+    standardize_y_: Standardization
+    standardise_y_ = renamed_attribute("standardise_y_", "standardize_y_")
 
     def __init__(
         self,
@@ -79,14 +82,14 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         method: Method | None = None,
         validation_fraction: float = 0.2,
         engine: EngineName | None = None,
-        standardise: bool = True,
+        standardize: bool = True,
         random_state: RandomState = None,
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
         self.sigma_a, self.sigma_b, self.noise = sigma_a, sigma_b, noise
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
-        self.standardise, self.random_state = standardise, random_state
+        self.standardize, self.random_state = standardize, random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Find the posterior.
@@ -104,9 +107,9 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         self._one_target = checked.ndim == 1
         y = np.reshape(checked, (len(x), -1))
         net = self._network(x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)")
-        self.standardise_y_ = self._standardisation(y, net.rep_out.rep, net.group, "y")
-        size = 1.0 if self.standardise or not varies(y).any() else float(rms(y - y.mean(axis=0), axis=0).max())
-        y = self.standardise_y_(y.astype(np.float64))
+        self.standardize_y_ = self._standardization(y, net.rep_out.rep, net.group, "y")
+        size = 1.0 if self.standardize or not varies(y).any() else float(rms(y - y.mean(axis=0), axis=0).max())
+        y = self.standardize_y_(y.astype(np.float64))
         method = self._method(len(x))
         calibrates = self.noise is None and isinstance(method, MAP) and not isinstance(method, Laplace)
         noise = self.noise
@@ -133,8 +136,8 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         """
         x = self._points(X)
         p = self.posterior_.predict(x, samples=False)
-        mean = self._targets(self.standardise_y_.undo(p.mean))
-        return (mean, self._targets(p.std * self.standardise_y_.scale)) if return_std else mean
+        mean = self._targets(self.standardize_y_.undo(p.mean))
+        return (mean, self._targets(p.std * self.standardize_y_.scale)) if return_std else mean
 
     def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0) -> NDArray:
         """Draw new observations. Each sample follows one draw of the network over all points, with noise on top.
@@ -155,7 +158,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         f = np.stack([post.function(*divmod(int(d), post.draws))(x) for d in draws])
         latents = {k: v.ravel()[chosen] for k, v in post.latents.items()}
         drawn = post.model.likelihood.sample(rng, f[which], latents)
-        return np.moveaxis(self._targets(self.standardise_y_.undo(drawn)), 0, -1)
+        return np.moveaxis(self._targets(self.standardize_y_.undo(drawn)), 0, -1)
 
     def _targets(self, values: NDArray) -> NDArray:
         """(..., n, n_targets) in the shape that y had."""

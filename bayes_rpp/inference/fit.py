@@ -111,9 +111,9 @@ def fit(
             "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
             "is equivariant, and sigma_b is 0); a positive sigma_b would do"
         )
-    if isinstance(method, MAP) and model.infers_sigmas and model.parametrisation in ("weights", "pathways"):
+    if isinstance(method, MAP) and model.infers_sigmas and model.parametrization in ("weights", "pathways"):
         raise ValueError(
-            f"parametrisation is {model.parametrisation!r}, in which a model with inferred sigmas has no most probable "
+            f"parametrization is {model.parametrization!r}, in which a model with inferred sigmas has no most probable "
             "weights; 'whitened' or None would do, or SVI or NUTS"
         )
     _check_sampler(method, chosen, callbacks, validation, executor)
@@ -165,8 +165,8 @@ def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any,
                 f"{name} are for methods that train by epochs; {type(method).__name__} has none. "
                 "The posterior's equivariance_error and metrics look at each draw"
             )
-    if method.chain_method == "vectorised" and engine == "pyro":
+    if method.chain_method == "vectorized" and engine == "pyro":
         raise ValueError(
-            "chain_method is 'vectorised', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
+            "chain_method is 'vectorized', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
             "'sequential', or engine='numpyro', would do"
         )

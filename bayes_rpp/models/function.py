@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import engine_array
 from bayes_rpp.engines.base import Engine
 from bayes_rpp.priors.parametrization import Parametrization, get_parametrization
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bayes_rpp.models.model import Model
 
 
+@renamed_arguments(parametrisation="parametrization")
 def run(
     model: Model,
     engine: Engine,
@@ -23,7 +25,7 @@ def run(
     *,
     size: int | None = None,
     members: int | None = None,
-    parametrisation: str | Parametrization | None = None,
+    parametrization: str | Parametrization | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> Any:
     """See `Model.pyro`."""
@@ -34,7 +36,7 @@ def run(
     if unknown:
         known = ", ".join(map(repr, model.latents)) or "nothing"
         raise ValueError(f"given has {unknown[0]!r} but the model infers {known}")
-    form = get_parametrization(parametrisation or model.parametrisation or "pathways")
+    form = get_parametrization(parametrization or model.parametrization or "pathways")
     x, y = engine.array(engine_array(x, "x")), None if y is None else engine.array(engine_array(y, "y"))
     x = net.rows(x)
     _check_shapes(model, x, y, members)

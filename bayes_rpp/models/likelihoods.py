@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._imports import load_module
 from bayes_rpp._types import Float, Shaped
 from bayes_rpp.engines.base import Engine
 from bayes_rpp.priors.hyper import Inferable, Prior
@@ -97,13 +98,14 @@ class Likelihood(ABC):
     def _numbers(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
-    def _number(self, name: str, latents: Latents) -> NDArray:
+    def number(self, name: str, latents: Latents) -> NDArray:
         """A field's value, broadcasting to outputs (*lead, n, d)."""
         if name in latents:
             return np.asarray(latents[name], dtype=np.float64)[..., None, None]
         return np.asarray(getattr(self, name))
 
-    def _in_library(self, name: str, latents: Latents) -> Any:
+    def in_engine(self, name: str, latents: Latents) -> Any:
+        """A field's value in an engine, broadcasting to outputs (..., n, d)."""
         return latents[name][..., None] if name in latents else getattr(self, name)
 
 
@@ -119,7 +121,7 @@ class Gaussian(Likelihood):
     noise: Inferable = 0.1
 
     def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
-        return engine.distributions.Normal(f, self._in_library("noise", latents)).to_event(1)
+        return engine.distributions.Normal(f, self.in_engine("noise", latents)).to_event(1)
 
     def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return f
@@ -127,23 +129,23 @@ class Gaussian(Likelihood):
     def log_prob(
         self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
     ) -> Float[NDArray, "*batch n"]:
-        s = self._number("noise", latents)
+        s = self.number("noise", latents)
         z = (np.asarray(y, dtype=np.float64) - f) / s
         return (-0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)).sum(axis=-1)
 
     def expansion(
         self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
     ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
-        precision = np.broadcast_to(self._number("noise", latents) ** -2.0, f.shape)
+        precision = np.broadcast_to(self.number("noise", latents) ** -2.0, f.shape)
         return (y - f) * precision, _diagonal(precision)
 
     def sample(
         self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
     ) -> Float[NDArray, "*batch n columns"]:
-        return f + self._number("noise", latents) * rng.normal(size=f.shape)
+        return f + self.number("noise", latents) * rng.normal(size=f.shape)
 
     def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
-        return np.broadcast_to(self._number("noise", latents) ** 2, f.shape)
+        return np.broadcast_to(self.number("noise", latents) ** 2, f.shape)
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class StudentT(Likelihood):
 
     def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.StudentT(
-            self._in_library("df", latents), f, self._in_library("noise", latents)
+            self.in_engine("df", latents), f, self.in_engine("noise", latents)
         ).to_event(1)
 
     def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
@@ -171,13 +173,14 @@ class StudentT(Likelihood):
         self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
     ) -> Float[NDArray, "*batch n"]:
         y = np.asarray(y, dtype=np.float64)
-        df, noise = self._number("df", latents), self._number("noise", latents)
+        df, noise = self.number("df", latents), self.number("noise", latents)
+        stats = load_module("scipy.stats")  # slow to import
         return stats.t.logpdf(y, df, loc=f, scale=noise).sum(axis=-1)
 
     def expansion(
         self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
     ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
-        df, noise = self._number("df", latents), self._number("noise", latents)
+        df, noise = self.number("df", latents), self.number("noise", latents)
         z = (y - f) / noise
         fisher = np.broadcast_to((df + 1) / ((df + 3) * noise**2), f.shape)
         return (df + 1) * z / (df + z**2) / noise, _diagonal(fisher)
@@ -185,12 +188,12 @@ class StudentT(Likelihood):
     def sample(
         self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
     ) -> Float[NDArray, "*batch n columns"]:
-        return f + self._number("noise", latents) * rng.standard_t(self._number("df", latents), size=f.shape)
+        return f + self.number("noise", latents) * rng.standard_t(self.number("df", latents), size=f.shape)
 
     def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
-        df = self._number("df", latents)
+        df = self.number("df", latents)
         factor = np.where(df > 2, df / np.where(df > 2, df - 2, 1.0), np.inf)
-        return np.broadcast_to(self._number("noise", latents) ** 2 * factor, f.shape)
+        return np.broadcast_to(self.number("noise", latents) ** 2 * factor, f.shape)
 
 
 @dataclass(frozen=True)
@@ -322,10 +325,16 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 }
 
 
-def likelihood_from_config(kind: str, config: Mapping[str, Any]) -> Likelihood:
-    """Inverse of `config()`."""
+def likelihood_from_config(kind: str, config: Mapping[str, Any], given: Likelihood | None = None) -> Likelihood:
+    """Inverse of `config()`; of a likelihood that is not ours the same one, given."""
+    if given is not None:
+        if (type(given).__name__, given.config()) != (kind, dict(config)):
+            raise ValueError(f"likelihood must be the file's, {kind} with {dict(config)}, got {given}")
+        return given
     if kind not in LIKELIHOODS:
-        raise ValueError(f"the file names a likelihood {kind!r}, which this version does not know")
+        raise ValueError(
+            f"likelihood must be given, as {kind!r} of the file is not ours; likelihood={kind}(...) would do"
+        )
     return LIKELIHOODS[kind](
         **{k: Prior(*next(iter(v.items()))) if isinstance(v, Mapping) else v for k, v in config.items()}
     )

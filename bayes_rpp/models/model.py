@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.function import run
@@ -19,9 +20,10 @@ from bayes_rpp.priors.parametrization import Parametrization, get_parametrizatio
 from bayes_rpp.priors.pathway import ResidualPathway, fan_in_scale
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 
-Parametrisation = Literal["pathways", "weights", "whitened"] | Parametrization
+AnyParametrization = Literal["pathways", "weights", "whitened"] | Parametrization
 
 
+@renamed_arguments(parametrisation="parametrization")
 class Model:
     """p(y, W | x): a Gaussian residual pathway prior on each weight W, and a likelihood around the network's output.
 
@@ -38,7 +40,7 @@ class Model:
         scale: "fan_in" multiplies sigma_a by sqrt(n_out / r) and sigma_b by sqrt(n_out / n), for a weight of n entries,
             n_out rows and a subspace of rank r: then sigma_a = 1 keeps the variance of the signal from layer to layer.
             None takes the numbers as they are, as the paper does.
-        parametrisation: "pathways" (beta and B), "weights" (W) or "whitened" (eps): the same prior over W, with other
+        parametrization: "pathways" (beta and B), "weights" (W) or "whitened" (eps): the same prior over W, with other
             latent sites; or a Parametrization of your own. None lets the method choose.
 
     Attributes:
@@ -53,6 +55,8 @@ class Model:
         TypeError, ValueError: naming the argument that does not fit.
     """
 
+    parametrisation = renamed_attribute("parametrisation", "parametrization")
+
     def __init__(
         self,
         net: Network,
@@ -61,7 +65,7 @@ class Model:
         sigma_b: Sigma = 0.05,
         likelihood: Likelihood | None = None,
         scale: Literal["fan_in"] | None = "fan_in",
-        parametrisation: Parametrisation | None = None,
+        parametrization: AnyParametrization | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; a Network such as EMLP(rep_in, rep_out, group) would do")
@@ -69,13 +73,18 @@ class Model:
             raise TypeError(f"likelihood is {likelihood!r}; a likelihood such as Gaussian(0.1) would do")
         if scale not in ("fan_in", None):
             raise ValueError(f"scale is {scale!r}; 'fan_in' or None would do")
-        if parametrisation is not None:
-            get_parametrization(parametrisation)
+        if parametrization is not None:
+            get_parametrization(parametrization)
         self.net = net
         self.likelihood = likelihood if likelihood is not None else Gaussian()
-        self.scale, self.parametrisation = scale, parametrisation
-        self._given: dict[str, Any] = {"net": net, "sigma_a": sigma_a, "sigma_b": sigma_b}
-        self._given |= {"likelihood": self.likelihood, "scale": scale, "parametrisation": parametrisation}
+        self.scale, self.parametrization = scale, parametrization
+        self._arguments: dict[str, Any] = {
+            "net": net,
+            "sigma_a": sigma_a,
+            "sigma_b": sigma_b,
+            "likelihood": self.likelihood,
+        }
+        self._arguments |= {"scale": scale, "parametrization": parametrization}
         self.sigmas_a = _by_pathway(sigma_a, net)
         if isinstance(sigma_b, (list, tuple)):
             raise TypeError(f"sigma_b is a list of {len(sigma_b)}; one number, as there is one residual, would do")
@@ -103,7 +112,9 @@ class Model:
         """The prior of a parameter, given the values of `latents` (numbers, or arrays of a batch shape)."""
         return self._prior(name, latents) if self.infers_sigmas else self.priors[name]
 
-    def pathways(self, name: str) -> Iterator[tuple[Subspace, float | str, float]]:
+    pathways = renamed_attribute("pathways", "covariance_terms")
+
+    def covariance_terms(self, name: str) -> Iterator[tuple[Subspace, float | str, float]]:
         """The prior's covariance as a sum over pathways, residual last: (subspace, a number or its site, scale) stand
         for (scale * number)^2 P with P the projector on the subspace."""
         subspace = self.net.parameters[name].subspace
@@ -138,7 +149,7 @@ class Model:
             y: (n, d_out), or None to sample it.
             size: number of examples in all if (x, y) is a minibatch; scales its log-likelihood by size / n.
             members: number of independent copies in a plate "members" at dim -2; None: one, without a plate.
-            parametrisation: overrides the model's.
+            parametrization: overrides the model's.
             given: values of some of `latents`, which are then known rather than sampled; (members, 1) with a plate.
 
         Returns:
@@ -157,9 +168,10 @@ class Model:
             elif prior.support.rank:
                 yield name, (f"{name}_beta", prior.strict())
 
+    @renamed_arguments(parametrisation="parametrization")
     def replace(self, **changes: Any) -> Model:
         """Another model, with some arguments changed; raises TypeError for one that there is not."""
-        return Model(**self._given | changes)
+        return Model(**self._arguments | changes)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "sites" in vars(self):  # all is made

@@ -161,7 +161,7 @@ class ConvNet(Network, is_code=False):
         return linear(params, "output", h).reshape((*lead, self.outputs))
 
     def _activation(self, h: Array) -> Array:
-        return swish(standardised(h) if self.norm else h)
+        return swish(standardized(h) if self.norm else h)
 
     def config(self) -> dict[str, Any]:
         return dict(self._settings)
@@ -180,7 +180,7 @@ def plain_numbers(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def standardised(h: Array) -> Array:
+def standardized(h: Array) -> Array:
     """Each row with mean 0 and variance 1."""
     xp = array_namespace(h)
     h = h - xp.mean(h, axis=-1, keepdims=True)

@@ -19,9 +19,9 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.bilinear import Bilinear
-from bayes_rpp.networks.capacity import Capacity, capacity
 from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
+from bayes_rpp.networks.polynomials import Capacity, capacity
 from bayes_rpp.networks.products import needed_products
 from bayes_rpp.networks.terms import alike, is_moved, is_permutation
 from bayes_rpp.priors.subspaces.base import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import EngineName, Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
@@ -100,7 +101,7 @@ class Network(metaclass=_FreezingMeta):
         super().__init_subclass__(**options)
         cls._is_code = is_code
         for name in RECORD & vars(cls).keys():
-            raise TypeError(f"{cls.__name__}.{name} must be given to the constructor: {_given(name)} would do")
+            raise TypeError(f"{cls.__name__}.{name} must be given to the constructor: {_argument(name)} would do")
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class Network(metaclass=_FreezingMeta):
         if "_frozen" in vars(self):
             raise AttributeError(f"{name} cannot be set, as networks are frozen; {self._instead(name)} would do")
         if name in RECORD:
-            raise AttributeError(f"{name} cannot be set, as it is part of net.capabilities; {_given(name)} would do")
+            raise AttributeError(f"{name} cannot be set, as it is part of net.capabilities; {_argument(name)} would do")
         super().__setattr__(name, value)
 
     def _instead(self, name: str) -> str:
@@ -203,6 +204,16 @@ class Network(metaclass=_FreezingMeta):
         settings = ", ".join(f"{k}={v}" for k, v in self.config().items())
         return f"{type(self).__name__}({self.rep_in.rep}, {self.rep_out.rep}, {self.group}, {settings})"
 
+    def _repr_html_(self) -> str:
+        rows = [(name, p.shape, _ranks(p.subspace), p.subspace.size) for name, p in self.parameters.items()]
+        header = ("parameter", "shape", "rank of the subspace", "size")
+        return paragraph(repr(self), "font-weight: bold") + table([*rows, ("all", "", "", self.size)], header)
+
+
+def _ranks(subspace: Subspace) -> str:
+    """Of each level, the most symmetric first."""
+    return ", ".join(str(level.rank) for level in subspace.levels)
+
 
 def altered(net: AnyNetwork, **attributes: Any) -> AnyNetwork:
     """The same network with other attributes; for makers of networks, who know what goes together."""
@@ -226,7 +237,7 @@ def linear(params: Mapping[str, Array], name: str, x: Array) -> Array:
     return x @ array_namespace(w).matrix_transpose(w) + params[f"{name}.bias"]
 
 
-def _given(name: str) -> str:
+def _argument(name: str) -> str:
     return f"super().__init__(..., capabilities=Capabilities({name}=...))"
 
 

@@ -20,7 +20,7 @@ from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network, Parameter
 from bayes_rpp.networks.probe import check_probe, probe_spec
-from bayes_rpp.networks.restrict import LinearPath
+from bayes_rpp.networks.restricted import LinearPath
 from bayes_rpp.symmetry import groups
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Factor, Rep

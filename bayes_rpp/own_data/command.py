@@ -133,10 +133,10 @@ def _units(fitted: Fitted) -> pd.DataFrame:
     import pandas as pd
 
     model: Any = fitted.model
-    parts = [("input", fitted.columns.inputs, model.standardise_x_)]
+    parts = [("input", fitted.columns.inputs, model.standardize_x_)]
     if fitted.classes is None:
-        parts.append(("target", fitted.columns.outputs, model.standardise_y_))
-    frames = [pd.DataFrame({"column": n, "role": r, "centre": s.centre, "scale": s.scale}) for r, n, s in parts]
+        parts.append(("target", fitted.columns.outputs, model.standardize_y_))
+    frames = [pd.DataFrame({"column": n, "role": r, "centre": s.center, "scale": s.scale}) for r, n, s in parts]
     return pd.concat(frames)
 
 

@@ -125,15 +125,15 @@ class Fitted:
     @property
     def test_x(self) -> NDArray:
         """Inputs held out, in the units of the posterior: up to 1000 of them."""
-        return self.model.standardise_x_(self.columns.x[self.test[:MOST]])
+        return self.model.standardize_x_(self.columns.x[self.test[:MOST]])
 
     def _scores(self, rows: NDArray) -> dict[str, float]:
         model: Any = self.model
-        x = model.standardise_x_(self.columns.x[rows])
+        x = model.standardize_x_(self.columns.x[rows])
         if self.classes is not None:
             y = np.searchsorted(self.classes, self.y[rows])[:, None]
         else:
-            y = model.standardise_y_(self.y[rows])
+            y = model.standardize_y_(self.y[rows])
         return model.posterior_.metrics(x, y)
 
 
@@ -205,7 +205,7 @@ def make_method(how: How, given: Mapping[str, int | None], n: int) -> Method:
     if how is How.map:
         return MAP(**training | numbers)
     if how is How.laplace:
-        return Laplace(**{"epochs": 200, "batch_size": None, "every": 50, "steps": 5} | numbers, evidence="maximise")
+        return Laplace(**{"epochs": 200, "batch_size": None, "every": 50, "steps": 5} | numbers, evidence="maximize")
     if how is How.svi:
         return SVI(**{"batch_size": None, "draws": 200} | numbers)
     return NUTS(**{"warmup": 500, "draws": 500} | numbers)

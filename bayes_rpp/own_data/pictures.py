@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LEVELS = np.arange(0.05, 1.0, 0.05)
 BINS = 10
-GREY = "0.55"
+GRAY = "0.55"
 
 
 def draw_calibration(fitted: Fitted, path: Path) -> None:
@@ -64,14 +64,14 @@ def _predicted(fitted: Fitted, ax: Axes) -> None:
     x, f, bar = ((v / unit).ravel() for v in (y, mean, std))
     ax.errorbar(x, f, bar, fmt="o", ms=3, lw=0.6, color="C0", alpha=0.45)
     ends = [min(x.min(), f.min()), max(x.max(), f.max())]
-    ax.plot(ends, ends, color=GREY, lw=1, zorder=0)
+    ax.plot(ends, ends, color=GRAY, lw=1, zorder=0)
     unit_name = " (in its standard deviations)" if several else ""
     ax.set(xlabel=f"observed{unit_name}", ylabel="predicted, ± standard deviation", title="rows held out")
 
 
 def _coverage(fitted: Fitted, ax: Axes) -> None:
     y, samples = fitted.samples()
-    ax.plot([0, 100], [0, 100], color=GREY, lw=1)
+    ax.plot([0, 100], [0, 100], color=GRAY, lw=1)
     ax.plot(100 * LEVELS, [100 * coverage(samples, y, level) for level in LEVELS], "o-", ms=4, color="C0")
     ax.set(xlabel="predicted interval (%)", ylabel="observations inside of it (%)", title="calibration")
     ax.set(xlim=(0, 100), ylim=(0, 100))
@@ -83,7 +83,7 @@ def _reliability(right: NDArray, confidence: NDArray, ax: Axes) -> None:
     accuracy, mean = (np.array([values[inside].mean() for inside in filled]) for values in (right, confidence))
     counts = np.array([inside.sum() for inside in filled])
     error = np.sqrt(np.maximum(accuracy * (1 - accuracy), 1 / (4 * counts)) / counts)
-    ax.plot([0, 100], [0, 100], color=GREY, lw=1)
+    ax.plot([0, 100], [0, 100], color=GRAY, lw=1)
     ax.errorbar(100 * mean, 100 * accuracy, 100 * error, fmt="o-", ms=4, lw=1.2, capsize=2, color="C0")
     ax.set(xlabel="predicted probability (%)", ylabel="right (%), ± standard error", title="calibration")
     ax.set(xlim=(0, 102), ylim=(0, 105))

@@ -1,0 +1,15 @@
+"""What priors are made of: `rpp.priors`; `ResidualPathway`, `Prior` and `PerLayer` are in bayes_rpp itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bayes_rpp._lazy import lazy
+
+if TYPE_CHECKING:
+    from bayes_rpp.priors.hyper import Sigmas
+    from bayes_rpp.priors.parametrization import Parametrization
+else:
+    __getattr__, __dir__ = lazy(__name__, {"priors.hyper": "Sigmas", "priors.parametrization": "Parametrization"})
+
+__all__ = ["Parametrization", "Sigmas"]

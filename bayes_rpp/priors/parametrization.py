@@ -1,7 +1,7 @@
 """Parametrizations: how a weight with a residual pathway prior is written as latent sites of a probabilistic program.
 
 Each is the same prior over W, with other coordinates. A new one is a subclass with `parts`, `split` and `join`, given
-to `Model(parametrisation=...)`.
+to `Model(parametrization=...)`.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def get_parametrization(value: str | Parametrization) -> Parametrization:
     if isinstance(value, Parametrization):
         return value
     if value not in PARAMETRIZATIONS:
-        raise ValueError(f"parametrisation is {value!r}; one of {', '.join(map(repr, PARAMETRIZATIONS))} would do")
+        raise ValueError(f"parametrization is {value!r}; one of {', '.join(map(repr, PARAMETRIZATIONS))} would do")
     return PARAMETRIZATIONS[value]
 
 

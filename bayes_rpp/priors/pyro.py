@@ -14,7 +14,7 @@ from torch.distributions import constraints
 
 if TYPE_CHECKING:
     from bayes_rpp.priors import pathway
-    from bayes_rpp.priors.parametrization import Parametrization
+    from bayes_rpp.priors.parametrization import Parametrization, Parts
     from bayes_rpp.priors.subspaces.base import Subspace
 
 
@@ -123,20 +123,22 @@ def sample(form: Parametrization, site: str, prior: pathway.ResidualPathway) -> 
     parts = form.parts(site, prior)
     if site in parts:
         return pyro.sample(site, ResidualPathway(parts[site]))
-    with pyro.poutine.reparam(config={site: _Sites(form, site, prior)}):
+    with pyro.poutine.reparam(config={site: _Sites(form, site, prior, parts)}):
         return pyro.sample(site, ResidualPathway(prior))
 
 
 class _Sites(Reparam):
-    def __init__(self, form: Parametrization, site: str, prior: pathway.ResidualPathway) -> None:
-        self._form, self._site, self._prior = form, site, prior
+    """A weight's site in parts: those of the form, each with its prior."""
+
+    def __init__(self, form: Parametrization, site: str, prior: pathway.ResidualPathway, parts: Parts) -> None:
+        self._form, self._site, self._prior, self._parts = form, site, prior, parts
 
     def apply(self, msg: Any) -> Any:
         form, site, prior, w = self._form, self._site, self._prior, msg["value"]
         start = {} if w is None else form.split(site, prior, w)
         values = {
             s: pyro.sample(s, ResidualPathway(p), obs=start.get(s), infer={"is_observed": False})
-            for s, p in form.parts(site, prior).items()
+            for s, p in self._parts.items()
         }
         w = form.join(site, prior, values) if w is None else w
         known = distributions.Delta(w, event_dim=len(prior.shape)).mask(False)

@@ -99,15 +99,16 @@ class Trial:
 def run_trial(trial: Trial) -> dict[str, Any]:
     """Train; a row of the table, the curve as a list."""
     from bayes_rpp import rl
-    from bayes_rpp.rl.torch.curves import learning_curve, pathways
+    from bayes_rpp.rl.torch.curves import learning_curve
 
     task, arm = trial.task, trial.arm
     symmetry = None if arm == "two pathways" else rl.symmetry(task.env_id)
     rate = trial.rate or task.rates[arm]
+    prior = {"symmetry": symmetry, "sigma_a": 1.0, "sigma_b": 0.0 if arm == "strict" else task.sigma_b}
     curve = learning_curve(
         task.make,
         task.steps,
-        pathways=None if arm == "SAC" else pathways(symmetry, 0.0 if arm == "strict" else task.sigma_b),
+        policy_options=None if arm == "SAC" else prior,
         width=task.width,
         seed=trial.seed,
         learning_rate=rate,

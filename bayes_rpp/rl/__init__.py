@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from bayes_rpp._imports import load_module
+from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
     from bayes_rpp.rl.catalogue import symmetries, symmetry
@@ -22,39 +23,33 @@ if TYPE_CHECKING:
     from bayes_rpp.rl.torch.policy import RPPPolicy
     from bayes_rpp.rl.transition_model import TransitionModel, fit_transitions, transition_network
     from bayes_rpp.rl.transitions import Transitions, collect_transitions
+else:
+    _find, __dir__ = lazy(
+        __name__,
+        {
+            "rl.catalogue": "symmetries symmetry",
+            "rl.measure": "Violation measure_symmetry",
+            "rl.rollouts": "Recalibration Rollout interval_coverage relative_error rollout",
+            "rl.states": "set_state",
+            "rl.tables": "Symmetry",
+            "rl.torch.normalise": "SymmetricVecNormalize",
+            "rl.torch.policy": "RPPPolicy",
+            "rl.transition_model": "TransitionModel fit_transitions transition_network",
+            "rl.transitions": "Transitions collect_transitions",
+        },
+    )
 
-_HOMES = {
-    "catalogue": ["symmetries", "symmetry"],
-    "measure": ["Violation", "measure_symmetry"],
-    "rollouts": ["Recalibration", "Rollout", "interval_coverage", "relative_error", "rollout"],
-    "states": ["set_state"],
-    "tables": ["Symmetry"],
-    "torch.normalise": ["SymmetricVecNormalize"],
-    "torch.policy": ["RPPPolicy"],
-    "transition_model": ["TransitionModel", "fit_transitions", "transition_network"],
-    "transitions": ["Transitions", "collect_transitions"],
-}
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+    def __getattr__(name: str) -> Any:
+        if name in ("RPPPolicy", "SymmetricVecNormalize") and find_spec("stable_baselines3") is None:
+            raise ImportError(f"{name} needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
+        return _find(name)
+
 
 __all__ = [
     "RPPPolicy", "Recalibration", "Rollout", "Symmetry", "SymmetricVecNormalize", "TransitionModel", "Transitions",
     "Violation", "collect_transitions", "fit_transitions", "interval_coverage", "measure_symmetry", "relative_error",
     "rollout", "set_state", "symmetries", "symmetry", "transition_network",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'bayes_rpp.rl' has no attribute {name!r}")
-    if _HOME[name].startswith("torch") and find_spec("stable_baselines3") is None:
-        raise ImportError(f"{name} needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
-    value = getattr(load_module(f"bayes_rpp.rl.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
 
 
 if find_spec("stable_baselines3") is not None:  # SAC knows the policy by name from then on

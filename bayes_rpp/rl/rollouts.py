@@ -61,7 +61,7 @@ def rollout(model: TransitionModel, states: ArrayLike, actions: ArrayLike) -> Ro
         for m in range(model.members):
             change = model.member(m)
             for t in range(steps):
-                x = model.standardise_x(np.concatenate([samples[m, :, t], actions[:, t]], axis=1))
+                x = model.standardize_x(np.concatenate([samples[m, :, t], actions[:, t]], axis=1))
                 samples[m, :, t + 1] = samples[m, :, t] + change(x)
         return Rollout(samples.mean(axis=0), samples.std(axis=0, ddof=min(1, model.members - 1)), samples)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, whole_number
+from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
@@ -54,12 +55,14 @@ class TransitionModel:
 
     Attributes:
         posterior: of the standardised model.
-        standardise_x, standardise_y: of states and actions together, and of changes.
+        standardize_x, standardize_y: of states and actions together, and of changes.
     """
 
     posterior: Posterior = field(repr=False)
-    standardise_x: Standardization = field(repr=False)
-    standardise_y: Standardization = field(repr=False)
+    standardize_x: Standardization = field(repr=False)
+    standardize_y: Standardization = field(repr=False)
+    standardise_x = renamed_attribute("standardise_x", "standardize_x")
+    standardise_y = renamed_attribute("standardise_y", "standardize_y")
 
     @property
     def members(self) -> int:
@@ -74,14 +77,14 @@ class TransitionModel:
             TypeError, ValueError: if they do not fit the model.
         """
         states, actions = self.checked(states, actions)
-        x = self.standardise_x(np.concatenate([states, actions], axis=1))
+        x = self.standardize_x(np.concatenate([states, actions], axis=1))
         return np.stack([self.member(m)(x) for m in range(self.members)])
 
     def member(self, number: int) -> Callable[[NDArray], NDArray]:
         """The changes in the environment's units, (n, d_state), as a function of standardised inputs, float64."""
         chain, draw = divmod(number, self.posterior.draws)
         f = self.posterior.function(chain, draw)
-        return lambda x: self.standardise_y.undo(np.asarray(f(x), dtype=np.float64))
+        return lambda x: self.standardize_y.undo(np.asarray(f(x), dtype=np.float64))
 
     def checked(self, states: ArrayLike, actions: ArrayLike) -> tuple[NDArray, NDArray]:
         """Both as float64 arrays; raises TypeError or ValueError, naming the argument that does not fit."""
@@ -106,13 +109,13 @@ class TransitionModel:
         states, actions = self.checked(states, actions)
         rep_in, rep_out = _bound(symmetry)
         changes = self.changes(states, actions).mean(axis=0)
-        scale = Standardization.of(changes, symmetry.rep_state, [symmetry.group], together="mixed", centred=False)
+        scale = Standardization.of(changes, symmetry.rep_state, [symmetry.group], together="mixed", centered=False)
         x = np.concatenate([states, actions], axis=1)
 
         def error(number: int) -> NDArray:
             f = self.member(number)
             return equivariance_error(
-                lambda p: scale(f(self.standardise_x(p))), x, rep_in, rep_out, symmetry.group, seed=seed
+                lambda p: scale(f(self.standardize_x(p))), x, rep_in, rep_out, symmetry.group, seed=seed
             )
 
         return np.stack([error(m) for m in range(self.members)])

@@ -65,7 +65,7 @@ class Group:
             algebra = exact_algebra(algebra)
             h = exact_generators(h, algebra)
             check_normal(algebra, h)
-        self.lie_algebra, self.discrete_generators = _normalised(algebra), np.array(h)  # the user's array may change
+        self.lie_algebra, self.discrete_generators = _normalized(algebra), np.array(h)  # the user's array may change
         self.name = name or f"Group(dim={self.dim})"
         # (family, n) of the classical groups, whose invariants are known in closed form; set only in this file.
         self.classical: tuple[str, int] | None = None
@@ -184,7 +184,7 @@ class Group:
         return sample_elements(self, int(n), rng)
 
 
-def _normalised(generators: Array) -> Array:
+def _normalized(generators: Array) -> Array:
     return generators / np.abs(generators).max(axis=(1, 2), keepdims=True, initial=0.0)
 
 

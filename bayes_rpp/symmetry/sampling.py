@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, expm
-from scipy.stats import ortho_group, special_ortho_group
+
+from bayes_rpp._imports import load_module
 
 if TYPE_CHECKING:
     from bayes_rpp.symmetry.groups import Group
@@ -56,13 +57,18 @@ def _sample_permutations(n: int, count: int, rng: np.random.Generator) -> Array:
 def _sample_orthogonal(n: int, count: int, rng: np.random.Generator) -> Array:
     if n == 1:
         return rng.choice([-1.0, 1.0], size=(count, 1, 1))
-    return np.asarray(ortho_group.rvs(n, size=count, random_state=rng).reshape(count, n, n))
+    return _haar("ortho_group", n, count, rng)
 
 
 def _sample_rotations(n: int, count: int, rng: np.random.Generator) -> Array:
     if n == 1:
         return np.ones((count, 1, 1))
-    return np.asarray(special_ortho_group.rvs(n, size=count, random_state=rng).reshape(count, n, n))
+    return _haar("special_ortho_group", n, count, rng)
+
+
+def _haar(name: str, n: int, count: int, rng: np.random.Generator) -> Array:
+    law = getattr(load_module("scipy.stats"), name)  # slow to import
+    return np.asarray(law.rvs(n, size=count, random_state=rng).reshape(count, n, n))
 
 
 _SAMPLERS: dict[str, Any] = {"O": _sample_orthogonal, "SO": _sample_rotations, "S": _sample_permutations}

@@ -5,9 +5,9 @@ Each check raises AssertionError that says which part of the contract does not h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bayes_rpp._imports import load_module
+from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
     from bayes_rpp.testing.likelihood import check_likelihood
@@ -15,18 +15,16 @@ if TYPE_CHECKING:
     from bayes_rpp.testing.network import check_network
     from bayes_rpp.testing.problems import LinearProblem
     from bayes_rpp.testing.subspace import check_subspace
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "testing.likelihood": "check_likelihood",
+            "testing.method": "check_method",
+            "testing.network": "check_network",
+            "testing.problems": "LinearProblem",
+            "testing.subspace": "check_subspace",
+        },
+    )
 
-_HOMES = {
-    "LinearProblem": "problems",
-    "check_likelihood": "likelihood",
-    "check_method": "method",
-    "check_network": "network",
-    "check_subspace": "subspace",
-}
 __all__ = ["LinearProblem", "check_likelihood", "check_method", "check_network", "check_subspace"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'bayes_rpp.testing' has no attribute {name!r}")
-    return getattr(load_module(f"bayes_rpp.testing.{_HOMES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Arrays of each library that is installed, and comparisons that say what was compared."""
+"""Arrays of each library that is installed, comparisons that say what was compared, and what workers get."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def libraries() -> Iterator[tuple[str, Maker, float]]:
     if find_spec("jax"):
         jnp = load_module("jax.numpy")
         yield "jax", jnp.asarray, 1e-10 if jnp.zeros(1, dtype=float).dtype == np.float64 else 1e-4
+
+
+def pickled(value: Any) -> Any:
+    """As a worker of an executor gets it: loky's and Dask's take classes of a notebook, too."""
+    return load_module("cloudpickle").loads(load_module("cloudpickle").dumps(value))
 
 
 def same(got: Any, want: Any, what: str, tolerance: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import warnings
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods.base import Method
 from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.testing.arrays import same
+from bayes_rpp.testing.arrays import pickled, same
 from bayes_rpp.testing.problems import LinearProblem
 
 Z = 4.5  # standard errors of a mean of draws
@@ -49,7 +48,7 @@ def check_method(
         AssertionError: naming what does not hold.
     """
     assert isinstance(method, Method), f"method must be a Method, got a {type(method).__name__}"
-    for how, again in (("copy", copy.copy(method)), ("pickle", pickle.loads(pickle.dumps(method)))):
+    for how, again in (("copy", copy.copy(method)), ("cloudpickle", pickled(method))):
         assert again == method, f"method must equal itself after {how}"
     assert method.count >= 1, f"count must be at least 1, got {method.count}"
     problem = LinearProblem()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from bayes_rpp.engines.base import ENGINES, get_engine
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network, Parameter
 from bayes_rpp.symmetry.equivariance import equivariance_error
-from bayes_rpp.testing.arrays import libraries, same
+from bayes_rpp.testing.arrays import libraries, pickled, same
 
 ROUNDING = 1e-3  # of float32, through several layers, as a share of the largest output
 
@@ -65,7 +64,7 @@ def _check_made_again(net: Network, weights: dict[str, Any], x: np.ndarray, f: n
         raise AssertionError("a network must be frozen, but parameters could be set")
     if net.capabilities.is_code:
         return
-    for how, again in (("replace()", net.replace()), ("pickle", pickle.loads(pickle.dumps(net)))):
+    for how, again in (("replace()", net.replace()), ("cloudpickle", pickled(net))):
         same(again(weights, x), f, f"outputs after {how}", ROUNDING)
         assert again.key == net.key, f"key must be that of the same network made again by {how}"
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.model import Model
@@ -18,12 +19,13 @@ from bayes_rpp.symmetry.representations import Rep, Vector
 NOISE = 0.3  # of y
 
 
+@renamed_arguments(parametrisation="parametrization")
 class LinearProblem:
     """y = W x + b + noise, W and b with residual pathway priors: the posterior is Gaussian (Bishop 2006, Section 3.3).
 
     Args:
         rep_in, rep_out, group: as of EMLP; six weights by default.
-        sigma_a, sigma_b, parametrisation: as of Model.
+        sigma_a, sigma_b, parametrization: as of Model.
         n: number of examples.
         noise: the model's, a number or a distribution; that of the data, and of the closed form, is 0.3.
         subgroups: as of EMLP.
@@ -40,7 +42,7 @@ class LinearProblem:
         rep_out: Rep = Vector,
         group: Group | None = None,
         sigma_b: Any = 0.2,
-        parametrisation: Any = None,
+        parametrization: Any = None,
         n: int = 12,
         noise: Any = NOISE,
         sigma_a: Any = 1.0,
@@ -49,7 +51,7 @@ class LinearProblem:
         rng, group = np.random.default_rng(0), SO(2) if group is None else group
         self.net = EMLP(rep_in, rep_out, group, layers=0, subgroups=subgroups)
         self.model = Model(
-            self.net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(noise), parametrisation=parametrisation
+            self.net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(noise), parametrization=parametrization
         )
         self.rows, self.columns = self.net.rep_out.size, self.net.rep_in.size
         self.x = rng.normal(size=(n, self.columns))

@@ -3,27 +3,14 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from bayes_rpp import (
-    EMLP,
-    SO,
-    Gaussian,
-    Laplace,
-    Model,
-    O,
-    Scalar,
-    T,
-    Trivial,
-    Vector,
-    compare_symmetries,
-    degree_of_symmetry,
-    fit,
-    plot_comparison,
-)
+from bayes_rpp import EMLP, SO, Gaussian, Laplace, Model, O, Scalar, T, Trivial, Vector, compare_symmetries, fit
+from bayes_rpp.analysis import degree_of_symmetry
 from bayes_rpp.analysis.scores import Difference, difference, score, stacking_weights
 from bayes_rpp.analysis.standardize import Standardization
+from bayes_rpp.plots import plot_comparison
 
 pytest.importorskip("pyro")  # small models that Pyro fits before NumPyro has compiled
-METHOD = Laplace(evidence="maximise", epochs=20, batch_size=None, draws=100, every=20, steps=10)
+METHOD = Laplace(evidence="maximize", epochs=20, batch_size=None, draws=100, every=20, steps=10)
 ABOUT_Z = SO(2) * Trivial(1)
 GROUPS = {"none": Trivial(3), "SO(2)": ABOUT_Z, "SO(3)": SO(3)}
 REPS = {"rep_in": Scalar + 2 * Vector, "rep_out": Vector}
@@ -154,7 +141,7 @@ def test_without_a_trivial_group_nothing_may_hold():
 
 def test_a_small_network_is_compared_too():
     x, y = data("SO(2)", n=30)
-    method = Laplace(evidence="maximise", epochs=10, draws=40, polish=1, every=5, steps=2)
+    method = Laplace(evidence="maximize", epochs=10, draws=40, polish=1, every=5, steps=2)
     options = {"channels": 2 * Scalar + Vector, "method": method, "engine": "pyro", "progress": False}
     found = compare_symmetries(x, y, {"none": Trivial(3), "SO(3)": SO(3)}, **REPS, **options)
     assert np.isfinite(found.table["log_evidence"]).all()
@@ -185,7 +172,7 @@ def test_leaving_out_in_closed_form_agrees_with_fitting_again():
 
 def test_too_few_draws_are_named():
     with pytest.raises(ValueError, match=r"has 5 draw\(s\); PSIS-LOO needs at least 25"):
-        linear("SO(3)", groups={"SO(3)": SO(3)}, method=Laplace(evidence="maximise", draws=5, epochs=2, polish=1))
+        linear("SO(3)", groups={"SO(3)": SO(3)}, method=Laplace(evidence="maximize", draws=5, epochs=2, polish=1))
 
 
 def test_what_counts_as_worse():

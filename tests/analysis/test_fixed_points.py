@@ -19,7 +19,7 @@ X = np.random.default_rng(0).normal(size=(40, 3))
 Y = 2 * X + 0.1 * noise(40, 3)
 GROUPS = {"none": rpp.Trivial(3), "O(3)": rpp.O(3)}
 QUICK = {"layers": 0, "engine": "pyro", "progress": False}
-LINEAR = rpp.Laplace(evidence="maximise", epochs=50, batch_size=None, every=25)
+LINEAR = rpp.Laplace(evidence="maximize", epochs=50, batch_size=None, every=25)
 
 
 def compare(x, y, groups=GROUPS, rep_out=rpp.Vector, **options):
@@ -37,7 +37,7 @@ def at_rest(rows):
 class Told:
     """A posterior of which only the log-likelihood is known."""
 
-    sample_stats = log_evidence = centre = None
+    sample_stats = log_evidence = center = None
 
     def __init__(self, logp):
         self.logp = logp
@@ -147,7 +147,7 @@ def test_a_linear_model_without_maps_is_no_proof():
 
 def test_with_hidden_layers_and_other_methods():
     found = compare(X, X[:, :1], rep_out=rpp.Pseudoscalar, layers=1, channels=4, starts=1,
-                    method=rpp.Laplace(evidence="maximise", epochs=40, batch_size=None, draws=50))  # fmt: skip
+                    method=rpp.Laplace(evidence="maximize", epochs=40, batch_size=None, draws=50))  # fmt: skip
     assert "O(3) cannot hold" in found.verdict
     svi = rpp.SVI(epochs=600, batch_size=None, draws=100)
     found = compare(X, X[:, :1], rep_out=rpp.Pseudoscalar, method=svi)

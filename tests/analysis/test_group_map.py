@@ -2,7 +2,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from bayes_rpp import MAP, SL, SO, DeepEnsemble, O, S, Scalar, Trivial, Vector, fit, group_error_map, plot_group_map
+from bayes_rpp import MAP, SL, SO, DeepEnsemble, O, S, Scalar, Trivial, Vector, fit
+from bayes_rpp.analysis import group_error_map
+from bayes_rpp.plots import plot_group_map
 from tests.inference.known import LinearProblem
 
 X = np.random.default_rng(0).normal(size=(30, 3))

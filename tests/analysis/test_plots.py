@@ -5,24 +5,10 @@ import numpy as np
 import pytest
 from scipy.stats import gaussian_kde
 
-from bayes_rpp import (
-    MAP,
-    SVI,
-    DeepEnsemble,
-    EquivarianceTracker,
-    Model,
-    O,
-    PerLayer,
-    Prior,
-    energy_by_layer,
-    equivariance_interval,
-    fit,
-    log_error_density,
-    plot_asymmetry,
-    plot_equivariance_kde,
-    plot_equivariance_posterior,
-)
+from bayes_rpp import MAP, SVI, DeepEnsemble, EquivarianceTracker, Model, O, PerLayer, Prior, fit
+from bayes_rpp.analysis import energy_by_layer, equivariance_interval, log_error_density
 from bayes_rpp.analysis.plots import log_axis
+from bayes_rpp.plots import plot_asymmetry, plot_equivariance_kde, plot_equivariance_posterior
 from tests.inference.known import LinearProblem
 
 PYRO = {"engine": "pyro", "progress": False}  # it has fitted these before NumPyro has compiled

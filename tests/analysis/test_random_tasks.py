@@ -5,7 +5,7 @@ import pytest
 
 import bayes_rpp as rpp
 from bayes_rpp import SO, D, Lorentz, O, Pseudoscalar, S, Scalar, T, Trivial, Vector, Z
-from bayes_rpp.networks.capacity import polynomials
+from bayes_rpp.networks.polynomials import polynomials
 
 V0, V1 = Vector.on(0), Vector.on(1)
 # (group, types of inputs, types of outputs)

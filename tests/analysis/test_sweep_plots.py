@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayes_rpp import plot_sweep
+from bayes_rpp.plots import plot_sweep
 
 A, B = [0.1, 1.0], [0.0, 0.01, 1.0]
 MSE = np.array([[[3.0, 5.0], [2.0, np.nan], [8.0, 8.0]], [[1.0, 30.0], [np.nan, np.nan], [4.0, 4.0]]])

@@ -27,7 +27,7 @@ def regressor(**settings):
 
 def test_each_copy_has_its_scale_and_only_invariants_are_shifted():
     to = Standardization.of(X, REP_IN, [SO(3)], together="copy")
-    np.testing.assert_array_equal(to.centre[1:], 0)
+    np.testing.assert_array_equal(to.center[1:], 0)
     np.testing.assert_allclose(np.sqrt((to(X) ** 2).mean(axis=0)), 1, rtol=0.3)
     assert len(set(to.scale)) == 3
     together = Standardization.of(X, REP_IN, [SO(3)])
@@ -154,7 +154,7 @@ def test_what_is_held_out_is_left_alone_where_nothing_needs_it():
     assert len(regressor(noise=0.1).fit(X, Y).posterior_.x) == 80
     assert len(regressor().fit(X, Y).posterior_.x) == 64
     assert len(regressor(validation_fraction=0.5).fit(X, Y).posterior_.x) == 40
-    laplace = regressor(method=Laplace(epochs=5, evidence="maximise", draws=3)).fit(X, Y)
+    laplace = regressor(method=Laplace(epochs=5, evidence="maximize", draws=3)).fit(X, Y)
     assert len(laplace.posterior_.x) == 80
     assert "noise" in laplace.posterior_.samples
 

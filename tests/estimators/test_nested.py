@@ -70,7 +70,7 @@ def test_classes():
             {"method__guide": "low_rank", "method__rank": 3},
             {"method": SVI(guide="low_rank", rank=3)},
         ),
-        ({"method": Laplace()}, {"method__evidence": "maximise"}, {"method": Laplace(evidence="maximise")}),
+        ({"method": Laplace()}, {"method__evidence": "maximize"}, {"method": Laplace(evidence="maximize")}),
         ({"method": NUTS()}, {"method__max_tree_depth": 5}, {"method": NUTS(max_tree_depth=5)}),
         ({"method": None}, {"method": SVI(), "method__draws": 5}, {"method": SVI(draws=5)}),
         ({"noise": HALF}, {"noise__scale": 2.0}, {"noise": Prior("HalfNormal", {"scale": 2.0})}),

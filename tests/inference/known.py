@@ -3,22 +3,10 @@
 import numpy as np
 from scipy.special import expit
 
-from bayes_rpp import (
-    EMLP,
-    SO,
-    Bernoulli,
-    FullSubspace,
-    Gaussian,
-    Group,
-    Model,
-    Network,
-    O,
-    Prior,
-    Scalar,
-    Vector,
-    testing,
-)
+from bayes_rpp import EMLP, SO, Bernoulli, Gaussian, Group, Model, O, Prior, Scalar, Vector, testing
+from bayes_rpp.networks import Network
 from bayes_rpp.networks.network import Parameter
+from bayes_rpp.subspaces import FullSubspace
 
 NOISE = 0.3
 
@@ -26,24 +14,24 @@ NOISE = 0.3
 class LinearProblem(testing.LinearProblem):
     """20 numbers, O(3)."""
 
-    def __init__(self, sigma_b=0.2, parametrisation=None, n=40, noise=NOISE):
-        super().__init__(Scalar + Vector, Vector + Scalar, O(3), sigma_b, parametrisation, n, noise)
+    def __init__(self, sigma_b=0.2, parametrization=None, n=40, noise=NOISE):
+        super().__init__(Scalar + Vector, Vector + Scalar, O(3), sigma_b, parametrization, n, noise)
 
 
 class SmallLinearProblem(testing.LinearProblem):
     """6 numbers, SO(2): quick also where a gradient takes a millisecond."""
 
-    def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE, sigma_a=1.0):
-        super().__init__(Vector, Vector, SO(2), sigma_b, parametrisation, n, noise, sigma_a)
+    def __init__(self, sigma_b=0.2, parametrization=None, n=12, noise=NOISE, sigma_a=1.0):
+        super().__init__(Vector, Vector, SO(2), sigma_b, parametrization, n, noise, sigma_a)
 
 
 class NestedProblem(testing.LinearProblem):
     """6 numbers, O(2) > reflections in the first axis > none."""
 
-    def __init__(self, sigma_b=0.2, parametrisation=None, n=12, noise=NOISE):
+    def __init__(self, sigma_b=0.2, parametrization=None, n=12, noise=NOISE):
         mirror = Group(2, discrete_generators=[np.diag([1.0, -1.0])], name="mirror")
         sigmas = [1.0, 0.4]
-        super().__init__(Vector, Vector, O(2), sigma_b, parametrisation, n, noise, sigmas, [mirror])
+        super().__init__(Vector, Vector, O(2), sigma_b, parametrization, n, noise, sigmas, [mirror])
 
 
 class Slope(Network):

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayes_rpp import HMC, NUTS, SVI, ConvergenceWarning, DeepEnsemble, Gaussian, Model, Prior, fit
+from bayes_rpp import HMC, NUTS, SVI, DeepEnsemble, Gaussian, Model, Prior, fit
 from bayes_rpp._imports import load_arviz
+from bayes_rpp.inference import ConvergenceWarning
 from tests.inference.known import SmallLinearProblem
 
 az = load_arviz()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from bayes_rpp import EMLP, NUTS, SO, ConvergenceWarning, Gaussian, Model, Prior, Vector, fit
+from bayes_rpp import EMLP, NUTS, SO, Gaussian, Model, Prior, Vector, fit
+from bayes_rpp.inference import ConvergenceWarning
 from bayes_rpp.models.outputs import evaluate
 from tests.inference.known import NOISE, SmallLinearProblem
 

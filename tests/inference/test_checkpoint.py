@@ -11,19 +11,8 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from bayes_rpp import (
-    HMC,
-    NUTS,
-    SVI,
-    Checkpoint,
-    ConvergenceWarning,
-    DeepEnsemble,
-    EquivarianceTracker,
-    O,
-    Posterior,
-    Prior,
-    fit,
-)
+from bayes_rpp import HMC, NUTS, SVI, DeepEnsemble, EquivarianceTracker, O, Posterior, Prior, fit
+from bayes_rpp.inference import Checkpoint, ConvergenceWarning
 from tests.inference.known import LinearProblem, SmallLinearProblem
 
 METHODS = {
@@ -39,7 +28,7 @@ import sys, warnings
 import bayes_rpp as rpp
 from tests.inference.test_checkpoint import run
 if __name__ == "__main__":
-    run(sys.argv[1], sys.argv[2], checkpoint=rpp.Checkpoint(sys.argv[3], every=0)).save(sys.argv[4])
+    run(sys.argv[1], sys.argv[2], checkpoint=rpp.inference.Checkpoint(sys.argv[3], every=0)).save(sys.argv[4])
 """
 
 
@@ -171,7 +160,7 @@ def test_trackers_and_early_stopping_resume(engine, tmp_path, monkeypatch):
         np.testing.assert_array_equal(other.epoch, tracker.epoch)
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_chains_do_not_depend_on_how_they_are_run(engine, tmp_path):
     problem = SmallLinearProblem()
     settings = {"chains": 2, "warmup": 20, "draws": 10}

@@ -12,7 +12,8 @@ import sys, jax, bayes_rpp as rpp
 events = []
 jax.monitoring.register_event_listener(lambda event, **_: events.append(event.rpartition("/")[2]))
 jax.numpy.zeros(3).sum()  # something was compiled before
-folder = rpp.cache_compilations(sys.argv[1])
+folder = rpp.inference.cache_compilations(sys.argv[1])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # on a busy machine any program may take its time
 data = rpp.datasets.inertia(20)
 model = rpp.Model(rpp.EMLP(data.rep_in, data.rep_out, data.group, channels=8, layers=1))
 post = rpp.fit(model, data.x, data.y, rpp.MAP(epochs=1), engine="numpyro", progress=False)
@@ -38,10 +39,10 @@ def test_the_next_run_reads_what_was_compiled(tmp_path):
 @pytest.mark.parametrize("folder", [3, None, ""])
 def test_a_folder_that_is_no_path_is_named(folder):
     with pytest.raises(TypeError, match="folder is"):
-        rpp.cache_compilations(folder)
+        rpp.inference.cache_compilations(folder)
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(FileExistsError):
-        rpp.cache_compilations(tmp_path / "taken")
+        rpp.inference.cache_compilations(tmp_path / "taken")

@@ -5,23 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from bayes_rpp import (
-    EMLP,
-    MAP,
-    NUTS,
-    SVI,
-    ConvergenceWarning,
-    DeepEnsemble,
-    Gaussian,
-    Model,
-    O,
-    PerLayer,
-    Posterior,
-    Prior,
-    Vector,
-    energy_by_layer,
-    fit,
-)
+from bayes_rpp import EMLP, MAP, NUTS, SVI, DeepEnsemble, Gaussian, Model, O, PerLayer, Posterior, Prior, Vector, fit
+from bayes_rpp.analysis import energy_by_layer
+from bayes_rpp.inference import ConvergenceWarning
 from tests.inference.known import LinearProblem, NestedProblem, SmallLinearProblem
 
 STATS = ("acceptance_rate", "diverging", "energy", "lp", "n_steps", "step_size", "tree_depth")
@@ -83,9 +69,9 @@ def test_fit_warns_of_chains_that_cannot_be_trusted(engine):
     assert (post.sample_stats["n_steps"] < 2 ** post.sample_stats["tree_depth"]).all()
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_statistics_mean_the_same_on_both_engines(engine):
-    problem = SmallLinearProblem(parametrisation="weights")
+    problem = SmallLinearProblem(parametrization="weights")
     post = fit(problem.model, problem.x, problem.y, NUTS(1, 100, 50), engine=engine, progress=False)
     prior = sum(p.log_prob(post.samples[k].astype(float)) for k, p in problem.model.priors.items())
     joint = prior + post.log_likelihood().sum(axis=-1)

@@ -39,4 +39,4 @@ def test_all_that_they_hold_is_there():
     assert "max_tree_depth=10" in nuts.method
     assert laplace.log_evidence == pytest.approx(-0.54088, abs=1e-4)
     assert laplace.model.likelihood.df == 4.0
-    assert {k: w.shape for k, w in laplace.centre.items()} == {k: p.shape for k, p in laplace.model.priors.items()}
+    assert {k: w.shape for k, w in laplace.center.items()} == {k: p.shape for k, p in laplace.model.priors.items()}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp import HMC, MAP, NUTS, SVI, Laplace, Model, TrainingError, fit
+from bayes_rpp import HMC, MAP, NUTS, SVI, Laplace, Model, fit
+from bayes_rpp.inference import TrainingError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3))
@@ -91,7 +92,7 @@ def test_the_chain_is_named_also_where_another_process_raises():
     assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_large_but_finite_starts_are_taken():
     post = run(({}, 1e3 * X, 1e3 * X, {k: 100 * w for k, w in ONES.items()}, ""), NUTS(1, 20, 5), "pyro")
     assert np.isfinite(post.samples["output.weight"]).all()

@@ -69,7 +69,7 @@ class Frozen(nn.Module):
         return self.head(x @ self.features.T)
 
 
-def centre(state):
+def center(state):
     """Other values of what is left alone, from which weights are differences."""
     module = seeded(nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2)))
     with torch.no_grad():
@@ -98,8 +98,8 @@ NETWORKS = {
     "running variance of one channel": variance,
     "buffer": lambda state: rpp.soften(seeded(Buffered(state)), 4),
     "frozen": lambda state: rpp.soften(Frozen(state), 4),
-    "centre": centre,
-    "linear path": lambda state: rpp.LinearPath(norm(state)),
+    "centre": center,
+    "linear path": lambda state: rpp.networks.LinearPath(norm(state)),
     "own": Own,
 }
 NAMES = {
@@ -146,7 +146,7 @@ METHODS = [
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_all_methods_refuse_it(method, tmp_path):
     fitted(norm(0), method, checkpoint=tmp_path)
     fitted(norm(0), method, checkpoint=tmp_path)
@@ -169,7 +169,9 @@ def test_other_subspaces_of_the_same_rank_are_refused(tmp_path):
     def net(column):
         mask = np.zeros((2, 4), dtype=bool)
         mask[:, column] = True
-        return rpp.restrict(rpp.MLP(4, 2, layers=0), {"output.weight": rpp.SpanSubspace.masked(mask)})
+        return rpp.networks.restrict(
+            rpp.MLP(4, 2, layers=0), {"output.weight": rpp.subspaces.SpanSubspace.masked(mask)}
+        )
 
     post = fitted(net(0), checkpoint=tmp_path / "run")
     file = post.save(tmp_path / "post.nc")
@@ -311,3 +313,23 @@ def test_no_address_is_in_a_description():
     assert described(jax_dist.HalfNormal(0.3)) != described(jax_dist.HalfNormal(0.4))
     assert described(torch.ones(2)) != described(torch.zeros(2))
     assert described(rpp.Model(model.net, sigma_b=0.1)) != described(model)
+
+
+def test_a_parametrization_of_ones_own_can_be_resumed_and_saved(tmp_path):
+    from bayes_rpp.priors.parametrization import Whitened
+
+    class Own(Whitened):
+        def __init__(self, number):
+            self.number = number
+
+    def run(number):
+        model = rpp.Model(rpp.MLP(4, 2, layers=0), parametrization=Own(number))
+        return rpp.fit(model, X, Y, rpp.MAP(epochs=1), engine="pyro", progress=False, checkpoint=tmp_path)
+
+    post = run(1)
+    run(1)
+    again = rpp.Posterior.load(post.save(tmp_path / "p.nc"))
+    assert again.model.parametrization is None
+    np.testing.assert_array_equal(again.outputs(X), post.outputs(X))
+    with pytest.raises(ValueError, match=r"holds another run \(model differ\)"):
+        run(2)

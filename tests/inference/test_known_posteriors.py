@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayes_rpp import HMC, MAP, NUTS, SVI, ConvergenceWarning, DeepEnsemble, fit
+from bayes_rpp import HMC, MAP, NUTS, SVI, DeepEnsemble, fit
+from bayes_rpp.inference import ConvergenceWarning
 from tests.inference.known import Funnel, LinearProblem, Logistic, NestedProblem, SmallLinearProblem
 
 SAMPLERS = [NUTS, HMC]
@@ -46,11 +47,11 @@ def assert_moments(theta, mean, covariance):
 
 
 @each_sampler
-@pytest.mark.parametrize("parametrisation", ["whitened", "weights", "pathways"])
-def test_samplers_have_the_exact_mean_and_covariance(engine, kind, parametrisation):
-    if parametrisation != "whitened" and (kind is HMC or (engine, parametrisation) == ("pyro", "pathways")):
+@pytest.mark.parametrize("parametrization", ["whitened", "weights", "pathways"])
+def test_samplers_have_the_exact_mean_and_covariance(engine, kind, parametrization):
+    if parametrization != "whitened" and (kind is HMC or (engine, parametrization) == ("pyro", "pathways")):
         pytest.skip("slow, and the same transforms as in the cases that run")
-    problem = SmallLinearProblem(parametrisation=parametrisation)
+    problem = SmallLinearProblem(parametrization=parametrization)
     post = run(problem, sampler(kind, engine), engine, seed=1)
     assert_moments(problem.theta(post), problem.mean, problem.covariance)
 
@@ -72,9 +73,9 @@ def test_strict_models_are_sampled_in_their_subspace(engine):
     np.testing.assert_array_equal(theta[..., 4:], 0)
 
 
-@pytest.mark.parametrize(("sigma_b", "parametrisation"), [(0.2, "pathways"), (0.2, "whitened"), (0.0, "whitened")])
-def test_nested_pathways_have_the_exact_posterior(sigma_b, parametrisation):
-    problem = NestedProblem(sigma_b=sigma_b, parametrisation=parametrisation)
+@pytest.mark.parametrize(("sigma_b", "parametrization"), [(0.2, "pathways"), (0.2, "whitened"), (0.0, "whitened")])
+def test_nested_pathways_have_the_exact_posterior(sigma_b, parametrization):
+    problem = NestedProblem(sigma_b=sigma_b, parametrization=parametrization)
     post = run(problem, sampler(NUTS, "numpyro"), "numpyro", seed=1)  # Pyro's density is the same: see test_models.py
     free = problem.covariance.diagonal() > 1e-9  # without a residual, what neither group allows is zero
     theta = problem.theta(post)[..., free]

@@ -33,9 +33,9 @@ from bayes_rpp import (
     Vector,
     fit,
 )
-from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.kronecker import Kronecker
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 from bayes_rpp.inference.posterior.mixture import mixture
 from bayes_rpp.networks.network import altered
 from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
@@ -66,13 +66,13 @@ def exact_evidence(problem, noise=NOISE):
     return multivariate_normal(np.zeros(len(features)), covariance).logpdf(problem.y.T.reshape(-1))
 
 
-def linearised(model, engine, seed=0):
+def linearized(model, engine, seed=0):
     names = list(model.net.parameters)
     coordinates = Coordinates(model, names)
     rng = np.random.default_rng(seed)
     weights = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
     jacobian = importlib.import_module(f"bayes_rpp.inference.curvature.{engine}").jacobian(model.net, names)
-    return Linearisation(model, X, Y, weights, coordinates, jacobian)
+    return Linearization(model, X, Y, weights, coordinates, jacobian)
 
 
 def dense_prior(model):
@@ -93,7 +93,7 @@ def test_so_it_is_on_either_engine(engine, name):
     post = run(problem, Laplace(epochs=5, draws=2), engine)
     assert post.log_evidence == pytest.approx(exact_evidence(problem), abs=1e-6)
     for k, want in problem.mode.items():
-        np.testing.assert_allclose(post.centre[k], want, atol=1e-6)
+        np.testing.assert_allclose(post.center[k], want, atol=1e-6)
 
 
 @pytest.mark.parametrize("curvature", ["weights", "data"])
@@ -119,10 +119,10 @@ def test_predictions_are_those_of_the_linearised_network():
     names = list(model.net.parameters)
     from bayes_rpp.inference.curvature.pyro import jacobian
 
-    at = Linearisation(model, X, Y, post.centre, Coordinates(model, names), jacobian(model.net, names))
+    at = Linearization(model, X, Y, post.center, Coordinates(model, names), jacobian(model.net, names))
     moved = at.coordinates.flat({k: post.samples[k][0, :5] for k in names}) - at.at
     want = at.f + np.einsum("ndp,sp->snd", at.jacobian, moved)
-    part = Posterior(model, {k: v[:, :5] for k, v in post.samples.items()}, x=X, y=Y, centre=post.centre)
+    part = Posterior(model, {k: v[:, :5] for k, v in post.samples.items()}, x=X, y=Y, center=post.center)
     np.testing.assert_allclose(part.predict(X).samples[0], want, atol=1e-5)
     np.testing.assert_allclose(part.log_likelihood()[0], model.likelihood.log_prob(want, Y, {}), rtol=1e-4)
     np.testing.assert_allclose(part.function(0, 2)(X), want[2], atol=1e-5)
@@ -139,9 +139,9 @@ def test_network_predictions_and_the_same_draws():
     model = nonlinear()
     post, other = (
         fit(model, X, Y, Laplace(epochs=5, draws=3, predictions=p), engine="pyro", progress=False)
-        for p in ("linearised", "network")
+        for p in ("linearized", "network")
     )
-    assert other.centre is None
+    assert other.center is None
     np.testing.assert_array_equal(post.samples["output.weight"], other.samples["output.weight"])
     params = {k: v[0, 1] for k, v in other.samples.items()}
     np.testing.assert_allclose(other.predict(X).samples[0, 1], model.net(params, X.astype(np.float32)), atol=1e-5)
@@ -150,7 +150,8 @@ def test_network_predictions_and_the_same_draws():
 
 
 @pytest.mark.parametrize(
-    ("kind", "moved"), [(Weights, False), (Weights, True), (Data, False), (Data, True), (Kronecker, False)]
+    ("kind", "moved"),
+    [(WeightSpace, False), (WeightSpace, True), (DataSpace, False), (DataSpace, True), (Kronecker, False)],
 )
 def test_gradients_of_the_evidence(engine, kind, moved):
     """In every number, to finite differences: sigmas by pathway and by layer, noise and degrees of freedom."""
@@ -158,7 +159,7 @@ def test_gradients_of_the_evidence(engine, kind, moved):
     model = nonlinear(
         sigma_a=[half_normal(1.0), half_normal(0.4)], sigma_b=PerLayer(half_normal(0.2)), likelihood=likelihood
     )
-    curvature = kind(linearised(model, engine))
+    curvature = kind(linearized(model, engine))
     numbers = {k: 1.3 * p.start for k, p in model.latents.items()}
     _, gradient = curvature.gradient(numbers, numbers, moved)
     assert len(gradient) == 6
@@ -169,12 +170,12 @@ def test_gradients_of_the_evidence(engine, kind, moved):
 
 def test_spaces_agree_and_strict_gradients(engine):
     model = nonlinear(sigma_a=[half_normal(1.0), 0.5], sigma_b=0.0, likelihood=Gaussian(half_normal(0.5)))
-    at = linearised(model, engine)
+    at = linearized(model, engine)
     numbers = {"sigma_a_0": 0.8, "noise": 0.4}
-    one, other = (kind(at).gradient(numbers, numbers, True) for kind in (Weights, Data))
+    one, other = (kind(at).gradient(numbers, numbers, True) for kind in (WeightSpace, DataSpace))
     assert one[0] == pytest.approx(other[0], abs=1e-8)
     assert one[1] == pytest.approx(other[1], rel=1e-8)
-    np.testing.assert_allclose(Weights(at).newton(numbers)[0], Data(at).newton(numbers)[0], atol=1e-9)
+    np.testing.assert_allclose(WeightSpace(at).newton(numbers)[0], DataSpace(at).newton(numbers)[0], atol=1e-9)
 
 
 def test_gradient_of_the_exact_evidence_of_a_linear_model():
@@ -191,11 +192,11 @@ def test_gradient_of_the_exact_evidence_of_a_linear_model():
     names = list(model.net.parameters)
     from bayes_rpp.inference.curvature.pyro import jacobian
 
-    lin = Linearisation(
+    lin = Linearization(
         model, problem.x, problem.y, problem.mode, Coordinates(model, names), jacobian(model.net, names)
     )
     numbers = {"sigma_a": 1.0, "sigma_b": 0.2, "noise": NOISE}
-    value, gradient = Data(lin).gradient(numbers, numbers)
+    value, gradient = DataSpace(lin).gradient(numbers, numbers)
     assert value == pytest.approx(at(*numbers.values()), abs=1e-6)
     for i, (site, found) in enumerate(gradient.items()):
         ends = [at(*(v * math.exp(h * (j == i)) for j, v in enumerate(numbers.values()))) for h in (1e-4, -1e-4)]
@@ -213,7 +214,7 @@ def test_maximised_evidence_is_the_highest_exact_one(engine, curvature):
 
     best = minimize(negative, np.log([1.0, 0.2, 0.5]))
     problem.model = Model(net, sigma_a=half_normal(1.0), sigma_b=half_normal(0.1), likelihood=likelihood)
-    post = run(problem, Laplace(epochs=40, evidence="maximise", curvature=curvature, draws=3), engine)
+    post = run(problem, Laplace(epochs=40, evidence="maximize", curvature=curvature, draws=3), engine)
     found = [post.samples[k] for k in ("sigma_a", "sigma_b", "noise")]
     assert post.log_evidence == pytest.approx(-best.fun, abs=1e-5)
     for values, want in zip(found, np.exp(best.x), strict=True):
@@ -224,7 +225,7 @@ def test_maximised_evidence_is_the_highest_exact_one(engine, curvature):
 
 def test_tuning_raises_the_evidence_of_a_network_by_layer(engine):
     model = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.1)))
-    tuned = fit(model, X, Y, Laplace(epochs=60, evidence="maximise"), engine=engine, progress=False)
+    tuned = fit(model, X, Y, Laplace(epochs=60, evidence="maximize"), engine=engine, progress=False)
     numbers = {k: float(tuned.samples[k][0, 0]) for k in model.latents}
     assert set(numbers) == {"sigma_b.layers.0", "sigma_b.output", "noise"}
     fixed = fit(
@@ -259,7 +260,7 @@ def test_other_likelihoods_are_near_the_evidence_by_quadrature(likelihood, y, wi
     def density(w):
         return math.exp(likelihood.log_prob(w * x, y, {}).sum() + norm(0, 1.5).logpdf(w) - post.log_evidence)
 
-    assert abs(math.log(quad(density, -10, 10, points=[0.0, float(post.centre["w"][0, 0])])[0])) < within
+    assert abs(math.log(quad(density, -10, 10, points=[0.0, float(post.center["w"][0, 0])])[0])) < within
 
 
 def test_logistic_model_by_importance_sampling():
@@ -271,13 +272,13 @@ def test_logistic_model_by_importance_sampling():
     log_weight = model.likelihood.log_prob(f, problem.y, {}).sum(axis=-1)
     log_weight += model.priors["output.weight"].log_prob(w) + model.priors["output.bias"].log_prob(b)
     theta = np.concatenate([w.reshape(4000, -1), b], axis=1)
-    centre = np.concatenate([post.centre["output.weight"].reshape(-1), post.centre["output.bias"]])
-    log_weight -= multivariate_normal(centre, np.cov(theta.T)).logpdf(theta)
+    center = np.concatenate([post.center["output.weight"].reshape(-1), post.center["output.bias"]])
+    log_weight -= multivariate_normal(center, np.cov(theta.T)).logpdf(theta)
     evidence = logsumexp(log_weight) - math.log(4000)
     assert post.log_evidence == pytest.approx(evidence, abs=0.3)
     weight = np.exp(log_weight - logsumexp(log_weight))
     assert 1 / (weight**2).sum() > 2000  # the Gaussian is near the posterior
-    np.testing.assert_allclose(weight @ theta, centre, atol=0.4 * theta.std(axis=0).max())
+    np.testing.assert_allclose(weight @ theta, center, atol=0.4 * theta.std(axis=0).max())
 
 
 def test_classes(engine):
@@ -294,7 +295,7 @@ def test_classes(engine):
 def test_kronecker_factors_are_as_written():
     """|H| and H^-1 v against dense matrices made of the partial traces."""
     model = nonlinear()
-    at = linearised(model, "pyro")
+    at = linearized(model, "pyro")
     h = Kronecker(at).at_numbers({})
     v = np.random.default_rng(1).normal(size=at.at.size)
     solved, logdet = h.solve(v), 0.0
@@ -330,7 +331,7 @@ def test_kronecker_tunes_too():
     exact = run(problem, Laplace(epochs=40, draws=2)).log_evidence
     problem.model = Model(problem.net, sigma_a=1.0, sigma_b=0.2, likelihood=Gaussian(half_normal(1.0)))
     post = run(
-        problem, Laplace(epochs=300, batch_size=None, learning_rate=0.1, evidence="maximise", curvature="kronecker")
+        problem, Laplace(epochs=300, batch_size=None, learning_rate=0.1, evidence="maximize", curvature="kronecker")
     )
     assert post.log_evidence > exact - 0.3
     assert post.samples["noise"][0, 0] == pytest.approx(NOISE, rel=0.15)
@@ -366,10 +367,10 @@ def test_validation_patience_callbacks_and_checkpoint(engine, tmp_path):
         if len(epochs) == 7:
             raise KeyboardInterrupt
 
-    method = Laplace(epochs=12, evidence="maximise", every=4, draws=3)
+    method = Laplace(epochs=12, evidence="maximize", every=4, draws=3)
     options = {"validation": (problem.x, problem.y), "checkpoint": tmp_path / "run", "callbacks": [stop_once, tracker]}
     whole = run(problem, method, engine)
-    from bayes_rpp import Checkpoint
+    from bayes_rpp.inference import Checkpoint
 
     options["checkpoint"] = Checkpoint(tmp_path / "run", every=0)
     with pytest.raises(KeyboardInterrupt):
@@ -402,7 +403,7 @@ def test_no_epochs_goes_on_from_a_mode(engine):
     fixed = nonlinear(sigma_b=0.02, likelihood=Gaussian(0.3))
     first = fit(fixed, X, Y, Laplace(epochs=20, draws=2), engine=engine, progress=False)
     tuned = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.3)))
-    further = Laplace(epochs=0, evidence="maximise", polish=20, draws=2)
+    further = Laplace(epochs=0, evidence="maximize", polish=20, draws=2)
     again = fit(tuned, X, Y, further, init=first, engine=engine, progress=False)
     assert again.log_evidence > first.log_evidence + 1
     still = fit(tuned, X, Y, further, init=again, engine=engine, progress=False)
@@ -419,7 +420,7 @@ def test_polishing_never_lowers_the_evidence(seed):
     model = nonlinear(sigma_a=[1.0, 1.0], sigma_b=sigma_b, likelihood=Gaussian(half_normal(0.3)))
     found = []
     for polish in (1, 2, 4, 8):
-        method = Laplace(epochs=60, batch_size=None, evidence="maximise", burn_in=0, polish=polish, draws=2)
+        method = Laplace(epochs=60, batch_size=None, evidence="maximize", burn_in=0, polish=polish, draws=2)
         found.append(fit(model, x, y, method, seed=seed, engine="pyro", progress=False).log_evidence)
     assert (np.diff(found) > -1e-6).all(), found
 
@@ -428,7 +429,7 @@ def test_polishing_never_lowers_the_evidence(seed):
 def test_sigmas_are_tuned_where_nothing_else_is(curvature):
     options = {"epochs": 40, "curvature": curvature, "draws": 2}
     model, fixed = nonlinear(sigma_b=PerLayer(half_normal(0.02))), nonlinear(sigma_b=0.02)
-    post = fit(model, X, Y, Laplace(evidence="maximise", **options), engine="pyro", progress=False)
+    post = fit(model, X, Y, Laplace(evidence="maximize", **options), engine="pyro", progress=False)
     same = fit(fixed, X, Y, Laplace(**options), engine="pyro", progress=False)
     assert post.log_evidence > same.log_evidence + 1
     assert "log_evidence" not in post.training
@@ -436,7 +437,7 @@ def test_sigmas_are_tuned_where_nothing_else_is(curvature):
 
 def test_sigmas_are_tuned_once_the_weights_are_at_a_mode():
     model = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.1)))
-    options = {"batch_size": None, "evidence": "maximise", "draws": 2}
+    options = {"batch_size": None, "evidence": "maximize", "draws": 2}
     late, early = (
         fit(model, X, Y, Laplace(epochs=40, burn_in=b, **options), engine="pyro", progress=False) for b in (None, 0)
     )
@@ -449,7 +450,7 @@ def test_sigmas_are_tuned_once_the_weights_are_at_a_mode():
 
 def modes_of_one_model():
     model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
-    method = Laplace(epochs=20, evidence="maximise", draws=3)
+    method = Laplace(epochs=20, evidence="maximize", draws=3)
     posts = [fit(model, X, Y, method, seed=s, engine="pyro", progress=False) for s in (0, 1)]
     return sorted(posts, key=lambda p: -p.log_evidence)
 
@@ -475,7 +476,7 @@ def test_a_mixture_keeps_good_modes_once():
     assert mixture([other, best], within=gap - 0.01) is best
     still = Laplace(epochs=1, learning_rate=1e-12, polish=0, draws=2)
     again = fit(best.model, X, Y, still, init=mixture([best, other]), engine="pyro")
-    np.testing.assert_allclose(again.centre["output.weight"], best.centre["output.weight"], atol=1e-5)
+    np.testing.assert_allclose(again.center["output.weight"], best.center["output.weight"], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -486,8 +487,8 @@ def test_a_mixture_keeps_good_modes_once():
         (lambda p: [p, one_mode(Gaussian(half_normal(0.5)))], ValueError, "different models"),
         (lambda p: [p, one_mode(Gaussian(0.7))], ValueError, "different networks or likelihoods"),
         (lambda p: [p, one_mode(Gaussian(0.5), Y + 1)], ValueError, "different data"),
-        (lambda p: [p, Posterior(p.model, p.samples, x=X, y=Y, centre=p.centre)], ValueError, "log_evidence of None"),
-        (lambda p: [p, Posterior(p.model, p.samples, x=X, y=Y, log_evidence=1.0)], ValueError, "linearised"),
+        (lambda p: [p, Posterior(p.model, p.samples, x=X, y=Y, center=p.center)], ValueError, "log_evidence of None"),
+        (lambda p: [p, Posterior(p.model, p.samples, x=X, y=Y, log_evidence=1.0)], ValueError, "linearized"),
     ],
 )
 def test_what_is_no_mixture_is_named(wrong, error, message):
@@ -514,9 +515,9 @@ def test_posteriors_without_evidence_are_all_kept():
 def test_output_covariances_agree(engine, monkeypatch):
     """By the inverse, and for likelihoods whose curvature has none."""
     model = nonlinear()
-    found = [Data(linearised(model, engine)).at_numbers({}).output_covariance()]
+    found = [DataSpace(linearized(model, engine)).at_numbers({}).output_covariance()]
     monkeypatch.setattr("bayes_rpp.inference.curvature.full.INVERTIBLE", 2.0)
-    found += [kind(linearised(model, engine)).at_numbers({}).output_covariance() for kind in (Data, Weights)]
+    found += [kind(linearized(model, engine)).at_numbers({}).output_covariance() for kind in (DataSpace, WeightSpace)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-9)
     np.testing.assert_allclose(found[0], found[2], atol=1e-9)
 
@@ -541,8 +542,8 @@ def test_softened_torch_modules():
     ("change", "message"),
     [
         ({"curvature": "diagonal"}, "curvature is 'diagonal'; one of 'auto', 'weights'"),
-        ({"predictions": "exact"}, "predictions is 'exact'; one of 'linearised', 'network' would do"),
-        ({"evidence": True}, "evidence is True; one of 'maximise', None would do"),
+        ({"predictions": "exact"}, "predictions is 'exact'; one of 'linearized', 'network' would do"),
+        ({"evidence": True}, "evidence is True; one of 'maximize', None would do"),
         ({"draws": 0}, "draws is 0"),
         ({"epochs": -1}, "epochs is -1"),
         ({"epochs": False}, "epochs is False"),
@@ -550,7 +551,7 @@ def test_softened_torch_modules():
         ({"steps": 1.5}, "steps is 1.5"),
         ({"polish": -1}, "polish is -1"),
         ({"burn_in": -1}, "burn_in is -1"),
-        ({"evidence": "maximise", "epochs": 5, "burn_in": 5, "polish": 0}, "burn_in is 5, all of the 5 epochs"),
+        ({"evidence": "maximize", "epochs": 5, "burn_in": 5, "polish": 0}, "burn_in is 5, all of the 5 epochs"),
         ({"memory": 0.0}, "memory is 0.0"),
     ],
 )
@@ -561,13 +562,13 @@ def test_bad_numbers_are_named(change, message):
 
 def test_nothing_to_tune_is_an_error(engine):
     with pytest.raises(ValueError, match="has no number to tune; a distribution for sigma_a"):
-        run(SmallLinearProblem(), Laplace(evidence="maximise"), engine)
+        run(SmallLinearProblem(), Laplace(evidence="maximize"), engine)
 
 
 def test_the_last_layer_tunes_only_its_own():
     model = nonlinear(sigma_b=PerLayer(half_normal(0.1)))
     with pytest.raises(ValueError, match=r"does not depend on sigma_b.layers.0; 'auto'"):
-        fit(model, X, Y, Laplace(evidence="maximise", curvature="last_layer"), engine="pyro", progress=False)
+        fit(model, X, Y, Laplace(evidence="maximize", curvature="last_layer"), engine="pyro", progress=False)
 
 
 @pytest.mark.parametrize("curvature", ["auto", "weights", "data"])

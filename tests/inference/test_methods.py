@@ -15,11 +15,11 @@ from bayes_rpp import (
     O,
     Prior,
     Scalar,
-    TrainingError,
     Vector,
     datasets,
     fit,
 )
+from bayes_rpp.inference import TrainingError
 from tests.inference.known import LinearProblem
 
 METHODS = [kind(epochs=500, batch_size=None, learning_rate=0.3) for kind in (MAP, partial(DeepEnsemble, members=3))]
@@ -27,10 +27,10 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m)._
 
 
 @each_method
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
 @pytest.mark.parametrize("sigma_b", [0.2, 0.0])
-def test_finds_the_mode_in_every_parametrisation(engine, method, parametrisation, sigma_b):
-    problem = LinearProblem(sigma_b, parametrisation)
+def test_finds_the_mode_in_every_parametrisation(engine, method, parametrization, sigma_b):
+    problem = LinearProblem(sigma_b, parametrization)
     post = fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False)
     for name, mode in problem.mode.items():
         found = post.samples[name]
@@ -55,9 +55,9 @@ def test_same_seed_same_posterior_and_first_members_do_not_depend_on_the_rest(en
 
 
 @pytest.mark.parametrize("sigma_b", [0.2, 0.0])
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
-def test_engines_take_the_same_steps(parametrisation, sigma_b):
-    problem = LinearProblem(sigma_b, parametrisation)
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+def test_engines_take_the_same_steps(parametrization, sigma_b):
+    problem = LinearProblem(sigma_b, parametrization)
     method = DeepEnsemble(members=2, epochs=20, batch_size=None)
     a, b = (fit(problem.model, problem.x, problem.y, method, engine=e, progress=False) for e in ("numpyro", "pyro"))
     np.testing.assert_allclose(a.training["loss"], b.training["loss"], rtol=1e-4)
@@ -75,7 +75,7 @@ def test_engines_follow_the_same_path():
 
 
 def test_loss_is_minus_the_log_joint(engine):
-    problem = LinearProblem(parametrisation="weights")
+    problem = LinearProblem(parametrization="weights")
     post = fit(problem.model, problem.x, problem.y, MAP(epochs=1, learning_rate=1e-12), engine=engine, progress=False)
     prior = sum(p.log_prob(post.samples[k])[0, 0] for k, p in problem.model.priors.items())
     want = -(prior + post.log_likelihood().sum()) / len(problem.x)
@@ -250,7 +250,7 @@ def test_nothing_to_infer_is_an_error(engine):
 
 
 def test_one_draw_starts_all_members(engine):
-    problem = LinearProblem(sigma_b=0.0, parametrisation="whitened")
+    problem = LinearProblem(sigma_b=0.0, parametrization="whitened")
     one = fit(problem.model, problem.x, problem.y, METHODS[0], engine=engine, progress=False)
     short = DeepEnsemble(members=2, epochs=1, learning_rate=1e-9)
     many = fit(problem.model, problem.x, problem.y, short, engine=engine, init=one, progress=False)

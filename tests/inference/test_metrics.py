@@ -22,8 +22,8 @@ from bayes_rpp import (
     Trivial,
     Vector,
     fit,
-    predictive_metrics,
 )
+from bayes_rpp.inference import predictive_metrics
 from bayes_rpp.inference.posterior.metrics import crps, expected_calibration_error
 
 RNG = np.random.default_rng(0)

@@ -103,7 +103,7 @@ def test_other_likelihoods():
     problem = Logistic()
     post = fit(problem.model, problem.x, problem.y, LONG, engine="pyro", progress=False)
     best = fit(problem.model, problem.x, problem.y, Laplace(epochs=100, polish=30), engine="pyro", progress=False)
-    np.testing.assert_allclose(post.samples["output.weight"][0, 0], best.centre["output.weight"], atol=1e-5)
+    np.testing.assert_allclose(post.samples["output.weight"][0, 0], best.center["output.weight"], atol=1e-5)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 4))
     counts, reals = rng.poisson(np.exp(x[:, :1])), x[:, :1] + 0.1 * rng.standard_t(3.0, size=(40, 1))
@@ -141,7 +141,9 @@ def test_what_is_not_finished_is_said():
     model, x, _, _ = linear(n=40)
     model = Model(model.net, likelihood=rpp.Poisson())
     y = np.random.default_rng(0).poisson(np.exp(5 + x[:, :1]))
-    with pytest.warns(rpp.ConvergenceWarning, match=r"MAP ended .* posterior standard deviations from the mode"):
+    with pytest.warns(
+        rpp.inference.ConvergenceWarning, match=r"MAP ended .* posterior standard deviations from the mode"
+    ):
         fit(model, x, y, MAP(epochs=1, polish=1), engine="pyro", progress=False)
 
 

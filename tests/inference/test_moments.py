@@ -23,7 +23,7 @@ LIKELIHOODS = [
 ]
 
 
-def posterior(likelihood, chains=2, draws=7, rows=50, offset=0.0, centre=False):
+def posterior(likelihood, chains=2, draws=7, rows=50, offset=0.0, center=False):
     rng = np.random.default_rng(0)
     net = rpp.EMLP(rpp.Vector, 3 * rpp.Scalar, rpp.O(3), channels=8, layers=1)
     model = rpp.Model(net, likelihood=likelihood)
@@ -33,14 +33,14 @@ def posterior(likelihood, chains=2, draws=7, rows=50, offset=0.0, centre=False):
     x = rng.normal(size=(rows, 3))
     one = {k: np.ones(()) for k in model.latents}
     y = likelihood.sample(rng, np.zeros((rows, 3)), one)
-    around = {k: samples[k][:, 0] for k in net.parameters} if centre else None
-    return rpp.Posterior(model, samples, x=x, y=y, centre=around), x, y
+    around = {k: samples[k][:, 0] for k in net.parameters} if center else None
+    return rpp.Posterior(model, samples, x=x, y=y, center=around), x, y
 
 
-@pytest.mark.parametrize("centre", [False, True])
+@pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=str)
-def test_mean_and_std_without_samples_are_those_with_them(likelihood, centre, monkeypatch):
-    post, x, _ = posterior(likelihood, centre=centre)
+def test_mean_and_std_without_samples_are_those_with_them(likelihood, center, monkeypatch):
+    post, x, _ = posterior(likelihood, center=center)
     want = post.predict(x)
     for size in (1, 37, 10_000):
         monkeypatch.setattr(outputs, "NUMBERS", size)
@@ -131,9 +131,9 @@ def test_estimators_predict_without_samples():
     long = np.tile(x, (1000, 1))
     mean, std = model.predict(long, return_std=True)
     post = model.posterior_
-    want = post.predict(model.standardise_x_(x))
-    np.testing.assert_allclose(mean[:40], model.standardise_y_.undo(want.mean), rtol=1e-9)
-    np.testing.assert_allclose(std[:40], want.std * model.standardise_y_.scale, rtol=1e-9)
+    want = post.predict(model.standardize_x_(x))
+    np.testing.assert_allclose(mean[:40], model.standardize_y_.undo(want.mean), rtol=1e-9)
+    np.testing.assert_allclose(std[:40], want.std * model.standardize_y_.scale, rtol=1e-9)
     assert peak(lambda: model.predict(long, return_std=True)) < 8 * 200 * 2 * len(long) / 10
     assert peak(lambda: model.sample_y(long, n_samples=2)) < 8 * 200 * 2 * len(long) / 10
     classes = RPPClassifier(**options).fit(x, x[:, 0] > 0)

@@ -11,7 +11,7 @@ import sys, warnings
 import numpy as np, numpyro.distributions, pyro.distributions, pyro.infer.autoguide, numpyro.infer.autoguide
 import bayes_rpp as rpp
 
-warnings.simplefilter("ignore", rpp.ConvergenceWarning)
+warnings.simplefilter("ignore", rpp.inference.ConvergenceWarning)
 folder, stop, engine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 half = rpp.Prior("HalfNormal", {"scale": 0.3})
 torchs, jaxs = pyro.distributions.HalfNormal(0.3), numpyro.distributions.HalfNormal(0.3)
@@ -45,7 +45,7 @@ def run(name, model, method):
     def fit(**options):
         return rpp.fit(model, x, x[:, :1], method, engine=engine, progress=False, **options)
 
-    kept = rpp.Checkpoint(f"{folder}/{name}", every=0)
+    kept = rpp.inference.Checkpoint(f"{folder}/{name}", every=0)
     if isinstance(method, rpp.NUTS):
         post = fit(checkpoint=kept)
     else:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from loky import ProcessPoolExecutor
 
-from bayes_rpp import MAP, SVI, Checkpoint, DeepEnsemble, EquivarianceTracker, O, fit, sweep
+from bayes_rpp import MAP, SVI, DeepEnsemble, EquivarianceTracker, O, fit, sweep
+from bayes_rpp.inference import Checkpoint
 from bayes_rpp.inference.run.parallel import divide, workers
 from tests.inference.known import SmallLinearProblem
 

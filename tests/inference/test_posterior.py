@@ -12,9 +12,7 @@ from bayes_rpp import (
     MLP,
     DeepEnsemble,
     EquivarianceTracker,
-    FullSubspace,
     Gaussian,
-    LinearPath,
     Model,
     O,
     Posterior,
@@ -26,8 +24,9 @@ from bayes_rpp import (
     datasets,
     equivariance_error,
     fit,
-    restrict,
 )
+from bayes_rpp.networks import LinearPath, restrict
+from bayes_rpp.subspaces import FullSubspace
 
 DATA, TEST = datasets.modified_inertia(60), datasets.modified_inertia(30, seed=1)
 
@@ -61,7 +60,7 @@ def test_long_inputs_go_in_pieces(post):
 
 
 def test_a_posterior_does_not_change_and_can_be_replaced(post):
-    for name in ("samples", "model", "x", "centre"):
+    for name in ("samples", "model", "x", "center"):
         with pytest.raises(FrozenInstanceError):
             setattr(post, name, None)
     first = post.replace(samples={k: v[:, :1] for k, v in post.samples.items()}, training={})

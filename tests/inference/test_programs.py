@@ -16,9 +16,20 @@ def model(noise=0.1, net=None, **options):
     return rpp.Model(net, likelihood=rpp.Gaussian(noise), **({"sigma_b": HALF} | options))
 
 
-def custom(power):
-    rho = rpp.Rep.custom(lambda g: np.linalg.det(g) ** power * g, name="mine")
-    return rpp.EMLP(rho, rpp.Vector, rpp.O(3), layers=0)
+def custom(rho):
+    return rpp.EMLP(rpp.Rep.custom(rho, name="mine"), rpp.Vector, rpp.O(3), layers=0)
+
+
+def same(g):
+    return g
+
+
+def signed(g):
+    return np.linalg.det(g) * g
+
+
+class Noisy(rpp.Gaussian):
+    """Of the same name and numbers as another one's, it may be another likelihood."""
 
 
 class Own(rpp.MLP):
@@ -29,17 +40,19 @@ def test_models_of_one_configuration_are_equal():
     one = Configured.of(model())
     assert one == Configured.of(model())
     assert hash(one) == hash(Configured.of(model()))
-    assert Configured.of(model(net=custom(0))) == Configured.of(model(net=custom(0)))
-    others = [model(0.2), model(HALF), model(sigma_b=0.3), model(sigma_a=2.0), model(scale=None), model(net=custom(0)),
-              model(net=custom(1)), model(parametrisation="weights"), model(net=rpp.MLP(3, 3, layers=0)),
-              model(net=rpp.EMLP(rpp.Vector, rpp.Vector, rpp.SO(3), layers=0))]  # fmt: skip
+    assert Configured.of(model(net=custom(same))) == Configured.of(model(net=custom(same)))
+    options = [{"sigma_b": 0.3}, {"sigma_a": 2.0}, {"scale": None}, {"parametrization": "weights"}]
+    nets = [custom(same), custom(signed), rpp.MLP(3, 3, layers=0),
+            rpp.EMLP(rpp.Vector, rpp.Vector, rpp.SO(3), layers=0)]  # fmt: skip
+    others = [model(0.2), model(HALF), model().replace(likelihood=Noisy(0.1)), *(model(**o) for o in options)]
+    others += [model(net=net) for net in nets]
     assert len({one, *map(Configured.of, others)}) == 1 + len(others)
     own = Own(3, 3, layers=0)
     assert Configured.of(model(net=own)) == Configured.of(model(net=own))
     assert Configured.of(model(net=own)) != Configured.of(model(net=Own(3, 3, layers=0)))
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     home = pytest.importorskip("bayes_rpp.inference.sample.numpyro")
     home._compiled.cache_clear()

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 PROBLEM = SmallLinearProblem()
 SHORT = [NUTS(2, 20, 5), HMC(2, 20, 5), SVI(members=2, epochs=3, draws=5)]
 each_method = pytest.mark.parametrize("method", SHORT, ids=lambda m: type(m).__name__)
-pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 
 
 def run(method, engine, model=PROBLEM.model, **options):
@@ -130,7 +130,7 @@ def test_map_takes_inferred_sigmas(engine):
     assert found[1] > 3 * found[0]
 
 
-LEARNED = Model(PROBLEM.net, sigma_b=Prior("HalfNormal", {"scale": 1.0}), parametrisation="pathways")
+LEARNED = Model(PROBLEM.net, sigma_b=Prior("HalfNormal", {"scale": 1.0}), parametrization="pathways")
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ LEARNED = Model(PROBLEM.net, sigma_b=Prior("HalfNormal", {"scale": 1.0}), parame
     [
         (NUTS(), {"callbacks": [print]}, ValueError, "callbacks are for methods that train by epochs; NUTS has none"),
         (HMC(), {"validation": (PROBLEM.x, PROBLEM.y)}, ValueError, "validation are for"),
-        (NUTS(chain_method="vectorised"), {"engine": "pyro"}, ValueError, "which Pyro's kernels cannot do"),
+        (NUTS(chain_method="vectorized"), {"engine": "pyro"}, ValueError, "which Pyro's kernels cannot do"),
         (
             MAP(),
             {"executor": ThreadPoolExecutor(1)},
@@ -146,7 +146,7 @@ LEARNED = Model(PROBLEM.net, sigma_b=Prior("HalfNormal", {"scale": 1.0}), parame
             "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; MAP",
         ),
         (NUTS(), {"executor": 3}, TypeError, "executor is 3"),
-        (MAP(), {"model": LEARNED}, ValueError, "parametrisation is 'pathways', in which a model with inferred sigmas"),
+        (MAP(), {"model": LEARNED}, ValueError, "parametrization is 'pathways', in which a model with inferred sigmas"),
         (
             NUTS(3),
             {"init": {"output.weight": np.zeros((2, 2, 2)), "output.bias": np.zeros(2)}},
@@ -169,7 +169,7 @@ def test_bad_input_is_named(method, options, error, message):
         (lambda: HMC(target_accept=1.0), "target_accept is 1.0; a number between 0 and 1"),
         (lambda: HMC(trajectory_length=-1), "trajectory_length is -1"),
         (lambda: NUTS(trajectory_length=1), "trajectory_length is for HMC"),
-        (lambda: NUTS(chain_method="vectorized"), "chain_method is 'vectorized'; one of 'vectorised'"),
+        (lambda: NUTS(chain_method="batched"), "chain_method is 'batched'; one of 'vectorized'"),
         (lambda: NUTS(max_tree_depth=0), "max_tree_depth is 0"),
         (lambda: SVI(guide="flow"), "guide is 'flow'; one of 'mean_field'"),
         (lambda: SVI(rank=3), "rank is 3 but guide is 'mean_field'"),

@@ -103,9 +103,9 @@ STRICT = [  # the network, and how strict the second model is
     (lambda: rpp.EMLP(V, V, rpp.O(3), channels=16, layers=1), 0.0),
     (lambda: rpp.EMLP(V, V, rpp.O(3), channels=16, layers=1), {"*.bias": 1e-3, "*": 0.0}),
     (lambda: rpp.EMLP(V, V + S, rpp.SO(2) * rpp.Trivial(1), layers=0), 0.0),
-    (lambda: rpp.restrict(rpp.MLP(3, 3, layers=0), {"output.weight": BAND}), {"*.weight": 0.0, "*": 1.0}),
+    (lambda: rpp.networks.restrict(rpp.MLP(3, 3, layers=0), {"output.weight": BAND}), {"*.weight": 0.0, "*": 1.0}),
 ]
-BAND = rpp.SpanSubspace.masked(np.eye(3, dtype=bool))
+BAND = rpp.subspaces.SpanSubspace.masked(np.eye(3, dtype=bool))
 
 
 @pytest.mark.parametrize("method", [rpp.MAP(epochs=120), rpp.DeepEnsemble(members=2, epochs=120)])

@@ -11,18 +11,17 @@ from bayes_rpp import (
     MAP,
     MLP,
     Categorical,
-    Checkpoint,
     ConvNet,
     DeepEnsemble,
     Gaussian,
     Model,
     Prior,
-    TrainingError,
     datasets,
     fit,
     soften,
     sweep,
 )
+from bayes_rpp.inference import Checkpoint, TrainingError
 from bayes_rpp.inference.run.checkpoint import Store
 from bayes_rpp.inference.sweep.cells import Cell, programs
 from tests.inference.known import LinearProblem, NestedProblem
@@ -40,7 +39,7 @@ def one_by_one(model, data, test, found, method=METHOD, **options):
         if sigmas["sigma_a"] == sigmas["sigma_b"] == 0:
             assert np.isnan(cell["loss"])
             continue
-        same = {"likelihood": model.likelihood, "scale": model.scale, "parametrisation": model.parametrisation}
+        same = {"likelihood": model.likelihood, "scale": model.scale, "parametrization": model.parametrization}
         alone = Model(model.net, **sigmas, **same)
         post = fit(alone, *data, method, seed=int(cell["seed"]), progress=False, **options)
         np.testing.assert_allclose(cell["loss"], post.training["loss"][0, -1], rtol=1e-4)
@@ -63,9 +62,9 @@ def test_cells_are_the_fits_one_by_one(engine):
     one_by_one(problem.model, data, test, found.isel(sigma_a=[-1], sigma_b=[0, 1], seed=[-1]), engine=engine)
 
 
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened"])
-def test_the_models_own_parametrisation_counts(parametrisation):
-    problem = LinearProblem(parametrisation=parametrisation)
+@pytest.mark.parametrize("parametrization", ["weights", "whitened"])
+def test_the_models_own_parametrisation_counts(parametrization):
+    problem = LinearProblem(parametrization=parametrization)
     data = problem.x, problem.y
     found = sweep(problem.model, data, METHOD, sigma_b=[0.02, 0.5], test=data, engine="pyro", **QUIET)
     one_by_one(problem.model, data, data, found, engine="pyro")

@@ -92,8 +92,8 @@ def test_one_draw_has_no_spread_to_lose(tmp_path):
 @pytest.mark.parametrize("spread", [0.2, 0.05])
 def test_modes_with_centres(spread, tmp_path):
     post = posterior(spread=spread)
-    centre = {k: post.samples[k].mean(axis=1, dtype=np.float64) for k in post.model.net.parameters}
-    post = post.replace(centre=centre)
+    center = {k: post.samples[k].mean(axis=1, dtype=np.float64) for k in post.model.net.parameters}
+    post = post.replace(center=center)
     again = rpp.Posterior.load(post.save(tmp_path / "p.nc", thin=4, dtype="float16"))
     want = post.predict(post.x).samples[:, ::4]
     np.testing.assert_allclose(again.predict(post.x).samples, want, atol=5e-3)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp import Capabilities, HamiltonianNetwork, LinearPath, restrict
+from bayes_rpp import HamiltonianNetwork
 from bayes_rpp._arrays import array_namespace
+from bayes_rpp.networks import Capabilities, LinearPath, restrict
 from bayes_rpp.networks.network import Parameter
 from bayes_rpp.networks.storage import NETWORKS
 
@@ -31,13 +32,13 @@ OURS = [
 IDS = ["emlp", "conv", "mlp", "linear path", "hamiltonian", "hamiltonian of images"]
 
 
-class Own(rpp.Network):
+class Own(rpp.networks.Network):
     """f(x) = factor W x, with attributes that are set after the constructor of Network, and one that is computed."""
 
     def __init__(self, factor=2.0, **can):
         super().__init__(4, 1, None, capabilities=Capabilities(**can))
         self.factor = factor
-        self.parameters["weight"] = Parameter(rpp.FullSubspace((1, 4)))
+        self.parameters["weight"] = Parameter(rpp.subspaces.FullSubspace((1, 4)))
         self.name = "own"
 
     def __call__(self, params, x):
@@ -66,7 +67,7 @@ def test_the_record_is_passed_on_whole(can):
     net = Own(**can)
     assert net.capabilities == Capabilities(**can, is_code=True)
     assert (net.engines, net.input_shape) == (net.capabilities.engines, net.capabilities.input_shape)
-    free = restrict(net, {"weight": rpp.FullSubspace((1, 4))})
+    free = restrict(net, {"weight": rpp.subspaces.FullSubspace((1, 4))})
     assert (
         LinearPath(net).capabilities
         == LinearPath(LinearPath(net)).capabilities
@@ -140,10 +141,12 @@ def test_networks_are_frozen(net, name, would):
         with pytest.raises(AttributeError, match=f"{name} cannot be set, as networks are frozen; {would}"):
             setattr(same, name, before)
         with pytest.raises(TypeError, match="does not support item assignment"):
-            same.parameters["more"] = Parameter(rpp.FullSubspace((2,)))
+            same.parameters["more"] = Parameter(rpp.subspaces.FullSubspace((2,)))
 
 
-@pytest.mark.parametrize("net", [*OURS, Own(), restrict(MLP, {"output.weight": rpp.ZeroSubspace((1, 5))})], ids=repr)
+@pytest.mark.parametrize(
+    "net", [*OURS, Own(), restrict(MLP, {"output.weight": rpp.subspaces.ZeroSubspace((1, 5))})], ids=repr
+)
 def test_copies_and_pickles(net):
     params, x = weights(net), RNG.normal(size=(3, net.rep_in.size))
     wanted = net(params, x)
@@ -180,7 +183,7 @@ def test_changes():
         MLP.replace(width=3)
     with pytest.raises(ValueError, match="channels is 0"):
         MLP.replace(channels=0)
-    restricted = restrict(MLP, {"output.weight": rpp.ZeroSubspace((1, 5))})
+    restricted = restrict(MLP, {"output.weight": rpp.subspaces.ZeroSubspace((1, 5))})
     with pytest.raises(TypeError, match=r"restrict\(\.\.\.\) of another"):
         restricted.replace(channels=3)
     assert LinearPath(restricted).replace(net=MLP).net is MLP
@@ -211,7 +214,7 @@ def test_flax_modules_keep_their_engine_and_images():
     for around in (
         LinearPath(net),
         HamiltonianNetwork(net, dt=0.1, steps=1),
-        restrict(net, {"bias": rpp.FullSubspace((1,))}),
+        restrict(net, {"bias": rpp.subspaces.FullSubspace((1,))}),
     ):
         assert (around.engines, around.input_shape) == (("numpyro",), (2, 2, 1))
         assert around.capabilities.is_code
@@ -243,7 +246,7 @@ def test_keys_tell_apart_what_is_not_the_same():
         MLP.replace(layers=1),
         MLP.replace(rep_in=rpp.Vector, group=rpp.O(4)),
         MLP.replace(rep_in=rpp.Vector, group=rpp.SO(4)),
-        restrict(MLP, {"output.weight": rpp.ZeroSubspace((1, 5))}),
+        restrict(MLP, {"output.weight": rpp.subspaces.ZeroSubspace((1, 5))}),
         LinearPath(MLP),
         Own(),
         Own(),

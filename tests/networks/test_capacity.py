@@ -5,26 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from bayes_rpp import (
-    EMLP,
-    SL,
-    SO,
-    D,
-    Lorentz,
-    O,
-    Pseudoscalar,
-    Regular,
-    Rep,
-    S,
-    Scalar,
-    Sp,
-    T,
-    Trivial,
-    Vector,
-    Z,
-    capacity,
-    uniform_rep,
-)
+from bayes_rpp import EMLP, SL, SO, D, Lorentz, O, Pseudoscalar, Regular, Rep, S, Scalar, Sp, T, Trivial, Vector, Z
+from bayes_rpp.networks import capacity, uniform_rep
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.products import needed_products
 from tests.networks.test_emlp import strict_weights

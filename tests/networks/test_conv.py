@@ -8,7 +8,6 @@ from bayes_rpp import (
     MLP,
     Categorical,
     ConvNet,
-    ConvolutionSubspace,
     DeepEnsemble,
     Gaussian,
     Model,
@@ -22,6 +21,7 @@ from bayes_rpp import (
     load_network,
     save_network,
 )
+from bayes_rpp.subspaces import ConvolutionSubspace
 
 jnp = pytest.importorskip("jax.numpy")
 torch = pytest.importorskip("torch")

@@ -92,7 +92,12 @@ NOTHING = [
         {"skip": ["phi"]},
         r"phi \(Conv1d\): left alone, skipped, as asked; rho.*Fewer layers in skip",
     ),
-    (mlp, 4, {"subspaces": {"0.weight": rpp.SpanSubspace.masked(np.ones((3, 4), bool))}}, "subspace as given; 2"),
+    (
+        mlp,
+        4,
+        {"subspaces": {"0.weight": rpp.subspaces.SpanSubspace.masked(np.ones((3, 4), bool))}},
+        "subspace as given; 2",
+    ),
 ]
 
 
@@ -106,8 +111,8 @@ def test_a_module_in_which_nothing_is_soft(make, shape, options, message):
 SOME = [
     (Pixels, (5, 4), {}),
     (lambda: Block(patch=True), (6, 4), {}),
-    (mlp, 4, {"subspaces": {"0.weight": rpp.ZeroSubspace((3, 4))}}),
-    (mlp, 4, {"subspaces": {"0.weight": rpp.SpanSubspace.masked(np.eye(3, 4, dtype=bool))}}),
+    (mlp, 4, {"subspaces": {"0.weight": rpp.subspaces.ZeroSubspace((3, 4))}}),
+    (mlp, 4, {"subspaces": {"0.weight": rpp.subspaces.SpanSubspace.masked(np.eye(3, 4, dtype=bool))}}),
     (lambda: nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(4, 2)), 4, {}),
 ]
 
@@ -165,8 +170,8 @@ def pointwise(function):
 
 def subspaces(first, last):
     return {
-        first: rpp.EquivariantSubspace((2 * V)(O3), HIDDEN(O3)),
-        last: rpp.EquivariantSubspace(HIDDEN(O3), V(O3)),
+        first: rpp.subspaces.EquivariantSubspace((2 * V)(O3), HIDDEN(O3)),
+        last: rpp.subspaces.EquivariantSubspace(HIDDEN(O3), V(O3)),
     }
 
 
@@ -203,27 +208,32 @@ def test_no_word_where_it_is_equivariant():
     assert net.group is O3
     rpp.soften(pointwise(nn.Identity()), 6, subspaces=subspaces("0.weight", "2.weight"), **ACTS)
     # Permutations let functions of each entry be.
-    six = {"0.weight": rpp.EquivariantSubspace(V(rpp.S(4)), V(rpp.S(4)))}
+    six = {"0.weight": rpp.subspaces.EquivariantSubspace(V(rpp.S(4)), V(rpp.S(4)))}
     rpp.soften(nn.Sequential(nn.Linear(4, 4, bias=False), nn.ReLU()), 4, subspaces=six, rep_in=V, rep_out=V,
                group=rpp.S(4))  # fmt: skip
     rpp.soften(pointwise(nn.ReLU()), 6, subspaces=subspaces("0.weight", "2.weight"))  # nothing acts
 
 
 def test_restricted_networks_are_measured():
-    mask = rpp.SpanSubspace.masked(np.eye(3, dtype=bool))
+    mask = rpp.subspaces.SpanSubspace.masked(np.eye(3, dtype=bool))
     with pytest.warns(UserWarning, match=r"not equivariant under O\(3\)"):
-        rpp.restrict(rpp.EMLP(V, V, O3, layers=0), {"output.weight": mask})
-    rpp.restrict(rpp.EMLP(V, V, O3, layers=0), {"output.weight": rpp.EquivariantSubspace(V(O3), V(O3))})
-    rpp.restrict(rpp.MLP(3, 3, layers=0), {"output.weight": mask})
+        rpp.networks.restrict(rpp.EMLP(V, V, O3, layers=0), {"output.weight": mask})
+    rpp.networks.restrict(
+        rpp.EMLP(V, V, O3, layers=0), {"output.weight": rpp.subspaces.EquivariantSubspace(V(O3), V(O3))}
+    )
+    rpp.networks.restrict(rpp.MLP(3, 3, layers=0), {"output.weight": mask})
 
 
-PLAIN = rpp.SpanSubspace.masked(np.ones((3, 8), dtype=bool))
+PLAIN = rpp.subspaces.SpanSubspace.masked(np.ones((3, 8), dtype=bool))
 UNEQUIVARIANT = [  # by design
     (lambda: rpp.MLP(V, V, rpp.SO(3), channels=8, layers=1), {}),
     (lambda: rpp.MLP(V, V, rpp.SO(3), channels=8, layers=1), {"output.weight": PLAIN}),
     (lambda: rpp.MLP(V, V, O3, layers=0), {}),
-    (lambda: rpp.MLP(V, V, O3, layers=0), {"output.weight": rpp.EquivariantSubspace(V(O3), V(O3))}),  # its bias is not
-    (lambda: rpp.LinearPath(rpp.MLP(V, V, O3, channels=8, layers=1)), {"net.output.weight": PLAIN}),
+    (
+        lambda: rpp.MLP(V, V, O3, layers=0),
+        {"output.weight": rpp.subspaces.EquivariantSubspace(V(O3), V(O3))},
+    ),  # its bias is not
+    (lambda: rpp.networks.LinearPath(rpp.MLP(V, V, O3, channels=8, layers=1)), {"net.output.weight": PLAIN}),
     (lambda: rpp.MLP(V, V, rpp.S(3), channels=8, layers=1), {}),
 ]
 
@@ -232,7 +242,7 @@ UNEQUIVARIANT = [  # by design
 def test_no_word_of_what_restrict_did_not_break(make, given):
     net = make()
     assert strict_error(net) > TOLERANCE
-    assert strict_error(rpp.restrict(net, given)) > TOLERANCE
+    assert strict_error(rpp.networks.restrict(net, given)) > TOLERANCE
 
 
 def test_flax_modules_are_measured():
@@ -257,14 +267,14 @@ def test_flax_modules_are_measured():
 # --- running statistics ---
 
 
-def normalised(norm):
+def normalized(norm):
     return nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 2, 3), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8, 2))
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(2), nn.BatchNorm1d(2, affine=False), nn.BatchNorm1d(2, momentum=None),
                                   nn.InstanceNorm1d(2, track_running_stats=True), nn.SyncBatchNorm(2)])  # fmt: skip
 def test_normalisation_that_has_seen_no_data(norm):
-    module = normalised(norm)
+    module = normalized(norm)
     with pytest.warns(UserWarning, match=r"that has seen no data \(2\).*in training mode, or loading"):
         rpp.soften(module, 6)
     if not isinstance(norm, nn.SyncBatchNorm):  # which trains on GPUs alone
@@ -279,12 +289,12 @@ def test_normalisation_that_has_seen_no_data(norm):
 def test_normalisation_that_needs_no_data(norm):
     if isinstance(norm, nn.BatchNorm1d):  # it looks at the batch, always
         with pytest.raises(ValueError, match="depends on the other examples"):
-            rpp.soften(normalised(norm), 6)
+            rpp.soften(normalized(norm), 6)
     else:
-        rpp.soften(normalised(norm), 6)
+        rpp.soften(normalized(norm), 6)
 
 
 def test_statistics_that_were_put_there_by_hand_are_taken():
     norm = nn.BatchNorm1d(2)
     norm.running_var[:] = 2.0
-    rpp.soften(normalised(norm), 6)
+    rpp.soften(normalized(norm), 6)

@@ -18,10 +18,10 @@ from bayes_rpp import (
     Vector,
     Z,
     equivariance_error,
-    uniform_rep,
 )
 from bayes_rpp.inference.run.sites import Sites
 from bayes_rpp.models.model import Model
+from bayes_rpp.networks import uniform_rep
 
 GROUPS = [O(3), SO(3), SL(3), S(5), Z(4), D(4), Lorentz(), O(2) * S(3)]
 

@@ -5,8 +5,9 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import bayes_rpp as rpp
-from bayes_rpp import EMLP, MLP, SO, HamiltonianNetwork, Lorentz, Network, O, Pseudoscalar, Scalar, Vector
+from bayes_rpp import EMLP, MLP, SO, HamiltonianNetwork, Lorentz, O, Pseudoscalar, Scalar, Vector
 from bayes_rpp._arrays import constant
+from bayes_rpp.networks import Network
 from bayes_rpp.networks.network import Parameter
 from bayes_rpp.priors.subspaces.base import FullSubspace
 from tests.networks.test_emlp import strict_weights

@@ -10,20 +10,18 @@ from bayes_rpp import (
     SO,
     Gaussian,
     Group,
-    LinearPath,
     Model,
     O,
     Posterior,
     Scalar,
-    SpanSubspace,
     Vector,
-    band,
     equivariance_error,
     fit,
     load_network,
-    restrict,
     save_network,
 )
+from bayes_rpp.networks import LinearPath, restrict
+from bayes_rpp.subspaces import SpanSubspace, band
 
 RNG = np.random.default_rng(0)
 LOCAL = {"output.weight": SpanSubspace.masked(band(4, 4, 1))}

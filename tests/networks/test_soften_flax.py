@@ -110,7 +110,7 @@ def kind(net, name):
 
 def test_a_cnn_with_batch_normalisation(cnn):
     module, net = cnn
-    assert isinstance(net, rpp.ModuleNetwork)
+    assert isinstance(net, rpp.networks.ModuleNetwork)
     assert net.engines == ("numpyro",)
     assert [layer.name for layer in net.layers] == ["layers.0", "norm", "layers.1", "gain", "out"]
     assert list(net.parameters) == [
@@ -171,7 +171,7 @@ def test_convolutions(settings, residual):
     module = One(grouped(**settings))
     net = rpp.soften(module, (5, 6, 4), residual=residual)
     weight = net.parameters["layer.weight"].subspace
-    assert type(weight) is (rpp.FullSubspace if residual == "kernel" else rpp.ConvolutionSubspace)
+    assert type(weight) is (rpp.subspaces.FullSubspace if residual == "kernel" else rpp.subspaces.ConvolutionSubspace)
     x = images(3, (5, 6, 4))
     np.testing.assert_allclose(net(net.initial, x.reshape(3, -1)), evaluated(module, x), atol=1e-5)
     if residual != "kernel":
@@ -291,9 +291,9 @@ def test_subspaces_by_pattern():
     rep = 3 * rpp.Vector
     module = nnx.Sequential(nnx.Linear(9, 9, rngs=nnx.Rngs(0)), nnx.relu, nnx.Linear(9, 3, rngs=nnx.Rngs(1)))
     given = {
-        "layers.0.w*": rpp.EquivariantSubspace(rep(rpp.O(3)), rep(rpp.O(3))),
-        "layers.2.weight": rpp.EquivariantSubspace(rep(rpp.O(3)), rpp.Vector(rpp.O(3))),
-        "*.bias": rpp.ZeroSubspace((9,)),
+        "layers.0.w*": rpp.subspaces.EquivariantSubspace(rep(rpp.O(3)), rep(rpp.O(3))),
+        "layers.2.weight": rpp.subspaces.EquivariantSubspace(rep(rpp.O(3)), rpp.Vector(rpp.O(3))),
+        "*.bias": rpp.subspaces.ZeroSubspace((9,)),
     }
     with pytest.raises(ValueError, match=r"subspaces\['\*.bias'\] has shape \(9,\) but layers.2.bias has \(3,\)"):
         rpp.soften(module, 9, subspaces=given)
@@ -311,7 +311,12 @@ def test_subspaces_by_pattern():
         (CNN, {"residual": "wide"}, ValueError, "residual is 'wide'"),
         (CNN, {"residual": {"nothing": "local"}}, ValueError, "residual has 'nothing', which fits no layer"),
         (CNN, {"skip": ["none*"]}, ValueError, r"skip has 'none\*', which fits no layer"),
-        (CNN, {"subspaces": {"x": rpp.ZeroSubspace((1,))}}, ValueError, "subspaces has 'x', which fits no parameter"),
+        (
+            CNN,
+            {"subspaces": {"x": rpp.subspaces.ZeroSubspace((1,))}},
+            ValueError,
+            "subspaces has 'x', which fits no parameter",
+        ),
         (CNN, {"subspaces": {"out.weight": 3}}, TypeError, r"subspaces\['out.weight'\] is 3; a Subspace would do"),
         (CNN, {"input_shape": (4, 6, 3)}, ValueError, "does not run on input_shape"),
         (LinenCNN, {"input_shape": (4,)}, ValueError, "does not run on input_shape"),

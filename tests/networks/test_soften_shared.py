@@ -144,10 +144,10 @@ def test_layers_that_share_or_keep(name):
 def test_what_is_tied_is_one_weight():
     net = rpp.soften(twice(), 4)
     assert list(net.parameters) == ["0.weight", "0.bias"]
-    plain = rpp.to_torch(net, {k: np.float32(v) for k, v in net.initial.items()})
+    plain = rpp.networks.to_torch(net, {k: np.float32(v) for k, v in net.initial.items()})
     assert plain[0] is plain[2]
     net = rpp.soften(tied_biases(), 4)
-    plain = rpp.to_torch(net, {k: np.float32(v) for k, v in net.initial.items()})
+    plain = rpp.networks.to_torch(net, {k: np.float32(v) for k, v in net.initial.items()})
     assert plain.layers[0].bias is plain.layers[1].bias
 
 

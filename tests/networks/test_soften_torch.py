@@ -125,7 +125,7 @@ def test_steerable_layers_have_their_kernels_within_all_kernels():
         inside = subspace.levels[0] if residual else subspace
         assert inside.rank == module[0].weights.numel()
         if residual:
-            assert isinstance(subspace, rpp.NestedSubspace)
+            assert isinstance(subspace, rpp.subspaces.NestedSubspace)
             assert subspace.rank == 36
 
 
@@ -163,9 +163,9 @@ def test_modules_that_use_layers_in_odd_ways():
 
 def test_subspaces_may_be_given():
     group = rpp.SO(3)
-    inner = rpp.EquivariantSubspace(rpp.Vector(group), rpp.Vector(group))
+    inner = rpp.subspaces.EquivariantSubspace(rpp.Vector(group), rpp.Vector(group))
     module = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
-    net = rpp.soften(module, 3, subspaces={"0.w*": inner, "*.weight": rpp.ZeroSubspace((3, 3))})
+    net = rpp.soften(module, 3, subspaces={"0.w*": inner, "*.weight": rpp.subspaces.ZeroSubspace((3, 3))})
     assert net.parameters["0.weight"].subspace is inner
     assert layers(net)["0"].subspace is inner
     assert net.parameters["2.weight"].subspace.rank == 0
@@ -186,9 +186,13 @@ CONV = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
         ({"skip": ["5"]}, ValueError, "skip has '5', which fits no layer"),
         ({"subspaces": {"2.weight": 3}}, TypeError, r"subspaces\['2.weight'\] is 3"),
         ({"subspaces": [3]}, TypeError, "subspaces is"),
-        ({"subspaces": {"x.*": rpp.ZeroSubspace((2, 4))}}, ValueError, "subspaces has 'x..', which fits no parameter"),
         (
-            {"subspaces": {"2.weight": rpp.ZeroSubspace((2, 3))}},
+            {"subspaces": {"x.*": rpp.subspaces.ZeroSubspace((2, 4))}},
+            ValueError,
+            "subspaces has 'x..', which fits no parameter",
+        ),
+        (
+            {"subspaces": {"2.weight": rpp.subspaces.ZeroSubspace((2, 3))}},
             ValueError,
             r"shape \(2, 3\) but 2.weight has \(2, 4\)",
         ),
@@ -294,7 +298,7 @@ def test_only_the_residual_breaks_the_symmetry_of_e3nn():
         assert (np.median(error) > 1e-2) if broken else (error.max() < 1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 @pytest.mark.parametrize("name", ["cnn", "e3nn"])
 def test_softened_modules_are_sampled(name):
     module, shape = make(name)

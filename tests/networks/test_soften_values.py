@@ -8,7 +8,7 @@ import bayes_rpp as rpp
 torch = pytest.importorskip("torch")
 nn = pytest.importorskip("torch.nn")
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*nothing soft", "ignore::bayes_rpp.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*nothing soft", "ignore::bayes_rpp.inference.ConvergenceWarning")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 4)).astype(np.float32)
 Y = np.tanh(X[:, :2])
@@ -102,7 +102,11 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 def test_every_method_takes_them(method):
     soft = rpp.soften(LOOKS["branch on x"], 4)
-    for net in (soft, rpp.LinearPath(soft), rpp.restrict(soft, {"a.weight": rpp.ZeroSubspace((3, 4))})):
+    for net in (
+        soft,
+        rpp.networks.LinearPath(soft),
+        rpp.networks.restrict(soft, {"a.weight": rpp.subspaces.ZeroSubspace((3, 4))}),
+    ):
         assert not net.capabilities.vectorized
         post = fitted(net, method)
         assert np.isfinite(post.predict(X).mean).all()
@@ -111,7 +115,7 @@ def test_every_method_takes_them(method):
 
 def test_sweeps_take_them():
     soft = rpp.soften(LOOKS["branch on x"], 4)
-    for net in (soft, rpp.LinearPath(soft)):
+    for net in (soft, rpp.networks.LinearPath(soft)):
         found = rpp.sweep(rpp.Model(net), (X, Y), rpp.MAP(epochs=2), sigma_b=[0.1, 1.0], engine="pyro", progress=False)
         assert np.isfinite(found["loss"]).all()
 
@@ -218,7 +222,7 @@ def test_what_is_compiled_or_of_another_precision_is_softened(kind):
     found = net(params, X)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted(params, X), atol=1e-6)
-    plain = rpp.to_torch(net, params)
+    plain = rpp.networks.to_torch(net, params)
     assert type(plain).__name__ == "Sub"
     with torch.no_grad():
         np.testing.assert_allclose(plain(torch.as_tensor(X)).numpy(), found, atol=1e-6)

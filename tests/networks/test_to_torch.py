@@ -40,9 +40,9 @@ def trains(module, net):
     x = torch.rand(4, *shape)
     before = run(module, {}, x).detach()
     module.train()
-    optimiser = torch.optim.Adam(module.parameters(), 0.01)
+    optimizer = torch.optim.Adam(module.parameters(), 0.01)
     run(module, {}, x).square().mean().backward()
-    optimiser.step()
+    optimizer.step()
     module.eval()
     with torch.no_grad():
         assert not torch.allclose(run(module, {}, x), before)
@@ -61,11 +61,11 @@ NETWORKS = {
 def test_own_networks(net):
     params = weights(net)
     kept = copy.deepcopy(params)
-    module = rpp.to_torch(net, params)
+    module = rpp.networks.to_torch(net, params)
     agree(module, net, params)
     trains(module, net)
     assert all((params[k] == kept[k]).all() for k in params)
-    other = rpp.to_torch(net, weights(net))
+    other = rpp.networks.to_torch(net, weights(net))
     other.load_state_dict(module.state_dict())
     x = torch.rand(2, net.rep_in.size)
     torch.testing.assert_close(other(x), module(x))
@@ -75,10 +75,10 @@ def test_own_networks(net):
 
 
 def test_an_mlp_is_a_sequential():
-    module = rpp.to_torch(NETWORKS["mlp"], weights(NETWORKS["mlp"]))
+    module = rpp.networks.to_torch(NETWORKS["mlp"], weights(NETWORKS["mlp"]))
     assert [type(m) for m in module] == [nn.Linear, nn.SiLU, nn.Linear, nn.SiLU, nn.Linear]
     double = {k: v.astype(np.float64) for k, v in weights(NETWORKS["mlp"]).items()}
-    assert rpp.to_torch(NETWORKS["mlp"], double)[0].weight.dtype == torch.float64
+    assert rpp.networks.to_torch(NETWORKS["mlp"], double)[0].weight.dtype == torch.float64
 
 
 @pytest.mark.parametrize(("name", "residual"), CASES)
@@ -88,14 +88,14 @@ def test_softened_modules(name, residual, start):
     net = rpp.soften(original, shape, residual=residual)
     params = weights(net) if start == "random" else {k: v.astype(np.float32) for k, v in net.initial.items()}
     kept = copy.deepcopy(params)
-    module = rpp.to_torch(net, params)
+    module = rpp.networks.to_torch(net, params)
     assert not any("bayes_rpp.networks.soften.torch.network" in type(m).__module__ for m in module.modules())
     assert not module.training
     agree(module, net, params)
     trains(module, net)
     assert all((params[k] == kept[k]).all() for k in params)
-    agree(rpp.to_torch(net, params), net, params)  # nor has the network changed
-    double = rpp.to_torch(net, {k: v.astype(np.float64) for k, v in params.items()})
+    agree(rpp.networks.to_torch(net, params), net, params)  # nor has the network changed
+    double = rpp.networks.to_torch(net, {k: v.astype(np.float64) for k, v in params.items()})
     assert {p.dtype for p in double.parameters()} == {torch.float64}
 
 
@@ -108,22 +108,22 @@ def test_convolutions_are_found_again():
     some = (nn.Conv2d, nn.Linear)
     for residual, broken in (("dense", nn.Sequential), ("local", None)):
         net = rpp.soften(original, shape, residual=residual)
-        module = rpp.to_torch(net, {k: v.astype(np.float32) for k, v in net.initial.items()})
+        module = rpp.networks.to_torch(net, {k: v.astype(np.float32) for k, v in net.initial.items()})
         assert kinds(module, of=some) == kinds(original, of=some)
         torch.testing.assert_close(module[0].weight, original[0].weight.detach(), check_stride=False)
         assert (module[0].padding, module[0].padding_mode) == ((1, 1), "circular")  # "same" in numbers
-        module = rpp.to_torch(net, weights(net))
+        module = rpp.networks.to_torch(net, weights(net))
         assert not kinds(module, of=nn.Conv2d)
         assert broken is None or isinstance(module[0], broken)
         # A bias that varies from place to place is no convolution's, either.
         params = {**net.initial, "0.bias": RNG.normal(size=net.initial["0.bias"].shape)}
-        assert kinds(rpp.to_torch(net, params), of=nn.Conv2d) == ["Conv2d"]
+        assert kinds(rpp.networks.to_torch(net, params), of=nn.Conv2d) == ["Conv2d"]
 
 
 def test_escnn_keeps_its_types():
     original, shape = make("escnn")
     net = rpp.soften(original, shape)
-    module = rpp.to_torch(net, weights(net))
+    module = rpp.networks.to_torch(net, weights(net))
     assert kinds(module, of=nn.Conv2d) == ["Conv2d", "Conv2d"]
     from escnn.nn import GeometricTensor
 
@@ -136,7 +136,7 @@ def test_shared_parameters_stay_shared():
     module[1].weight = module[0].weight
     net = rpp.soften(module, 3)
     params = weights(net)
-    made = rpp.to_torch(net, params)
+    made = rpp.networks.to_torch(net, params)
     agree(made, net, params)
     assert made[0].weight is made[1].weight
 
@@ -151,7 +151,7 @@ def test_a_draw_of_a_posterior():
     np.testing.assert_allclose(found, post.function(1, 2)(x), atol=1e-5)
 
 
-class Other(rpp.Network):
+class Other(rpp.networks.Network):
     def __call__(self, params, x):
         return x
 
@@ -176,7 +176,7 @@ class Other(rpp.Network):
 def test_bad_arguments_are_named(net, change, error, message):
     params = {} if change is None or not isinstance(net, rpp.MLP) else weights(net) | change
     with pytest.raises(error, match=message):
-        rpp.to_torch(net, params)
+        rpp.networks.to_torch(net, params)
 
 
 CONVNETS = {
@@ -196,13 +196,13 @@ def test_convolutional_networks_become_plain_layers(kind, strict):
         params = {k: net.parameters[k].subspace.project(w) for k, w in params.items()}
     params = {k: w.astype(np.float32) for k, w in params.items()}
     x = rng.normal(size=(6, net.rep_in.size)).astype(np.float32)
-    module = rpp.to_torch(net, params)
+    module = rpp.networks.to_torch(net, params)
     agree(module, net, params)
     np.testing.assert_allclose(module(torch.tensor(x)).detach().numpy(), net(params, x), atol=1e-5)
     kinds = [type(m) for m in module.modules()]
     convolutions = [k for k in kinds if k in (torch.nn.Conv1d, torch.nn.Conv2d)]
     assert len(convolutions) == (len(net.convolutions) if strict else 0)
-    again = rpp.to_torch(net, {k: w * 0.5 for k, w in params.items()})
+    again = rpp.networks.to_torch(net, {k: w * 0.5 for k, w in params.items()})
     again.load_state_dict(module.state_dict())
     np.testing.assert_array_equal(again(torch.tensor(x)).detach(), module(torch.tensor(x)).detach())
     trains(module, net)

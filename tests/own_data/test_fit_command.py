@@ -163,7 +163,7 @@ def test_what_is_written_stays_if_the_rest_cannot_be(vectors, tmp_path, monkeypa
 def test_methods_take_the_numbers_that_are_theirs():
     assert make_method(How.ensemble, {"members": 3, "epochs": None}, 100).members == 3
     assert make_method(How.map, {"epochs": 7}, 100).patience is not None
-    assert make_method(How.laplace, {}, 100).evidence == "maximise"
+    assert make_method(How.laplace, {}, 100).evidence == "maximize"
     assert make_method(How.nuts, {"draws": 9, "warmup": 30}, 100).warmup == 30
 
 

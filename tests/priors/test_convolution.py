@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from bayes_rpp import ConvolutionSubspace
+from bayes_rpp.subspaces import ConvolutionSubspace
 
 torch = pytest.importorskip("torch")
 

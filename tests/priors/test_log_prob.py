@@ -3,18 +3,9 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import (
-    EMLP,
-    DenseSubspace,
-    EquivariantSubspace,
-    Group,
-    NestedSubspace,
-    O,
-    ResidualPathway,
-    Scalar,
-    Vector,
-    to_torch,
-)
+from bayes_rpp import EMLP, Group, O, ResidualPathway, Scalar, Vector
+from bayes_rpp.networks import to_torch
+from bayes_rpp.subspaces import DenseSubspace, EquivariantSubspace, NestedSubspace
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")

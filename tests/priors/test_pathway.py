@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from bayes_rpp import (
-    EquivariantSubspace,
-    FullSubspace,
-    Group,
-    NestedSubspace,
-    O,
-    ResidualPathway,
-    Scalar,
-    Vector,
-    ZeroSubspace,
-)
+from bayes_rpp import Group, O, ResidualPathway, Scalar, Vector
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.priors.parametrization import get_parametrization
+from bayes_rpp.subspaces import EquivariantSubspace, FullSubspace, NestedSubspace, ZeroSubspace
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")
@@ -178,10 +169,10 @@ def test_a_strict_chain_lies_in_its_largest_subspace():
     np.testing.assert_allclose(q @ inner.covariance() @ q.T, prior.covariance(), atol=1e-12)
 
 
-@pytest.mark.parametrize("parametrisation", ["weights", "whitened", "pathways"])
-def test_parametrisations_have_the_same_density_over_w(parametrisation, engine, float64):
+@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+def test_parametrisations_have_the_same_density_over_w(parametrization, engine, float64):
     """The marginal density of W, from the sites' joint density by a change of variables that is known here."""
-    prior, form = PRIORS[0], get_parametrization(parametrisation)
+    prior, form = PRIORS[0], get_parametrization(parametrization)
     if engine == "pyro":
         model = partial(form.sample, get_engine("pyro"), "w", prior)
         torch.manual_seed(0)
@@ -205,12 +196,12 @@ def test_parametrisations_have_the_same_density_over_w(parametrisation, engine, 
             "weights": {"w"},
             "whitened": {"w_base"},
             "pathways": {"w_beta", "w_residual"},
-        }[parametrisation]
+        }[parametrization]
     )
     want = dense_log_prob(prior, w[None])[0]
-    if parametrisation == "weights":
+    if parametrization == "weights":
         got = joint
-    elif parametrisation == "whitened":
+    elif parametrization == "whitened":
         got = joint - r * np.log(np.hypot(1.3, 0.2)) - (n - r) * np.log(0.2)
     else:
         # p(w) = p(beta, B) / p(beta | w), and beta | w ~ N(share Q^T w, share sigma_b^2 I).

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen, nnx
 
-from bayes_rpp import ConvolutionSubspace, SpanSubspace
 from bayes_rpp.priors.subspaces import flax as columns
+from bayes_rpp.subspaces import ConvolutionSubspace, SpanSubspace
 
 GRID = (4, 5)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import ConvolutionSubspace, SpanSubspace
+from bayes_rpp.subspaces import ConvolutionSubspace, SpanSubspace
 from tests.networks.torch_modules import need_escnn
 
 torch = pytest.importorskip("torch")

@@ -3,28 +3,21 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import (
+from bayes_rpp import D, Group, Lorentz, O, S, Scalar, T, Vector
+from bayes_rpp.priors.subspaces.nested import WithinSubspace
+from bayes_rpp.subspaces import (
     ComposedSubspace,
     ConvolutionSubspace,
-    D,
     DenseSubspace,
     EquivariantSubspace,
     FullSubspace,
-    Group,
-    Lorentz,
     NestedSubspace,
-    O,
-    S,
-    Scalar,
     SpanSubspace,
-    T,
-    Vector,
     ZeroSubspace,
     band,
     block_pattern,
     equivariant_basis,
 )
-from bayes_rpp.priors.subspaces.nested import WithinSubspace
 
 RNG = np.random.default_rng(0)
 MIXED = (Vector + 2 * Scalar + Vector)(O(3))
@@ -93,7 +86,7 @@ def test_equivariant_subspace_is_the_solvers():
 
 def test_a_wide_layer_never_makes_a_dense_basis():
     # Q would have 432^2 * 12,706 entries: 19 GB.
-    from bayes_rpp import uniform_rep
+    from bayes_rpp.networks import uniform_rep
 
     rep = uniform_rep(432, O(3))(O(3))
     s = EquivariantSubspace(rep, rep)

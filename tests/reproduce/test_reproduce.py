@@ -84,7 +84,7 @@ def test_the_pendulum_with_a_learned_prior():
 
 def test_a_fit_that_diverges_is_a_row(monkeypatch):
     def diverges(*_, **__):
-        raise rpp.TrainingError("the loss became nan", None)
+        raise rpp.inference.TrainingError("the loss became nan", None)
 
     monkeypatch.setattr(trials, "fit", diverges)
     row = run_trial(trials.Trial(SETTINGS["inertia"].quick(), "EMLP", 1, 2, "numpyro"))

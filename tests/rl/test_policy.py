@@ -130,8 +130,8 @@ def test_the_equivariant_pathway_is_the_subspace_in_the_units_of_its_scale(env_i
     net = agent(env_id, name, sigma_b=0.0).actor.net
     perturb(net)
     hidden = (16 // sym.order * rpp.Regular)(sym.group)
-    maps = [rpp.EquivariantSubspace(*reps) for reps in ((sym.rep_state(sym.group), hidden), (hidden, hidden))]
-    biases = rpp.EquivariantSubspace(None, hidden)
+    maps = [rpp.subspaces.EquivariantSubspace(*reps) for reps in ((sym.rep_state(sym.group), hidden), (hidden, hidden))]
+    biases = rpp.subspaces.EquivariantSubspace(None, hidden)
     parts = [p.detach().view(s) for p, s in zip(net.weights()[0].split(net.sizes), net.shapes, strict=True)]
     start = 0
     for part, subspace in zip(parts, (maps[0], biases, maps[1], biases), strict=False):

@@ -50,7 +50,7 @@ def exact(members=((A, B),)):
     weights = [np.concatenate([a, b], axis=1) for a, b in members]
     samples = {
         "output.weight": np.stack([w * sx.scale / sy.scale[:, None] for w in weights])[None],
-        "output.bias": np.stack([(w @ sx.centre - sy.centre) / sy.scale for w in weights])[None],
+        "output.bias": np.stack([(w @ sx.center - sy.center) / sy.scale for w in weights])[None],
     }
     post = rpp.Posterior(rpp.Model(net, sigma_b=0.0), samples, x=sx(data.x), y=sy(data.changes))
     return TransitionModel(post, sx, sy)
@@ -172,7 +172,7 @@ def test_standardising_commutes_with_the_group():
     values = np.random.default_rng(0).normal(size=(50, 5)) * [1, 3, 5, 7, 0] + [1, 2, 3, 4, 6.0]
     found = Standardization.of(values, rep.rep, [MIRROR.group], together="mixed")
     assert np.allclose(found(values @ swap.T), found(values) @ swap.T)
-    assert found.centre[3] == 0
+    assert found.center[3] == 0
     assert found.scale[0] == found.scale[1]
     assert found.scale[4] == 1  # a column that stands still
     turned = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]

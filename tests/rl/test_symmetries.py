@@ -80,7 +80,7 @@ def test_a_network_of_the_package_takes_them():
     sym = rl.symmetry("Walker2d-v5")
     net = rpp.EMLP(sym.rep_state + sym.rep_action, sym.rep_state, sym.group, channels=8, layers=1)
     assert net.rep_in.size == 23
-    subspace = rpp.EquivariantSubspace(sym.rep_state(sym.group), sym.rep_action(sym.group))
+    subspace = rpp.subspaces.EquivariantSubspace(sym.rep_state(sym.group), sym.rep_action(sym.group))
     w = subspace.decode(np.random.default_rng(0).normal(size=subspace.rank))
     np.testing.assert_allclose(sym.action_generators[0] @ w, w @ sym.state_generators[0], atol=1e-10)
 

@@ -6,23 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group, special_ortho_group
 
-from bayes_rpp import (
-    SO,
-    D,
-    Group,
-    Lorentz,
-    O,
-    S,
-    Scalar,
-    T,
-    Vector,
-    Z,
-    equivariant_basis,
-    load_network,
-    parse_group,
-    save_network,
-)
+from bayes_rpp import SO, D, Group, Lorentz, O, S, Scalar, T, Vector, Z, load_network, save_network
+from bayes_rpp.groups import parse_group
 from bayes_rpp.networks.emlp import EMLP
+from bayes_rpp.subspaces import equivariant_basis
 
 
 def turn(angle):

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from bayes_rpp import SO, D, Group, O, Regular, S, Trivial, Vector, Z, equivariant_basis
+from bayes_rpp import SO, D, Group, O, Regular, S, Trivial, Vector, Z
+from bayes_rpp.subspaces import equivariant_basis
 
 
 def turn(angle):

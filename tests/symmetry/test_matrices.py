@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from bayes_rpp import (
-    DenseSubspace,
-    Group,
-    O,
-    Rep,
-    SpanSubspace,
-    Vector,
-    equivariant_basis,
-    parse_group,
-)
+from bayes_rpp import Group, O, Rep, Vector
+from bayes_rpp.groups import parse_group
+from bayes_rpp.subspaces import DenseSubspace, SpanSubspace, equivariant_basis
 
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 ROOT = np.array([[[np.exp(2j * np.pi / 3)]]])

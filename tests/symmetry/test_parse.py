@@ -5,25 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_rpp import (
-    SL,
-    SO,
-    D,
-    Group,
-    Lorentz,
-    O,
-    Pseudoscalar,
-    Regular,
-    S,
-    Scalar,
-    Sp,
-    T,
-    Trivial,
-    Vector,
-    Z,
-    parse_group,
-    parse_rep,
-)
+from bayes_rpp import SL, SO, D, Group, Lorentz, O, Pseudoscalar, Regular, S, Scalar, Sp, T, Trivial, Vector, Z
+from bayes_rpp.groups import parse_group, parse_rep
 from bayes_rpp.symmetry.parse import parse_named_group
 
 

@@ -3,25 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_rpp import (
-    SL,
-    SO,
-    D,
-    Group,
-    Lorentz,
-    O,
-    Pseudoscalar,
-    Regular,
-    Rep,
-    S,
-    Scalar,
-    Sp,
-    T,
-    Trivial,
-    Vector,
-    Z,
-    equivariant_basis,
-)
+from bayes_rpp import SL, SO, D, Group, Lorentz, O, Pseudoscalar, Regular, Rep, S, Scalar, Sp, T, Trivial, Vector, Z
+from bayes_rpp.subspaces import equivariant_basis
 
 GROUPS = [O(2), O(3), SO(2), SO(3), SL(2), SL(3), Sp(1), Sp(2), Lorentz(), S(3), S(5), Z(4), D(4), D(5), Trivial(2),
           O(2) * S(3), SO(2) * Z(3)]  # fmt: skip

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.inference.curvature.linearisation import Linearisation
+from bayes_rpp.inference.curvature.linearisation import Linearization
 
 Numbers = Mapping[str, float]
 GAIN = 1e-7  # in log density: what is left to the mode when steps to it end
 STEP = 1e-5  # of the logarithm of a number, in differences of the likelihood
 
 
-class Factorised(ABC):
+class Factorized(ABC):
     """H at some values of the numbers."""
 
     logdet: float
@@ -49,24 +49,24 @@ class Curvature(ABC):
         at: the linearisation.
     """
 
-    def __init__(self, at: Linearisation) -> None:
+    def __init__(self, at: Linearization) -> None:
         self.at, self.coordinates = at, at.coordinates
-        self._last: tuple[tuple[tuple[str, float], ...], Factorised] | None = None
+        self._last: tuple[tuple[tuple[str, float], ...], Factorized] | None = None
 
     @abstractmethod
-    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
         """H, given R, (n, d, d)."""
 
     def pull(self, v: NDArray) -> NDArray:
         """J^T v, for v (n, d)."""
         return v.reshape(-1) @ self.at.jacobian.reshape(-1, self.coordinates.size)
 
-    def at_numbers(self, numbers: Numbers) -> Factorised:
+    def at_numbers(self, numbers: Numbers) -> Factorized:
         """H at these numbers; the last one is kept."""
         key = tuple(sorted(numbers.items()))
         if self._last is None or self._last[0] != key:
             bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[1]
-            self._last = key, self.factorise(numbers, square_root(bend))
+            self._last = key, self.factorize(numbers, square_root(bend))
         return self._last[1]
 
     def evidence(self, numbers: Numbers) -> float:
@@ -97,19 +97,19 @@ class Curvature(ABC):
         own = set(gradient) & set(self.at.model.likelihood.latents)
         return value + gain, gradient | (self._of_likelihood(h, numbers, own, step) if own else {})
 
-    def _of_sigmas(self, h: Factorised, numbers: Numbers, sites: Iterable[str], mean: NDArray) -> dict[str, float]:
+    def _of_sigmas(self, h: Factorized, numbers: Numbers, sites: Iterable[str], mean: NDArray) -> dict[str, float]:
         """For the posterior's mean W; 0 for other sites."""
         c = self.coordinates
         u = c.weights(c.whiten(c.whiten(mean, numbers), numbers))
         gradient = dict.fromkeys(sites, 0.0)
         for site in gradient:
-            pathways = c.pathways(site)
-            if pathways:
-                inside = sum(scale**2 * float((level.encode(u[name]) ** 2).sum()) for name, level, scale in pathways)
+            terms = c.terms(site)
+            if terms:
+                inside = sum(scale**2 * float((level.encode(u[name]) ** 2).sum()) for name, level, scale in terms)
                 gradient[site] = numbers[site] ** 2 * (inside - h.information(site))
         return gradient
 
-    def _of_likelihood(self, h: Factorised, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+    def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
         """Of the mean of the likelihood's expansion around f_0."""
         likelihood, at = self.at.model.likelihood, self.at
         first = (at.jacobian.reshape(-1, len(step)) @ step).reshape(at.f.shape)
@@ -144,7 +144,7 @@ def proportion(r: NDArray, root: NDArray | None) -> float | None:
     return factor if np.allclose(r, factor * root, rtol=1e-12, atol=0.0) else None
 
 
-def search(at: Linearisation, numbers: Numbers, step: NDArray) -> NDArray | None:
+def search(at: Linearization, numbers: Numbers, step: NDArray) -> NDArray | None:
     """The first of ever shorter steps that makes the weights more probable; None if none does."""
     now = at.log_joint(numbers)
     for k in range(12):

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.inference.curvature.curvature import Curvature
-from bayes_rpp.inference.curvature.full import Data, Weights
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Jacobian, Linearisation
+from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Jacobian, Linearization
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
 
@@ -35,7 +35,7 @@ def mode_distance(model: Model, x: NDArray, y: NDArray, samples: Mapping[str, ND
         return None
     of = (unit_steps if linear else small_steps)(model.net, coordinates.names)
     for member, start in enumerate(weights):
-        at = Linearisation(model, x, y, start, coordinates, of)
+        at = Linearization(model, x, y, start, coordinates, of)
         found.append(to_mode(full_curvature(at), numbers_of(model, samples, member)))
     return np.array(found)
 
@@ -56,9 +56,9 @@ def is_cheap(model: Model, x: NDArray) -> bool:
     return n * p <= CHEAP and min(n, p) <= SMALL
 
 
-def full_curvature(at: Linearisation) -> Curvature:
+def full_curvature(at: Linearization) -> Curvature:
     """By the outputs at the data, or by the weights, whichever are fewer."""
-    return (Data if at.f.size < at.coordinates.size else Weights)(at)
+    return (DataSpace if at.f.size < at.coordinates.size else WeightSpace)(at)
 
 
 def to_mode(curvature: Curvature, numbers: Mapping[str, float]) -> float:

@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 
-from bayes_rpp.inference.curvature.curvature import Curvature, Factorised, Numbers, proportion
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, proportion
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 
 INVERTIBLE = 1e-5  # a likelihood's root R whose smallest singular value is above this part of the largest
 
 
-class Weights(Curvature):
+class WeightSpace(Curvature):
     """H itself, (size, size)."""
 
-    def __init__(self, at: Linearisation) -> None:
+    def __init__(self, at: Linearization) -> None:
         super().__init__(at)
         self._root: NDArray | None = None
         self._product: NDArray
 
-    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
         return _OfWeights(self, numbers, self._gauss_newton(r))
 
     def _gauss_newton(self, r: NDArray) -> NDArray:
@@ -36,8 +36,8 @@ class Weights(Curvature):
         return self._product
 
 
-class _OfWeights(Factorised):
-    def __init__(self, curvature: Weights, numbers: Numbers, gauss_newton: NDArray) -> None:
+class _OfWeights(Factorized):
+    def __init__(self, curvature: WeightSpace, numbers: Numbers, gauss_newton: NDArray) -> None:
         self._c, self._jacobian, self._numbers = curvature.coordinates, curvature.at.jacobian, numbers
         h = self._c.color(self._c.color(gauss_newton, numbers).T, numbers)
         h[np.diag_indices_from(h)] += 1.0
@@ -57,7 +57,7 @@ class _OfWeights(Factorised):
         if self._inverse is None:
             self._inverse = cho_solve((self._lower, True), np.eye(self._c.size))
         total = 0.0
-        for name, level, scale in self._c.pathways(site):
+        for name, level, scale in self._c.terms(site):
             where, alone = self._c.slices[name], Coordinates(self._c.model, [name])
             lost = -self._inverse[where, where]
             lost[np.diag_indices_from(lost)] += 1.0
@@ -74,7 +74,7 @@ class _OfWeights(Factorised):
         return half @ half.swapaxes(1, 2)
 
 
-class Data(Curvature):
+class DataSpace(Curvature):
     """H through S = I + R^T K R, K = J A A J^T the prior's covariance of the outputs: |H| = |S|.
 
     K is a sum over pathways of sigma^2 J P J^T; those that share a number to tune are kept as one matrix.
@@ -83,13 +83,13 @@ class Data(Curvature):
         parts: site -> that sum without sigma^2; None -> the sum over pathways with a number.
     """
 
-    def __init__(self, at: Linearisation) -> None:
+    def __init__(self, at: Linearization) -> None:
         super().__init__(at)
         self.parts: dict[str | None, NDArray] = {}
         flat = at.jacobian.reshape(-1, self.coordinates.size)
         for name in self.coordinates.names:
             block = flat[:, self.coordinates.slices[name]].reshape(len(flat), *at.model.priors[name].shape)
-            for level, number, scale in at.model.pathways(name):
+            for level, number, scale in at.model.covariance_terms(name):
                 if level.rank and number != 0:
                     coded = level.encode(block) * scale
                     key = number if isinstance(number, str) else None
@@ -97,13 +97,13 @@ class Data(Curvature):
                     product = coded @ coded.T
                     self.parts[key] = self.parts[key] + product if key in self.parts else product
 
-    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
         covariance = sum((k if s is None else k * numbers[s] ** 2) for s, k in self.parts.items())
         return _OfData(self, numbers, r, covariance)
 
 
-class _OfData(Factorised):
-    def __init__(self, curvature: Data, numbers: Numbers, r: NDArray, covariance: Any) -> None:
+class _OfData(Factorized):
+    def __init__(self, curvature: DataSpace, numbers: Numbers, r: NDArray, covariance: Any) -> None:
         self._c, self._numbers, self._r, self._k = curvature.coordinates, numbers, r, covariance
         self._shape, self._parts = curvature.at.f.shape, curvature.parts
         self._jacobian = curvature.at.jacobian.reshape(-1, self._c.size)

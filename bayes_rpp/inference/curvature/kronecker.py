@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bayes_rpp.inference.curvature.curvature import Curvature, Factorised, Numbers, difference, proportion
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, difference, proportion
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 
@@ -42,12 +42,12 @@ class Factors:
 class Kronecker(Curvature):
     """H with Kronecker factors for each weight. The Jacobian is made a piece at a time, and never kept."""
 
-    def __init__(self, at: Linearisation) -> None:
+    def __init__(self, at: Linearization) -> None:
         super().__init__(at)
         self._root: NDArray | None = None
         self._factors: dict[str, Factors] = {}
 
-    def factorise(self, numbers: Numbers, r: NDArray) -> Factorised:
+    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
         factor = proportion(r, self._root)
         if factor is None:
             self._root, factor = r, 1.0
@@ -72,12 +72,12 @@ class Kronecker(Curvature):
             found += np.einsum("ndp,nd->p", block, v[rows])
         return found
 
-    def _of_likelihood(self, h: Factorised, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+    def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
         # The covariance of the outputs would take the Jacobian again.
         return {site: difference(self.evidence, numbers, site) for site in sites}
 
 
-class _OfKronecker(Factorised):
+class _OfKronecker(Factorized):
     def __init__(self, coordinates: Coordinates, factors: dict[str, Factors], factor: float, numbers: Numbers) -> None:
         self._c, self._numbers = coordinates, numbers
         self._parts = {k: _Weight(coordinates.prior(k, numbers), factors[k], factor) for k in coordinates.names}
@@ -93,7 +93,7 @@ class _OfKronecker(Factorised):
         return white + self.solve(self._each(data, _Weight.color))
 
     def information(self, site: str) -> float:
-        return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.pathways(site))
+        return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.terms(site))
 
     def output_covariance(self) -> NDArray:
         raise NotImplementedError("it would take the Jacobian again")

@@ -14,8 +14,8 @@ from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 
-Weights = Mapping[str, NDArray]
-Jacobian = Callable[[Weights, NDArray], dict[str, NDArray]]
+Params = Mapping[str, NDArray]
+Jacobian = Callable[[Params, NDArray], dict[str, NDArray]]
 JacobianOf = Callable[[Network, Sequence[str]], Jacobian]  # of the weights of these names
 CHUNK = 2**25  # numbers of the Jacobian that an engine makes at a time
 
@@ -37,12 +37,12 @@ class Coordinates:
         self.slices = {k: slice(a, b) for k, a, b in zip(names, ends[:-1], ends[1:], strict=True)}
         self.size = int(ends[-1])
 
-    def pathways(self, site: str) -> list[tuple[str, Subspace, float]]:
-        """(weight, subspace, scale) of the pathways whose sigma is inferred at a site."""
+    def terms(self, site: str) -> list[tuple[str, Subspace, float]]:
+        """(weight, subspace, scale) of the covariance's terms whose sigma is inferred at a site."""
         return [
             (name, level, scale)
             for name in self.names
-            for level, number, scale in self.model.pathways(name)
+            for level, number, scale in self.model.covariance_terms(name)
             if number == site and level.rank
         ]
 
@@ -50,7 +50,7 @@ class Coordinates:
         """Of one weight at these values of the numbers to infer."""
         return self.model.prior(name, numbers)
 
-    def flat(self, weights: Weights) -> NDArray:
+    def flat(self, weights: Params) -> NDArray:
         """(..., size) from the weights by name."""
         parts = []
         for k in self.names:
@@ -89,7 +89,7 @@ def _whiten(prior: ResidualPathway, w: NDArray) -> NDArray:
     return prior.support.decode(prior.strict().whiten(prior.support.encode(w)))
 
 
-class Linearisation:
+class Linearization:
     """Of a model's network at the training data.
 
     Args:
@@ -104,7 +104,7 @@ class Linearisation:
     """
 
     def __init__(
-        self, model: Model, x: NDArray, y: NDArray, weights: Weights, coordinates: Coordinates, jacobian: Jacobian
+        self, model: Model, x: NDArray, y: NDArray, weights: Params, coordinates: Coordinates, jacobian: Jacobian
     ) -> None:
         self.model, self.coordinates, self._jacobian = model, coordinates, jacobian
         self.x, self.y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
@@ -117,10 +117,10 @@ class Linearisation:
         weights = self.weights | self.coordinates.weights(flat)
         return evaluate(self.model, {k: w[None, None] for k, w in weights.items()}, self.x)[0, 0]
 
-    def moved(self, flat: NDArray) -> Linearisation:
+    def moved(self, flat: NDArray) -> Linearization:
         """The same at other weights."""
         weights = self.weights | self.coordinates.weights(flat)
-        return Linearisation(self.model, self.x, self.y, weights, self.coordinates, self._jacobian)
+        return Linearization(self.model, self.x, self.y, weights, self.coordinates, self._jacobian)
 
     def blocks(self) -> Iterator[tuple[slice, NDArray]]:
         """Rows of the data and df/dW there, (rows, d, size), a piece at a time."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from bayes_rpp.inference.curvature.curvature import GAIN, Curvature, search
-from bayes_rpp.inference.curvature.full import Data, Weights
+from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.kronecker import Kronecker, matrix_shape
-from bayes_rpp.inference.curvature.linearisation import CHUNK, Coordinates, JacobianOf, Linearisation
+from bayes_rpp.inference.curvature.linearisation import CHUNK, Coordinates, JacobianOf, Linearization
 from bayes_rpp.inference.optimise.training import TrainingError, initial_values, train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.finite import why_not_finite
@@ -53,7 +53,7 @@ class _Laplace:
         self._own = [k for k in self.tuned if k in model.likelihood.latents]  # such as the noise
         self.kind = self._kind()
         self._jacobian = jacobian_of(model.net, names)
-        self._sites = Sites(model, task.parametrisation)
+        self._sites = Sites(model, task.parametrization)
 
     def between(self, epoch: int, trainer: Any) -> Numbers:
         """Tune between two epochs; the sigmas once those of `burn_in` are over."""
@@ -63,7 +63,7 @@ class _Laplace:
         found = self._sites.weights(trainer.values())
         weights = {k: found[k][0] for k in self.model.net.parameters}
         numbers = {k: float(found[k][0]) for k in self.model.latents}
-        numbers, value = self._tune(self.curvature(self.linearise(weights)), numbers, sites)
+        numbers, value = self._tune(self.curvature(self.linearize(weights)), numbers, sites)
         lead: Values = {k: np.array([v]) for k, v in numbers.items()}
         trainer.replace(self._sites.values({**found, **lead}))
         return {"log_evidence": value} | {k: numbers[k] for k in self.tuned}
@@ -81,12 +81,12 @@ class _Laplace:
         method = self.method
         weights = {k: values[k] for k in self.model.net.parameters}
         numbers = {k: float(values[k]) for k in self.model.latents}
-        curvature = self.curvature(self.linearise(weights))
+        curvature = self.curvature(self.linearize(weights))
         for sites in self._stages():
             curvature, numbers = self._polished(curvature, numbers, sites)
-        at, factorised = curvature.at, curvature.at_numbers(numbers)
+        at, factorized = curvature.at, curvature.at_numbers(numbers)
         rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
-        drawn = at.at + self.coordinates.color(factorised.draw(rng, method.draws), numbers)
+        drawn = at.at + self.coordinates.color(factorized.draw(rng, method.draws), numbers)
         dtype = next(iter(weights.values())).dtype
         shape = (1, method.draws)
         samples = {k: np.broadcast_to(w, shape + w.shape) for k, w in at.weights.items()}
@@ -96,7 +96,7 @@ class _Laplace:
             {k: v.astype(dtype) for k, v in samples.items()},
             training=training,
             log_evidence=curvature.evidence(numbers),
-            centre=at.weights if method.predictions == "linearised" else None,
+            center=at.weights if method.predictions == "linearized" else None,
         )
 
     def _stages(self) -> list[Sequence[str]]:
@@ -117,7 +117,7 @@ class _Laplace:
         return curvature, numbers
 
     def _polish(self, curvature: Curvature, numbers: Numbers, sites: Sequence[str]) -> tuple[Curvature, Numbers]:
-        """One step of the weights, and before it of the numbers; with evidence="maximise" it does not lower the
+        """One step of the weights, and before it of the numbers; with evidence="maximize" it does not lower the
         evidence."""
         if not sites:
             return (self._climb if self.tuned else self._step)(curvature, numbers), numbers
@@ -152,11 +152,15 @@ class _Laplace:
         better = search(curvature.at, numbers, curvature.newton(numbers)[0])
         return curvature if better is None else self.curvature(curvature.at.moved(better))
 
-    def linearise(self, weights: dict[str, NDArray]) -> Linearisation:
-        return Linearisation(self.model, self.task.x, self.task.y, weights, self.coordinates, self._jacobian)
+    def linearize(self, weights: dict[str, NDArray]) -> Linearization:
+        return Linearization(self.model, self.task.x, self.task.y, weights, self.coordinates, self._jacobian)
 
-    def curvature(self, at: Linearisation) -> Curvature:
-        kinds: dict[str, type[Weights | Data | Kronecker]] = {"weights": Weights, "data": Data, "kronecker": Kronecker}
+    def curvature(self, at: Linearization) -> Curvature:
+        kinds: dict[str, type[Curvature]] = {
+            "weights": WeightSpace,
+            "data": DataSpace,
+            "kronecker": Kronecker,
+        }
         return kinds[self.kind](at)
 
     def _tune(
@@ -185,10 +189,10 @@ class _Laplace:
         model = self.model
         if not model.latents:
             raise ValueError(
-                "evidence is 'maximise' but the model has no number to tune; a distribution for sigma_a, sigma_b or "
+                "evidence is 'maximize' but the model has no number to tune; a distribution for sigma_a, sigma_b or "
                 "the noise, such as sigma_b=HalfNormal(0.1), would do"
             )
-        seen = {number for k in names for _, number, _ in model.pathways(k)} | set(model.likelihood.latents)
+        seen = {number for k in names for _, number, _ in model.covariance_terms(k)} | set(model.likelihood.latents)
         unseen = [k for k in model.latents if k not in seen]
         if unseen:
             raise ValueError(

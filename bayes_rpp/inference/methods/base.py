@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
+from bayes_rpp._deprecation import renamed_attribute, warn_renamed
 from bayes_rpp._imports import load_module
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
     from bayes_rpp.inference.run.task import Task
-    from bayes_rpp.models.model import Model, Parametrisation
+    from bayes_rpp.models.model import AnyParametrization, Model
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,13 @@ class Method:
     """
 
     home: ClassVar[str] = ""
+    parametrisation = renamed_attribute("parametrisation", "parametrization")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "parametrisation" in vars(cls):
+            warn_renamed(f"{cls.__name__}.parametrisation", "parametrization")
+            cls.parametrization = vars(cls)["parametrisation"]  # type: ignore[method-assign]
 
     def run(self, task: Task) -> Posterior:
         """Do it: by the engine's file in `home`. A method that is the same for both engines can do it here."""
@@ -43,8 +51,8 @@ class Method:
         """Number of members or chains."""
         raise NotImplementedError
 
-    def parametrisation(self, model: Model) -> Parametrisation:
-        """The parametrisation in which the method works on a model that leaves it open."""
+    def parametrization(self, model: Model) -> AnyParametrization:
+        """The parametrization in which the method works on a model that leaves it open."""
         return "whitened"
 
     def held(self, model: Model) -> tuple[str, ...]:
@@ -82,7 +90,7 @@ RATE, GENTLE = 0.03, 0.003  # learning rates: from draws from the prior, and fro
 
 
 @dataclass(frozen=True)
-class Optimiser(Method):
+class Optimizer(Method):
     """Numbers of the methods that optimise by Adam; see MAP."""
 
     epochs: int = 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from bayes_rpp._deprecation import renamed_values
 from bayes_rpp.inference.methods.base import check_count, check_positive
 from bayes_rpp.inference.methods.optimisers import MAP
 
@@ -34,14 +35,14 @@ class Laplace(MAP):
             compare its evidence with its own kind alone), or "last_layer" (full, of the last layer alone; the others
             keep their MAP, and the evidence is that of the last layer given them).
         draws: samples of the weights.
-        predictions: "linearised" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
+        predictions: "linearized" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
             or "network" (of the network at each sample, which underfits where the Gaussian is wide).
         polish: Gauss-Newton steps in float64 on all data after the training, each no longer than the posterior density
             allows; they end early at the mode. With numbers to tune a step is taken only if the evidence does not fall,
             as the highest density may have far less of it. With sigmas to tune there are up to twice as many: first
             with the sigmas held, then with them tuned. None: 10, or 0 with patience, which stops short of the mode on
             purpose.
-        evidence: "maximise" tunes all numbers that the model gives as distributions (sigmas, noise) to the highest
+        evidence: "maximize" tunes all numbers that the model gives as distributions (sigmas, noise) to the highest
             evidence, in turn with the weights: the noise during the training (Immer et al. 2021b, "Scalable marginal
             likelihood estimation") and while polishing, sigmas from `burn_in` on. The distributions say where they
             start, and no more: the evidence is not weighted by them. A number stays within a factor of 1000 of its
@@ -54,7 +55,7 @@ class Laplace(MAP):
             while the weights are far from one. None: all epochs, so that sigmas are tuned once the weights have been
             polished; where there are no epochs, or no polishing, at once.
         epochs: as in MAP, and 0: only polish, from `fit(..., init=)`. So a mode that is known is followed to other
-            sigmas, or a sweep's cell gets its Gaussian; with evidence="maximise" the evidence does not fall on the way.
+            sigmas, or a sweep's cell gets its Gaussian; with evidence="maximize" the evidence does not fall on the way.
         batch_size, learning_rate, schedule, patience: as in MAP.
 
     Raises:
@@ -65,14 +66,15 @@ class Laplace(MAP):
 
     curvature: Literal["auto", "weights", "data", "kronecker", "last_layer"] = "auto"
     draws: int = 200
-    predictions: Literal["linearised", "network"] = "linearised"
-    evidence: Literal["maximise"] | None = None
+    predictions: Literal["linearized", "network"] = "linearized"
+    evidence: Literal["maximize"] | None = None
     every: int = 20
     steps: int = 20
     memory: float = 4.0
     burn_in: int | None = None
 
     def __post_init__(self) -> None:
+        renamed_values(self, predictions={"linearised": "linearized"}, evidence={"maximise": "maximize"})
         super().__post_init__()
         for name in ("draws", "every", "steps"):
             check_count(getattr(self, name), name)
@@ -86,8 +88,8 @@ class Laplace(MAP):
         check_positive(self.memory, "memory", "4.0")
         for name, able in (
             ("curvature", CURVATURES),
-            ("predictions", ("linearised", "network")),
-            ("evidence", ("maximise", None)),
+            ("predictions", ("linearized", "network")),
+            ("evidence", ("maximize", None)),
         ):
             if getattr(self, name) not in able:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; one of {', '.join(map(repr, able))} would do")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bayes_rpp.inference.methods.base import Optimiser, check_count, check_positive
+from bayes_rpp.inference.methods.base import Optimizer, check_count, check_positive
 
 if TYPE_CHECKING:
-    from bayes_rpp.models.model import Model, Parametrisation
+    from bayes_rpp.models.model import AnyParametrization, Model
 
 LONG = 100  # epochs of a run that is meant to end at a mode
 
 
 @dataclass(frozen=True)
-class MAP(Optimiser):
+class MAP(Optimizer):
     """The most probable weights, max_W log p(y | W, x) + log p(W), by Adam.
 
     With sigmas that are inferred it is the joint mode of the whitened weights and the sigmas: in the other
-    parametrisations the density has no highest point, as it grows without bound where a sigma and its weights go to
+    parametrizations the density has no highest point, as it grows without bound where a sigma and its weights go to
     zero. Read it as a penalty (HalfNormal(s): |B| / s in place of |B|^2, a group lasso): with a small s and PerLayer it
     keeps the residual away unless the data ask for it, and is one setting for exact, approximate and wrong symmetries
     alike (docs/results/fig2.md). For the posterior of the sigmas use SVI or NUTS.
@@ -65,7 +65,7 @@ class MAP(Optimiser):
     def count(self) -> int:
         return 1
 
-    def parametrisation(self, model: Model) -> Parametrisation:
+    def parametrization(self, model: Model) -> AnyParametrization:
         return "whitened" if model.infers_sigmas else "pathways"
 
 
@@ -92,7 +92,7 @@ GUIDES = ("mean_field", "low_rank", "full")
 
 
 @dataclass(frozen=True)
-class SVI(Optimiser):
+class SVI(Optimizer):
     """Stochastic variational inference: a Gaussian over all unconstrained sites that maximises the ELBO.
 
     Kucukelbir et al. 2017. Minibatches scale the likelihood to the whole data set. Started with `fit(..., init=)`, each

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from bayes_rpp._deprecation import renamed_values
 from bayes_rpp.inference.methods.base import Method, check_count, check_positive
 
-CHAIN_METHODS = ("vectorised", "sequential", "parallel")
+CHAIN_METHODS = ("vectorized", "sequential", "parallel")
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class HMC(Method):
     """Hamiltonian Monte Carlo (Neal 2011) with step size and mass matrix adapted during warm-up, as in Stan.
 
     Works on whitened weights, which is right for sigmas that are inferred; while they are fixed,
-    `Model(..., parametrisation="pathways")` gives more effective draws (docs/results/sampling.md).
+    `Model(..., parametrization="pathways")` gives more effective draws (docs/results/sampling.md).
 
     Args:
         chains: number of chains. With `fit(..., init=)` each starts at a member of the ensemble.
@@ -24,7 +25,7 @@ class HMC(Method):
         draws: kept, from each chain.
         target_accept: mean acceptance probability that the step size is adapted to; 0.95 for difficult shapes.
         dense_mass: adapt a full mass matrix rather than a diagonal.
-        chain_method: "vectorised" (all chains in one batch of operations; NumPyro only, as Pyro's kernels advance one
+        chain_method: "vectorized" (all chains in one batch of operations; NumPyro only, as Pyro's kernels advance one
             chain), "sequential", or "parallel" (a process for each, or the `executor` of `fit`). None: vectorised in
             NumPyro, sequential in Pyro. The draws of a chain do not depend on it, beyond rounding.
         trajectory_length: of each draw, in units of the posterior's standard deviations after adaptation. The default,
@@ -41,10 +42,11 @@ class HMC(Method):
     draws: int = 1000
     target_accept: float = 0.8
     dense_mass: bool = False
-    chain_method: Literal["vectorised", "sequential", "parallel"] | None = None
+    chain_method: Literal["vectorized", "sequential", "parallel"] | None = None
     trajectory_length: float = math.pi / 2
 
     def __post_init__(self) -> None:
+        renamed_values(self, chain_method={"vectorised": "vectorized"})
         for name in ("chains", "warmup", "draws"):
             check_count(getattr(self, name), name)
         if self.warmup < 20:

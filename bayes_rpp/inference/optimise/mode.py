@@ -23,7 +23,7 @@ from bayes_rpp.inference.curvature.distance import (
     to_mode,
     unit_steps,
 )
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearisation
+from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.posterior.posterior import Posterior
@@ -84,7 +84,7 @@ def polished(
     of, farthest, ends = jacobian(model.net, coordinates.names), 0.0, []
     for member, start in enumerate(weights):
         numbers = numbers_of(model, samples, member)
-        curvature = full_curvature(Linearisation(model, x, y, start, coordinates, of))
+        curvature = full_curvature(Linearization(model, x, y, start, coordinates, of))
         for _ in range(method.polishing):
             step, gain = curvature.newton(numbers)
             there = None if gain < GAIN else search(curvature.at, numbers, step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ class Trainer(Protocol):
 
     Args:
         task: the fit to be done.
-        sites: of the model, in the parametrisation to optimise.
+        sites: of the model, in the parametrization to optimise.
         initial: site -> (members, *shape).
         rates: learning rate of each step, in units of `sites.steps`.
     """
@@ -116,19 +116,15 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
         if hasattr(callback, "start"):
             callback.start(task)
     seeds = method.seeds(task.seed)
-    orders = [np.random.default_rng(s.spawn(1)[0]) for s in seeds]
-    n = len(task.x)
-    batch = min(method.batch_size or n, n)
-    steps = n // batch
-    rates = method.rates(steps * method.epochs)
+    batches = _Batches(seeds, len(task.x), method.batch_size)
+    rates = method.rates(batches.steps * method.epochs)
     trainer = trainer_type(task, run.sites, initial_values(run.sites, task, seeds, method.count), rates)
     run.current, best = trainer.values(), _Best(method, trainer)
     store = Store.of(task)
     first = 1 + _resume(store, run, trainer, best)
     if first == 1 and task.weights is not None and task.validation:
         best.update(run.validation_loss(), trainer)  # a start that was given is an epoch to keep like any other
-    for rng in orders * (first - 1):
-        rng.permutation(n)
+    batches.skip(first - 1)
     stop = best.is_over
     state = run.last_progress() if first > 1 else None
     with tqdm(
@@ -137,27 +133,14 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
         for epoch in range(first, method.epochs + 1):
             if stop:
                 break
-            order = np.stack([rng.permutation(n)[: steps * batch].reshape(steps, batch) for rng in orders])
-            losses = trainer.epoch(order)
-            _check_finite(losses, epoch, run, task)
-            run.current = trainer.values()
-            loss = losses.mean(axis=1)
-            run.record("loss", epoch, loss)
-            if between:
-                for name, value in between(epoch, trainer).items():
-                    run.record(name, epoch, np.array(value))
-                run.current = trainer.values()
-            validation = run.validation_loss() if task.validation else None
-            if validation is not None:
-                run.record("validation_loss", epoch, validation)
-                stop = best.update(validation, trainer)
-            state = Progress(task, epoch, method.epochs, loss, validation, run)
-            for callback in task.callbacks:
-                answer = callback(state)
-                stop = stop or (isinstance(answer, (bool, np.bool_)) and bool(answer))
+            state = _epoch(epoch, run, trainer, batches, between)
+            if state.validation_loss is not None:
+                stop = best.update(state.validation_loss, trainer)
+            answers = [callback(state) for callback in task.callbacks]
+            stop = stop or any(isinstance(a, (bool, np.bool_)) and bool(a) for a in answers)
             if task.progress:
                 bar.update()
-                bar.set_postfix(run.summary(epoch, method.epochs, loss, validation), refresh=False)
+                bar.set_postfix(run.summary(epoch, method.epochs, state.loss, state.validation_loss), refresh=False)
             if store and (store.due() or stop or epoch == method.epochs):
                 store.save(_snapshot(epoch, stop, run, trainer, best))
     for callback in task.callbacks:
@@ -165,6 +148,42 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
             callback.finish(state)
     best.restore(trainer)
     return run.posterior(trainer.draws())
+
+
+def _epoch(epoch: int, run: _Run, trainer: Trainer, batches: _Batches, between: Between | None) -> Progress:
+    """One pass over the data, recorded."""
+    task = run.task
+    losses = trainer.epoch(batches.next())
+    _check_finite(losses, epoch, run, task)
+    run.current = trainer.values()
+    loss = losses.mean(axis=1)
+    run.record("loss", epoch, loss)
+    if between:
+        for name, value in between(epoch, trainer).items():
+            run.record(name, epoch, np.array(value))
+        run.current = trainer.values()
+    validation = run.validation_loss() if task.validation else None
+    if validation is not None:
+        run.record("validation_loss", epoch, validation)
+    return Progress(task, epoch, task.method.epochs, loss, validation, run)
+
+
+class _Batches:
+    """The order of the examples in each epoch, one for each member; what does not fill a batch is left out."""
+
+    def __init__(self, seeds: Sequence[np.random.SeedSequence], n: int, size: int | None) -> None:
+        self._orders = [np.random.default_rng(s.spawn(1)[0]) for s in seeds]
+        self._n, self._size = n, min(size or n, n)
+        self.steps = n // self._size
+
+    def next(self) -> NDArray[np.int64]:
+        """(members, steps, size) rows."""
+        shape = (self.steps, self._size)
+        return np.stack([rng.permutation(self._n)[: self.steps * self._size].reshape(shape) for rng in self._orders])
+
+    def skip(self, epochs: int) -> None:
+        for rng in self._orders * epochs:
+            rng.permutation(self._n)
 
 
 class _Best:
@@ -202,7 +221,7 @@ class _Run:
     def __init__(self, task: Task) -> None:
         self.task = task
         method = task.method
-        self.sites = Sites(task.model, task.parametrisation, method.held(task.model), method.given())
+        self.sites = Sites(task.model, task.parametrization, method.held(task.model), method.given())
         self.current: Values = {}
         self.records: dict[str, dict[int, NDArray]] = {}
         net = task.model.net

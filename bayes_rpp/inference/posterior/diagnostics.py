@@ -56,7 +56,7 @@ class Summary:
         return "\n".join([self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in words)])
 
 
-def summarise(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary:
+def summarize(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary:
     """See `Posterior.summary`."""
     from pandas import DataFrame
 
@@ -66,8 +66,8 @@ def summarise(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary
     table = DataFrame.from_dict(rows, orient="index")
     if chains:
         return Summary(table, list(_warnings(post, table)), chains)
-    optimised = post.method.startswith(("MAP(", "DeepEnsemble("))
-    distances = mode_distance(post.model, post.x, post.y, post.samples) if optimised else None
+    optimized = post.method.startswith(("MAP(", "DeepEnsemble("))
+    distances = mode_distance(post.model, post.x, post.y, post.samples) if optimized else None
     return Summary(table, [], chains, None if distances is None else float(distances.max()))
 
 
@@ -126,7 +126,7 @@ def _warnings(post: Draws, table: Any) -> Iterator[str]:
     stats = post.sample_stats
     total = stats["diverging"].size
     diverging = int(stats["diverging"].sum())
-    other = "" if post.model.parametrisation in (None, "whitened") else "parametrisation='whitened' or "
+    other = "" if post.model.parametrization in (None, "whitened") else "parametrization='whitened' or "
     if diverging:
         yield (
             f"{diverging} of {total} draws diverged: there are regions that the sampler cannot enter, so the "
@@ -144,7 +144,7 @@ def _warnings(post: Draws, table: Any) -> Iterator[str]:
     if energy.shape[1] > MIN_DRAWS and (bfmi := _bfmi(energy)).min() < BFMI:
         yield (
             f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
-            f"{BFMI}): the tails are not explored. A longer warmup or another parametrisation help"
+            f"{BFMI}): the tails are not explored. A longer warmup or another parametrization help"
         )
     if post.draws < MIN_DRAWS:
         yield f"{post.draws} draws are too few to judge the chains; at least {MIN_DRAWS}, better 1000, would do"

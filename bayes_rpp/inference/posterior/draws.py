@@ -13,13 +13,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms
 from bayes_rpp._types import ArrayLike, Float, Shaped
 from bayes_rpp.inference.posterior.moments import predictive_moments
 from bayes_rpp.models.data import check_data, check_inputs
 from bayes_rpp.models.model import Model
-from bayes_rpp.models.outputs import CHUNK, Block, blocks, centre_of, evaluate, linearised
+from bayes_rpp.models.outputs import CHUNK, Block, blocks, center_of, evaluate, linearized
 from bayes_rpp.networks.storage import check_weight
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
@@ -53,25 +54,28 @@ class Draws:
     training: dict[str, NDArray] = field(default_factory=dict)
     sample_stats: dict[str, NDArray] = field(default_factory=dict)
     log_evidence: float | None = None
-    centre: dict[str, NDArray] | None = None
+    center: dict[str, NDArray] | None = None
     method: str = ""
     engine: str = ""
     seed: int = 0
 
+    centre = renamed_attribute("centre", "center")
+
     def __post_init__(self) -> None:
-        for name, arrays in (("samples", self.samples), ("centre", self.centre or {})):
+        for name, arrays in (("samples", self.samples), ("center", self.center or {})):
             for k, v in arrays.items():
                 check_unmasked(v, f"{name}[{k!r}]")
-        samples, centre = {k: np.asarray(v) for k, v in self.samples.items()}, self.centre
+        samples, center = {k: np.asarray(v) for k, v in self.samples.items()}, self.center
         _check_samples(self.model, samples)
         x, y = check_data(self.model, self.x, self.y)
-        if centre is not None:
-            centre = {k: np.asarray(v, dtype=np.float64) for k, v in centre.items()}
-        found = {"samples": samples, "x": x, "y": y, "centre": centre}
+        if center is not None:
+            center = {k: np.asarray(v, dtype=np.float64) for k, v in center.items()}
+        found = {"samples": samples, "x": x, "y": y, "center": center}
         found |= {"training": dict(self.training or {}), "sample_stats": dict(self.sample_stats or {})}
         for name, value in found.items():
             object.__setattr__(self, name, value)
 
+    @renamed_arguments(centre="center")
     def replace(self, **changes: Any) -> Self:
         """Another one with some attributes changed; raises TypeError for one that there is not."""
         return dataclasses.replace(self, **changes)
@@ -142,20 +146,20 @@ class Draws:
         """One draw of the network as a function of (n, d_in) arrays."""
         params = {k: self.samples[k][chain, draw] for k in self.model.net.parameters}
         dtype = next(iter(params.values())).dtype
-        net, centre = self.model.net, centre_of(self.model, self.centre, chain)
-        if centre is not None:
-            return _in_pieces(lambda x: linearised(net, centre, params, x))
+        net, center = self.model.net, center_of(self.model, self.center, chain)
+        if center is not None:
+            return _in_pieces(lambda x: linearized(net, center, params, x))
         return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
 
     def outputs(
         self, x: Shaped[NDArray, "n d_in"]
     ) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.net.rep_out.size}"]:
         """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
-        return evaluate(self.model, self.samples, x, self.centre)
+        return evaluate(self.model, self.samples, x, self.center)
 
     def blocks(self, x: NDArray) -> Iterator[Block]:
         """The same piece by piece, in bounded memory."""
-        return blocks(self.model, self.samples, x, self.centre)
+        return blocks(self.model, self.samples, x, self.center)
 
     def log_likelihood(
         self, x: ArrayLike | None = None, y: ArrayLike | None = None

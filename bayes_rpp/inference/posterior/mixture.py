@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.models.outputs import centres
+from bayes_rpp.models.outputs import centers
 
 MODES = 30.0  # nats: by less than this the evidence of a network may differ between two of its modes
 PROBES = 5  # examples by which models are compared
@@ -40,12 +40,12 @@ def mixture(posteriors: Sequence[Posterior], *, within: float = MODES) -> Poster
     if len(kept) == 1:
         return first
     samples = {k: np.concatenate([p.samples[k] for p in kept]) for k in first.samples}
-    centre = None
-    if first.centre is not None:
-        each = [centres(p.model, p.centre, p.chains) for p in kept if p.centre is not None]
-        centre = {k: np.concatenate([c[k] for c in each]) for k in first.centre}
+    center = None
+    if first.center is not None:
+        each = [centers(p.model, p.center, p.chains) for p in kept if p.center is not None]
+        center = {k: np.concatenate([c[k] for c in each]) for k in first.center}
     made: dict[str, Any] = {"method": first.method, "engine": first.engine, "seed": first.seed}
-    return Posterior(first.model, samples, x=first.x, y=first.y, log_evidence=first.log_evidence, centre=centre, **made)
+    return Posterior(first.model, samples, x=first.x, y=first.y, log_evidence=first.log_evidence, center=center, **made)
 
 
 def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[Posterior]:
@@ -87,5 +87,5 @@ def _check_alike(first: Posterior, p: Posterior) -> None:
     )
     if not np.allclose(here, there, rtol=1e-4, atol=1e-4, equal_nan=True):
         raise ValueError("posteriors are of different networks or likelihoods; fits of one model would do")
-    if (p.centre is None) != (first.centre is None):
+    if (p.center is None) != (first.center is None):
         raise ValueError("posteriors has linearised predictions beside others; one kind would do")

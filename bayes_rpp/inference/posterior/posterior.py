@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import DTypeLike, NDArray
 
+from bayes_rpp._deprecation import renamed_arguments
+from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.inference.posterior import diagnostics
 from bayes_rpp.inference.posterior.draws import Draws, Prediction
 from bayes_rpp.inference.posterior.metrics import predictive_metrics
 from bayes_rpp.models.data import check_inputs
+from bayes_rpp.models.likelihoods import Likelihood
 from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
@@ -24,7 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Posterior", "Prediction"]
 
+ASK = (
+    "predict(x), metrics(x, y), equivariance_error(x), asymmetry(), summary(), log_likelihood(), to_arviz(), "
+    "to_torch(), save(path)"
+)
 
+
+@renamed_arguments(centre="center")
 @dataclass(frozen=True, eq=False, repr=False)
 class Posterior(Draws):
     """Samples of a model's weights, (chain, draw, *shape), and predictions from them.
@@ -40,7 +49,7 @@ class Posterior(Draws):
         x, y: the training data.
         training: record name -> (member, epoch), NaN where nothing was recorded.
         log_evidence: log p(y | x) of the model as the method approximates it (Laplace), or None.
-        centre: of Laplace with linearised predictions: parameter name -> (*shape) weights W_0, float64, or
+        center: of Laplace with linearized predictions: parameter name -> (*shape) weights W_0, float64, or
             (chain, *shape) where each chain is around a mode of its own; else None. With one, the outputs of a draw W
             are f(W_0) + J (W - W_0) in all that follows, but for `to_torch`.
         method, engine, seed: how it was made.
@@ -51,7 +60,7 @@ class Posterior(Draws):
     """
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> torch.nn.Module:
-        """One draw of the network as a plain torch module; see `bayes_rpp.to_torch`."""
+        """One draw of the network as a plain torch module; see `bayes_rpp.networks.to_torch`."""
         from bayes_rpp.networks.export.export import to_torch
 
         return to_torch(self.model.net, {k: self.samples[k][chain, draw] for k in self.model.net.parameters})
@@ -81,7 +90,14 @@ class Posterior(Draws):
                 units may swap places. None: `points` training inputs.
             points: how many.
         """
-        return diagnostics.summarise(self, None if x is None else check_inputs(self.model, x), points)
+        return diagnostics.summarize(self, None if x is None else check_inputs(self.model, x), points)
+
+    def _repr_html_(self) -> str:
+        made = {"method": self.method, "engine": self.engine, "chains": self.chains, "draws": self.draws}
+        if self.log_evidence is not None:
+            made["log evidence"] = f"{self.log_evidence:.4g}"
+        made |= {"network": self.model.net, "inferred": ", ".join(self.model.latents) or "weights alone", "ask": ASK}
+        return paragraph(type(self).__name__, "font-weight: bold") + table(made.items())
 
     def to_arviz(self) -> Any:
         """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and
@@ -92,7 +108,8 @@ class Posterior(Draws):
 
     def save(self, path: str | Path, *, thin: int = 1, dtype: DTypeLike | None = None) -> Path:
         """Write samples, model, network, data and training record to one netCDF file; returns its path. A network made
-        of code, such as a softened module, is not written: `load` asks for it.
+        of code, such as a softened module, is not written: `load` asks for it. Nor is a Parametrization of your own,
+        which the loaded model leaves open.
 
         Args:
             path: of the file.
@@ -118,6 +135,7 @@ class Posterior(Draws):
         *,
         custom: Mapping[str, Callable[[NDArray], Any]] | None = None,
         net: Network | None = None,
+        likelihood: Likelihood | None = None,
     ) -> Self:
         """Read what `save` wrote, in any process.
 
@@ -125,10 +143,12 @@ class Posterior(Draws):
             path: of the file.
             custom: functions rho of custom representations by name, as functions are not stored.
             net: the network, made again, where it is code: a softened module, or a Network of your own.
+            likelihood: the likelihood, made again, where it is of a class of your own.
 
         Raises:
-            FileNotFoundError, ValueError: if there is no file, it is not one of these, or net is needed or no fit.
+            FileNotFoundError, ValueError: if there is no file, it is not one of these, or net or likelihood is needed
+                or no fit.
         """
         from bayes_rpp.inference.posterior.storage import load
 
-        return load(cls, path, custom, net)
+        return load(cls, path, custom, net, likelihood)

@@ -15,10 +15,12 @@ from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
+from bayes_rpp.models.likelihoods import Likelihood
 from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.storage import INNER, Custom, existing
+from bayes_rpp.priors.parametrization import Parametrization
 
 FORMAT = 2  # 1: without what `_is_new` names
 
@@ -54,7 +56,13 @@ def save(post: Draws, path: str | Path, thin: int = 1, dtype: Any = None) -> Pat
     return path
 
 
-def load(kind: type[D], path: str | Path, custom: Custom | None = None, net: Network | None = None) -> D:
+def load(
+    kind: type[D],
+    path: str | Path,
+    custom: Custom | None = None,
+    net: Network | None = None,
+    likelihood: Likelihood | None = None,
+) -> D:
     path = existing(path, ".nc")
     with reading(path, "a file that Posterior.save wrote, whole, would do"):
         check_hdf5(path)
@@ -67,7 +75,7 @@ def load(kind: type[D], path: str | Path, custom: Custom | None = None, net: Net
     if "bayes_rpp" not in attributes:
         raise ValueError(f"{path} was not written by Posterior.save")
     with understanding(path):
-        return _from_groups(kind, json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net)
+        return _from_groups(kind, json.loads(attributes["bayes_rpp"]), groups, attributes, custom, net, likelihood)
 
 
 def _from_groups(
@@ -77,12 +85,13 @@ def _from_groups(
     attributes: Mapping[str, Any],
     custom: Custom | None,
     net: Network | None,
+    likelihood: Likelihood | None,
 ) -> D:
     if spec["format"] > FORMAT:
         raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
     # float16 is for files: it would be slow and coarse to compute with.
     samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
-    model = model_from_spec(spec, custom, net, samples)
+    model = model_from_spec(spec, custom, net, samples, likelihood)
     post = kind(
         model,
         samples,
@@ -91,7 +100,7 @@ def _from_groups(
         training=groups.get("training", {}),
         sample_stats=groups.get("sample_stats", {}),
         log_evidence=float(attributes["log_evidence"]) if "log_evidence" in attributes else None,
-        centre=groups.get("centre"),
+        center=groups.get("centre"),
         method=str(spec["method"]),
         engine=str(spec["engine"]),
         seed=int(spec["seed"]),
@@ -102,6 +111,8 @@ def _from_groups(
 
 def _spec(post: Draws) -> dict[str, Any]:
     spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
+    if isinstance(post.model.parametrization, Parametrization):  # code, on which what a posterior says does not depend
+        spec["parametrisation"] = None
     spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
         spec["net"] |= probe_spec(post.model.net, _first(post.samples))
@@ -138,8 +149,8 @@ def _tree(post: Draws, extra: Mapping[str, Any]) -> Any:
         records = {"training": post.training}
         coords = {"epoch": np.arange(1, epochs + 1)}
         tree = _join(tree, from_dict(records, sample_dims=["member", "epoch"], coords=coords))
-    if post.centre is not None:
-        tree = _join(tree, from_dict({"centre": post.centre}, sample_dims=[]))
+    if post.center is not None:
+        tree = _join(tree, from_dict({"centre": post.center}, sample_dims=[]))
     if post.log_evidence is not None:
         tree.attrs["log_evidence"] = post.log_evidence
     return tree

@@ -89,7 +89,7 @@ def check_room(post: Draws, path: Path) -> None:
         OSError: if it has not.
     """
     arrays = [*post.samples.values(), *post.sample_stats.values(), *post.training.values(), post.x, post.y]
-    size = sum(a.nbytes for a in [*arrays, *(post.centre or {}).values()])
+    size = sum(a.nbytes for a in [*arrays, *(post.center or {}).values()])
     if size > LARGE:
         count, weights = post.chains * post.draws, post.model.net.size
         first = post.samples[next(iter(post.model.net.parameters))].dtype

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from copyreg import dispatch_table
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp.models.model import Model
-from bayes_rpp.models.storage import model_spec
+from bayes_rpp.models.storage import model_spec, settings_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import STATE, differences, fingerprint
-from bayes_rpp.networks.storage import holds_code, network_spec
+from bayes_rpp.networks.storage import network_spec
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.run.task import Task
@@ -31,7 +31,7 @@ def identity_of(task: Task) -> dict[str, Any]:
     data = [task.x, task.y, *(task.validation or ())]
     return {
         "format": FORMAT,
-        "model": digest(json.dumps(model_spec(task.model), sort_keys=True).encode()),
+        "model": digest(json.dumps(described(model_spec(task.model)), sort_keys=True).encode()),
         "network": fingerprint(task.model.net),
         "data": digest(*(np.ascontiguousarray(a).tobytes() for a in data)),
         "method": json.dumps(described(task.method), sort_keys=True),
@@ -44,19 +44,15 @@ def identity_of(task: Task) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Configured:
-    """A model that equals any other of the same configuration, for caches of what is made of one.
+    """A model that equals any other of the same configuration, for caches of what is made of one within a process."""
 
-    A network that is code equals itself alone.
-    """
-
-    key: tuple[str, Network | None]
+    key: Hashable
     model: Model = field(compare=False, repr=False)
 
     @staticmethod
     def of(model: Model) -> Configured:
-        code = holds_code(model.net)
-        known = [model_spec(model), None if code else fingerprint(model.net)]  # of functions of representations, too
-        return Configured((json.dumps(known, sort_keys=True), model.net if code else None), model)
+        settings = json.dumps(described(settings_spec(model)), sort_keys=True)
+        return Configured((model.net.key, type(model.likelihood), settings), model)
 
 
 def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -30,23 +30,23 @@ class Sites:
     def __init__(
         self,
         model: Model,
-        parametrisation: str | Parametrization,
+        parametrization: str | Parametrization,
         held: Iterable[str] = (),
         given: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model, self.parametrisation = model, get_parametrization(parametrisation)
+        self.model, self.parametrization = model, get_parametrization(parametrization)
         self.given = dict(given or {})
         self._free = {k: p for k, p in model.latents.items() if k not in self.given}
         self.steps: dict[str, Any] = dict.fromkeys(self._free, 1.0)
         for name, (site, prior) in self._priors(self._typical):
-            self.steps |= self.parametrisation.steps(site, prior, model.priors[name].subspace.rows)
+            self.steps |= self.parametrization.steps(site, prior, model.priors[name].subspace.rows)
         self.steps |= dict.fromkeys(held, 0.0)
 
     def member(self, number: int) -> Sites:
         """The sites of one member."""
         if not self.given:
             return self
-        return Sites(self.model, self.parametrisation, (), {k: float(v[number]) for k, v in self.given.items()})
+        return Sites(self.model, self.parametrization, (), {k: float(v[number]) for k, v in self.given.items()})
 
     @property
     def _typical(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Sites:
         }
         for name, (site, prior) in self._priors(values):
             w, whole = weights[name], self.model.priors[name]
-            values |= self.parametrisation.split(site, prior, whole.support.encode(w) if whole.is_strict else w)
+            values |= self.parametrization.split(site, prior, whole.support.encode(w) if whole.is_strict else w)
         return values
 
     def weights(self, values: Mapping[str, NDArray]) -> Values:
@@ -94,7 +94,7 @@ class Sites:
                 found[name] = np.zeros(self._lead(values) + whole.shape, dtype=np.float32)
                 continue
             site, prior = known[name]
-            w = self.parametrisation.join(site, prior, values)
+            w = self.parametrization.join(site, prior, values)
             w = whole.support.decode(w) if whole.is_strict else w
             found[name] = np.asarray(w, dtype=values[self._one(site, prior)].dtype)
         return found | {k: np.asarray(values[k]) for k in self._free}
@@ -118,7 +118,7 @@ class Sites:
 
     def _one(self, site: str, prior: ResidualPathway) -> str:
         """One of the latent sites of a weight."""
-        return next(reversed(self.parametrisation.parts(site, prior)))
+        return next(reversed(self.parametrization.parts(site, prior)))
 
     def _lead_of(self, weights: Mapping[str, NDArray]) -> tuple[int, ...]:
         name, prior = next(iter(self.model.priors.items()))
@@ -127,6 +127,6 @@ class Sites:
 
     def _lead(self, values: Mapping[str, NDArray]) -> tuple[int, ...]:
         for site, prior in self.model.sites.values():
-            name, part = next(reversed(self.parametrisation.parts(site, prior).items()))
+            name, part = next(reversed(self.parametrization.parts(site, prior).items()))
             return values[name].shape[: values[name].ndim - len(part.shape)]
         return ()

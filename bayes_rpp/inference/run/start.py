@@ -13,7 +13,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.model import Model
-from bayes_rpp.models.outputs import centres, evaluate
+from bayes_rpp.models.outputs import centers, evaluate
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import network_probe, probe_error
 from bayes_rpp.networks.soften.module import ModuleNetwork
@@ -31,8 +31,8 @@ def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     if isinstance(init, Posterior):
         check_network(model.net, init)
         found = init.samples
-        if init.centre is not None and members <= init.chains and not isinstance(method, HMC):
-            found = found | {k: w[:, None] for k, w in centres(init.model, init.centre, init.chains).items()}
+        if init.center is not None and members <= init.chains and not isinstance(method, HMC):
+            found = found | {k: w[:, None] for k, w in centers(init.model, init.center, init.chains).items()}
         # The first draw of each chain, then the second of each.
         init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
     elif not isinstance(init, Mapping):

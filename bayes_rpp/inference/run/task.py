@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.models.data import Data
-from bayes_rpp.models.model import Model, Parametrisation
+from bayes_rpp.models.model import AnyParametrization, Model
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.optimise.training import Progress
@@ -43,10 +44,12 @@ class Task:
     chains: tuple[int, ...] = ()
     memory: float = math.inf
 
+    parametrisation = renamed_attribute("parametrisation", "parametrization")
+
     @property
-    def parametrisation(self) -> Parametrisation:
+    def parametrization(self) -> AnyParametrization:
         """The model's own, or the method's."""
-        return self.model.parametrisation or self.method.parametrisation(self.model)
+        return self.model.parametrization or self.method.parametrization(self.model)
 
     def posterior(self, samples: dict[str, NDArray], **parts: Any) -> Posterior:
         """What the method found."""

@@ -20,7 +20,7 @@ from bayes_rpp.inference.run.identity import Configured
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import BLOCK, sample
-from bayes_rpp.models.model import Parametrisation
+from bayes_rpp.models.model import AnyParametrization
 
 
 def fit(task: Task) -> Posterior:
@@ -37,7 +37,7 @@ class Sampler:
         start = {site: jnp.asarray(v, dtype=dtype) for site, v in initial.items()}
         start |= {k: self._positive[k].inv(start[k]) for k in self._positive}
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-        init, self._block = _compiled(Configured.of(task.model), sites.parametrisation, task.method)
+        init, self._block = _compiled(Configured.of(task.model), sites.parametrization, task.method)
         self._state = init(keys, start, self._data)
 
     def is_finite(self) -> NDArray[np.bool_]:
@@ -59,10 +59,10 @@ class Sampler:
 
 
 @lru_cache(maxsize=8)
-def _compiled(configured: Configured, parametrisation: Parametrisation, method: Any) -> tuple[Any, Any]:
+def _compiled(configured: Configured, parametrization: AnyParametrization, method: Any) -> tuple[Any, Any]:
     """The start of chains, and a block of their draws, compiled once for all data of one shape, and for all models that
     are configured alike."""
-    function = partial(configured.model.numpyro, parametrisation=parametrisation)
+    function = partial(configured.model.numpyro, parametrization=parametrization)
     shared = {"target_accept_prob": method.target_accept, "dense_mass": method.dense_mass}
     if method.max_depth is None:
         kernel = HMC(function, trajectory_length=method.trajectory_length, **shared)

@@ -83,7 +83,7 @@ class Sampler:
             "jit_compile": task.model.net.capabilities.traceable and sys.version_info < (3, 14),
             "ignore_jit_warnings": True,
         }
-        model = partial(task.model.pyro, parametrisation=sites.parametrisation)
+        model = partial(task.model.pyro, parametrization=sites.parametrization)
         if method.max_depth is None:
             self._kernel = _HMC(model, trajectory_length=method.trajectory_length, **shared)
         else:

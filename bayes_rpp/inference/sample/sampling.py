@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.optimise.training import TrainingError, initial_values
-from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning, summarise
+from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning, summarize
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays, Checkpoint, Store
 from bayes_rpp.inference.run.finite import in_float32, why_not_finite
@@ -34,7 +34,7 @@ class Sampler(Protocol):
 
     Args:
         task: the fit to be done.
-        sites: of the model, in the parametrisation to sample.
+        sites: of the model, in the parametrization to sample.
         initial: site -> (chains, *shape).
         seeds: a number for each chain.
     """
@@ -65,10 +65,10 @@ def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior
         together: whether the engine can advance all chains in one batch.
     """
     method = task.method
-    how = method.chain_method or ("vectorised" if together else "sequential")
+    how = method.chain_method or ("vectorized" if together else "sequential")
     if task.executor is not None:
         how = "parallel"
-    if how == "vectorised" or method.chains == 1:
+    if how == "vectorized" or method.chains == 1:
         parts = [_chains(replace(task, chains=tuple(range(method.chains))), sampler_type)]
     else:
         tasks = [_alone(task, c, show=how == "sequential") for c in range(method.chains)]
@@ -76,9 +76,9 @@ def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior
         parts = run(task, tasks, sampler_type)
     draws = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
     stats = {k: np.concatenate([p[1][k] for p in parts]) for k in parts[0][1]}
-    sites = Sites(task.model, task.parametrisation)
+    sites = Sites(task.model, task.parametrization)
     post = task.posterior(sites.weights(draws), sample_stats=stats)
-    for message in summarise(post).warnings:
+    for message in summarize(post).warnings:
         warn_user(message, ConvergenceWarning)
     return post
 
@@ -119,7 +119,7 @@ def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:
     """Warm up and run the task's chains: draws and statistics, (chains, draws, ...)."""
     method = task.method
     seeds = np.random.SeedSequence(task.seed).spawn(method.chains)
-    sites = Sites(task.model, task.parametrisation)
+    sites = Sites(task.model, task.parametrization)
     everyone = initial_values(sites, task, seeds, method.chains, spread=SPREAD)
     initial = {k: v[list(task.chains)] for k, v in everyone.items()}
     numbers = [int(seeds[c].generate_state(1)[0]) for c in task.chains]

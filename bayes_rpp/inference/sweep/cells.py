@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.optimise.memory import at_work, evenly, kept
-from bayes_rpp.models.model import Model, Parametrisation
+from bayes_rpp.models.model import AnyParametrization, Model
 from bayes_rpp.priors.hyper import Prior
 
 
@@ -38,7 +38,7 @@ class Cells(MAP):
     def count(self) -> int:
         return len(self.cells)
 
-    def parametrisation(self, model: Model) -> Parametrisation:
+    def parametrization(self, model: Model) -> AnyParametrization:
         sigmas = {k for found in (*model.sigmas_a, model.sigma_b) for k in found.latents}
         return "whitened" if sigmas - set(self.given()) else "pathways"  # as MAP of a cell's model
 

@@ -22,7 +22,7 @@ from bayes_rpp.priors.subspaces.torch import copied
 
 @singledispatch
 def plain(net: Any, params: Mapping[str, Array]) -> nn.Module:
-    """See `bayes_rpp.to_torch`."""
+    """See `bayes_rpp.networks.to_torch`."""
     kinds = ", ".join(sorted(kind.__name__ for kind in plain.registry if kind is not object))
     raise TypeError(f"net is a {type(net).__name__}, which has no torch module; {kinds} have")
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.networks.capacity import strict_weights
 from bayes_rpp.networks.network import Network, Parameter
+from bayes_rpp.networks.polynomials import strict_weights
 from bayes_rpp.networks.soften.module import ModuleNetwork, Softened
 from bayes_rpp.networks.soften.options import KERNELS, TOKENS
 from bayes_rpp.symmetry.equivariance import Probe

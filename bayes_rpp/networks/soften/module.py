@@ -78,11 +78,11 @@ class ModuleNetwork(Network):
                 raise ValueError(f"{name} has size {rep.size} but the module has {size} {name[4:]}puts")
         self.layers, self.untrained = tuple(layers), untrained
         self.initial: dict[str, NDArray] = {}
-        self._centre = {k: np.asarray(v) for k, v in rest.items()}
+        self._center = {k: np.asarray(v) for k, v in rest.items()}
         for name, (subspace, value) in weights.items():
             self.parameters[name] = Parameter(subspace)
             self.initial[name] = np.asarray(value, dtype=np.float64).reshape(subspace.shape)
-        for name, value in self._centre.items():
+        for name, value in self._center.items():
             self.parameters[name] = Parameter(FullSubspace(value.shape))
             self.initial[name] = np.zeros(value.shape)
 
@@ -105,7 +105,7 @@ class ModuleNetwork(Network):
     def state(self) -> dict[str, NDArray]:
         """What the module holds beside the weights, by name: what others are differences from, and such as running
         statistics."""
-        return dict(self._centre)
+        return dict(self._center)
 
     @property
     def table(self) -> str:

@@ -74,7 +74,8 @@ class Subspace(ABC):
             total += (self.decode(rows) ** 2).sum(axis=0)
         return total
 
-    def _check(self, value: Array, shape: tuple[int, ...], name: str) -> None:
+    def check_shape(self, value: Array, shape: tuple[int, ...], name: str) -> None:
+        """Raise ValueError, naming the argument, unless an array ends in this shape."""
         if tuple(value.shape[len(value.shape) - len(shape) :]) != shape:
             raise ValueError(
                 f"{name} has shape {tuple(value.shape)}; this subspace needs (..., {', '.join(map(str, shape))})"
@@ -101,11 +102,11 @@ class FullSubspace(Subspace):
         return super().rows if self._rows is None else self._rows
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.rank))
 
     def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
-        self._check(beta, (self.rank,), "beta")
+        self.check_shape(beta, (self.rank,), "beta")
         return beta.reshape(beta.shape[:-1] + self.shape)
 
     def leverage(self) -> np.ndarray:
@@ -120,11 +121,11 @@ class ZeroSubspace(Subspace):
         self.rank = 0
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         return (w * 0.0).reshape((*w.shape[: w.ndim - len(self.shape)], self.size))[..., :0]
 
     def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
-        self._check(beta, (0,), "beta")
+        self.check_shape(beta, (0,), "beta")
         zero = array_namespace(beta).sum(beta, axis=-1)
         return zero.reshape(zero.shape + (1,) * len(self.shape)) + constant(np.zeros(self.shape), beta)
 
@@ -149,11 +150,11 @@ class DenseSubspace(Subspace):
         self.rank = self._q.shape[1]
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.size)) @ fixed(self._q, w)
 
     def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
-        self._check(beta, (self.rank,), "beta")
+        self.check_shape(beta, (self.rank,), "beta")
         q = fixed(self._q, beta)
         # The same matrix in both products: XLA keeps one of it, and reads that from the cache.
         w = q @ beta if beta.ndim == 1 else beta @ array_namespace(beta).matrix_transpose(q)
@@ -196,7 +197,7 @@ class EquivariantSubspace(Subspace):
         self.rank = sum(self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items())
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         xp = array_namespace(w)
         lead = tuple(w.shape[: w.ndim - len(self.shape)])
         w = w.reshape((*lead, self._rows.size, self._columns.size))
@@ -213,7 +214,7 @@ class EquivariantSubspace(Subspace):
         return xp.concat(parts, axis=-1)
 
     def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
-        self._check(beta, (self.rank,), "beta")
+        self.check_shape(beta, (self.rank,), "beta")
         xp = array_namespace(beta)
         lead = tuple(beta.shape[:-1])
         start, rows = 0, []

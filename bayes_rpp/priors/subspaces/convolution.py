@@ -100,7 +100,7 @@ class ConvolutionSubspace(Subspace):
         self.rank = self.out_channels * self._per_group * len(self._taps)
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         xp, lead = array_namespace(w), tuple(w.shape[:-2])
         outputs, taps = self._inputs.shape
         if self.weights == "local":
@@ -119,7 +119,7 @@ class ConvolutionSubspace(Subspace):
         return sums.reshape((*lead, self.rank))
 
     def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
-        self._check(beta, (self.rank,), "beta")
+        self.check_shape(beta, (self.rank,), "beta")
         xp, lead = array_namespace(beta), tuple(beta.shape[:-1])
         outputs, taps = self._inputs.shape
         ci, used = self._per_group, len(self._taps)
@@ -160,7 +160,7 @@ class ConvolutionSubspace(Subspace):
     def encode_kernel(self, kernel: Array) -> Array:
         """Coordinates of the weights that convolve with a kernel, without building them: (..., rank)."""
         shape = (self.out_channels, self._per_group, *self.kernel_size)
-        self._check(kernel, shape, "kernel")
+        self.check_shape(kernel, shape, "kernel")
         lead = tuple(kernel.shape[: kernel.ndim - len(shape)])
         flat = kernel.reshape((*lead, self.out_channels, self._per_group, self._inputs.shape[1]))
         sums = np.zeros((self._inputs.shape[1], len(self._taps)))

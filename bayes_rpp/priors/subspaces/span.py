@@ -119,7 +119,7 @@ class SpanSubspace(Subspace):
         return SpanSubspace.tied(np.where(mask, np.arange(mask.size).reshape(mask.shape), -1))
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
-        self._check(w, self.shape, "w")
+        self.check_shape(w, self.shape, "w")
         xp, lead = array_namespace(w), tuple(w.shape[: w.ndim - len(self.shape)])
         w = xp.take(w.reshape((*lead, self.size)), indices(self._used, w), axis=-1)
         parts, start = [w[..., :0]], 0
@@ -130,7 +130,7 @@ class SpanSubspace(Subspace):
         return xp.concat(parts, axis=-1)
 
     def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
-        self._check(beta, (self.rank,), "beta")
+        self.check_shape(beta, (self.rank,), "beta")
         xp, lead = array_namespace(beta), tuple(beta.shape[:-1])
         zero, start, parts = xp.sum(beta * 0.0, axis=-1)[..., None], 0, []
         for rows, q in self._groups:

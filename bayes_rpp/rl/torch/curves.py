@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from stable_baselines3 import SAC
 from stable_baselines3.common.monitor import Monitor
 
-from bayes_rpp.rl.tables import Symmetry
 from bayes_rpp.rl.torch.policy import RPPPolicy
 
 
@@ -48,7 +47,7 @@ def learning_curve(
     make: Callable[[], gymnasium.Env],
     steps: int,
     *,
-    pathways: dict[str, Any] | None = None,
+    policy_options: dict[str, Any] | None = None,
     width: int = 64,
     seed: int = 0,
     **options: Any,
@@ -57,11 +56,11 @@ def learning_curve(
 
     Args:
         make: makes the environment.
-        pathways: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: Stable-Baselines3's own MlpPolicy.
+        policy_options: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: Stable-Baselines3's own MlpPolicy.
         options: of `SAC`.
     """
-    policy: Any = "MlpPolicy" if pathways is None else RPPPolicy
-    kwargs = {"net_arch": [width, width], "optimizer_kwargs": {"fused": True}} | (pathways or {})
+    policy: Any = "MlpPolicy" if policy_options is None else RPPPolicy
+    kwargs = {"net_arch": [width, width], "optimizer_kwargs": {"fused": True}} | (policy_options or {})
     env = Monitor(make())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small networks: a second thread costs more than it gives
@@ -74,7 +73,3 @@ def learning_curve(
         env.close()
     ends = np.cumsum(env.get_episode_lengths())
     return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.perf_counter() - start)
-
-
-def pathways(symmetry: Symmetry | None, sigma_b: float) -> dict[str, Any]:
-    return {"symmetry": symmetry, "sigma_a": 1.0, "sigma_b": sigma_b}

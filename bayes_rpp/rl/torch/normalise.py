@@ -66,5 +66,5 @@ class SymmetricVecNormalize(VecNormalize):
     def statistics(self, obs_rms: RunningMeanStd | None = None) -> tuple[Array, Array]:
         """Mean and scale by which observations are normalised, each of length n_s."""
         stats: Any = self.obs_rms if obs_rms is None else obs_rms
-        mean = self._coupling.centre(stats.mean)
+        mean = self._coupling.center(stats.mean)
         return mean, self._coupling.scale(np.sqrt(stats.var + (stats.mean - mean) ** 2 + self.epsilon))

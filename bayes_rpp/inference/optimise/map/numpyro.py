@@ -44,7 +44,7 @@ class Trainer:
         per_member = partial(jnp.broadcast_to, shape=(members,))
         units = {site: per_member(array(sites.steps[site])) for site in initial}
         self._given = units, {k: per_member(array(v)) for k, v in sites.given.items()}
-        model = partial(task.model.numpyro, size=len(x), parametrisation=sites.parametrisation)
+        model = partial(task.model.numpyro, size=len(x), parametrization=sites.parametrization)
         transforms = {site: biject_to(constraints.positive) for site in initial if site in task.model.latents}
         self._constrain = partial(transform_fn, transforms)
 
@@ -54,7 +54,7 @@ class Trainer:
 
         def steps(member: Any) -> Any:
             state, batches, (units, given) = member
-            adam = optimiser(rates, optax.stateless(lambda updates, _: {k: u * units[k] for k, u in updates.items()}))
+            adam = optimizer(rates, optax.stateless(lambda updates, _: {k: u * units[k] for k, u in updates.items()}))
 
             def step(state: Any, *data: Any) -> Any:
                 params, moments = state
@@ -66,7 +66,7 @@ class Trainer:
 
         def start(values: Any) -> Any:
             params = self._constrain({site: array(v) for site, v in values.items()}, invert=True)
-            return params, jax.vmap(optimiser(rates, optax.identity()).init)(params)
+            return params, jax.vmap(optimizer(rates, optax.identity()).init)(params)
 
         self._start = jax.jit(start)
         self._state = self._start(initial)
@@ -126,7 +126,7 @@ def one_epoch(step: Callable[..., Any], x: jax.Array, y: jax.Array) -> Callable[
     return epoch
 
 
-def optimiser(rates: NDArray, *more: optax.GradientTransformation) -> optax.GradientTransformation:
+def optimizer(rates: NDArray, *more: optax.GradientTransformation) -> optax.GradientTransformation:
     """Adam with a learning rate for each step; `more` comes before the rates."""
     table = array(rates)
     return optax.chain(optax.scale_by_adam(), *more, optax.scale_by_schedule(lambda count: -table[count]))

@@ -39,7 +39,7 @@ class Trainer:
         self._shapes = {site: v.shape for site, v in initial.items()}
         members = len(next(iter(initial.values())))
         given = {k: torch.as_tensor(v, dtype=dtype).expand(members)[:, None] for k, v in sites.given.items()}
-        options: dict[str, Any] = {"parametrisation": sites.parametrisation, "given": given}
+        options: dict[str, Any] = {"parametrization": sites.parametrization, "given": given}
         self._model = partial(task.model.pyro, size=len(task.x), members=members, **options)
         with settings():
             self._guide = AutoDelta(self._model, init_loc_fn=init_to_value(values=start))
@@ -48,7 +48,7 @@ class Trainer:
             {"params": [p], "unit": sites.steps[name.removesuffix("_unconstrained")]}
             for name, p in self._guide.named_parameters()
         ]
-        self._optimiser = Adam(groups, rates)
+        self._optimizer = Adam(groups, rates)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         losses = []
@@ -56,7 +56,7 @@ class Trainer:
             for step in range(batches.shape[1]):
                 rows = torch.as_tensor(batches[:, step])
                 loss = self._loss(self._x[rows], self._y[rows])
-                self._optimiser.step(loss.sum())
+                self._optimizer.step(loss.sum())
                 losses.append(loss.detach() / len(self._x))
         return torch.stack(losses, dim=1).cpu().numpy()
 
@@ -76,10 +76,10 @@ class Trainer:
         return {k: v[None] for k, v in self.values().items()}
 
     def state(self) -> Arrays:
-        return self._optimiser.state(next(iter(self._shapes.values()))[0])
+        return self._optimizer.state(next(iter(self._shapes.values()))[0])
 
     def restore(self, state: Arrays) -> None:
-        self._optimiser.restore(state)
+        self._optimizer.restore(state)
 
     def _loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """-ELBO of each member: Trace_ELBO would only give their sum."""

@@ -13,7 +13,7 @@ from numpyro.infer import SVI, Predictive, Trace_ELBO
 from numpyro.infer import autoguide as guides
 from numpyro.infer.initialization import init_to_value
 
-from bayes_rpp.inference.optimise.map.numpyro import from_arrays, one_epoch, optimiser, to_arrays
+from bayes_rpp.inference.optimise.map.numpyro import from_arrays, one_epoch, optimizer, to_arrays
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
@@ -32,13 +32,13 @@ class Trainer:
         self._method, self._seed = task.method, task.seed
         self._x, self._y = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in (task.x, task.y))
         self._row = (self._x[:1], self._y[:1])  # cut here: guides keep what they are first called with
-        model = partial(task.model.numpyro, size=len(task.x), parametrisation=sites.parametrisation)
+        model = partial(task.model.numpyro, size=len(task.x), parametrization=sites.parametrization)
         self._shapes = {site: v.shape[1:] for site, v in initial.items()}
         states = []
         for member in range(task.method.count):
             start = {site: jnp.asarray(v[member], dtype=jnp.result_type(float)) for site, v in initial.items()}
             guide = _guide(task.method, model, start)
-            svi = SVI(model, guide, optimiser(rates), Trace_ELBO(num_particles=task.method.particles))
+            svi = SVI(model, guide, optimizer(rates), Trace_ELBO(num_particles=task.method.particles))
             if member == 0:
                 self._svi, self._guide = svi, guide
             key = jax.random.fold_in(jax.random.PRNGKey(task.seed), member)

@@ -43,7 +43,7 @@ class Trainer:
         return np.stack([member.epoch(rows) for member, rows in zip(self._members, batches, strict=True)])
 
     def values(self) -> Values:
-        return self._stack([member.centre(self._shapes) for member in self._members])
+        return self._stack([member.center(self._shapes) for member in self._members])
 
     def draws(self) -> Values:
         return self._stack([member.sample(self._shapes, self._count) for member in self._members])
@@ -65,7 +65,7 @@ class _Member:
     def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray, number: int) -> None:
         dtype = torch.get_default_dtype()
         self._x, self._y = (torch.as_tensor(a, dtype=dtype) for a in (task.x, task.y))
-        self._model = partial(task.model.pyro, size=len(task.x), parametrisation=sites.parametrisation)
+        self._model = partial(task.model.pyro, size=len(task.x), parametrization=sites.parametrization)
         start = {site: torch.as_tensor(v, dtype=dtype).clone() for site, v in sites.with_weights(initial).items()}
         seed = int(np.random.SeedSequence([task.seed, number]).generate_state(1)[0])
         self._random = torch.Generator().manual_seed(seed).get_state()
@@ -89,7 +89,7 @@ class _Member:
                 losses.append(loss.item() / len(self._x))
         return np.array(losses)
 
-    def centre(self, shapes: dict[str, tuple[int, ...]]) -> Values:
+    def center(self, shapes: dict[str, tuple[int, ...]]) -> Values:
         if not hasattr(self._guide, "median"):
             return {site: v[0] for site, v in self.sample(shapes, 1).items()}
         with self._alone(), torch.no_grad():

@@ -63,9 +63,9 @@ class TorchNetwork(ModuleNetwork):
         values = {}
         for name in self.parameters:
             value = torch.as_tensor(params[name])
-            if name in self._centre:
-                centre = np.array(self._centre[name])
-                value = value + torch.as_tensor(centre, dtype=value.dtype, device=value.device)
+            if name in self._center:
+                center = np.array(self._center[name])
+                value = value + torch.as_tensor(center, dtype=value.dtype, device=value.device)
             values[name] = value
         return values
 

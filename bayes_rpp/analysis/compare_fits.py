@@ -1,0 +1,142 @@
+"""The fits of a comparison: each model of each candidate from several starts, and from its neighbours' modes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.scores import Score, score
+from bayes_rpp.analysis.vanishing import fit_candidate
+from bayes_rpp.analysis.verdict import is_settled
+from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.inference.posterior.mixture import best_modes, mixture
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.models.model import Model
+from bayes_rpp.networks.emlp import EMLP
+
+Key = tuple[str, str]
+FURTHER = 25  # steps of Gauss-Newton from another model's mode
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What is fitted so far: of each model, by (candidate, kind), the best mode, its score, and all modes.
+
+    Args:
+        candidates: by name.
+        x, y: standardised.
+        method, engine, seed: of each fit.
+        starts: fits of each model but free ones.
+    """
+
+    candidates: dict[str, Candidate]
+    x: NDArray
+    y: NDArray
+    method: Method
+    starts: int
+    engine: str | None
+    seed: int
+    posteriors: dict[Key, Posterior] = field(default_factory=dict)
+    scores: dict[Key, Score] = field(default_factory=dict)
+    seconds: dict[Key, float] = field(default_factory=dict)
+    modes: dict[Key, list[Posterior]] = field(default_factory=dict)
+
+    def run(self, progress: bool) -> None:
+        """Fit all; nested models last, as they start from the others too."""
+        for kinds in (("strict", "soft", "free"), ("nested",)):
+            for candidate in self.candidates.values():
+                keys = [(candidate.name, kind) for kind in candidate.kinds if kind in kinds]
+                for key in keys:
+                    if not self._is_known(key):
+                        self._fit(key)
+                        self._go_on(key, self._neighbors(candidate, key[1]))
+                if self._has_modes and (candidate.name, "soft") in keys:
+                    strict, soft = keys[0], keys[1]
+                    self._go_on(strict, [self.posteriors[soft]])
+                    self._go_on(soft, [self.posteriors[strict]])
+                if progress:
+                    for key in keys:
+                        _say(key, self.scores[key], self.seconds[key])
+
+    def mixtures(self) -> dict[Key, Posterior]:
+        """Of each model its best modes as one posterior, the best first."""
+        made = {id(self.modes[key]): mixture(self._best(key)) for key in self.posteriors}
+        return {key: made[id(self.modes[key])] for key in self.posteriors}
+
+    @property
+    def _has_modes(self) -> bool:
+        return isinstance(self.method, MAP)
+
+    def _is_known(self, key: Key) -> bool:
+        """Whether another candidate has the same model; its fit is taken."""
+        alike = (k for k in self.scores if self.candidates[key[0]].is_alike(key[1], self.candidates[k[0]], k[1]))
+        if (other := next(alike, None)) is None:
+            return False
+        self.posteriors[key], self.scores[key] = self.posteriors[other], self.scores[other]
+        self.modes[key], self.seconds[key] = self.modes[other], 0.0
+        return True
+
+    def _neighbors(self, candidate: Candidate, kind: str) -> Iterable[Posterior]:
+        """Modes that a nested model goes on from: those of the larger candidates' soft ones."""
+        if kind == "nested" and self._has_modes:
+            for other in candidate.larger:
+                yield from self._best((other, "soft"))
+
+    def _fit(self, key: Key) -> None:
+        """Fit a model from each of its starts."""
+        begin, (name, kind) = time.perf_counter(), key
+        for start in range(self.starts if kind != "free" else 1):
+            model = self.candidates[name].model(kind, start)
+            self._keep(key, self._fitted(model, self.method, seed=self.seed + start))
+        self.seconds[key] = time.perf_counter() - begin
+
+    def _go_on(self, key: Key, sources: Iterable[Posterior]) -> None:
+        """Fit a model from the modes of others."""
+        begin, (name, kind) = time.perf_counter(), key
+        further = self.method
+        if isinstance(further, Laplace) and further.polishing:
+            further = replace(further, epochs=0, polish=FURTHER)
+        for source in sources:
+            model = self.candidates[name].model(kind, 1)
+            self._keep(key, self._fitted(model, further, seed=self.seed, init=_weights(source, model)))
+        self.seconds[key] += time.perf_counter() - begin
+
+    def _fitted(self, model: Model, method: Method, **options: Any) -> Posterior:
+        return fit_candidate(model, self.x, self.y, method, engine=self.engine, progress=False, **options)
+
+    def _keep(self, key: Key, post: Posterior) -> None:
+        found = score(post)
+        self.modes.setdefault(key, []).append(post)
+        before = (is_settled(self.posteriors[key]), self.scores[key].rank) if key in self.scores else None
+        if before is None or (is_settled(post), found.rank) > before:
+            self.posteriors[key], self.scores[key] = post, found
+
+    def _best(self, key: Key) -> Sequence[Posterior]:
+        """The best mode and those whose evidence is not clearly lower, each once."""
+        best = self.posteriors[key]
+        if best.log_evidence is None:
+            return [best]
+        return best_modes([best, *(post for post in self.modes[key] if is_settled(post))])
+
+
+def _weights(post: Posterior, model: Model) -> dict[str, NDArray]:
+    """A posterior's centre and numbers, as far as the model has them: where its fit starts."""
+    found, theirs = {}, post.model.net
+    w = {k: post.samples[k].mean(axis=(0, 1)) if post.center is None else post.center[k] for k in theirs.parameters}
+    if isinstance(model.net, EMLP) and isinstance(theirs, EMLP):
+        w = model.net.taken_from(theirs, w)
+    for name, prior in model.priors.items():
+        found[name] = prior.support.project(w[name]) if prior.is_strict else w[name]
+    return found | {k: np.mean(post.samples[k]) for k in model.latents if k in post.samples}
+
+
+def _say(key: Key, found: Score, seconds: float) -> None:
+    evidence = f"log evidence {found.log_evidence:.1f}, " if np.isfinite(found.log_evidence) else ""
+    sys.stderr.write(f"{key[0]}, {key[1]}: {evidence}elpd {found.elpd:.1f} ± {found.se:.1f}, {seconds:.0f} s\n")
