@@ -39,7 +39,7 @@ def test_wrong_calls_are_seen(errors):
 
 
 def test_shapes_of_signatures_are_checked_in_the_tests():
-    class Wrong(rpp.FullSubspace):
+    class Wrong(rpp.subspaces.FullSubspace):
         def project(self, w):
             return super().project(w)
 
