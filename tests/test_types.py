@@ -52,4 +52,4 @@ def test_shapes_of_signatures_are_checked_in_the_tests():
     with pytest.raises(TypeError, match=r"the parameters of .*Gaussian.mean"):
         rpp.Gaussian(0.1).mean(np.ones(3))
     with pytest.raises(TypeError, match=r"Float\[ndarray, 'n d_out'\]"):
-        rpp.Prediction(np.ones((3, 2)), np.ones((4, 2)))
+        rpp.inference.Prediction(np.ones((3, 2)), np.ones((4, 2)))
