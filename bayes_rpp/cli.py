@@ -13,6 +13,7 @@ import typer
 
 import bayes_rpp as rpp
 from bayes_rpp._files import replacing
+from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES, check_engine, get_engine
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.tables import read_columns
@@ -91,8 +92,8 @@ def compare(
         if len(groups) < len(group):
             raise ValueError("group has a name twice; names such as 'none=Trivial(3)' that differ would do")
         options: dict[str, Any] = {"rep_in": rpp.groups.parse_rep(rep_in), "rep_out": rpp.groups.parse_rep(rep_out)}
-        options |= {"channels": channels, "layers": layers, "starts": starts}
-        found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, engine=engine, seed=seed)
+        options |= {"channels": channels, "layers": layers, "starts": starts, "engine": engine}
+        found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, seed=seed)
         typer.echo(f"\n{found}\n\nWritten:")
         for written in _write_comparison(found, out):
             typer.echo(f"  {written}")
@@ -166,7 +167,7 @@ def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Pat
         typer.echo(f"  {file}")
 
 
-def _fit(data: Dataset, test: Dataset, method: Any, channels: int, engine: str, seed: int) -> rpp.Posterior:
+def _fit(data: Dataset, test: Dataset, method: Any, channels: int, engine: EngineName, seed: int) -> rpp.Posterior:
     net = rpp.EMLP(data.rep_in, data.rep_out, data.group, channels=channels, layers=3)
     model = rpp.Model(net, sigma_a=1.0, sigma_b=0.05, likelihood=rpp.Gaussian(0.1))
     tracker = rpp.EquivarianceTracker(data.group, every=max(1, method.epochs // 10), x=test.x)

@@ -13,9 +13,11 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one worker, fit or chi
 
 import matplotlib as mpl
 import pytest
+import shapes
 
 from bayes_rpp._imports import load_arviz
 
+shapes.install()
 mpl.use("agg")
 load_arviz()  # before a test imports it plainly: on a new machine, or on a new day, two workers would meet in its cache
 

@@ -13,6 +13,7 @@ from bayes_rpp._arrays import whole_number
 from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._html import paragraph, table
+from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
 from bayes_rpp.analysis.compare_fits import Fits
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
@@ -113,7 +114,7 @@ class Comparison:
         post = self.posterior(name, "soft")
         return group_error_map(post, post.x[:POINTS], **options)
 
-    def metrics(self, x: Any, y: Any) -> DataFrame:
+    def metrics(self, x: ArrayLike, y: ArrayLike) -> DataFrame:
         """Held-out scores of every model on data in the user's units, in standardised units; see `Posterior.metrics`.
         A row for each (candidate, model), the lowest nll first."""
         from pandas import DataFrame, MultiIndex
@@ -143,8 +144,8 @@ class Comparison:
 
 
 def compare_symmetries(
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     groups: Mapping[str, Group | str],
     *,
     rep_in: Rep | str,
@@ -155,7 +156,7 @@ def compare_symmetries(
     likelihood: Likelihood | None = None,
     method: Method | None = None,
     starts: int | None = None,
-    engine: str | None = None,
+    engine: EngineName | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Comparison:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.analysis.equivariance import energy_by_layer, equal_tailed
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
 
-def degree_of_symmetry(post: Posterior, x: Any, *, prob: float = 0.9, seed: int = 0) -> DataFrame:
+def degree_of_symmetry(post: Posterior, x: ArrayLike, *, prob: float = 0.9, seed: int = 0) -> DataFrame:
     """The posterior of the degree of symmetry: by layer, and of the function.
 
     Args:

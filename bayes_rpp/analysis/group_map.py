@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import norm, rms
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
 from bayes_rpp.symmetry.equivariance import relative_gap
@@ -65,7 +66,7 @@ class GroupErrorMap:
 
 def group_error_map(
     f: Posterior | Callable[[NDArray], Any],
-    x: Any,
+    x: ArrayLike,
     *,
     group: Group | None = None,
     rep_in: Rep | None = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.analysis.equivariance import FLOOR, count_different, equal_tailed, log_error_density
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.symmetry.groups import Group
@@ -60,7 +61,7 @@ def plot_equivariance_kde(
 
 def plot_equivariance_posterior(
     posteriors: Mapping[str, Posterior],
-    x: Any,
+    x: ArrayLike | Mapping[str, ArrayLike],
     *,
     group: Group | None = None,
     prob: float = 0.9,

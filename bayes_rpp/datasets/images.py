@@ -6,7 +6,6 @@ import hashlib
 import tarfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +71,7 @@ def digits(*, split: str = "all", seed: int = 0, test_size: int = 360) -> Datase
     )
 
 
-def cifar10(folder: Any, *, split: str = "train", verify: bool = True, checksum: str | None = None) -> Dataset:
+def cifar10(folder: str | Path, *, split: str = "train", verify: bool = True, checksum: str | None = None) -> Dataset:
     """CIFAR-10 (colour images of 32 x 32 pixels) from the binary version, which you have downloaded.
 
     The archive is read as it is, nothing is unpacked to disk. Its md5 is published; those of the files in it are not,

@@ -102,7 +102,7 @@ SOURCES = {
 
 def uci(
     name: str,
-    folder: Any,
+    folder: str | Path,
     *,
     split: str = "all",
     seed: int = 0,

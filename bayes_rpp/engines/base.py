@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from bayes_rpp._imports import load_module
+from bayes_rpp._types import EngineName
 
 Array = Any  # of the engine's library
 
@@ -26,7 +27,7 @@ class Library:
 
 
 # In the order in which they are tried.
-ENGINES = {"numpyro": Library("numpyro", "jax"), "pyro": Library("pyro-ppl", "torch")}
+ENGINES: dict[EngineName, Library] = {"numpyro": Library("numpyro", "jax"), "pyro": Library("pyro-ppl", "torch")}
 
 
 class Distribution(Protocol):
@@ -128,7 +129,7 @@ def get_engine(name: str) -> Engine:
     return found
 
 
-def check_engine(engine: str | None, able: Sequence[str] = tuple(ENGINES)) -> str:
+def check_engine(engine: str | None, able: Sequence[EngineName] = tuple(ENGINES)) -> EngineName:
     """The engine's name; raises ValueError for an unknown one or one that cannot run the network (`able`: those that
     can), ImportError for one that is not installed."""
     if engine is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, constant
 from bayes_rpp._imports import load_module
+from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES
 
 
@@ -31,7 +32,7 @@ class Derivatives(Protocol):
     def sums_of_squares(self, split: Callable[..., Any], w: Any, dims: int) -> tuple[Any, ...]: ...
 
 
-def library_of(x: Array, engines: Sequence[str]) -> tuple[Derivatives, bool]:
+def library_of(x: Array, engines: Sequence[EngineName]) -> tuple[Derivatives, bool]:
     """The `Derivatives` that fit an array, and whether the array is one of its own; any other array goes to what is
     loaded already, or else installed, of these engines.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
+from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.engines.base import check_engine
@@ -24,7 +25,7 @@ from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
-from bayes_rpp.priors.hyper import PerLayer, Prior
+from bayes_rpp.priors.hyper import PerLayer, Prior, Sigma
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.parse import parse_group, parse_rep
 from bayes_rpp.symmetry.representations import Rep, Scalar, bind_rep
@@ -42,22 +43,24 @@ HYPERPRIOR = 0.005  # scale of sigma_b: exact, approximate and wrong symmetries 
 MEMBERS, STEPS, EPOCHS, PATIENCE = 5, 3000, (20, 300), 50
 BATCHES, BATCH_SIZE = 8, (16, 128)
 
+RandomState: TypeAlias = int | np.random.RandomState | None
+
 
 class RPPEstimator(BaseEstimator):
     """Base of RPPRegressor and RPPClassifier; scikit-learn finds their parameters in their own `__init__`."""
 
-    group: Any
-    rep_in: Any
-    rep_out: Any
-    channels: Any
-    layers: Any
-    sigma_a: Any
-    sigma_b: Any
-    method: Any
+    group: Group | str | None
+    rep_in: Rep | str | None
+    rep_out: Rep | str | None
+    channels: int | Rep | None
+    layers: int
+    sigma_a: Sigma
+    sigma_b: Sigma | None
+    method: Method | None
     validation_fraction: float
-    engine: str | None
+    engine: EngineName | None
     standardize: bool
-    random_state: Any
+    random_state: RandomState
 
     posterior_: Posterior
     standardize_x_: Standardization
@@ -72,7 +75,7 @@ class RPPEstimator(BaseEstimator):
         return found | inner if deep else found
 
     @renamed_arguments(standardise="standardize")
-    def set_params(self, **params: Any) -> RPPEstimator:
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also those inside of a method or distribution, which is replaced by another.
 
         Raises:
@@ -88,7 +91,7 @@ class RPPEstimator(BaseEstimator):
             setattr(self, name, with_numbers(getattr(self, name), changes, name))
         return self
 
-    def equivariance_error(self, X: Any, *, seed: int = 0) -> NDArray:
+    def equivariance_error(self, X: ArrayLike, *, seed: int = 0) -> NDArray:
         """How far the fitted function is from equivariant: Eq. 2's |a - b| / (|a| + |b|), a random g for each point.
 
         Args:
@@ -101,7 +104,7 @@ class RPPEstimator(BaseEstimator):
         x = self._points(X)
         return self.posterior_.equivariance_error(x, seed=seed)
 
-    def _points(self, X: Any) -> NDArray:
+    def _points(self, X: ArrayLike) -> NDArray:
         """Checked and standardised inputs."""
         check_is_fitted(self)
         check_unmasked(X, "X")
@@ -165,7 +168,7 @@ class RPPEstimator(BaseEstimator):
     def _network(self, columns: int, outputs: int, owner: str) -> Network:
         """The network from X of so many columns to so many outputs, of which `owner` is the description."""
         group = parsed(self.group, parse_group, Group, "group")
-        channels = self.channels if self.channels is not None else CHANNELS[group is not None]
+        channels: Any = self.channels if self.channels is not None else CHANNELS[group is not None]
         if group is None:
             for name in ("rep_in", "rep_out"):
                 if getattr(self, name) is not None:

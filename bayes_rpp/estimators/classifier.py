@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import check_unmasked
-from bayes_rpp.estimators.base import FLOATS, RPPEstimator, validate_data
+from bayes_rpp._types import ArrayLike, EngineName, Labels
+from bayes_rpp.estimators.base import FLOATS, RandomState, RPPEstimator, validate_data
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.models.likelihoods import Categorical
+from bayes_rpp.priors.hyper import Sigma
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
 
 from sklearn.base import ClassifierMixin  # isort: skip (base says what to install where it is missing)
 from sklearn.utils.multiclass import check_classification_targets  # isort: skip
@@ -44,20 +48,20 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
 
     def __init__(
         self,
-        group: Any = None,
-        rep_in: Any = None,
-        rep_out: Any = None,
+        group: Group | str | None = None,
+        rep_in: Rep | str | None = None,
+        rep_out: Rep | str | None = None,
         *,
-        channels: Any = None,
+        channels: int | Rep | None = None,
         layers: int = 2,
-        sigma_a: Any = 1.0,
-        sigma_b: Any = None,
+        sigma_a: Sigma = 1.0,
+        sigma_b: Sigma | None = None,
         temperature: float = 0.1,
         method: Method | None = None,
         validation_fraction: float = 0.2,
-        engine: str | None = None,
+        engine: EngineName | None = None,
         standardize: bool = True,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
@@ -65,7 +69,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
         self.standardize, self.random_state = standardize, random_state
 
-    def fit(self, X: Any, y: Any) -> RPPClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike | Labels) -> Self:
         """Find the posterior.
 
         Args:
@@ -77,9 +81,9 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         """
         check_unmasked(X, "X")
         check_unmasked(y, "y", labels=True)
-        x, y = validate_data(self, X, y, dtype=FLOATS)
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+        x, labels = validate_data(self, X, y, dtype=FLOATS)
+        check_classification_targets(labels)
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
         count = len(self.classes_)
         if count < 2:
             raise ValueError(f"y has one class, {self.classes_[0]!r}; two or more would do")
@@ -87,12 +91,12 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical(self.temperature))
         return self
 
-    def predict_proba(self, X: Any) -> NDArray:
+    def predict_proba(self, X: ArrayLike) -> NDArray:
         """Probability of each class at points (n, n_features), (n, n_classes) in the order of `classes_`."""
         x = self._points(X)
         return self.posterior_.predict(x, samples=False).mean
 
-    def predict(self, X: Any) -> NDArray:
+    def predict(self, X: ArrayLike) -> NDArray:
         """The most probable class at points (n, n_features), (n,) labels."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]

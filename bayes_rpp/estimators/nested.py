@@ -20,7 +20,7 @@ def numbers_of(value: Any) -> dict[str, Any]:
     if isinstance(value, Method):
         return value.get_params()
     if isinstance(value, PerLayer):
-        return dict(value.distribution.arguments)
+        return dict(Prior.of(value.distribution, "value").arguments)
     return dict(Prior.of(value, "value").arguments) if _is_distribution(value) else {}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,14 @@ from scipy.optimize import minimize_scalar
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
+from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.estimators.base import FLOATS, RPPEstimator, check_random_state, validate_data
+from bayes_rpp.estimators.base import FLOATS, RandomState, RPPEstimator, check_random_state, validate_data
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.models.likelihoods import Gaussian
-from bayes_rpp.priors.hyper import Prior
+from bayes_rpp.priors.hyper import Inferable, Prior, Sigma
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
 
 from sklearn.base import RegressorMixin  # isort: skip (base says what to install where it is missing)
 
@@ -67,20 +70,20 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
 
     def __init__(
         self,
-        group: Any = None,
-        rep_in: Any = None,
-        rep_out: Any = None,
+        group: Group | str | None = None,
+        rep_in: Rep | str | None = None,
+        rep_out: Rep | str | None = None,
         *,
-        channels: Any = None,
+        channels: int | Rep | None = None,
         layers: int = 2,
-        sigma_a: Any = 1.0,
-        sigma_b: Any = None,
-        noise: Any = None,
+        sigma_a: Sigma = 1.0,
+        sigma_b: Sigma | None = None,
+        noise: Inferable | None = None,
         method: Method | None = None,
         validation_fraction: float = 0.2,
-        engine: str | None = None,
+        engine: EngineName | None = None,
         standardize: bool = True,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
@@ -88,7 +91,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
         self.standardize, self.random_state = standardize, random_state
 
-    def fit(self, X: Any, y: Any) -> RPPRegressor:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Find the posterior.
 
         Args:
@@ -100,9 +103,9 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         """
         check_unmasked(X, "X")
         check_unmasked(y, "y")
-        x, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
-        self._one_target = y.ndim == 1
-        y = y.reshape(len(x), -1)
+        x, checked = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
+        self._one_target = checked.ndim == 1
+        y = np.reshape(checked, (len(x), -1))
         net = self._network(x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)")
         self.standardize_y_ = self._standardization(y, net.rep_out.rep, net.group, "y")
         size = 1.0 if self.standardize or not varies(y).any() else float(rms(y - y.mean(axis=0), axis=0).max())
@@ -120,7 +123,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
             self.posterior_ = post.replace(model=post.model.replace(likelihood=Gaussian(found)))
         return self
 
-    def predict(self, X: Any, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:
+    def predict(self, X: ArrayLike, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:
         """Expected y at points.
 
         Args:
@@ -136,7 +139,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         mean = self._targets(self.standardize_y_.undo(p.mean))
         return (mean, self._targets(p.std * self.standardize_y_.scale)) if return_std else mean
 
-    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> NDArray:
+    def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0) -> NDArray:
         """Draw new observations. Each sample follows one draw of the network over all points, with noise on top.
 
         Args:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
 from bayes_rpp.inference.optimise.members import in_parts
@@ -21,22 +22,22 @@ from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
 from bayes_rpp.inference.run.task import Callback, Task, check_method, run_task
-from bayes_rpp.models.data import Data, check_data
+from bayes_rpp.models.data import check_data
 from bayes_rpp.models.model import Model
 
 
 def fit(
     model: Model,
-    x: Any,
-    y: Any,
+    x: ArrayLike,
+    y: ArrayLike,
     method: Method,
     *,
-    engine: str | None = None,
+    engine: EngineName | None = None,
     seed: int = 0,
     init: Posterior | Mapping[str, NDArray] | None = None,
     callbacks: Sequence[Callback] | Callback = (),
     progress: bool = True,
-    validation: Data | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
     checkpoint: Checkpoint | str | Path | None = None,
     executor: Executor | None = None,
 ) -> Posterior:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array, real_array
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
 
@@ -33,7 +34,7 @@ def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")
     return a, floating(b)
 
 
-def check_inputs(model: Model, x: Any, name: str = "x") -> NDArray:
+def check_inputs(model: Model, x: ArrayLike, name: str = "x") -> NDArray:
     """Inputs alone, likewise."""
     net = model.net
     a = flat_inputs(net, x, name)

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bayes_rpp._arrays import array_namespace
+from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._imports import load_module
+from bayes_rpp._types import Float, Shaped
 from bayes_rpp.engines.base import Engine
-from bayes_rpp.priors.hyper import Prior
+from bayes_rpp.priors.hyper import Inferable, Prior
 
 Latents = Mapping[str, Any]
 
@@ -45,10 +46,10 @@ class Likelihood(ABC):
         return {k: v for k, v in self._numbers().items() if isinstance(v, Prior)}
 
     @abstractmethod
-    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         """Distribution of y given outputs f (..., n, d), one of `engine.distributions`; batch shape (..., n)."""
 
-    def observed(self, engine: Engine, y: Any) -> Any:
+    def observed(self, engine: Engine, y: Shaped[Array, "*batch n columns"]) -> Shaped[Array, "*observed"]:
         """y (..., n, columns) in the form that `distribution` observes."""
         return y
 
@@ -60,15 +61,19 @@ class Likelihood(ABC):
         """Raise ValueError, naming the argument, where y (n, columns) cannot come from this likelihood."""
 
     @abstractmethod
-    def mean(self, f: NDArray) -> NDArray:
+    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         """numpy: expected y given outputs f (..., n, d); probabilities of classes."""
 
     @abstractmethod
-    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+    def log_prob(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
+    ) -> Float[NDArray, "*batch n"]:
         """numpy: log density of each example, (..., n)."""
 
     @abstractmethod
-    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+    def expansion(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         """numpy: log density of each example as a quadratic around outputs f (n, d), for numbers `latents`.
 
         Returns:
@@ -77,11 +82,13 @@ class Likelihood(ABC):
         """
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+    def sample(
+        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
+    ) -> Float[NDArray, "*batch n columns"]:
         """numpy: observations around outputs f (..., n, d), (..., n, columns)."""
 
     @abstractmethod
-    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         """numpy: variance of y around its mean, broadcasting to f."""
 
     def config(self) -> dict[str, Any]:
@@ -111,27 +118,33 @@ class Gaussian(Likelihood):
             (site "noise").
     """
 
-    noise: Any = 0.1
+    noise: Inferable = 0.1
 
-    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.Normal(f, self.in_engine("noise", latents)).to_event(1)
 
-    def mean(self, f: NDArray) -> NDArray:
+    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return f
 
-    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+    def log_prob(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
+    ) -> Float[NDArray, "*batch n"]:
         s = self.number("noise", latents)
         z = (np.asarray(y, dtype=np.float64) - f) / s
         return (-0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)).sum(axis=-1)
 
-    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+    def expansion(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         precision = np.broadcast_to(self.number("noise", latents) ** -2.0, f.shape)
         return (y - f) * precision, _diagonal(precision)
 
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+    def sample(
+        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
+    ) -> Float[NDArray, "*batch n columns"]:
         return f + self.number("noise", latents) * rng.normal(size=f.shape)
 
-    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         return np.broadcast_to(self.number("noise", latents) ** 2, f.shape)
 
 
@@ -145,33 +158,39 @@ class StudentT(Likelihood):
             the variance, and so `Prediction.std`, is infinite.
     """
 
-    noise: Any = 0.1
-    df: Any = 4.0
+    noise: Inferable = 0.1
+    df: Inferable = 4.0
 
-    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.StudentT(
             self.in_engine("df", latents), f, self.in_engine("noise", latents)
         ).to_event(1)
 
-    def mean(self, f: NDArray) -> NDArray:
+    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return f
 
-    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+    def log_prob(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
+    ) -> Float[NDArray, "*batch n"]:
         y = np.asarray(y, dtype=np.float64)
         df, noise = self.number("df", latents), self.number("noise", latents)
         stats = load_module("scipy.stats")  # slow to import
         return stats.t.logpdf(y, df, loc=f, scale=noise).sum(axis=-1)
 
-    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+    def expansion(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         df, noise = self.number("df", latents), self.number("noise", latents)
         z = (y - f) / noise
         fisher = np.broadcast_to((df + 1) / ((df + 3) * noise**2), f.shape)
         return (df + 1) * z / (df + z**2) / noise, _diagonal(fisher)
 
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+    def sample(
+        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
+    ) -> Float[NDArray, "*batch n columns"]:
         return f + self.number("noise", latents) * rng.standard_t(self.number("df", latents), size=f.shape)
 
-    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         df = self.number("df", latents)
         factor = np.where(df > 2, df / np.where(df > 2, df - 2, 1.0), np.inf)
         return np.broadcast_to(self.number("noise", latents) ** 2 * factor, f.shape)
@@ -181,26 +200,32 @@ class StudentT(Likelihood):
 class Bernoulli(Likelihood):
     """Each column of y is 0 or 1, with log-odds f(x)."""
 
-    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.Bernoulli(logits=f).to_event(1)
 
     def check(self, y: NDArray, outputs: int, name: str) -> None:
         _check_values(np.isin(y, (0, 1)), y, name, "0 or 1")
 
-    def mean(self, f: NDArray) -> NDArray:
+    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return special.expit(f)
 
-    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+    def log_prob(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
+    ) -> Float[NDArray, "*batch n"]:
         return special.log_expit(np.where(np.asarray(y) > 0, f, -f).astype(np.float64)).sum(axis=-1)
 
-    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+    def expansion(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         p = special.expit(f)
         return y - p, _diagonal(p * (1 - p))
 
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+    def sample(
+        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
+    ) -> Float[NDArray, "*batch n columns"]:
         return (rng.random(f.shape) < special.expit(f)).astype(np.float64)
 
-    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         p = special.expit(f)
         return p * (1 - p)
 
@@ -221,10 +246,10 @@ class Categorical(Likelihood):
         if not isinstance(self.temperature, float):
             raise TypeError("temperature is a distribution; a number > 0 would do, and sigma_a can be inferred instead")
 
-    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.Categorical(logits=f / self.temperature)
 
-    def observed(self, engine: Engine, y: Any) -> Any:
+    def observed(self, engine: Engine, y: Shaped[Array, "*batch n columns"]) -> Shaped[Array, "*observed"]:
         return engine.integers(y[..., 0])
 
     def columns(self, outputs: int) -> int:
@@ -233,24 +258,30 @@ class Categorical(Likelihood):
     def check(self, y: NDArray, outputs: int, name: str) -> None:
         _check_values((y == np.floor(y)) & (y >= 0) & (y < outputs), y, name, f"a class from 0 to {outputs - 1}")
 
-    def mean(self, f: NDArray) -> NDArray:
+    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return special.softmax(f / self.temperature, axis=-1)
 
-    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+    def log_prob(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
+    ) -> Float[NDArray, "*batch n"]:
         logp = special.log_softmax(f.astype(np.float64) / self.temperature, axis=-1)
         chosen = np.broadcast_to(np.asarray(y).astype(np.int64), (*f.shape[:-1], 1))
         return np.take_along_axis(logp, chosen, axis=-1)[..., 0]
 
-    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+    def expansion(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         p = self.mean(f)
         chosen = np.asarray(y).astype(np.int64) == np.arange(f.shape[-1])
         curvature = _diagonal(p) - p[..., :, None] * p[..., None, :]
         return (chosen - p) / self.temperature, curvature / self.temperature**2
 
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+    def sample(
+        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
+    ) -> Float[NDArray, "*batch n columns"]:
         return (f / self.temperature + rng.gumbel(size=f.shape)).argmax(axis=-1)[..., None].astype(np.float64)
 
-    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         p = self.mean(f)
         return p * (1 - p)
 
@@ -259,27 +290,33 @@ class Categorical(Likelihood):
 class Poisson(Likelihood):
     """Each column of y is a count of mean exp(f(x))."""
 
-    def distribution(self, engine: Engine, f: Any, latents: Latents) -> Any:
+    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.Poisson(array_namespace(f).exp(f)).to_event(1)
 
     def check(self, y: NDArray, outputs: int, name: str) -> None:
         _check_values((y == np.floor(y)) & (y >= 0), y, name, "a count 0, 1, 2, ...")
 
-    def mean(self, f: NDArray) -> NDArray:
+    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return np.exp(f)
 
-    def log_prob(self, f: NDArray, y: NDArray, latents: Latents) -> NDArray:
+    def log_prob(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
+    ) -> Float[NDArray, "*batch n"]:
         y, f = np.asarray(y, dtype=np.float64), f.astype(np.float64)
         return (y * f - np.exp(f) - special.gammaln(y + 1)).sum(axis=-1)
 
-    def expansion(self, f: NDArray, y: NDArray, latents: Latents) -> tuple[NDArray, NDArray]:
+    def expansion(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         mean = np.exp(f)
         return y - mean, _diagonal(mean)
 
-    def sample(self, rng: np.random.Generator, f: NDArray, latents: Latents) -> NDArray:
+    def sample(
+        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
+    ) -> Float[NDArray, "*batch n columns"]:
         return rng.poisson(np.exp(f)).astype(np.float64)
 
-    def variance(self, f: NDArray, latents: Latents) -> NDArray:
+    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         return np.exp(f)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bayes_rpp._arrays import Array
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.function import run
 from bayes_rpp.models.likelihoods import Gaussian, Likelihood
 from bayes_rpp.networks.network import Network
-from bayes_rpp.priors.hyper import Prior, Sigmas
+from bayes_rpp.priors.hyper import Prior, Sigma, Sigmas
 from bayes_rpp.priors.parametrization import Parametrization, get_parametrization
 from bayes_rpp.priors.pathway import ResidualPathway, fan_in_scale
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
@@ -58,8 +61,8 @@ class Model:
         self,
         net: Network,
         *,
-        sigma_a: Any = 1.0,
-        sigma_b: Any = 0.05,
+        sigma_a: Sigma | Sequence[Sigma] | NDArray = 1.0,
+        sigma_b: Sigma = 0.05,
         likelihood: Likelihood | None = None,
         scale: Literal["fan_in"] | None = "fan_in",
         parametrization: AnyParametrization | None = None,
@@ -75,7 +78,12 @@ class Model:
         self.net = net
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.scale, self.parametrization = scale, parametrization
-        self._arguments = {"net": net, "sigma_a": sigma_a, "sigma_b": sigma_b, "likelihood": self.likelihood}
+        self._arguments: dict[str, Any] = {
+            "net": net,
+            "sigma_a": sigma_a,
+            "sigma_b": sigma_b,
+            "likelihood": self.likelihood,
+        }
         self._arguments |= {"scale": scale, "parametrization": parametrization}
         self.sigmas_a = _by_pathway(sigma_a, net)
         if isinstance(sigma_b, (list, tuple)):
@@ -95,7 +103,7 @@ class Model:
         self.sites = dict(self._sites())
 
     @property
-    def sigma_a(self) -> Any:
+    def sigma_a(self) -> Sigma | list[Sigma]:
         """As it was given."""
         given = [s.given for s in self.sigmas_a]
         return given if self.net.pathways > 1 else given[0]
@@ -133,7 +141,7 @@ class Model:
         prior = self._prior(name, latents)
         return site, prior.strict() if self.priors[name].is_strict else prior
 
-    def pyro(self, x: Any, y: Any = None, **options: Any) -> Any:
+    def pyro(self, x: ArrayLike, y: ArrayLike | None = None, **options: Any) -> Array:
         """The model function for Pyro: `SVI(model.pyro, guide, ...)`, `NUTS(model.pyro)`, and so on.
 
         Args:
@@ -149,7 +157,7 @@ class Model:
         """
         return run(self, get_engine("pyro"), x, y, **options)
 
-    def numpyro(self, x: Any, y: Any = None, **options: Any) -> Any:
+    def numpyro(self, x: ArrayLike, y: ArrayLike | None = None, **options: Any) -> Array:
         """The model function for NumPyro; arguments, sites and result as in `pyro`."""
         return run(self, get_engine("numpyro"), x, y, **options)
 

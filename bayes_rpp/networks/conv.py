@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bayes_rpp._arrays import Array, array_namespace, swish
+from bayes_rpp._types import Shaped
 from bayes_rpp.networks.mlp import check_width
 from bayes_rpp.networks.network import LARGEST, Capabilities, Network, Parameter, linear
 from bayes_rpp.priors.subspaces.base import FullSubspace
@@ -144,7 +145,9 @@ class ConvNet(Network, is_code=False):
         preset: dict[str, Any] = {"channels": channels, "strides": [1, 2] * 4, "norm": True}
         return cls((3, 32, 32), 10, **preset | settings)
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         if self.missing:
             x = array_namespace(x).concat([x] + [x[..., :1] * 0.0] * self.missing, axis=-1)
         x = self.rows(x)

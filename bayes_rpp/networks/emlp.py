@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from bayes_rpp._arrays import Array, sigmoid, swish
+from bayes_rpp._types import Shaped
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.networks.allocation import hidden_rep
@@ -92,7 +93,9 @@ class EMLP(Network, is_code=False):
                 if reason:
                     warn_user(f"{reason}; {remedy} would do")
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         for block in self.blocks:
             x = block(params, x)
         return linear(params, "output", x)

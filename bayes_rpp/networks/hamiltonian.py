@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from bayes_rpp._arrays import Array, array_namespace, constant, whole_number
+from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import library_of
 from bayes_rpp.networks.network import Network
 from bayes_rpp.symmetry.groups import symplectic_form
@@ -66,7 +67,9 @@ class HamiltonianNetwork(Network, is_code=False):
         )
         self.parameters = dict(energy.parameters)
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """States (..., steps * d) that follow the states x (..., d)."""
         params, x = {name: params[name] for name in self.parameters}, self.rows(x)
         library, own = library_of(x, self.engines)

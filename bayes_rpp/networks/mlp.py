@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayes_rpp._arrays import Array, swish, whole_number
+from bayes_rpp._types import Shaped
 from bayes_rpp.networks.network import Network, Parameter, linear
 from bayes_rpp.priors.subspaces.base import FullSubspace
 from bayes_rpp.symmetry.groups import Group
@@ -41,7 +42,9 @@ class MLP(Network, is_code=False):
             self.parameters[f"{name}.weight"] = Parameter(FullSubspace((n_out, n_in)))
             self.parameters[f"{name}.bias"] = Parameter(FullSubspace((n_out,)))
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         for name in self._names[:-1]:
             x = swish(linear(params, name, x))
         return linear(params, self._names[-1], x)

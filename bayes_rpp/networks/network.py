@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._html import paragraph, table
+from bayes_rpp._types import EngineName, Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -48,7 +49,7 @@ class Capabilities:
         evaluations: how often one call runs its layers, where it integrates.
     """
 
-    engines: tuple[str, ...] = ("numpyro", "pyro")
+    engines: tuple[EngineName, ...] = ("numpyro", "pyro")
     input_shape: tuple[int, ...] | None = None
     traceable: bool = True
     vectorized: bool = True
@@ -121,7 +122,9 @@ class Network(metaclass=_FreezingMeta):
         self.parameters: dict[str, Parameter] = {}
 
     @abstractmethod
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """Outputs (..., rep_out.size) for inputs (..., rep_in.size)."""
 
     @abstractmethod
@@ -144,7 +147,7 @@ class Network(metaclass=_FreezingMeta):
         return type(self)(**{k: v for k, v in ends.items() if k in taken} | self.config() | changes)
 
     @property
-    def engines(self) -> tuple[str, ...]:
+    def engines(self) -> tuple[EngineName, ...]:
         """Those that can run it: "numpyro", "pyro" or both."""
         return self.capabilities.engines
 

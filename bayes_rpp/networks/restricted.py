@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._types import Shaped
 from bayes_rpp.networks.emlp import equivariant_parameters
 from bayes_rpp.networks.network import Network, Parameter, altered, linear
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry
@@ -68,7 +69,9 @@ class LinearPath(Network, is_code=False):
             path = equivariant_parameters("linear", self.rep_in, self.rep_out, getattr(net, "subgroups", ()))
         self.parameters = path | {f"net.{name}": p for name, p in net.parameters.items()}
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         inner, x = {name: params[f"net.{name}"] for name in self.net.parameters}, self.rows(x)
         return linear(params, "linear", x) + self.net(inner, x)
 

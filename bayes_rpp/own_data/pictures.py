@@ -46,7 +46,7 @@ def draw_equivariance(fitted: Fitted, path: Path) -> None:
     x = fitted.test_x
     figure = _figure()
     left, right = figure.subplots(1, 2)
-    plot_equivariance_posterior({_label(fitted.model.group): post}, x, ax=left)
+    plot_equivariance_posterior({_label(str(fitted.model.group)): post}, x, ax=left)
     left.set_title("mean over rows" + (", density over draws" if post.chains * post.draws > 1 else ""))
     errors = np.maximum(np.median(post.equivariance_error(x), axis=(0, 1)), FLOOR)
     low, high = np.log10(errors.min()), np.log10(errors.max())

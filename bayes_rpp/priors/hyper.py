@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeAlias
 
+from bayes_rpp._types import Distribution, Number
 from bayes_rpp.engines.base import Engine
 from bayes_rpp.priors.pathway import check_sigma
 
@@ -87,10 +88,14 @@ class PerLayer:
     Sites are called after the layers: "sigma_b.layers.0", ..., "sigma_b.output".
     """
 
-    distribution: Any
+    distribution: Distribution | Prior
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "distribution", Prior.of(self.distribution, "distribution of PerLayer"))
+
+
+Inferable: TypeAlias = Number | Distribution | Prior
+Sigma: TypeAlias = Inferable | PerLayer | Mapping[str, Inferable]
 
 
 class Sigmas:
@@ -109,7 +114,7 @@ class Sigmas:
         TypeError, ValueError: naming the argument that does not fit.
     """
 
-    def __init__(self, value: Any, argument: str, names: Iterable[str]) -> None:
+    def __init__(self, value: Sigma, argument: str, names: Iterable[str]) -> None:
         names = list(names)
         self.given = value
         self.latents: dict[str, Prior] = {}

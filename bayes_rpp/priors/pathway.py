@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from array_api_compat import is_jax_array, is_torch_array
 
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._imports import load_module
+from bayes_rpp._types import Numbers, Shaped
 from bayes_rpp.engines.libraries import library_of
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 from bayes_rpp.priors.subspaces.nested import NestedSubspace, WithinSubspace
@@ -45,7 +47,7 @@ class ResidualPathway:
         TypeError, ValueError: if subspace is none, or a sigma is negative, not finite, or all are zero.
     """
 
-    def __init__(self, subspace: Subspace, sigma_a: Any, sigma_b: Any) -> None:
+    def __init__(self, subspace: Subspace, sigma_a: Numbers | Sequence[Numbers], sigma_b: Numbers) -> None:
         if not isinstance(subspace, Subspace):
             raise TypeError(
                 f"subspace is {subspace!r}; a Subspace such as EquivariantSubspace(rep_in(G), rep_out(G)) would do"
@@ -137,11 +139,11 @@ class ResidualPathway:
         chain = NestedSubspace([WithinSubspace(outer, s) for s, _ in inner], check=False)
         return ResidualPathway(chain, [s for _, s in inner], sigma)
 
-    def color(self, eps: Array) -> Array:
+    def color(self, eps: Shaped[Array, "*w"]) -> Shaped[Array, "*w"]:
         """White noise (..., *shape) to a weight of this prior."""
         return self._filter(eps, self.deviations)
 
-    def whiten(self, w: Array) -> Array:
+    def whiten(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*w"]:
         """The inverse of `color`."""
         self.check_density()
         return self._filter(w, [1.0 if _is_zero(s) else 1.0 / s for s in self.deviations])
@@ -150,7 +152,7 @@ class ResidualPathway:
         """log |det dW/deps| = sum over levels of (r_k - r_(k-1)) log s_k, and (n - r) log sigma_b."""
         return 0.5 * self._logarithms(self.variances)
 
-    def log_prob(self, w: Array) -> Array:
+    def log_prob(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch"]:
         """log density of weights (..., *shape), for numpy, torch and JAX arrays.
 
         Raises:
@@ -170,7 +172,7 @@ class ResidualPathway:
         counts = [after - before for before, after in itertools.pairwise(ranks)]
         return _total([c * _log(v) for c, v in zip(counts, variances, strict=True) if c])
 
-    def split(self, w: Array) -> tuple[Array, Array]:
+    def split(self, w: Shaped[Array, "*w"]) -> tuple[Shaped[Array, "*batch {self.support.rank}"], Shaped[Array, "*w"]]:
         """The most probable (beta, B) with decode(beta) + B = w: each direction inside is shared out by variance."""
         shares = [1.0 - (self.sigma_b / s) ** 2 for s in self.deviations[:-1]]
         inside = self._filter(w, [*shares, 0.0])

@@ -12,6 +12,7 @@ from loky import cpu_count
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._files import write_netcdf
+from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import check_engine
 
 
@@ -134,7 +135,7 @@ def _list(out: Path, start: float) -> None:
 def _figure2(
     count: int,
     epochs: int | None,
-    engine: str,
+    engine: EngineName,
     names: list[str] | None,
     jobs: int,
     quick: bool,
@@ -165,7 +166,7 @@ def _figure2(
     typer.echo(f"\n{text}\n\nThe fits took {frame['seconds'].sum() / 60:.1f} minutes together.")
 
 
-def _figure3(figure: Which, count: int, epochs: int, engine: str, quick: bool, out: Path, resume: bool) -> None:
+def _figure3(figure: Which, count: int, epochs: int, engine: EngineName, quick: bool, out: Path, resume: bool) -> None:
     from bayes_rpp.reproduce import figure3
     from bayes_rpp.reproduce.trials import begin
 
@@ -213,7 +214,7 @@ def _table3(
     transitions: list[int] | None,
     members: int,
     epochs: int | None,
-    engine: str,
+    engine: EngineName,
     jobs: int,
     quick: bool,
     out: Path,

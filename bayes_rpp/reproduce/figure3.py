@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_rpp._files import write_netcdf
+from bayes_rpp._types import EngineName
 from bayes_rpp.analysis.plots import plot_equivariance_kde
 from bayes_rpp.analysis.sweep_plots import plot_sweep
 from bayes_rpp.datasets import inertia, modified_inertia
@@ -28,7 +29,7 @@ SIGMAS_A = tuple(float(f"{s:.3g}") for s in np.geomspace(0.1, 3.0, GRID))
 SIGMAS_B = tuple(float(f"{s:.3g}") for s in np.geomspace(0.001, 1.0, GRID))
 
 
-def left(members: int, epochs: int, engine: str, *, examples: int, channels: int, layers: int, out: Path) -> Any:
+def left(members: int, epochs: int, engine: EngineName, *, examples: int, channels: int, layers: int, out: Path) -> Any:
     """Ensembles of RPP-EMLPs on inertia and modified inertia, of one prior, their error followed during training.
 
     Returns:
@@ -54,7 +55,9 @@ def left(members: int, epochs: int, engine: str, *, examples: int, channels: int
     return pd.DataFrame(rows, columns=columns), rows[1][2] / rows[0][2]
 
 
-def right(seeds: int, epochs: int, engine: str, *, examples: int, channels: int, layers: int, out: Path) -> xr.Dataset:
+def right(
+    seeds: int, epochs: int, engine: EngineName, *, examples: int, channels: int, layers: int, out: Path
+) -> xr.Dataset:
     """Test errors on modified inertia over a grid of both priors, as one sweep."""
     data, test = modified_inertia(examples, seed=0), modified_inertia(examples, seed=TEST)
     net = EMLP(data.rep_in, data.rep_out, data.group, channels=channels, layers=layers)

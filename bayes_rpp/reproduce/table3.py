@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayes_rpp._types import EngineName
 from bayes_rpp.inference.optimise.training import TrainingError
 
 ARMS = ("MLP", "wide MLP", "two pathways", "RPP", "strict")
@@ -51,7 +52,7 @@ class Trial:
     seed: int
     members: int
     epochs: int | None
-    engine: str
+    engine: EngineName
     folder: Path
     quick: bool = False
 

@@ -18,6 +18,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from bayes_rpp._files import replacing
+from bayes_rpp._types import EngineName
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import MAP
 from bayes_rpp.inference.optimise.training import TrainingError
@@ -36,7 +37,7 @@ class Trial:
     method: str
     seed: int
     epochs: int
-    engine: str
+    engine: EngineName
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -73,7 +74,7 @@ def _mse(a: Any, b: Any) -> float:
     return float(np.mean((a.astype(np.float64) - b) ** 2))
 
 
-def trials(settings: Iterable[Setting], count: int, epochs: int | None, engine: str) -> list[Trial]:
+def trials(settings: Iterable[Setting], count: int, epochs: int | None, engine: EngineName) -> list[Trial]:
     """All fits: the first trial of everything, then the second, and so on."""
     chosen = list(settings)
     return [

@@ -8,14 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp.rl.catalogue import symmetry
 from bayes_rpp.rl.states import Array, coordinates, hidden_positions, place, set_state, simulator
-from bayes_rpp.rl.tables import Symmetry, gymnasium
+from bayes_rpp.rl.tables import Symmetry, gymnasium_module
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    Setter: TypeAlias = Callable[[gymnasium.Env, Array], None]
 
 APART, EPISODE = 5, 50  # steps of random actions from one state that is looked at to the next, and from a reset at most
 
@@ -38,13 +43,13 @@ class Violation:
 
 
 def measure_symmetry(
-    env: Any,
+    env: gymnasium.Env | str,
     sym: Symmetry | str | None = None,
     n: int = 200,
     *,
     perturbation: float = 0.2,
     seed: int = 0,
-    set_state: Callable[[Any, Array], None] | None = None,
+    set_state: Setter | None = None,
 ) -> Violation:
     """Measure a symmetry against the simulator, over states of random actions and each generator of the group.
 
@@ -66,19 +71,26 @@ def measure_symmetry(
     if not isinstance(sym, Symmetry):
         env_id = env if isinstance(env, str) else str(getattr(env.spec, "id", None))
         sym = symmetry(env_id, sym)
-    own = isinstance(env, str)
-    if own:
-        env = sym.make() if sym.env_id == env else gymnasium().make(env, **sym.env_kwargs)
+    world: gymnasium.Env
+    if isinstance(env, str):
+        world = sym.make() if sym.env_id == env else gymnasium_module().make(env, **sym.env_kwargs)
+    else:
+        world = env
     try:
-        sym.check(env)
-        return _measure(env, sym, n, perturbation, np.random.default_rng(seed), set_state)
+        sym.check(world)
+        return _measure(world, sym, n, perturbation, np.random.default_rng(seed), set_state)
     finally:
-        if own:
-            env.close()
+        if isinstance(env, str):
+            world.close()
 
 
 def _measure(
-    env: Any, sym: Symmetry, n: int, noise: float, rng: np.random.Generator, put: Callable[[Any, Array], None] | None
+    env: gymnasium.Env,
+    sym: Symmetry,
+    n: int,
+    noise: float,
+    rng: np.random.Generator,
+    put: Setter | None,
 ) -> Violation:
     inner = env.unwrapped  # without the wrappers' limits of time and of order
     setter = put or set_state
@@ -107,7 +119,11 @@ def _measure(
 
 
 def _states(
-    env: Any, n: int, noise: float, rng: np.random.Generator, put: Callable[[Any, Array], None] | None
+    env: gymnasium.Env,
+    n: int,
+    noise: float,
+    rng: np.random.Generator,
+    put: Setter | None,
 ) -> tuple[Array, Array]:
     space = env.action_space
     space.seed(int(rng.integers(2**31)))
@@ -130,7 +146,7 @@ def _states(
     return np.stack(states), np.stack([space.sample() for _ in range(n)]).astype(np.float64)
 
 
-def _perturbed(env: Any, obs: Array, noise: float, rng: np.random.Generator) -> Array:
+def _perturbed(env: gymnasium.Env, obs: Array, noise: float, rng: np.random.Generator) -> Array:
     """The observation of the same state with noise on what the simulator holds, and without what is not observed."""
     inner = simulator(env)
     qpos, qvel = coordinates(env, obs)
@@ -156,7 +172,7 @@ def _unit_quaternions(model: Any, qpos: Array) -> Array:
     return qpos
 
 
-def _steps(inner: Any, states: Array, actions: Array, put: Callable[[Any, Array], None]) -> tuple[Array, Array]:
+def _steps(inner: gymnasium.Env, states: Array, actions: Array, put: Setter) -> tuple[Array, Array]:
     after, rewards = [], []
     for s, a in zip(states, actions, strict=True):
         put(inner, s)

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from bayes_rpp._given import real_array
 from bayes_rpp._numerics import rms
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.rl.transition_model import TransitionModel
 
 CLAMP = 1e-7  # least relative error that a geometric mean counts
@@ -30,7 +31,7 @@ class Rollout:
     samples: NDArray = field(repr=False)
 
 
-def rollout(model: TransitionModel, states: Any, actions: Any) -> Rollout:
+def rollout(model: TransitionModel, states: ArrayLike, actions: ArrayLike) -> Rollout:
     """Follow each member on its own from initial states through given actions: s_(t+1) = s_t + f_m(s_t, a_t).
 
     A member that runs away is followed into infinity, and its errors are 100 %.
@@ -48,8 +49,9 @@ def rollout(model: TransitionModel, states: Any, actions: Any) -> Rollout:
     actions = real_array(actions, "actions")
     if actions.ndim != 3 or not actions.shape[1]:
         raise ValueError(f"actions has shape {actions.shape}; (rollouts, steps, size of an action) would do")
-    if np.shape(states)[:1] != actions.shape[:1]:
-        raise ValueError(f"states has shape {np.shape(states)} but actions is for {len(actions)} rollouts")
+    states = real_array(states, "states")
+    if states.shape[:1] != actions.shape[:1]:
+        raise ValueError(f"states has shape {states.shape} but actions is for {len(actions)} rollouts")
     n, steps, d = actions.shape
     states, _ = model.checked(states, actions[:, 0])
     actions = model.checked(np.repeat(states, steps, axis=0), actions.reshape(n * steps, d))[1].reshape(actions.shape)
@@ -65,7 +67,7 @@ def rollout(model: TransitionModel, states: Any, actions: Any) -> Rollout:
 
 
 def relative_error(
-    predicted: Any, true: Any, steps: int | None = None, *, metric: Literal["all", "reference"] = "all"
+    predicted: ArrayLike, true: ArrayLike, steps: int | None = None, *, metric: Literal["all", "reference"] = "all"
 ) -> float:
     """Geometric mean over rollouts and times of rms(p - s) / (rms p + rms s), from 0 to 1 (paper, Table 3).
 
@@ -96,7 +98,7 @@ def relative_error(
     return float(np.exp(np.log(np.maximum(errors, CLAMP)).mean()))
 
 
-def interval_coverage(found: Rollout, true: Any, level: float = 0.9) -> NDArray:
+def interval_coverage(found: Rollout, true: ArrayLike, level: float = 0.9) -> NDArray:
     """Share of the numbers that lie within the central intervals mean +- z std, by step: (T,), from t = 1 on."""
     deviations = _deviations(found, true)
     return (deviations <= norm.ppf(0.5 + _level(level) / 2)).mean(axis=(0, 2))
@@ -115,7 +117,7 @@ class Recalibration:
     level: float
 
     @staticmethod
-    def fit(found: Rollout, true: Any, level: float = 0.9) -> Recalibration:
+    def fit(found: Rollout, true: ArrayLike, level: float = 0.9) -> Recalibration:
         """From rollouts that neither the model nor the test has seen: the factor with which the share `level` of the
         numbers at a step lies within the interval.
 
@@ -141,7 +143,7 @@ class Recalibration:
         return replace(found, std=found.std * factors[:, None])
 
 
-def _deviations(found: Rollout, true: Any) -> NDArray:
+def _deviations(found: Rollout, true: ArrayLike) -> NDArray:
     """(n, T, d) distance from the mean in standard deviations; infinite where there is no finite prediction."""
     mean, true = _pair(found.mean, true)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bayes_rpp._given import real_array
+from bayes_rpp._types import ArrayLike
+
+if TYPE_CHECKING:
+    import gymnasium
 
 Array = NDArray[np.float64]
 
 
-def set_state(env: Any, obs: ArrayLike) -> None:
+class Simulator(Protocol):
+    """An unwrapped environment of Gymnasium's that has a MuJoCo simulator."""
+
+    model: Any
+    data: Any
+
+    def set_state(self, qpos: Array, qvel: Array) -> None: ...
+
+    def _get_obs(self) -> Array: ...
+
+
+def set_state(env: gymnasium.Env, obs: ArrayLike) -> None:
     """Set positions and velocities of a Gymnasium MuJoCo environment from an observation.
 
     Observations are (qpos without its first coordinates, qvel), where what is missing, such as the distance travelled,
@@ -25,9 +40,9 @@ def set_state(env: Any, obs: ArrayLike) -> None:
     place(env, *coordinates(env, obs))
 
 
-def simulator(env: Any) -> Any:
+def simulator(env: gymnasium.Env) -> Simulator:
     """The unwrapped environment, if it has a MuJoCo simulator."""
-    inner = getattr(env, "unwrapped", env)
+    inner: Any = getattr(env, "unwrapped", env)
     if not all(hasattr(inner, part) for part in ("model", "data", "set_state")):
         raise TypeError(
             f"{type(inner).__name__} has no MuJoCo simulator (model, data, set_state); give set_state=, a function of "
@@ -36,7 +51,7 @@ def simulator(env: Any) -> Any:
     return inner
 
 
-def coordinates(env: Any, obs: ArrayLike) -> tuple[Array, Array]:
+def coordinates(env: gymnasium.Env, obs: ArrayLike) -> tuple[Array, Array]:
     """qpos and qvel of an observation."""
     inner = simulator(env)
     x = real_array(obs, "obs").astype(np.float64)
@@ -53,7 +68,7 @@ def coordinates(env: Any, obs: ArrayLike) -> tuple[Array, Array]:
     return qpos, x[inner.model.nq - hidden :]
 
 
-def hidden_positions(inner: Any, size: int) -> int:
+def hidden_positions(inner: Simulator, size: int) -> int:
     """How many leading coordinates of qpos an observation of this size leaves out."""
     nq, nv = int(inner.model.nq), int(inner.model.nv)
     hidden = nq + nv - size
@@ -65,7 +80,7 @@ def hidden_positions(inner: Any, size: int) -> int:
     return hidden
 
 
-def place(env: Any, qpos: Array, qvel: Array) -> None:
+def place(env: gymnasium.Env, qpos: Array, qvel: Array) -> None:
     """Set the simulator, without what it remembers of the steps before."""
     inner = simulator(env)
     inner.data.time = 0.0

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag, expm
 
 from bayes_rpp._given import check_unmasked
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.symmetry.exact import exact_generators
 from bayes_rpp.symmetry.finite import list_elements
 from bayes_rpp.symmetry.groups import SO, Group, Trivial
 from bayes_rpp.symmetry.matrices import real_matrices
 from bayes_rpp.symmetry.representations import Rep, Scalar
 
+if TYPE_CHECKING:
+    import gymnasium
+
 Array = NDArray[np.float64]
+Generators: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Sequence[Mapping[str, ArrayLike]]
 MAX_ORDER = 200
 
 
@@ -49,8 +55,8 @@ class Symmetry:
 
     def __init__(
         self,
-        state: Any,
-        action: Any,
+        state: Generators,
+        action: Generators,
         *,
         rotation: bool = False,
         name: str = "",
@@ -105,7 +111,7 @@ class Symmetry:
         g = self.group.sample(n, seed)
         return self.rep_state(self.group).rho(g), self.rep_action(self.group).rho(g)
 
-    def make(self, **kwargs: Any) -> Any:
+    def make(self, **kwargs: Any) -> gymnasium.Env:
         """The environment with the observations that the symmetry is for; more keywords go to gymnasium.make.
 
         Raises:
@@ -114,11 +120,11 @@ class Symmetry:
         """
         if self.env_id is None:
             raise ValueError("this symmetry has no env_id; give one to Symmetry, or make the environment yourself")
-        env = gymnasium().make(self.env_id, **(self.env_kwargs | kwargs))
+        env = gymnasium_module().make(self.env_id, **(self.env_kwargs | kwargs))
         self.check(env)
         return env
 
-    def check(self, env: Any) -> None:
+    def check(self, env: gymnasium.Env) -> None:
         """See that observations and actions have the symmetry's sizes.
 
         Raises:
@@ -139,13 +145,13 @@ class Symmetry:
         return f"Symmetry({where}{self.name or 'unnamed'}, {size}, state {self.n_state}, action {self.n_action})"
 
 
-def gymnasium() -> Any:
+def gymnasium_module() -> ModuleType:
     """The module, or an error that says how to get it."""
     try:
-        import gymnasium as module
+        import gymnasium
     except ImportError as error:
         raise ImportError("the environments need Gymnasium with MuJoCo: pip install 'bayes-rpp[rl]'") from error
-    return module
+    return gymnasium
 
 
 def generators(value: Any, name: str) -> Array:

@@ -6,7 +6,7 @@ layers are copies of the regular representation, which any pointwise nonlinearit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import whole_number
+from bayes_rpp._arrays import Array, whole_number
 from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._given import finite_array
+from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.engines.base import check_engine
 from bayes_rpp.inference.fit import fit
@@ -28,7 +29,7 @@ from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
-from bayes_rpp.priors.hyper import PerLayer, Prior
+from bayes_rpp.priors.hyper import Inferable, PerLayer, Prior, Sigma
 from bayes_rpp.rl.transitions import Transitions
 from bayes_rpp.symmetry.equivariance import equivariance_error
 from bayes_rpp.symmetry.groups import Group
@@ -68,7 +69,7 @@ class TransitionModel:
         """How many draws of the network there are: members of an ensemble, or samples."""
         return self.posterior.chains * self.posterior.draws
 
-    def changes(self, states: Any, actions: Any) -> NDArray:
+    def changes(self, states: ArrayLike, actions: ArrayLike) -> NDArray:
         """What each member predicts for next state - state, (members, n, d_state), for states (n, d_state) and actions
         (n, d_action).
 
@@ -79,13 +80,13 @@ class TransitionModel:
         x = self.standardize_x(np.concatenate([states, actions], axis=1))
         return np.stack([self.member(m)(x) for m in range(self.members)])
 
-    def member(self, number: int) -> Any:
+    def member(self, number: int) -> Callable[[NDArray], NDArray]:
         """The changes in the environment's units, (n, d_state), as a function of standardised inputs, float64."""
         chain, draw = divmod(number, self.posterior.draws)
         f = self.posterior.function(chain, draw)
         return lambda x: self.standardize_y.undo(np.asarray(f(x), dtype=np.float64))
 
-    def checked(self, states: Any, actions: Any) -> tuple[NDArray, NDArray]:
+    def checked(self, states: ArrayLike, actions: ArrayLike) -> tuple[NDArray, NDArray]:
         """Both as float64 arrays; raises TypeError or ValueError, naming the argument that does not fit."""
         d = self.posterior.model.net.rep_out.size
         states = finite_array(states, "states", columns=d, owner="the model has states of size {}")
@@ -95,7 +96,9 @@ class TransitionModel:
             raise ValueError(f"states has {len(states)} rows but actions has {len(actions)}")
         return states.astype(np.float64), actions.astype(np.float64)
 
-    def equivariance_error(self, states: Any, actions: Any, symmetry: HasSymmetry, *, seed: int = 0) -> NDArray:
+    def equivariance_error(
+        self, states: ArrayLike, actions: ArrayLike, symmetry: HasSymmetry, *, seed: int = 0
+    ) -> NDArray:
         """Eq. 2's |a - b| / (|a| + |b|) of each member's change, (members, n), a random group element for each point.
 
         Changes are measured in units of their size here, one unit for all columns that the group mixes.
@@ -125,12 +128,12 @@ def fit_transitions(
     net: Network | None = None,
     width: int = 128,
     layers: int = 2,
-    sigma_a: Any = 1.0,
-    sigma_b: Any = None,
-    noise: Any = None,
+    sigma_a: Sigma = 1.0,
+    sigma_b: Sigma | None = None,
+    noise: Inferable | None = None,
     method: Method | None = None,
     validation: Transitions | None = None,
-    engine: str | None = None,
+    engine: EngineName | None = None,
     seed: int = 0,
     progress: bool = True,
     checkpoint: str | Path | None = None,
@@ -237,10 +240,10 @@ class DoubledMLP(MLP):
         self._weights = list(self.parameters)
         self.parameters |= {f"residual.{k}": v for k, v in self.parameters.items()}
 
-    def __call__(self, params: Mapping[str, Any], x: Any) -> Any:
+    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
         return super().__call__({k: params[k] + params[f"residual.{k}"] for k in self._weights}, x)
 
-    def sigmas(self, residual: Any) -> dict[str, Any]:
+    def sigmas(self, residual: Inferable | PerLayer) -> Mapping[str, Inferable]:
         """sigma_a by parameter: 1 of the first pathway, `residual` of the second; a PerLayer counts for each layer."""
         if not isinstance(residual, PerLayer):
             return {"residual.*": residual, "*": 1.0}

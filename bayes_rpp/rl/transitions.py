@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +15,17 @@ from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import ROUNDING, rms
 from bayes_rpp.datasets.splits import check_seed
 
+if TYPE_CHECKING:
+    import gymnasium
+
 FIELDS = ("states", "actions", "next_states", "ends")
 SAC: dict[str, Any] = {"train_freq": 4, "gradient_steps": 1, "batch_size": 128, "policy_kwargs": {"net_arch": [64, 64]}}
+
+
+class MakesEnvironment(Protocol):
+    """What `rl.symmetry` gives, or anything else that makes an environment."""
+
+    def make(self) -> gymnasium.Env: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +208,12 @@ def _near(states: NDArray) -> NDArray:
 
 
 def collect_transitions(
-    environment: Any, n: int = 50_000, *, seed: int = 0, cache: str | Path | None = None, progress: bool = False
+    environment: MakesEnvironment | str,
+    n: int = 50_000,
+    *,
+    seed: int = 0,
+    cache: str | Path | None = None,
+    progress: bool = False,
 ) -> Transitions:
     """The first n steps of a SAC agent that learns (Stable-Baselines3, two layers of 64 units, a step of training every
     four), from its replay buffer: random actions at first, then better and better ones.

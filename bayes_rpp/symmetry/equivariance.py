@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array
 from bayes_rpp._numerics import exponent, norm
+from bayes_rpp._types import ArrayLike, Float
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
@@ -17,14 +18,14 @@ from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
 def equivariance_error(
     f: Callable[[NDArray], Any],
-    x: Any,
+    x: ArrayLike,
     rep_in: Rep | Representation,
     rep_out: Rep | Representation,
     group: Group,
     *,
     samples: int = 1,
     seed: int | None = 0,
-) -> NDArray[np.float64]:
+) -> Float[NDArray[np.float64], " n"]:
     """Relative equivariance error |a - b| / (|a| + |b|) at each point, a = rho_out(g) f(x), b = f(rho_in(g) x).
 
     Args:
@@ -54,7 +55,7 @@ class Probe:
 
     def __init__(
         self,
-        x: Any,
+        x: ArrayLike,
         rep_in: Rep | Representation,
         rep_out: Rep | Representation,
         group: Group,
@@ -81,7 +82,7 @@ class Probe:
                 "whatever the function; rep_in, rep_out and group of the network say how it acts"
             )
 
-    def error(self, f: Callable[[NDArray], Any]) -> NDArray[np.float64]:
+    def error(self, f: Callable[[NDArray], Any]) -> Float[NDArray[np.float64], " n"]:
         """Eq. 2 at each point, (n,)."""
         a, b = (
             finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out has size {}")

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from bayes_rpp._imports import load_module
+from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods.base import Method
@@ -27,7 +28,7 @@ def check_method(
     method: Method,
     finds: Literal["mode", "gaussian", "posterior", "nothing"] = "posterior",
     *,
-    engines: Iterable[str] | None = None,
+    engines: Iterable[EngineName] | None = None,
     seed: int = 0,
 ) -> None:
     """Check that a method does what `fit` asks of it, on a linear model whose posterior is known.
@@ -63,13 +64,13 @@ def check_method(
         _check_found(problem, first, finds, engine)
 
 
-def _fit(problem: LinearProblem, method: Method, engine: str, seed: int) -> Posterior:
+def _fit(problem: LinearProblem, method: Method, engine: EngineName, seed: int) -> Posterior:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of short chains
         return fit(problem.model, problem.x, problem.y, method, engine=engine, seed=seed, progress=False)
 
 
-def _check_found(problem: LinearProblem, post: Posterior, finds: str, engine: str) -> None:
+def _check_found(problem: LinearProblem, post: Posterior, finds: str, engine: EngineName) -> None:
     theta, mean, deviation = problem.theta(post), problem.mean, np.sqrt(np.diag(problem.covariance))
     z = (theta - mean) / deviation
     if finds == "mode":

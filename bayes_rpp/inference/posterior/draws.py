@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms
+from bayes_rpp._types import ArrayLike, Float, Shaped
 from bayes_rpp.inference.posterior.moments import predictive_moments
 from bayes_rpp.models.data import check_data, check_inputs
 from bayes_rpp.models.model import Model
@@ -36,9 +37,9 @@ class Prediction:
             Categorical (chain, draw, n, 1), the classes). None where `predict(x, samples=False)` was asked for.
     """
 
-    mean: NDArray
-    std: NDArray
-    samples: Any = field(repr=False, default=None)
+    mean: Float[NDArray, "n d_out"]
+    std: Float[NDArray, "n d_out"]
+    samples: Float[NDArray, "chain draw n columns"] | Any = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,7 +88,7 @@ class Draws:
     def draws(self) -> int:
         return next(iter(self.samples.values())).shape[1]
 
-    def predict(self, x: Any, seed: int | None = None, *, samples: bool = True) -> Prediction:
+    def predict(self, x: ArrayLike, seed: int | None = None, *, samples: bool = True) -> Prediction:
         """Predict at new points.
 
         Args:
@@ -119,7 +120,9 @@ class Draws:
             each = likelihood.sample(np.random.default_rng(seed), f, latents)
         return Prediction(mean, std, each.astype(f.dtype))
 
-    def equivariance_error(self, x: Any, *, group: Group | None = None, seed: int = 0) -> NDArray:
+    def equivariance_error(
+        self, x: ArrayLike, *, group: Group | None = None, seed: int = 0
+    ) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """Eq. 2's |a - b| / (|a| + |b|) of each draw at each point, (chain, draw, n), one random g for each point.
 
         Args:
@@ -132,7 +135,7 @@ class Draws:
         probe.warn_if_empty()
         return self.measure(probe)
 
-    def measure(self, probe: Probe) -> NDArray:
+    def measure(self, probe: Probe) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""
         found = np.empty((self.chains, self.draws, len(probe.x)))
         for c, d in np.ndindex(self.chains, self.draws):
@@ -148,7 +151,9 @@ class Draws:
             return _in_pieces(lambda x: linearized(net, center, params, x))
         return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
 
-    def outputs(self, x: NDArray) -> NDArray:
+    def outputs(
+        self, x: Shaped[NDArray, "n d_in"]
+    ) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.net.rep_out.size}"]:
         """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
         return evaluate(self.model, self.samples, x, self.center)
 
@@ -156,11 +161,13 @@ class Draws:
         """The same piece by piece, in bounded memory."""
         return blocks(self.model, self.samples, x, self.center)
 
-    def log_likelihood(self, x: Any = None, y: Any = None) -> NDArray:
+    def log_likelihood(
+        self, x: ArrayLike | None = None, y: ArrayLike | None = None
+    ) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""
         if (x is None) != (y is None):
             raise ValueError("x and y go together; give both, or neither for the training data")
-        x, y = (self.x, self.y) if x is None else check_data(self.model, x, y)
+        x, y = (self.x, self.y) if x is None or y is None else check_data(self.model, x, y)
         found = np.empty((self.chains, self.draws, len(x)))
         for b in self.blocks(x):
             found[b.chain, b.draws, b.rows] = self.model.likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))

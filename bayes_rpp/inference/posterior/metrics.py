@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp._numerics import rms
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
@@ -20,7 +19,7 @@ BINS = 15  # of confidence, for ECE (Guo et al. 2017)
 MIN_DRAWS = 200  # of y at each point, for quantiles; few members are asked several times
 
 
-def predictive_metrics(post: Draws, x: Any, y: Any, *, seed: int = 0) -> dict[str, float]:
+def predictive_metrics(post: Draws, x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> dict[str, float]:
     """Scores of the posterior predictive on (x, y), means over examples (and outputs, where not said otherwise).
 
     Args:

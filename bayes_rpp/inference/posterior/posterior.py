@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._html import paragraph, table
+from bayes_rpp._types import ArrayLike
 from bayes_rpp.inference.posterior import diagnostics
 from bayes_rpp.inference.posterior.draws import Draws, Prediction
 from bayes_rpp.inference.posterior.metrics import predictive_metrics
@@ -76,11 +77,11 @@ class Posterior(Draws):
         """
         return diagnostics.asymmetry(self, pathway)
 
-    def metrics(self, x: Any, y: Any, *, seed: int = 0) -> dict[str, float]:
+    def metrics(self, x: ArrayLike, y: ArrayLike, *, seed: int = 0) -> dict[str, float]:
         """How well the posterior predicts: log-likelihood, errors, and calibration; see `predictive_metrics`."""
         return predictive_metrics(self, x, y, seed=seed)
 
-    def summary(self, x: Any = None, *, points: int = 5) -> diagnostics.Summary:
+    def summary(self, x: ArrayLike | None = None, *, points: int = 5) -> diagnostics.Summary:
         """Whether to trust it: mean, standard deviation, R-hat and effective sample size of the inferred numbers and of
         the network's outputs, and warnings in words.
 
@@ -105,7 +106,7 @@ class Posterior(Draws):
 
         return to_arviz(self)
 
-    def save(self, path: str | Path, *, thin: int = 1, dtype: Any = None) -> Path:
+    def save(self, path: str | Path, *, thin: int = 1, dtype: DTypeLike | None = None) -> Path:
         """Write samples, model, network, data and training record to one netCDF file; returns its path. A network made
         of code, such as a softened module, is not written: `load` asks for it. Nor is a Parametrization of your own,
         which the loaded model leaves open.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array
+from bayes_rpp._types import ArrayLike, Float, Shaped
 from bayes_rpp.inference.methods.base import check_count
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.symmetry.equivariance import Probe
@@ -40,7 +41,7 @@ class EquivarianceTracker:
         group: Group,
         *,
         every: int = 1,
-        x: Any = None,
+        x: ArrayLike | None = None,
         points: int = 100,
         seed: int = 0,
         name: str = "equivariance_error",
@@ -94,15 +95,15 @@ class EquivarianceTracker:
         self._records = [(e, error, loss[e]) for e, error in records.get(self.name, {}).items()]
 
     @property
-    def epoch(self) -> NDArray[np.int64]:
+    def epoch(self) -> Shaped[NDArray[np.int64], " records"]:
         return np.array([e for e, _, _ in self._records], dtype=np.int64)
 
     @property
-    def error(self) -> NDArray:
+    def error(self) -> Float[NDArray, "members records"]:
         return np.stack([e for _, e, _ in self._kept()], axis=1)
 
     @property
-    def loss(self) -> NDArray:
+    def loss(self) -> Float[NDArray, "members records"]:
         return np.stack([loss for _, _, loss in self._kept()], axis=1)
 
     def _kept(self) -> list[tuple[int, NDArray, NDArray]]:

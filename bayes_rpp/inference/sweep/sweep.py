@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp._types import ArrayLike, EngineName, HasData
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import MAP
@@ -43,15 +44,15 @@ MEANINGS = {
 
 def sweep(
     model: Model,
-    data: Any,
+    data: tuple[ArrayLike, ArrayLike] | HasData,
     method: MAP | None = None,
     *,
     sigma_a: Sequence[float] | float | None = None,
     sigma_b: Sequence[float] | float | None = None,
     seeds: Iterable[int] | int = (0,),
-    test: Any = None,
+    test: tuple[ArrayLike, ArrayLike] | HasData | None = None,
     scores: Scores | None = None,
-    engine: str | None = None,
+    engine: EngineName | None = None,
     progress: bool = True,
     memory: float = 4.0,
     checkpoint: Checkpoint | str | Path | None = None,

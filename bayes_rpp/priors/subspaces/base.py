@@ -13,6 +13,7 @@ import numpy as np
 
 from bayes_rpp._arrays import Array, array_namespace, constant
 from bayes_rpp._given import float64_array
+from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.symmetry.representations import Block, Representation, Scalar, Term
 from bayes_rpp.symmetry.solver import check_bound, term_basis
@@ -50,14 +51,14 @@ class Subspace(ABC):
         return (self,)
 
     @abstractmethod
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         """Coordinates Q^T vec(w): (..., *shape) -> (..., rank)."""
 
     @abstractmethod
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         """Weight Q beta: (..., rank) -> (..., *shape)."""
 
-    def project(self, w: Array) -> Array:
+    def project(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*w"]:
         """Orthogonal projection Q Q^T w: (..., *shape) -> (..., *shape)."""
         return self.decode(self.encode(w))
 
@@ -100,11 +101,11 @@ class FullSubspace(Subspace):
     def rows(self) -> int:
         return super().rows if self._rows is None else self._rows
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.rank))
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         self.check_shape(beta, (self.rank,), "beta")
         return beta.reshape(beta.shape[:-1] + self.shape)
 
@@ -119,11 +120,11 @@ class ZeroSubspace(Subspace):
         self.shape = tuple(shape)
         self.rank = 0
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         return (w * 0.0).reshape((*w.shape[: w.ndim - len(self.shape)], self.size))[..., :0]
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         self.check_shape(beta, (0,), "beta")
         zero = array_namespace(beta).sum(beta, axis=-1)
         return zero.reshape(zero.shape + (1,) * len(self.shape)) + constant(np.zeros(self.shape), beta)
@@ -148,11 +149,11 @@ class DenseSubspace(Subspace):
         self._q = u[:, s > 1e-10 * max(1.0, float(s.max(initial=0.0)))]
         self.rank = self._q.shape[1]
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         return w.reshape((*w.shape[: w.ndim - len(self.shape)], self.size)) @ fixed(self._q, w)
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         self.check_shape(beta, (self.rank,), "beta")
         q = fixed(self._q, beta)
         # The same matrix in both products: XLA keeps one of it, and reads that from the cache.
@@ -195,7 +196,7 @@ class EquivariantSubspace(Subspace):
         ]
         self.rank = sum(self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items())
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         xp = array_namespace(w)
         lead = tuple(w.shape[: w.ndim - len(self.shape)])
@@ -212,7 +213,7 @@ class EquivariantSubspace(Subspace):
             return (w * 0.0).reshape((*lead, self.size))[..., :0]
         return xp.concat(parts, axis=-1)
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         self.check_shape(beta, (self.rank,), "beta")
         xp = array_namespace(beta)
         lead = tuple(beta.shape[:-1])

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, array_namespace, constant, indices, whole_number
+from bayes_rpp._types import Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.priors.subspaces.span import SpanSubspace
 
@@ -98,7 +99,7 @@ class ConvolutionSubspace(Subspace):
         self.counts = seen[:, self._taps].sum(axis=0)
         self.rank = self.out_channels * self._per_group * len(self._taps)
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         xp, lead = array_namespace(w), tuple(w.shape[:-2])
         outputs, taps = self._inputs.shape
@@ -117,7 +118,7 @@ class ConvolutionSubspace(Subspace):
         sums = xp.moveaxis(sums, (0, 1), (len(lead), -1))  # (*lead, g, co, ci, taps)
         return sums.reshape((*lead, self.rank))
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         self.check_shape(beta, (self.rank,), "beta")
         xp, lead = array_namespace(beta), tuple(beta.shape[:-1])
         outputs, taps = self._inputs.shape

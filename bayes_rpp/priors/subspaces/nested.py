@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._types import Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 
 
@@ -47,10 +48,10 @@ class NestedSubspace(Subspace):
     def levels(self) -> tuple[Subspace, ...]:
         return self._levels
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         return self.levels[-1].encode(w)
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         return self.levels[-1].decode(beta)
 
     def leverage(self) -> np.ndarray:
@@ -77,10 +78,10 @@ class ComposedSubspace(Subspace):
         self.outer, self.inner = outer, inner
         self.shape, self.rank = outer.shape, inner.rank
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         return self.inner.encode(self.outer.encode(w))
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         return self.outer.decode(self.inner.decode(beta))
 
 
@@ -96,8 +97,8 @@ class WithinSubspace(Subspace):
         self.outer, self.inner = outer, inner
         self.shape, self.rank = (outer.rank,), inner.rank
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         return self.inner.encode(self.outer.decode(w))
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         return self.outer.encode(self.inner.decode(beta))

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from bayes_rpp._arrays import Array, array_namespace, indices, whole_number
 from bayes_rpp._given import float64_array, real_array
+from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.priors.subspaces.base import COMPLEX_COLUMNS, Subspace
 
@@ -117,7 +118,7 @@ class SpanSubspace(Subspace):
             raise TypeError(f"mask has dtype {mask.dtype}; booleans would do")
         return SpanSubspace.tied(np.where(mask, np.arange(mask.size).reshape(mask.shape), -1))
 
-    def encode(self, w: Array) -> Array:
+    def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         xp, lead = array_namespace(w), tuple(w.shape[: w.ndim - len(self.shape)])
         w = xp.take(w.reshape((*lead, self.size)), indices(self._used, w), axis=-1)
@@ -128,7 +129,7 @@ class SpanSubspace(Subspace):
             parts.append(self._inner(part, q).reshape((*lead, rows.shape[0] * q.shape[-1])))
         return xp.concat(parts, axis=-1)
 
-    def decode(self, beta: Array) -> Array:
+    def decode(self, beta: Shaped[Array, "*batch rank"]) -> Shaped[Array, "*w"]:
         self.check_shape(beta, (self.rank,), "beta")
         xp, lead = array_namespace(beta), tuple(beta.shape[:-1])
         zero, start, parts = xp.sum(beta * 0.0, axis=-1)[..., None], 0, []

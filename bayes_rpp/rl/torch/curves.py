@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Curve:
     returns: NDArray[np.float64]
     seconds: float
 
-    def at(self, grid: NDArray[Any], window: int) -> NDArray[np.float64]:
+    def at(self, grid: NDArray, window: int) -> NDArray[np.float64]:
         """Mean return of the episodes that ended in the `window` steps before each point; the last one, if none did."""
         if not len(self.ends):
             return np.full(len(grid), np.nan)
@@ -43,7 +44,7 @@ class Curve:
 
 
 def learning_curve(
-    make: Callable[[], Any],
+    make: Callable[[], gymnasium.Env],
     steps: int,
     *,
     policy_options: dict[str, Any] | None = None,

@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ContinuousCritic
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from stable_baselines3.sac import SAC
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import nn
@@ -46,7 +47,7 @@ class RPPPolicy(SACPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Box,
-        lr_schedule: Any,
+        lr_schedule: Schedule,
         *,
         symmetry: Symmetry | None = None,
         sigma_a: float = 1.0,
@@ -79,7 +80,7 @@ class RPPPolicy(SACPolicy):
         self._check_features(kwargs["features_dim"])
         return RPPCritic(self._reps, self.sigma_a, self.sigma_b, **kwargs).to(self.device)
 
-    def _build(self, lr_schedule: Any) -> None:
+    def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         rate = lr_schedule(1)
         of_critic = nn.ModuleList([m for name, m in self.critic.named_children() if self._learns(name)])
@@ -147,7 +148,7 @@ class RPPActor(Actor):
         self.net = SoftMLP(widths, sigma_a, sigma_b, activation=self.activation_fn)
         self._head = (reps, sigma_a, sigma_b)
 
-    def get_action_dist_params(self, obs: Any) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    def get_action_dist_params(self, obs: PyTorchObs) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         (out,) = self.net(self.extract_features(obs, self.features_extractor))
         mean, log_std = out.chunk(2, dim=-1)
         return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), {}

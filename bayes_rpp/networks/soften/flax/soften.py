@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._types import Shaped
 from bayes_rpp.engines.flax import HELD, Call, View, bound, check_supported, left_alone, looks, view
 from bayes_rpp.engines.jax import x64
 from bayes_rpp.networks.network import Capabilities
@@ -48,7 +49,9 @@ class FlaxNetwork(ModuleNetwork):
         except Exception:  # the module's code insists on float32
             self._exact = False
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         arrays = [x, *params.values()]
         if not all(isinstance(a, (np.ndarray, np.generic)) for a in arrays):
             return self._outputs(params, x)

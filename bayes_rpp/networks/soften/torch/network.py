@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._types import Shaped
 from bayes_rpp.networks.network import Capabilities
 from bayes_rpp.networks.soften.module import ModuleNetwork
 from bayes_rpp.networks.soften.torch.packed import packed, unpacked
@@ -37,7 +38,9 @@ class TorchNetwork(ModuleNetwork):
         self.module = module
         self.parameters = {name: self.parameters[name] for name in whole}
 
-    def __call__(self, params: Mapping[str, Array], x: Array) -> Array:
+    def __call__(
+        self, params: Mapping[str, Array], x: Shaped[Array, "*x"]
+    ) -> Shaped[Array, "*batch {self.rep_out.size}"]:
         """Outputs (..., outputs) for inputs (..., prod(input_shape)) or (..., *input_shape), of torch or numpy."""
         if isinstance(x, torch.Tensor):
             return self._outputs(params, x)

@@ -1,0 +1,33 @@
+"""What the tests check of the shapes that signatures say: beartype, by jaxtyping's hook on the modules of contracts.
+
+Only arguments, results and fields that say shapes are checked. Of others a type is for type checkers: what does not fit
+is an error of the package's own, which tests give wrong values to see.
+"""
+
+import beartype
+import jaxtyping
+
+import bayes_rpp._types
+
+MODULES = [
+    "bayes_rpp.inference.posterior.draws",
+    "bayes_rpp.inference.run.callbacks",
+    "bayes_rpp.models.likelihoods",
+    "bayes_rpp.networks",
+    "bayes_rpp.priors.pathway",
+    "bayes_rpp.priors.subspaces",
+    "bayes_rpp.symmetry.equivariance",
+]
+
+
+def install():
+    """To be called before these modules are imported."""
+    bayes_rpp._types.Float, bayes_rpp._types.Shaped = jaxtyping.Float, jaxtyping.Shaped
+    jaxtyping.install_import_hook(MODULES, f"{__name__}.checked")
+
+
+def checked(function):
+    """beartype, of what says shapes alone."""
+    shapes = {k: v for k, v in function.__annotations__.items() if "Shaped[" in str(v) or "Float[" in str(v)}
+    function.__annotations__ = shapes
+    return beartype.beartype(function) if shapes else function
