@@ -44,27 +44,27 @@ class NumPyroEngine:
         return numpyro.handlers.scale(scale=factor)
 
     def compiled(self, net: Network) -> Callable[..., Any]:
-        return _compiled(_ByKey(net))
+        return _compiled(ByKey(net))
 
     def vmap(self, net: Network, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
         return jax.vmap(net, in_axes=in_dims)
 
 
-class _ByKey:
+class ByKey:
     """A network that equals any other of its key."""
 
     def __init__(self, net: Network) -> None:
         self.net, self.key = net, net.key
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByKey) and self.key == other.key
+        return isinstance(other, ByKey) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
 
 
 @lru_cache(maxsize=16)
-def _compiled(found: _ByKey) -> Callable[..., Any]:
+def _compiled(found: ByKey) -> Callable[..., Any]:
     """Compiled once for each network: initialisers of guides and kernels run the model operation by operation."""
     return jax.jit(found.net)
 

@@ -70,3 +70,26 @@ def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     other, counts = draws(model(noise=1.0))
     assert counts == (1, 2)
     assert not np.array_equal(other, first)
+
+
+def test_optimization_with_other_data_and_another_seed_compiles_nothing():
+    home = pytest.importorskip("bayes_rpp.inference.optimise.map.numpyro")
+    home._programs.cache_clear()
+
+    def fitted(one, x, seed):
+        method = rpp.DeepEnsemble(members=2, epochs=3, batch_size=5)
+        return rpp.fit(one, x, x, method, engine="numpyro", seed=seed, progress=False).samples["output.weight"]
+
+    first = fitted(model(), X, 0)
+    assert not np.array_equal(fitted(model(), X + 1, 1), first)
+    np.testing.assert_array_equal(fitted(model(), X, 0), first)
+    info = home._programs.cache_info()
+    assert (info.hits, info.misses) == (2, 1)
+    fitted(model(noise=1.0), X, 0)
+    assert home._programs.cache_info().misses == 2
+    one = rpp.inference.Task(model(), X, X, rpp.DeepEnsemble(members=2, epochs=3, batch_size=5), "numpyro", 0)
+    together = home.members_together(one, 2)
+    sites = tuple(sorted(home.Sites(one.model, one.parametrization).steps))
+    _, epoch, _ = home._programs(Configured.of(model()), one.parametrization, sites, 1, together)
+    assert home._programs.cache_info().hits == 3
+    assert epoch._cache_size() == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -21,8 +21,10 @@ from bayes_rpp.inference.optimise.mode import check, finish
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
+from bayes_rpp.inference.run.identity import Configured
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
+from bayes_rpp.priors.parametrization import Parametrization
 
 array = ENGINE.array
 
@@ -39,47 +41,19 @@ class Trainer:
     """See `bayes_rpp.inference.optimise.training.Trainer`. Each of several devices trains its share."""
 
     def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray) -> None:
-        x, y = (array(a) for a in (task.x, task.y))
         members = len(next(iter(initial.values())))
         per_member = partial(jnp.broadcast_to, shape=(members,))
         units = {site: per_member(array(sites.steps[site])) for site in initial}
         self._given = units, {k: per_member(array(v)) for k, v in sites.given.items()}
-        model = partial(task.model.numpyro, size=len(x), parametrization=sites.parametrization)
-        transforms = {site: biject_to(constraints.positive) for site in initial if site in task.model.latents}
-        self._constrain = partial(transform_fn, transforms)
-
-        def loss(params: Any, given: Any, *data: Any) -> Any:
-            """-log p(y, W | x), in which numbers have their own density though the steps are in their logarithms."""
-            return -log_density(model, data, {"given": given}, self._constrain(params))[0]
-
-        def steps(member: Any) -> Any:
-            state, batches, (units, given) = member
-            adam = optimizer(rates, optax.stateless(lambda updates, _: {k: u * units[k] for k, u in updates.items()}))
-
-            def step(state: Any, *data: Any) -> Any:
-                params, moments = state
-                value, gradient = jax.value_and_grad(loss)(params, given, *data)
-                updates, moments = adam.update(gradient, moments)
-                return (optax.apply_updates(params, updates), moments), value
-
-            return one_epoch(step, x, y)(state, batches)
-
-        def start(values: Any) -> Any:
-            params = self._constrain({site: array(v) for site, v in values.items()}, invert=True)
-            return params, jax.vmap(optimizer(rates, optax.identity()).init)(params)
-
-        self._start = jax.jit(start)
-        self._state = self._start(initial)
+        self._shared = array(task.x), array(task.y), array(rates)
         devices = _devices(members)
-        together = members_together(task, members // len(devices))
-        all_members = partial(jax.lax.map, steps, batch_size=together)
-        if len(devices) > 1:
-            mesh, spread = Mesh(np.array(devices), ("members",)), PartitionSpec("members")
-            all_members = jax.shard_map(all_members, mesh=mesh, in_specs=(spread,), out_specs=spread)
-        self._epoch = jax.jit(all_members)
+        together = members_together(task, members // devices)
+        known = Configured.of(task.model), sites.parametrization, tuple(sorted(initial))
+        self._start, self._epoch, self._constrain = _programs(*known, devices, together)
+        self._state = self._start({site: array(v) for site, v in initial.items()})
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        self._state, losses = self._epoch((self._state, jnp.asarray(batches), self._given))
+        self._state, losses = self._epoch((self._state, jnp.asarray(batches), self._given), self._shared)
         return np.asarray(losses)
 
     def state(self) -> Arrays:
@@ -89,7 +63,7 @@ class Trainer:
         self._state = from_arrays(self._state, state)
 
     def replace(self, values: Values) -> None:
-        self._state = self._start(values)[0], self._state[1]
+        self._state = self._start({site: array(v) for site, v in values.items()})[0], self._state[1]
 
     def draws(self) -> Values:
         return {k: v[None] for k, v in self.values().items()}
@@ -98,10 +72,49 @@ class Trainer:
         return {site: np.asarray(v) for site, v in self._constrain(self._state[0]).items()}
 
 
-def _devices(members: int) -> list[Any]:
+@lru_cache(maxsize=16)
+def _programs(
+    configured: Configured, form: str | Parametrization, sites: tuple[str, ...], devices: int, together: int
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """The start of all members, an epoch of them, and the sites' values from what is optimized. Data, rates, units and
+    what is given are arguments, so that what is compiled serves all fits of models that are configured alike."""
+    model = configured.model
+    transforms = {site: biject_to(constraints.positive) for site in sites if site in model.latents}
+    constrain = partial(transform_fn, transforms)
+
+    def loss(params: Any, given: Any, size: int, *data: Any) -> Any:
+        """-log p(y, W | x), in which numbers have their own density though the steps are in their logarithms."""
+        options = {"given": given, "size": size, "parametrization": form}
+        return -log_density(model.numpyro, data, options, constrain(params))[0]
+
+    def steps(x: jax.Array, y: jax.Array, rates: jax.Array, member: Any) -> Any:
+        state, batches, (units, given) = member
+        adam = optimizer(rates, optax.stateless(lambda updates, _: {k: u * units[k] for k, u in updates.items()}))
+
+        def step(state: Any, *data: Any) -> Any:
+            params, moments = state
+            value, gradient = jax.value_and_grad(loss)(params, given, len(x), *data)
+            updates, moments = adam.update(gradient, moments)
+            return (optax.apply_updates(params, updates), moments), value
+
+        return one_epoch(step, x, y)(state, batches)
+
+    def start(values: Any) -> Any:
+        params = constrain(values, invert=True)
+        return params, jax.vmap(optimizer(jnp.zeros(1), optax.identity()).init)(params)
+
+    def epoch(members: Any, shared: Any) -> Any:
+        return jax.lax.map(partial(steps, *shared), members, batch_size=together)
+
+    if devices > 1:
+        mesh, spread = Mesh(np.array(jax.local_devices()[:devices]), ("members",)), PartitionSpec("members")
+        epoch = jax.shard_map(epoch, mesh=mesh, in_specs=(spread, PartitionSpec()), out_specs=spread)
+    return jax.jit(start), jax.jit(epoch), constrain
+
+
+def _devices(members: int) -> int:
     """As many as can have the same number of members each."""
-    devices = jax.local_devices()
-    return devices[: max(k for k in range(1, len(devices) + 1) if members % k == 0)]
+    return max(k for k in range(1, len(jax.local_devices()) + 1) if members % k == 0)
 
 
 def members_together(task: Task, members: int) -> int:
@@ -126,7 +139,7 @@ def one_epoch(step: Callable[..., Any], x: jax.Array, y: jax.Array) -> Callable[
     return epoch
 
 
-def optimizer(rates: NDArray, *more: optax.GradientTransformation) -> optax.GradientTransformation:
+def optimizer(rates: Any, *more: optax.GradientTransformation) -> optax.GradientTransformation:
     """Adam with a learning rate for each step; `more` comes before the rates."""
     table = array(rates)
     return optax.chain(optax.scale_by_adam(), *more, optax.scale_by_schedule(lambda count: -table[count]))
