@@ -12,6 +12,7 @@ import bayes_rpp._types
 MODULES = [
     "bayes_rpp.inference.posterior.draws",
     "bayes_rpp.inference.run.callbacks",
+    "bayes_rpp.models.likelihood",
     "bayes_rpp.models.likelihoods",
     "bayes_rpp.networks",
     "bayes_rpp.priors.pathway",

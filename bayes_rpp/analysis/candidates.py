@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bayes_rpp.models.likelihoods import Likelihood
+from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.emlp import EMLP, few_copies, lacks, quiet

@@ -23,7 +23,8 @@ from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.analysis.trivial import with_trivial_factors
 from bayes_rpp.analysis.verdict import Verdict, highest, judge
 from bayes_rpp.inference.methods import MAP, Laplace, Method
-from bayes_rpp.models.likelihoods import Gaussian, Likelihood, StudentT
+from bayes_rpp.models.likelihood import Likelihood
+from bayes_rpp.models.likelihoods import Gaussian, StudentT
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group

@@ -20,7 +20,8 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.task import check_method
 from bayes_rpp.models.data import Data
-from bayes_rpp.models.likelihoods import Categorical, Likelihood
+from bayes_rpp.models.likelihood import Likelihood
+from bayes_rpp.models.likelihoods import Categorical
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
-    from bayes_rpp.models.likelihoods import Likelihood
+    from bayes_rpp.models.likelihood import Likelihood
 else:
-    __getattr__, __dir__ = lazy(__name__, {"models.likelihoods": "Likelihood"})
+    __getattr__, __dir__ = lazy(__name__, {"models.likelihood": "Likelihood"})
 
 __all__ = ["Likelihood"]

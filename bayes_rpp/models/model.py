@@ -13,7 +13,8 @@ from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.function import run
-from bayes_rpp.models.likelihoods import Gaussian, Likelihood
+from bayes_rpp.models.likelihood import Likelihood
+from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigma, Sigmas
 from bayes_rpp.priors.parametrization import Parametrization, get_parametrization

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bayes_rpp.models.likelihoods import Likelihood, likelihood_from_config
+from bayes_rpp.models.likelihood import Likelihood
+from bayes_rpp.models.likelihoods import likelihood_from_config
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.storage import Custom, network_from_spec, network_spec

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from bayes_rpp.engines.base import ENGINES, get_engine
-from bayes_rpp.models.likelihoods import Likelihood
+from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.testing.arrays import same
 
 DRAWS = 40_000

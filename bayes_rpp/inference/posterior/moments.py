@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models.likelihoods import Latents, Likelihood
+from bayes_rpp.models.likelihood import Latents, Likelihood
 from bayes_rpp.models.outputs import Block
 
 

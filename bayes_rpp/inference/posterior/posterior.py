@@ -19,7 +19,7 @@ from bayes_rpp.inference.posterior import diagnostics
 from bayes_rpp.inference.posterior.draws import Draws, Prediction
 from bayes_rpp.inference.posterior.metrics import predictive_metrics
 from bayes_rpp.models.data import check_inputs
-from bayes_rpp.models.likelihoods import Likelihood
+from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
-from bayes_rpp.models.likelihoods import Likelihood
+from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
