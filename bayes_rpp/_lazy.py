@@ -38,7 +38,9 @@ def lazy(
         if name in new:
             warn_renamed(f"{package}.{name}", f"{new[name]}.{name}")
             return getattr(load_module(new[name]), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        flat = name in getattr(sys.modules["bayes_rpp"], "__all__", ())
+        hint = f"; bayes_rpp.{name} would do" if flat and package != "bayes_rpp" else ""
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
 
     def __dir__() -> list[str]:
         return sorted({*(n for n in vars(sys.modules[package]) if n.startswith("__")), *home, *below})

@@ -1,5 +1,7 @@
 """Our own likelihoods, methods and networks pass the contracts that the package ships; subspaces in tests/priors."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -110,3 +112,48 @@ def test_a_likelihood_of_ones_own_comes_back_with_its_class(tmp_path):
     for options, message in (({}, "likelihood must be given, as 'Doubled'"), ({"likelihood": Doubled(0.4)}, "0.3")):
         with pytest.raises(ValueError, match=message):
             rpp.Posterior.load(path, **options)
+
+
+@dataclass(frozen=True)
+class Still(rpp.inference.Method):
+    """Heeds nothing but the data."""
+
+    @property
+    def count(self):
+        return 1
+
+    def run(self, task):
+        mode = rpp.fit(task.model, task.x, task.y, rpp.MAP(epochs=1), engine=task.engine, progress=False)
+        return task.posterior(dict(mode.samples))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"checkpoint": "folder"}, "checkpoint is for methods that keep their state; Still keeps none"),
+        ({"callbacks": print}, "callbacks are for methods that train by epochs; Still has none"),
+        ({"callbacks": 3}, "callbacks must be functions of Progress, got 3"),
+    ],
+)
+def test_what_a_method_of_ones_own_does_not_heed_is_an_error(options, message):
+    problem = rpp.testing.LinearProblem()
+    check_method(Still(), "nothing", engines=["pyro"])
+    with pytest.raises((TypeError, ValueError), match=message):
+        rpp.fit(problem.model, problem.x, problem.y, Still(), engine="pyro", progress=False, **options)
+
+
+def test_a_check_that_would_check_nothing_is_an_error():
+    for options in ({"finds": "postrior"}, {"engines": []}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            check_method(Still(), **options)
+
+
+def test_parametrizations_by_object_are_as_by_name(tmp_path):
+    from bayes_rpp.priors.parametrization import Weights, Whitened
+
+    problem = rpp.testing.LinearProblem(sigma_b=HALF, parametrization=Weights())
+    with pytest.raises(ValueError, match="no most probable"):
+        rpp.fit(problem.model, problem.x, problem.y, rpp.MAP(epochs=1), engine="pyro", progress=False)
+    problem = rpp.testing.LinearProblem(sigma_b=HALF, parametrization=Whitened())
+    post = rpp.fit(problem.model, problem.x, problem.y, rpp.MAP(epochs=1), engine="pyro", progress=False)
+    assert rpp.Posterior.load(post.save(tmp_path / "a.nc")).model.parametrization == "whitened"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -24,6 +24,7 @@ from bayes_rpp.inference.run.start import start_of, warn_if_worse
 from bayes_rpp.inference.run.task import Callback, Task, check_method, run_task
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.model import Model
+from bayes_rpp.priors.parametrization import get_parametrization
 
 
 def fit(
@@ -94,6 +95,10 @@ def fit(
             raise TypeError("validation must be a pair (x, y)")
         validation = check_data(model, *validation, names=("validation x", "validation y"))
     callbacks = (callbacks,) if callable(callbacks) else callbacks
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(
+            f"callbacks must be functions of Progress, got {callbacks!r}; EquivarianceTracker(group) would do"
+        )
     for callback in callbacks:
         if not callable(callback) or isinstance(callback, type):
             raise TypeError(
@@ -111,12 +116,19 @@ def fit(
             "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
             "is equivariant, and sigma_b is 0); a positive sigma_b would do"
         )
-    if isinstance(method, MAP) and model.infers_sigmas and model.parametrization in ("weights", "pathways"):
+    form = get_parametrization(model.parametrization or "whitened")
+    if isinstance(method, MAP) and model.infers_sigmas and not form.has_mode:
         raise ValueError(
             f"parametrization is {model.parametrization!r}, in which a model with inferred sigmas has no most probable "
             "weights; 'whitened' or None would do, or SVI or NUTS"
         )
-    _check_sampler(method, chosen, callbacks, validation, executor)
+    check_executor(executor)
+    _check_taken(method, callbacks=callbacks, validation=validation, executor=executor, checkpoint=checkpoint)
+    if isinstance(method, HMC) and method.chain_method == "vectorized" and chosen == "pyro":
+        raise ValueError(
+            "chain_method is 'vectorized', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
+            "'sequential', or engine='numpyro', would do"
+        )
     weights = None if init is None else start_of(model, init, method)
     if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
         method = replace(method, learning_rate=GENTLE)
@@ -149,24 +161,20 @@ def fit(
     return post
 
 
-def _check_sampler(method: Method, engine: str, callbacks: Any, validation: Any, executor: Any) -> None:
-    """What only one kind of method understands."""
-    check_executor(executor)
-    if not isinstance(method, HMC):
-        if executor is not None and not isinstance(method, DeepEnsemble):
-            raise ValueError(
-                "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; "
-                f"{type(method).__name__} is one task, without it"
-            )
-        return
-    for name, given in (("callbacks", callbacks), ("validation", validation)):
-        if given:
-            raise ValueError(
-                f"{name} are for methods that train by epochs; {type(method).__name__} has none. "
-                "The posterior's equivariance_error and metrics look at each draw"
-            )
-    if method.chain_method == "vectorized" and engine == "pyro":
-        raise ValueError(
-            "chain_method is 'vectorized', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
-            "'sequential', or engine='numpyro', would do"
-        )
+def _check_taken(method: Method, **options: Any) -> None:
+    """What only some methods understand."""
+    kind = type(method).__name__
+    epochs = (
+        f"for methods that train by epochs; {kind} has none. "
+        "The posterior's equivariance_error and metrics look at each draw"
+    )
+    reasons = {
+        "callbacks": f"callbacks are {epochs}",
+        "validation": f"validation are {epochs}",
+        "executor": "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; "
+        f"{kind} is one task, without it",
+        "checkpoint": f"checkpoint is for methods that keep their state; {kind} keeps none, without it",
+    }
+    for name, given in options.items():
+        if given is not None and given != () and name not in method.takes:
+            raise ValueError(reasons[name])

@@ -241,6 +241,8 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 def likelihood_from_config(kind: str, config: Mapping[str, Any], given: Likelihood | None = None) -> Likelihood:
     """Inverse of `config()`; of a likelihood that is not ours the same one, given."""
     if given is not None:
+        if not isinstance(given, Likelihood):
+            raise TypeError(f"likelihood must be a Likelihood, got {given!r}; {kind}(...) would do")
         if (type(given).__name__, given.config()) != (kind, dict(config)):
             raise ValueError(f"likelihood must be the file's, {kind} with {dict(config)}, got {given}")
         return given

@@ -179,11 +179,14 @@ class Model:
             raise AttributeError(f"a Model does not change; model.replace({name}=...) makes another")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Model does not change, so {name} stays")
+
     def __repr__(self) -> str:
         return (
             f"Model({self.net!r}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b.given}, "
             f"likelihood={self.likelihood}, "
-            f"scale={self.scale!r})"
+            f"scale={self.scale!r}, parametrization={self.parametrization!r})"
         )
 
 

@@ -175,6 +175,9 @@ class Network(metaclass=_FreezingMeta):
             raise AttributeError(f"{name} cannot be set, as it is part of net.capabilities; {_argument(name)} would do")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name} cannot be deleted, as networks are frozen")
+
     def _instead(self, name: str) -> str:
         """What to do where an attribute cannot be set."""
         return f"net.replace({name}=...)" if name in signature(type(self)).parameters else "another network"

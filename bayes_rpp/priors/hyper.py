@@ -33,9 +33,8 @@ class Prior:
         if isinstance(value, Prior):
             return value
         if not (hasattr(value, "arg_constraints") and hasattr(value, "log_prob")):
-            raise TypeError(
-                f"{name} is {value!r}; a positive number, or a distribution such as HalfNormal(1.0), would do"
-            )
+            number = "" if name.endswith("PerLayer") else "a positive number, or "
+            raise TypeError(f"{name} is {value!r}; {number}a distribution such as HalfNormal(1.0), would do")
         if tuple(value.batch_shape) or tuple(value.event_shape):
             raise ValueError(
                 f"{name} is a distribution of shape {tuple(value.batch_shape + value.event_shape)}; "
@@ -57,6 +56,10 @@ class Prior:
         for k, v in self.arguments.items():
             if not math.isfinite(v) or (k != "loc" and v <= 0):
                 raise ValueError(f"{k} of {self.family} is {v}; a finite number{' > 0' if k != 'loc' else ''} would do")
+        object.__setattr__(self, "arguments", dict(self.arguments))  # whatever becomes of the user's
+
+    def __hash__(self) -> int:
+        return hash((self.family, *sorted(self.arguments.items())))
 
     def distribution(self, engine: Engine) -> Any:
         """It, in an engine's library."""
@@ -116,7 +119,7 @@ class Sigmas:
 
     def __init__(self, value: Sigma, argument: str, names: Iterable[str]) -> None:
         names = list(names)
-        self.given = value
+        self.given: Sigma = dict(value) if isinstance(value, Mapping) else value
         self.latents: dict[str, Prior] = {}
         if isinstance(value, PerLayer):
             value = dict.fromkeys((f"{layer_of(n)}.*" for n in names), value.distribution)

@@ -26,9 +26,12 @@ class Parametrization(ABC):
 
     Attributes:
         name: by which it is known in arguments and files.
+        has_mode: whether the joint density of sites and sigmas has a highest point, which MAP looks for. It has none
+            where it grows without bound as a sigma and its weights go to zero.
     """
 
     name: ClassVar[str]
+    has_mode: ClassVar[bool] = False
 
     @abstractmethod
     def parts(self, site: str, prior: ResidualPathway) -> Parts:
@@ -79,6 +82,7 @@ class Whitened(Parametrization):
     """White noise `site_base`, W = color(eps)."""
 
     name = "whitened"
+    has_mode = True
 
     def parts(self, site: str, prior: ResidualPathway) -> Parts:
         return {f"{site}_base": isotropic(1.0, prior.shape)}

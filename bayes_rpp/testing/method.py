@@ -20,6 +20,7 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.testing.arrays import pickled, same
 from bayes_rpp.testing.problems import LinearProblem
 
+FINDS = ("mode", "gaussian", "posterior", "nothing")
 Z = 4.5  # standard errors of a mean of draws
 CLOSE = 0.1  # posterior standard deviations, of a mode
 
@@ -46,13 +47,19 @@ def check_method(
 
     Raises:
         AssertionError: naming what does not hold.
+        ValueError: if finds or engines are none of these.
     """
+    if finds not in FINDS:
+        raise ValueError(f"finds must be one of {', '.join(map(repr, FINDS))}, got {finds!r}")
+    tried = [*filter(find_spec, ENGINES)] if engines is None else [*engines]
+    if not tried:
+        raise ValueError("engines must name an engine that is installed, got none; ['pyro'] would do")
     assert isinstance(method, Method), f"method must be a Method, got a {type(method).__name__}"
     for how, again in (("copy", copy.copy(method)), ("cloudpickle", pickled(method))):
         assert again == method, f"method must equal itself after {how}"
     assert method.count >= 1, f"count must be at least 1, got {method.count}"
     problem = LinearProblem()
-    for engine in filter(find_spec, ENGINES) if engines is None else engines:
+    for engine in tried:
         first, second = (_fit(problem, method, engine, seed) for _ in range(2))
         for name, p in problem.net.parameters.items():
             a = first.samples[name]

@@ -46,6 +46,8 @@ def test_models_of_one_configuration_are_equal():
             rpp.EMLP(rpp.Vector, rpp.Vector, rpp.SO(3), layers=0)]  # fmt: skip
     others = [model(0.2), model(HALF), model().replace(likelihood=Noisy(0.1)), *(model(**o) for o in options)]
     others += [model(net=net) for net in nets]
+    orders = [{"output.w*": 1.0, "output.*": 0.01}, {"output.*": 0.01, "output.w*": 1.0}]  # the first that fits counts
+    others += [model(sigma_b=patterns) for patterns in orders]
     assert len({one, *map(Configured.of, others)}) == 1 + len(others)
     own = Own(3, 3, layers=0)
     assert Configured.of(model(net=own)) == Configured.of(model(net=own))
@@ -90,3 +92,14 @@ def test_optimization_with_other_data_and_another_seed_compiles_nothing(monkeypa
     fitted(model(noise=1.0), X, 0)
     assert programs.cache_info().misses == 2
     assert [epoch._cache_size() for _, epoch, _ in made] == [1, 1, 1, 1]
+
+
+def test_what_becomes_of_the_users_dicts_changes_no_model():
+    patterns, numbers = {"*": 0.1}, {"scale": 0.3}
+    given = rpp.Model(model().net, sigma_b=patterns, likelihood=rpp.Gaussian(rpp.Prior("HalfNormal", numbers)))
+    before = Configured.of(given)
+    patterns["*"], numbers["scale"] = 9.0, 9.0
+    assert Configured.of(given) == before
+    assert given.sigma_b.config() == {"by_parameter": {"*": 0.1}}
+    assert given.latents["noise"].arguments == {"scale": 0.3}
+    assert hash(given.likelihood) == hash(rpp.Gaussian(rpp.Prior("HalfNormal", {"scale": 0.3})))

@@ -24,10 +24,12 @@ class Method:
     """The contract of methods: numbers that say what to do, and where it is done.
 
     Attributes:
+        takes: which of fit's "callbacks", "validation", "checkpoint" and "executor" it heeds; others are an error.
         home: dotted name of the package whose module of the engine's name, such as `pyro`, does it: its `fit(task)`.
     """
 
     home: ClassVar[str] = ""
+    takes: ClassVar[frozenset[str]] = frozenset()
     parametrisation = renamed_attribute("parametrisation", "parametrization")
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -49,7 +51,7 @@ class Method:
     @property
     def count(self) -> int:
         """Number of members or chains."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no count; a property, the number of members, would do")
 
     def parametrization(self, model: Model) -> AnyParametrization:
         """The parametrization in which the method works on a model that leaves it open."""
@@ -92,6 +94,8 @@ RATE, GENTLE = 0.03, 0.003  # learning rates: from draws from the prior, and fro
 @dataclass(frozen=True)
 class Optimizer(Method):
     """Numbers of the methods that optimise by Adam; see MAP."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"callbacks", "validation", "checkpoint"})
 
     epochs: int = 200
     batch_size: int | None = 128

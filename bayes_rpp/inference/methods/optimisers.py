@@ -77,6 +77,8 @@ class DeepEnsemble(MAP):
     `members`; the first k members do not depend on how many follow.
     """
 
+    takes: ClassVar[frozenset[str]] = MAP.takes | {"executor"}
+
     members: int = 10
 
     def __post_init__(self) -> None:

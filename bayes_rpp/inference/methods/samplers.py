@@ -36,6 +36,7 @@ class HMC(Method):
     """
 
     home: ClassVar[str] = "bayes_rpp.inference.sample"
+    takes: ClassVar[frozenset[str]] = frozenset({"checkpoint", "executor"})
 
     chains: int = 4
     warmup: int = 1000

@@ -13,6 +13,7 @@ import xarray as xr
 
 from bayes_rpp._files import check_hdf5, reading, understanding, write_netcdf
 from bayes_rpp._imports import load_arviz, load_module
+from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
 from bayes_rpp.models.likelihood import Likelihood
@@ -20,7 +21,7 @@ from bayes_rpp.models.storage import model_from_spec, model_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.storage import INNER, Custom, existing
-from bayes_rpp.priors.parametrization import Parametrization
+from bayes_rpp.priors.parametrization import PARAMETRIZATIONS, Parametrization
 
 FORMAT = 2  # 1: without what `_is_new` names
 
@@ -111,8 +112,14 @@ def _from_groups(
 
 def _spec(post: Draws) -> dict[str, Any]:
     spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
-    if isinstance(post.model.parametrization, Parametrization):  # code, on which what a posterior says does not depend
-        spec["parametrisation"] = None
+    form = post.model.parametrization
+    if isinstance(form, Parametrization):  # on which what a posterior says does not depend
+        spec["parametrisation"] = form.name if PARAMETRIZATIONS.get(form.name) == form else None
+        if spec["parametrisation"] is None:
+            warn_user(
+                f"the file does not hold the parametrization, {form!r}, which is code; what is loaded goes on as if it "
+                "were None, and model.replace(parametrization=...) would do"
+            )
     spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
         spec["net"] |= probe_spec(post.model.net, _first(post.samples))

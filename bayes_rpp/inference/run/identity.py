@@ -31,7 +31,7 @@ def identity_of(task: Task) -> dict[str, Any]:
     data = [task.x, task.y, *(task.validation or ())]
     return {
         "format": FORMAT,
-        "model": digest(json.dumps(described(model_spec(task.model)), sort_keys=True).encode()),
+        "model": digest(json.dumps(described(model_spec(task.model))).encode()),
         "network": fingerprint(task.model.net),
         "data": digest(*(np.ascontiguousarray(a).tobytes() for a in data)),
         "method": json.dumps(described(task.method), sort_keys=True),
@@ -51,7 +51,7 @@ class Configured:
 
     @staticmethod
     def of(model: Model) -> Configured:
-        settings = json.dumps(described(settings_spec(model)), sort_keys=True)
+        settings = json.dumps(described(settings_spec(model)))  # of patterns the first that fits counts
         return Configured((model.net.key, type(model.likelihood), settings), model)
 
 
@@ -130,8 +130,8 @@ def _described(value: Any, inner: Callable[[Any], Any]) -> Any:
         made = take_apart(value)
     except TypeError as error:
         raise TypeError(
-            f"checkpoint keeps a run that holds a {type(value).__name__}, which only its address tells from others; a "
-            "function or class in its place would do"
+            f"a run must be known again by what it holds, got a {type(value).__name__}, which only its address tells "
+            "from others; a function or class in its place would do"
         ) from error
     if isinstance(made, str):
         return [inner(type(value)), made]
