@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.testing import check_likelihood, check_method, check_network, check_subspace
+from bayes_rpp.testing import (
+    check_likelihood,
+    check_method,
+    check_network,
+    check_parametrization,
+    check_subspace,
+)
 
 HALF = rpp.Prior("HalfNormal", {"scale": 0.5})
 LIKELIHOODS = [
@@ -54,6 +60,26 @@ def test_networks(name):
 def test_methods(name, engine):
     method, finds = METHODS[name]
     check_method(method, finds, engines=[engine])
+
+
+@pytest.mark.parametrize("name", ["Weights", "Whitened", "Pathways"])
+def test_parametrizations(name):
+    check_parametrization(getattr(rpp.priors, name)())
+
+
+class Shrunk(rpp.priors.Weights):
+    """Half the weight that is drawn."""
+
+    def split(self, site, prior, w):
+        return {site: 2 * w}
+
+    def join(self, site, prior, values):
+        return values[site] / 2
+
+
+def test_a_parametrization_of_another_prior_is_found():
+    with pytest.raises(AssertionError, match="covariance"):
+        check_parametrization(Shrunk())
 
 
 class Skewed(rpp.subspaces.Subspace):
@@ -149,8 +175,7 @@ def test_a_check_that_would_check_nothing_is_an_error():
 
 
 def test_parametrizations_by_object_are_as_by_name(tmp_path):
-    from bayes_rpp.priors.parametrization import Weights, Whitened
-
+    Weights, Whitened = rpp.priors.Weights, rpp.priors.Whitened
     problem = rpp.testing.LinearProblem(sigma_b=HALF, parametrization=Weights())
     with pytest.raises(ValueError, match="no most probable"):
         rpp.fit(problem.model, problem.x, problem.y, rpp.MAP(epochs=1), engine="pyro", progress=False)

@@ -8,8 +8,10 @@ from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
     from bayes_rpp.priors.hyper import Sigmas
-    from bayes_rpp.priors.parametrization import Parametrization
+    from bayes_rpp.priors.parametrization import Parametrization, Pathways, Weights, Whitened
 else:
-    __getattr__, __dir__ = lazy(__name__, {"priors.hyper": "Sigmas", "priors.parametrization": "Parametrization"})
+    __getattr__, __dir__ = lazy(
+        __name__, {"priors.hyper": "Sigmas", "priors.parametrization": "Parametrization Pathways Weights Whitened"}
+    )
 
-__all__ = ["Parametrization", "Sigmas"]
+__all__ = ["Parametrization", "Pathways", "Sigmas", "Weights", "Whitened"]

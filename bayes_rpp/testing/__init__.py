@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bayes_rpp.testing.likelihood import check_likelihood
     from bayes_rpp.testing.method import check_method
     from bayes_rpp.testing.network import check_network
+    from bayes_rpp.testing.parametrization import check_parametrization
     from bayes_rpp.testing.problems import LinearProblem
     from bayes_rpp.testing.subspace import check_subspace
 else:
@@ -22,9 +23,17 @@ else:
             "testing.likelihood": "check_likelihood",
             "testing.method": "check_method",
             "testing.network": "check_network",
+            "testing.parametrization": "check_parametrization",
             "testing.problems": "LinearProblem",
             "testing.subspace": "check_subspace",
         },
     )
 
-__all__ = ["LinearProblem", "check_likelihood", "check_method", "check_network", "check_subspace"]
+__all__ = [
+    "LinearProblem",
+    "check_likelihood",
+    "check_method",
+    "check_network",
+    "check_parametrization",
+    "check_subspace",
+]
