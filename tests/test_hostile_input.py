@@ -117,7 +117,7 @@ def test_other_files_are_not_read(saved, tmp_path):
         (lambda s: s["net"].update(group={"classical": ["expm", 2]}), "names a group 'expm'"),
         (lambda s: s["net"].update(rep_in=[[[{"kind": "exec"}], 4]]), "names a representation 'exec'"),
         (lambda s: s["net"].update(network="Popen"), "a network 'Popen', which this version does not know"),
-        (lambda s: s.update(likelihood="eval"), "names a likelihood 'eval'"),
+        (lambda s: s.update(likelihood="eval"), "likelihood must be given, as 'eval' of the file is not ours"),
         (lambda s: s.update(sigma_b={"__import__": {}}), "family is '__import__'"),
         (lambda s: s.update(format=99), "it has format 99; this version reads up to 2: upgrade"),
         (lambda s: s.pop("net"), "it has no 'net'"),
