@@ -13,9 +13,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one worker, fit or chi
 
 import matplotlib as mpl
 import pytest
-import shapes
 
 from bayes_rpp._imports import load_arviz
+from tests import shapes
 
 shapes.install()
 mpl.use("agg")
