@@ -168,6 +168,12 @@ def test_what_a_method_of_ones_own_does_not_heed_is_an_error(options, message):
         rpp.fit(problem.model, problem.x, problem.y, Still(), engine="pyro", progress=False, **options)
 
 
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
+def test_no_callbacks_are_none_to_heed():
+    problem, method = rpp.testing.LinearProblem(), rpp.HMC(chains=1, warmup=20, draws=2)
+    rpp.fit(problem.model, problem.x, problem.y, method, engine="pyro", progress=False, callbacks=[])
+
+
 def test_a_check_that_would_check_nothing_is_an_error():
     for options in ({"finds": "postrior"}, {"engines": []}):
         with pytest.raises(ValueError, match=next(iter(options))):

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions
 
+from bayes_rpp._keyed import Keyed
+
 if TYPE_CHECKING:
     from bayes_rpp.engines.base import Engine, Network
 
@@ -44,29 +46,16 @@ class NumPyroEngine:
         return numpyro.handlers.scale(scale=factor)
 
     def compiled(self, net: Network) -> Callable[..., Any]:
-        return _compiled(ByKey(net))
+        return _compiled(Keyed(net.key, net))
 
     def vmap(self, net: Network, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
         return jax.vmap(net, in_axes=in_dims)
 
 
-class ByKey:
-    """A network that equals any other of its key."""
-
-    def __init__(self, net: Network) -> None:
-        self.net, self.key = net, net.key
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ByKey) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
 @lru_cache(maxsize=16)
-def _compiled(found: ByKey) -> Callable[..., Any]:
+def _compiled(found: Keyed) -> Callable[..., Any]:
     """Compiled once for each network: initialisers of guides and kernels run the model operation by operation."""
-    return jax.jit(found.net)
+    return jax.jit(found.value)
 
 
 ENGINE: Engine = NumPyroEngine()

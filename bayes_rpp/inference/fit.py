@@ -123,7 +123,7 @@ def fit(
             "weights; 'whitened' or None would do, or SVI or NUTS"
         )
     check_executor(executor)
-    _check_taken(method, callbacks=callbacks, validation=validation, executor=executor, checkpoint=checkpoint)
+    _check_taken(method, callbacks=callbacks or None, validation=validation, executor=executor, checkpoint=checkpoint)
     if isinstance(method, HMC) and method.chain_method == "vectorized" and chosen == "pyro":
         raise ValueError(
             "chain_method is 'vectorized', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
@@ -176,5 +176,5 @@ def _check_taken(method: Method, **options: Any) -> None:
         "checkpoint": f"checkpoint is for methods that keep their state; {kind} keeps none, without it",
     }
     for name, given in options.items():
-        if given is not None and given != () and name not in method.takes:
+        if given is not None and name not in method.takes:
             raise ValueError(reasons[name])

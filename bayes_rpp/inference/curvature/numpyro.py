@@ -11,16 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._keyed import Keyed
 from bayes_rpp.engines.jax import x64
-from bayes_rpp.engines.numpyro import ByKey
 from bayes_rpp.inference.curvature.linearisation import Jacobian
 from bayes_rpp.networks.network import Network
 
 
 @lru_cache(maxsize=16)
-def _compiled(found: ByKey, names: tuple[str, ...]) -> Any:
+def _compiled(found: Keyed, names: tuple[str, ...]) -> Any:
     """Compiled once for all fits of a network: starts, warm starts, cells of a grid."""
-    net = found.net
+    net: Network = found.value
 
     def outputs(some: Any, rest: Any, x: Any) -> Any:
         return net({**rest, **some}, x[None])[0]
@@ -30,7 +30,7 @@ def _compiled(found: ByKey, names: tuple[str, ...]) -> Any:
 
 def jacobian(net: Network, names: Sequence[str]) -> Jacobian:
     """A function of weights and inputs (n, d_in): df/dW by the name of W, (n, d_out, *shape)."""
-    compiled = _compiled(ByKey(net), tuple(names))
+    compiled = _compiled(Keyed(net.key, net), tuple(names))
 
     def of(params: Mapping[str, NDArray], x: NDArray) -> dict[str, NDArray]:
         with x64():

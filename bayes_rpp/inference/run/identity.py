@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copyreg import dispatch_table
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_rpp._keyed import Keyed
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.storage import model_spec, settings_spec
 from bayes_rpp.networks.network import Network
@@ -42,12 +43,13 @@ def identity_of(task: Task) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Configured:
-    """A model that equals any other of the same configuration, for caches of what is made of one within a process."""
+class Configured(Keyed):
+    """A model that equals any other of the same configuration."""
 
-    key: Hashable
-    model: Model = field(compare=False, repr=False)
+    @property
+    def model(self) -> Model:
+        found: Model = self.value
+        return found
 
     @staticmethod
     def of(model: Model) -> Configured:

@@ -14,6 +14,7 @@ from numpyro.infer import autoguide as guides
 from numpyro.infer.initialization import init_to_value
 
 from bayes_rpp.inference.optimise.map.numpyro import from_arrays, one_epoch, optimizer, to_arrays
+from bayes_rpp.inference.optimise.svi.guides import make_guide
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
@@ -37,7 +38,7 @@ class Trainer:
         states = []
         for member in range(task.method.count):
             start = {site: jnp.asarray(v[member], dtype=jnp.result_type(float)) for site, v in initial.items()}
-            guide = _guide(task.method, model, start)
+            guide = make_guide(task.method, guides, model, init_to_value(values=start))
             svi = SVI(model, guide, optimizer(rates), Trace_ELBO(num_particles=task.method.particles))
             if member == 0:
                 self._svi, self._guide = svi, guide
@@ -79,13 +80,3 @@ class Trainer:
 
     def restore(self, state: Arrays) -> None:
         self._state = from_arrays(self._state, state)
-
-
-def _guide(method: Any, model: Any, start: Any) -> Any:
-    if callable(method.guide):
-        return method.guide(model)
-    settings = {"init_loc_fn": init_to_value(values=start), "init_scale": method.init_scale}
-    if method.guide == "low_rank":
-        return guides.AutoLowRankMultivariateNormal(model, rank=method.rank, **settings)
-    kinds = {"mean_field": guides.AutoNormal, "full": guides.AutoMultivariateNormal}
-    return kinds[method.guide](model, **settings)

@@ -18,6 +18,7 @@ from pyro.infer.autoguide.initialization import init_to_value
 
 from bayes_rpp.engines.pyro import settings
 from bayes_rpp.inference.optimise.map.pyro import Adam
+from bayes_rpp.inference.optimise.svi.guides import make_guide
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
@@ -71,7 +72,7 @@ class _Member:
         self._random = torch.Generator().manual_seed(seed).get_state()
         self._store = None
         with self._alone():
-            self._guide = _guide(task.method, self._model, start)
+            self._guide = make_guide(task.method, guides, self._model, init_to_value(values=start))
             self._guide(self._x[:1], self._y[:1])
             stored = dict(pyro.get_param_store().named_parameters())  # of guides that are plain functions
         batched = isinstance(self._guide, guides.AutoGuide)
@@ -132,13 +133,3 @@ class _Member:
             torch.random.set_rng_state(self._random)
             yield
             self._random, self._store = torch.random.get_rng_state(), store
-
-
-def _guide(method: Any, model: Any, start: Any) -> Any:
-    if callable(method.guide):
-        return method.guide(model)
-    options = {"init_loc_fn": init_to_value(values=start), "init_scale": method.init_scale}
-    if method.guide == "low_rank":
-        return guides.AutoLowRankMultivariateNormal(model, rank=method.rank, **options)
-    kinds = {"mean_field": guides.AutoNormal, "full": guides.AutoMultivariateNormal}
-    return kinds[method.guide](model, **options)
