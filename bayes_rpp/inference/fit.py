@@ -86,7 +86,7 @@ def fit(
         raise TypeError(f"model is a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do")
     x, y = check_data(model, x, y)
     check_method(method)
-    chosen = check_engine(engine, model.net.engines)
+    chosen = check_engine(engine, model.engines)
     warn_of_rounding(chosen, x=x, y=y)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")

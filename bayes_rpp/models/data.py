@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.networks.network import Network
 
 Data = tuple[NDArray, NDArray]
+AnyModel = Model | GaussianProcess
 
 
-def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
+def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:
     """Inputs and outputs as float32, or float64 if they were; raises errors that name the argument."""
-    outputs, likelihood = model.net.rep_out.size, model.likelihood
+    outputs, likelihood = model.rep_out.size, model.likelihood
     columns = likelihood.columns(outputs)
     if columns != outputs and np.ndim(y) == 1:  # classes
         y = real_array(y, names[1])[:, None]
@@ -34,21 +36,20 @@ def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")
     return a, floating(b)
 
 
-def check_inputs(model: Model, x: ArrayLike, name: str = "x") -> NDArray:
+def check_inputs(model: AnyModel, x: ArrayLike, name: str = "x") -> NDArray:
     """Inputs alone, likewise."""
-    net = model.net
-    a = flat_inputs(net, x, name)
-    return floating(finite_array(a, name, columns=net.rep_in.size, owner="rep_in has size {}"))
+    a = flat_inputs(model, x, name)
+    return floating(finite_array(a, name, columns=model.rep_in.size, owner="rep_in has size {}"))
 
 
-def flat_inputs(net: Network, x: Any, name: str) -> Any:
+def flat_inputs(model: AnyModel | Network, x: Any, name: str) -> Any:
     """Images and the like (n, *input_shape) as rows; anything else as it is."""
-    if net.input_shape is None or np.ndim(x) <= 2:
+    if model.input_shape is None or np.ndim(x) <= 2:
         return x
-    if np.shape(x)[1:] != net.input_shape:
-        wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
-        raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
-    return real_array(x, name).reshape(len(x), net.rep_in.size)
+    if np.shape(x)[1:] != model.input_shape:
+        wanted = f"(examples, {', '.join(map(str, model.input_shape))})"
+        raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {model.rep_in.size}), would do")
+    return real_array(x, name).reshape(len(x), model.rep_in.size)
 
 
 def floating(a: NDArray) -> NDArray:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
-from bayes_rpp._types import ArrayLike
+from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.function import run
 from bayes_rpp.models.likelihood import Likelihood
@@ -20,6 +20,8 @@ from bayes_rpp.priors.hyper import Prior, Sigma, Sigmas
 from bayes_rpp.priors.parametrization import Parametrization, get_parametrization
 from bayes_rpp.priors.pathway import ResidualPathway, fan_in_scale
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Representation
 
 AnyParametrization = Literal["pathways", "weights", "whitened"] | Parametrization
 
@@ -102,6 +104,46 @@ class Model:
                 raise ValueError(f"parameter {name}: {error}") from error
         self.infers_sigmas = any(s.latents for s in (*self.sigmas_a, self.sigma_b))
         self.sites = dict(self._sites())
+
+    @property
+    def rep_in(self) -> Representation:
+        """How the network's group acts on the columns of x."""
+        return self.net.rep_in
+
+    @property
+    def rep_out(self) -> Representation:
+        """How it acts on the network's outputs."""
+        return self.net.rep_out
+
+    @property
+    def group(self) -> Group:
+        """The network's."""
+        return self.net.group
+
+    @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Of an image and the like; None of rows of numbers."""
+        return self.net.input_shape
+
+    @property
+    def engines(self) -> Sequence[EngineName]:
+        """Those that can run it, the better one first."""
+        return self.net.engines
+
+    @property
+    def traceable(self) -> bool:
+        """Whether its course is the same for all values."""
+        return self.net.capabilities.traceable
+
+    @property
+    def sampled(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of what a posterior must have draws of: the weights, and the likelihood's numbers."""
+        return {k: p.shape for k, p in self.net.parameters.items()} | dict.fromkeys(self.likelihood.latents, ())
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Of programs: models with the same one and the same settings share theirs."""
+        return (self.net.key, type(self.likelihood))
 
     @property
     def sigma_a(self) -> Sigma | list[Sigma]:

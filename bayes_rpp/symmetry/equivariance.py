@@ -92,6 +92,10 @@ class Probe:
             raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
         return relative_gap(self._rho, a, b)[0]
 
+    def errors(self, at_x: NDArray, moved: NDArray, rows: slice) -> Float[NDArray[np.float64], "draws n"]:
+        """Eq. 2 of functions (draws, n, d_out) that are known at some of the points, x and moved, (draws, n)."""
+        return relative_gap(self._rho[rows], at_x, moved)[0]
+
 
 def relative_gap(rho: NDArray, f: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Eq. 2 of a = rho f and b, and |a - b|, in float64 and whatever their size.

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
@@ -108,7 +109,7 @@ class Draws:
                     f"seed is {seed} but samples is False; seed adds noise to samples, and mean and std have it "
                     "already: seed=None, or samples=True, would do"
                 )
-            mean, std = np.empty((2, len(x), self.model.net.rep_out.size))
+            mean, std = np.empty((2, len(x), self.model.rep_out.size))
             predictive_moments(likelihood, latents, self.blocks(x), mean, std)
             return Prediction(mean, std)
         f = self.outputs(x)
@@ -130,8 +131,8 @@ class Draws:
             group: whose equivariance; None: the network's.
             seed: of the elements g, which all draws share.
         """
-        net = self.model.net
-        probe = Probe(check_inputs(self.model, x), net.rep_in, net.rep_out, group or net.group, seed)
+        model = self.model
+        probe = Probe(check_inputs(model, x), model.rep_in, model.rep_out, group or model.group, seed)
         probe.warn_if_empty()
         return self.measure(probe)
 
@@ -153,7 +154,7 @@ class Draws:
 
     def outputs(
         self, x: Shaped[NDArray, "n d_in"]
-    ) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.net.rep_out.size}"]:
+    ) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.rep_out.size}"]:
         """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
         return evaluate(self.model, self.samples, x, self.center)
 
@@ -173,6 +174,21 @@ class Draws:
             found[b.chain, b.draws, b.rows] = self.model.likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))
         return found
 
+    def log_predictive(
+        self, x: Shaped[NDArray, "n d_in"], y: Shaped[NDArray, "n columns"], f: NDArray | None = None
+    ) -> Float[NDArray, " n"]:
+        """log p(y_i | x_i, data) of each example, (n,), the mean over draws inside of the logarithm.
+
+        Args:
+            f: the outputs at x, if they are at hand.
+        """
+        logp = self.model.likelihood.log_prob(self.outputs(x) if f is None else f, y, self.latents)
+        return np.asarray(logsumexp(logp, axis=(0, 1)) - np.log(self.chains * self.draws))
+
+    @property
+    def _size(self) -> str:
+        return f"{self.model.net.size} weights"
+
     @property
     def latents(self) -> dict[str, NDArray]:
         """Samples of the likelihood's inferred numbers, (chain, draw)."""
@@ -181,7 +197,7 @@ class Draws:
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({self.method}, engine={self.engine!r}, {self.chains} chain(s) of {self.draws} "
-            f"draw(s), {self.model.net.size} weights)"
+            f"draw(s), {self._size})"
         )
 
 
@@ -197,8 +213,7 @@ def _in_pieces(function: Callable[[NDArray], NDArray]) -> Callable[[NDArray], ND
 
 
 def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:
-    wanted: dict[str, tuple[int, ...]] = {k: p.shape for k, p in model.net.parameters.items()}
-    wanted |= dict.fromkeys(model.likelihood.latents, ())
+    wanted = model.sampled
     missing = [k for k in wanted if k not in samples]
     if missing:
         raise ValueError(f"samples has no {', '.join(map(repr, missing))}; the model has {', '.join(wanted)}")

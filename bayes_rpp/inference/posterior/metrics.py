@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from bayes_rpp._numerics import rms
 from bayes_rpp._types import ArrayLike
@@ -45,12 +44,12 @@ def predictive_metrics(post: Draws, x: ArrayLike, y: ArrayLike, *, seed: int = 0
     classes, rng = isinstance(likelihood, (Bernoulli, Categorical)), np.random.default_rng(seed)
     draws = post.chains * post.draws
     repeats = -(-MIN_DRAWS // draws)
-    rows = max(1, NUMBERS // (draws * post.model.net.rep_out.size * (1 if classes else repeats)))
+    rows = max(1, NUMBERS // (draws * post.model.rep_out.size * (1 if classes else repeats)))
     losses, means, distances, shares = [], [], [], []
     for start in range(0, len(x), rows):  # quantiles need all draws at a row
         some = slice(start, start + rows)
         f, target = post.outputs(x[some]), y[some].astype(np.float64)
-        losses.append(np.log(draws) - logsumexp(likelihood.log_prob(f, y[some], post.latents), axis=(0, 1)))
+        losses.append(-post.log_predictive(x[some], y[some], f))
         means.append(likelihood.mean(f).mean(axis=(0, 1), dtype=np.float64))
         if not classes:
             samples = np.concatenate([likelihood.sample(rng, f, post.latents) for _ in range(repeats)], axis=0)

@@ -96,8 +96,13 @@ class Posterior(Draws):
         made = {"method": self.method, "engine": self.engine, "chains": self.chains, "draws": self.draws}
         if self.log_evidence is not None:
             made["log evidence"] = f"{self.log_evidence:.4g}"
-        made |= {"network": self.model.net, "inferred": ", ".join(self.model.latents) or "weights alone", "ask": ASK}
+        made |= {"model": self._shown, "inferred": ", ".join(self.model.latents) or "weights alone", "ask": ASK}
         return paragraph(type(self).__name__, "font-weight: bold") + table(made.items())
+
+    @property
+    def _shown(self) -> Any:
+        """What was fitted, in few words."""
+        return self.model.net
 
     def to_arviz(self) -> Any:
         """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and

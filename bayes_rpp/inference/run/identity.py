@@ -54,7 +54,7 @@ class Configured(Keyed):
     @staticmethod
     def of(model: Model) -> Configured:
         settings = json.dumps(described(settings_spec(model)))  # of patterns the first that fits counts
-        return Configured((model.net.key, type(model.likelihood), settings), model)
+        return Configured((model.key, settings), model)
 
 
 def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

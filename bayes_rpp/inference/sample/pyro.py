@@ -80,7 +80,7 @@ class Sampler:
             "init_strategy": init_to_value(values=values),
             # 4 times faster, and right, as the model's course does not depend on values; torch has no successor of it
             # for the processes of Python 3.14 and later. Softened modules cannot be traced.
-            "jit_compile": task.model.net.capabilities.traceable and sys.version_info < (3, 14),
+            "jit_compile": task.model.traceable and sys.version_info < (3, 14),
             "ignore_jit_warnings": True,
         }
         model = partial(task.model.pyro, parametrization=sites.parametrization)

@@ -1,0 +1,144 @@
+"""The posterior of a GaussianProcess given its numbers: a Gaussian process again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.models.process.covariance import Array, Covariance, Latents, Prepared
+from bayes_rpp.priors.kernels.averaged import Blocks
+
+ROWS = 256  # at a time
+NUGGET = 1e-10  # of the mean variance
+Parts = dict[Any, Array]
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """Of function values at m points, each by itself: mean (m, d_out) and covariance (m, d_out, d_out)."""
+
+    mean: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """f given numbers and data, with mean k^T w and covariance K - v^T v, v = half(k), for k with the training inputs.
+
+    Attributes:
+        merged: whether all outputs are one part, as a likelihood makes them depend on each other; else each term of
+            rep_out is one, whose copies are independent.
+        weights: of each part (n d, copies).
+        half: of each part, from (n d, m d) to (r, m d).
+    """
+
+    covariance: Covariance
+    latents: Latents
+    prepared: Prepared
+    merged: bool
+    weights: Mapping[Any, Array]
+    half: Mapping[Any, Callable[[Array], Array]]
+
+    @property
+    def places(self) -> dict[Any, NDArray]:
+        """Of each part (copies, d) columns of y."""
+        whole = {None: np.arange(self.covariance.gp.rep_out.size)[None]}
+        return whole if self.merged else dict(self.covariance.places)
+
+    def marginal(self, z: NDArray) -> Marginal:
+        """At each of z (m, d_in)."""
+        gp, d_out = self.covariance.gp, self.covariance.gp.rep_out.size
+        mean, cov = np.empty((len(z), d_out)), np.zeros((len(z), d_out, d_out))
+        for start in range(0, len(z), ROWS):
+            some = slice(start, start + ROWS)
+            cross = self._arranged(self.covariance.cross(z[some], self.latents, self.prepared))
+            alone = self._alone(self.covariance.diagonal(z[some], self.latents, self.prepared))
+            for key, places in self.places.items():
+                k = cross[key]
+                m, d = k.shape[:2]
+                flat = k.reshape(m * d, -1)
+                v = self.half[key](flat.T).reshape(-1, m, d)
+                c = alone[key] - np.einsum("kma,kmb->mab", v, v)
+                f = (flat @ self.weights[key]).reshape(m, d, -1)
+                for copy, p in enumerate(places):
+                    mean[some, p] = f[:, :, copy]
+                    cov[some, p[:, None], p] = c
+        return Marginal(mean + gp.offset, cov)
+
+    def joint(self, z: NDArray) -> tuple[Array, dict[Any, Array]]:
+        """Of all of z together: mean (m, d_out), and the covariance of each part, (m d, m d)."""
+        mean = np.empty((len(z), self.covariance.gp.rep_out.size))
+        cross = self._arranged(self.covariance.cross(z, self.latents, self.prepared))
+        between = self._arranged(self.covariance.between(z, self.latents, self.prepared))
+        found = {}
+        for key, places in self.places.items():
+            m, d = cross[key].shape[:2]
+            flat = cross[key].reshape(m * d, -1)
+            v = self.half[key](flat.T)
+            found[key] = between[key].reshape(m * d, m * d) - v.T @ v
+            f = (flat @ self.weights[key]).reshape(m, d, -1)
+            for copy, p in enumerate(places):
+                mean[:, p] = f[:, :, copy]
+        return mean + self.covariance.gp.offset, found
+
+    def covariances(self, z: NDArray) -> Array:
+        """The covariance of all outputs at all of z, (m, d_out, m, d_out)."""
+        size = self.covariance.gp.rep_out.size
+        found = np.zeros((len(z), size, len(z), size))
+        for key, c in self.joint(z)[1].items():
+            for p in self.places[key]:
+                d = len(p)
+                found[:, p[:, None], :, p] = c.reshape(len(z), d, len(z), d).transpose(1, 3, 0, 2)
+        return found
+
+    def draws(self, z: NDArray, count: int, rng: np.random.Generator) -> Array:
+        """Functions drawn from it, at all of z together: (count, m, d_out)."""
+        mean, covariances = self.joint(z)
+        found = np.empty((count, *mean.shape))
+        for key, places in self.places.items():
+            m, d = len(z), places.shape[1]
+            root = lower_root(covariances[key])
+            for p in places:
+                noise = rng.normal(size=(count, root.shape[1])) @ root.T
+                found[:, :, p] = mean[:, p] + noise.reshape(count, m, d)
+        return found
+
+    def _arranged(self, blocks: Blocks) -> Parts:
+        if not self.merged:
+            return dict(blocks)
+        return {None: assemble(self.covariance, blocks)}
+
+    def _alone(self, blocks: Blocks) -> Parts:
+        if not self.merged:
+            return dict(blocks)
+        size = self.covariance.gp.rep_out.size
+        found = np.zeros((len(next(iter(blocks.values()))), size, size))
+        for t, k in blocks.items():
+            for p in self.covariance.places[t]:
+                found[:, p[:, None], p] = k
+        return {None: found}
+
+
+def assemble(covariance: Covariance, blocks: Blocks) -> Array:
+    """Of all outputs, (m, d_out, n, d_out), from those of each term."""
+    m, _, n, _ = next(iter(blocks.values())).shape
+    size = covariance.gp.rep_out.size
+    found = np.zeros((m, size, n, size))
+    for t, k in blocks.items():
+        for p in covariance.places[t]:
+            found[:, p[:, None], :, p] = k.transpose(1, 3, 0, 2)
+    return found
+
+
+def lower_root(covariance: Array) -> Array:
+    """Lower triangular R with R R^T = covariance, up to as small a nugget on its diagonal as rounding asks for."""
+    variance, nugget = max(float(np.trace(covariance)) / len(covariance), 1e-300), NUGGET
+    while True:
+        try:
+            return np.linalg.cholesky(covariance + nugget * variance * np.eye(len(covariance)))
+        except np.linalg.LinAlgError:
+            nugget *= 10

@@ -1,0 +1,211 @@
+"""The prior covariance of a GaussianProcess between function values, a sum over its pathways, and its derivatives.
+
+Outputs of different blocks of rep_out are independent, and copies of a term alike: one matrix for each term serves all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.models.process.gaussian_process import Entry, GaussianProcess
+from bayes_rpp.models.process.kinds import unmoved
+from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
+from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
+from bayes_rpp.symmetry.averages import Average, haar_average
+from bayes_rpp.symmetry.representations import Representation, Term
+
+Array = NDArray[np.float64]
+Latents = Mapping[str, Any]
+FLOOR = 1e-4  # of the mean variance: what is left of an average that vanishes is rounding, and not to be blown up
+
+
+@dataclass(frozen=True)
+class Part:
+    """One pathway.
+
+    Attributes:
+        sigma: its standard deviation, or the site of it.
+        kernel: averaged over its group; over none for the residual.
+        fixed: numbers of the kernel that are no sites: of the linear mean.
+    """
+
+    sigma: Entry
+    kernel: AveragedKernel
+    fixed: Values | None = None
+
+
+class Covariance:
+    """Of a GaussianProcess at given training inputs.
+
+    Args:
+        gp: with a distribution or a number for all that it has.
+        x: (n, d_in) training inputs.
+        level: of the averages over groups.
+
+    Attributes:
+        places: term of rep_out -> (copies, d) columns of y.
+        averages: over each of the groups.
+    """
+
+    def __init__(self, gp: GaussianProcess, x: NDArray, level: int = 0) -> None:
+        self.gp, self.places = gp, gp.rep_out.types
+        fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
+        distances = all(leaf.stationary for leaf in gp.kernel.leaves)
+        # Where only distances count, a column's offset would cost digits.
+        self._shift = np.where(fixed & distances, np.mean(x, axis=0, dtype=np.float64), 0.0)
+        self.x = self._shifted(x)
+        self.averages = [haar_average(g, level) for g in gp.groups]
+        bound = list(gp.bound)
+        self.parts = [
+            Part(s, AveragedKernel(gp.kernel, *reps, average))
+            for s, reps, average in zip(gp.sigmas_a, bound, self.averages, strict=True)
+        ]
+        none = Average(np.eye(gp.group.dim)[None], np.eye(gp.group.dim)[None], True, "none")
+        if gp.sigma_b != 0.0:
+            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, *bound[0], none)))
+        self._constant = dict.fromkeys(self.places, None)
+        if gp.mean is not None:
+            size = gp.mean_size
+            g, weights = self.averages[0].whole
+            rho = np.tensordot(weights, gp.rep_out.rho(g), 1)
+            self._constant = {t: size**2 * rho[np.ix_(p[0], p[0])] for t, p in self.places.items()}
+            if gp.mean == "linear":
+                line: Kernel = Polynomial(degree=1, offset=0.0)
+                scales = np.ones(x.shape[1])
+                for columns in gp.kinds.values():
+                    scales[columns] = max(float(np.sqrt(np.mean(self.x[:, columns] ** 2) * len(columns))), 1e-300)
+                self.parts.append(Part(size, AveragedKernel(line, *bound[0], self.averages[0]), Values([scales], [1.0])))
+
+    def own(self, latents: Latents) -> Prepared:
+        """Between the training inputs."""
+        values = self.values(latents)
+        found, variances = [], []
+        total: Blocks = {t: np.zeros((len(self.x), p.shape[1]) * 2) for t, p in self.places.items()}
+        for part in self.parts:
+            k = part.kernel.own(self.x, part.fixed or values)
+            size = {t: self._mean_variance(part, b) for t, b in k.items()}
+            found.append(k)
+            variances.append(size)
+            for t, b in k.items():
+                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * b
+        for t, constant in self._constant.items():
+            if constant is not None:
+                total[t] += constant[None, :, None, :]
+        return Prepared(values, total, found, variances)
+
+    def cross(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
+        """Between z (m, d_in) and the training inputs: term -> (m, d, n, d)."""
+        return self._between(self._shifted(z), self.x, latents, prepared)
+
+    def between(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
+        """Between z (m, d_in) and itself: term -> (m, d, m, d)."""
+        z = self._shifted(z)
+        found = self._between(z, z, latents, prepared)
+        return {t: 0.5 * (k + k.transpose(2, 3, 0, 1)) for t, k in found.items()}
+
+    def diagonal(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
+        """Of each of z with itself: term -> (m, d, d)."""
+        z, total = self._shifted(z), {t: np.zeros((len(z), p.shape[1], p.shape[1])) for t, p in self.places.items()}
+        for part, size in zip(self.parts, prepared.variances, strict=True):
+            for t, k in part.kernel.diagonal(z, part.fixed or prepared.values).items():
+                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
+        for t, constant in self._constant.items():
+            total[t] += 0.0 if constant is None else constant
+        return total
+
+    def slopes(self, latents: Latents, prepared: Prepared, weights: Blocks) -> dict[str, float]:
+        """Derivatives of sum(weights * own) by the logarithm of each site, weights (n, d, n, d) symmetric."""
+        found: dict[str, float] = {}
+        total: Slopes | None = None
+        for part, k, sizes in zip(self.parts, prepared.kernels, prepared.variances, strict=True):
+            square = number_of(part.sigma, latents) ** 2
+            inner = {t: float(np.vdot(weights[t], k[t])) for t in k}
+            if isinstance(part.sigma, str):
+                found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in k)
+            if part.fixed or not square:
+                continue
+            by_kernel = {t: (square / sizes[t]) * weights[t] for t in k}
+            if self.gp.scale is not None:
+                for t, w in by_kernel.items():  # of the mean variance, by which it is divided
+                    n, d = w.shape[:2]
+                    at = np.einsum("iaia->ia", w)
+                    at -= square * inner[t] / (sizes[t] ** 2 * n * d)
+            slopes = part.kernel.slopes(self.x, prepared.values, by_kernel)
+            total = slopes if total is None else total + slopes
+        if total is not None:
+            for leaf, (by_column, by_variance) in enumerate(zip(total.lengthscales, total.variances, strict=True)):
+                if isinstance(site := self.gp.variances[leaf], str):
+                    found[site] = found.get(site, 0.0) + by_variance
+                for kind, columns in self.gp.kinds.items():
+                    if isinstance(site := self.gp.lengthscales[leaf][kind], str):
+                        found[site] = found.get(site, 0.0) + float(by_column[columns].sum())
+        return found
+
+    def values(self, latents: Latents) -> Values:
+        """The kernel's numbers."""
+        lengthscales = []
+        for by_kind in self.gp.lengthscales:
+            scale = np.empty(self.x.shape[1])
+            for kind, columns in self.gp.kinds.items():
+                scale[columns] = number_of(by_kind[kind], latents)
+            lengthscales.append(scale)
+        return Values(lengthscales, [number_of(v, latents) for v in self.gp.variances])
+
+    def _mean_variance(self, part: Part, k: Array) -> float:
+        if self.gp.scale is None or part.fixed:
+            return 1.0
+        return float(np.einsum("iaia->", k)) / (k.shape[0] * k.shape[1]) + FLOOR
+
+    def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
+        total: Blocks = {t: np.zeros((len(z), p.shape[1], len(x), p.shape[1])) for t, p in self.places.items()}
+        for part, size in zip(self.parts, prepared.variances, strict=True):
+            for t, k in part.kernel.cross(z, x, part.fixed or prepared.values).items():
+                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
+        for t, constant in self._constant.items():
+            if constant is not None:
+                total[t] += constant[None, :, None, :]
+        return total
+
+    def _shifted(self, x: NDArray) -> Array:
+        return np.asarray(x, dtype=np.float64) - self._shift
+
+    def error(self, latents: Latents, points: int = 24, seed: int = 0) -> float:
+        """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at some training inputs and random g, the
+        largest over the groups; 0 where all are exact."""
+        values, x = self.values(latents), self.x[:points]
+        worst = 0.0
+        for part, (before, after), average in zip(self.parts, self.gp.bound, self.averages, strict=False):
+            if average.is_exact:
+                continue
+            g = before.group.sample(3, seed)
+            k = part.kernel.cross(x, x, values)
+            for one in g:
+                moved = part.kernel.cross(x @ before.rho(one).T, x, values)
+                rho = after.rho(one)
+                for t, p in self.places.items():
+                    want = np.einsum("ab,nbmc->namc", rho[np.ix_(p[0], p[0])], k[t])
+                    size = max(float(np.einsum("iaia->", k[t])) / (k[t].shape[0] * k[t].shape[1]), FLOOR)
+                    worst = max(worst, float(np.abs(moved[t] - want).max()) / size)
+        return worst
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The covariance of the training inputs at some numbers: whole, of each part, and what the parts are divided by."""
+
+    values: Values
+    total: Blocks
+    kernels: list[Blocks]
+    variances: list[dict[Term, float]]
+
+
+def number_of(entry: Entry, latents: Latents) -> float:
+    """A number, or that of its site."""
+    return float(latents[entry]) if isinstance(entry, str) else entry
+
+

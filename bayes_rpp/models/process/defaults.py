@@ -1,0 +1,72 @@
+"""The numbers of a GaussianProcess that are left out: broad distributions around the scale of the data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.models.likelihoods import Gaussian, StudentT
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.priors.hyper import Prior
+from bayes_rpp.symmetry.averages import haar_average
+
+LOGITS = 2.0  # the scale of log-odds and log rates
+WIDTH = 1.0  # of the logarithm of a lengthscale
+NOISE = 0.1  # of the scale of y
+MEAN = 3.0  # likewise
+
+
+def with_defaults(gp: GaussianProcess, x: NDArray, y: NDArray) -> GaussianProcess:
+    """The same with a distribution or a number for all that was left out."""
+    given = gp.config()
+    changes: dict[str, Any] = {}
+    continuous = gp.likelihood is None or isinstance(gp.likelihood, (Gaussian, StudentT))
+    if given["offset"] is None and gp.mean is not None and continuous:
+        changes["offset"] = fixed_part(gp) @ np.mean(y, axis=0, dtype=np.float64)
+    if not gp.open:
+        return gp.replace(**changes) if changes else gp
+    size = scale_of(y) if continuous else LOGITS
+    broad = Prior("HalfCauchy", {"scale": size})
+    sigmas = given["sigma_a"] if isinstance(given["sigma_a"], (list, tuple)) else [given["sigma_a"]] * len(gp.groups)
+    changes["sigma_a"] = [broad if s is None else s for s in sigmas]
+    if "sigma_b" in gp.open:
+        changes["sigma_b"] = broad
+    changes["lengthscale"] = lengthscales(gp, x) | {
+        k: v for k, v in gp.by_kind(given["lengthscale"]).items() if v is not None
+    }
+    if "noise" in gp.open:
+        changes["likelihood"] = Gaussian(Prior("HalfCauchy", {"scale": NOISE * size}))
+    if "mean_size" in gp.open:
+        changes["mean_size"] = MEAN * size
+    return gp.replace(**changes)
+
+
+def scale_of(y: NDArray) -> float:
+    """The standard deviation of y around the means of its columns; of columns that do not vary, their size."""
+    y = np.asarray(y, dtype=np.float64)
+    spread = float(np.sqrt(np.mean(np.var(y, axis=0))))
+    size = float(np.sqrt(np.mean(y**2)))
+    return spread if spread > 1e-9 * size else size or 1.0
+
+
+def lengthscales(gp: GaussianProcess, x: NDArray) -> dict[str, Prior]:
+    """By kind, around the distance of two of the training inputs, as many kinds add up."""
+    found = {}
+    for name, columns in gp.kinds.items():
+        spread = float(np.sqrt(2 * np.var(x[:, columns], axis=0, dtype=np.float64).sum()))
+        size = float(np.sqrt(np.mean(np.square(x[:, columns], dtype=np.float64)))) or 1.0
+        typical = max(spread, 1e-6 * size) * math.sqrt(len(gp.kinds))
+        found[name] = Prior("LogNormal", {"loc": math.log(typical), "scale": WIDTH})
+    return found
+
+
+def fixed_part(gp: GaussianProcess) -> NDArray:
+    """(d_out, d_out) the projector on the outputs that the first group leaves fixed."""
+    g, weights = haar_average(gp.group).whole
+    found = np.tensordot(weights, gp.rep_out.rho(g), 1)
+    values, vectors = np.linalg.eigh(0.5 * (found + found.T))
+    kept = vectors[:, values > 0.5]
+    return np.asarray(kept @ kept.T)

@@ -1,0 +1,113 @@
+"""The exact evidence of a GaussianProcess with Gaussian noise, its derivatives, and the posterior given the numbers.
+
+Rasmussen and Williams 2006, Equations 2.23 to 2.25 and 2.30 (posterior and evidence), 5.9 (its derivatives), and 5.10
+to 5.12 (leave-one-out), with a matrix of outputs for each example.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack, solve_triangular
+
+from bayes_rpp.models.process.conditional import Conditional
+from bayes_rpp.models.process.covariance import Array, Covariance, Latents, number_of
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+
+JITTERS = (0.0, 1e-13, 1e-11, 1e-9, 1e-7)  # of the mean variance, where rounding has made the covariance indefinite
+
+
+class GaussianEvidence:
+    """log p(y | x, numbers).
+
+    Args:
+        gp: with a distribution or a number for all that it has, and a Gaussian likelihood.
+        x, y: training data.
+        level: of the averages over groups.
+    """
+
+    def __init__(self, gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> None:
+        self.gp, self.covariance = gp, Covariance(gp, x, level)
+        y = np.asarray(y, dtype=np.float64) - gp.offset
+        # Term -> (n d, copies).
+        self._y = {t: y[:, p].transpose(0, 2, 1).reshape(-1, len(p)) for t, p in gp.rep_out.types.items()}
+        likelihood: Any = gp.likelihood
+        self._noise = "noise" if "noise" in likelihood.latents else float(likelihood.noise)
+
+    def __call__(self, latents: Latents) -> tuple[float, dict[str, float]]:
+        """The log evidence, and its derivative by the logarithm of each site."""
+        prepared = self.covariance.own(latents)
+        square = number_of(self._noise, latents) ** 2
+        total, by_noise, weights = 0.0, 0.0, {}
+        for t, y in self._y.items():
+            k = prepared.total[t]
+            lower = self._factor(k, square)
+            alpha = cho_solve((lower, True), y)
+            total += -0.5 * float(np.vdot(y, alpha)) - y.shape[1] * float(np.log(np.diag(lower)).sum())
+            total -= 0.5 * y.size * math.log(2 * math.pi)
+            inverse = _inverse(lower)
+            w = 0.5 * (alpha @ alpha.T - y.shape[1] * inverse)
+            by_noise += 2 * square * float(np.trace(w))
+            weights[t] = w.reshape(k.shape)
+        slopes = self.covariance.slopes(latents, prepared, weights)
+        if isinstance(self._noise, str):
+            slopes[self._noise] = by_noise
+        return total, slopes
+
+    def conditional(self, latents: Latents) -> Conditional:
+        """The posterior of f."""
+        prepared = self.covariance.own(latents)
+        square = number_of(self._noise, latents) ** 2
+        weights: dict[Any, Array] = {}
+        half: dict[Any, Any] = {}
+        for t, y in self._y.items():
+            lower = self._factor(prepared.total[t], square)
+            weights[t] = cho_solve((lower, True), y)
+            half[t] = partial(solve_triangular, lower, lower=True)
+        return Conditional(self.covariance, latents, prepared, False, weights, half)
+
+    def left_out(self, latents: Latents) -> Array:
+        """log p(y_i | all others) of each example, (n,)."""
+        prepared = self.covariance.own(latents)
+        square = number_of(self._noise, latents) ** 2
+        found = np.zeros(len(self.covariance.x))
+        for t, y in self._y.items():
+            k = prepared.total[t]
+            n, d = k.shape[:2]
+            lower = self._factor(k, square)
+            alpha = cho_solve((lower, True), y).reshape(n, d, -1)
+            inverse = _inverse(lower).reshape(n, d, n, d)
+            precision = np.einsum("iaib->iab", inverse)  # of y_i given the others
+            gaps = np.linalg.solve(precision, alpha)
+            squares = np.einsum("iac,iac->i", alpha, gaps)
+            copies = alpha.shape[2]
+            found += -0.5 * squares + 0.5 * copies * (np.linalg.slogdet(precision)[1] - d * math.log(2 * math.pi))
+        return found
+
+    def _factor(self, k: Array, square: float) -> Array:
+        """Lower Cholesky factor of the covariance of observations."""
+        size = k.shape[0] * k.shape[1]
+        flat = k.reshape(size, size)
+        variance = float(np.trace(flat)) / size
+        for jitter in JITTERS:
+            c = flat.copy()
+            c[np.diag_indices(size)] += square + jitter * variance
+            try:
+                return np.asarray(cholesky(c, lower=True, overwrite_a=True, check_finite=False))
+            except LinAlgError:
+                continue
+        raise LinAlgError(
+            "the covariance of y is not positive definite to rounding; a larger noise, or a shorter lengthscale, would do"
+        )
+
+
+def _inverse(lower: Array) -> Array:
+    """Of L L^T, symmetric."""
+    found, _ = lapack.dpotri(lower, lower=1)
+    return np.asarray(np.tril(found) + np.tril(found, -1).T)
+
+
