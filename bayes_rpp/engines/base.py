@@ -98,6 +98,8 @@ class Engine(Protocol):
 
     def zeros(self, shape: Sequence[int]) -> Array: ...
 
+    def stack(self, arrays: Sequence[Array]) -> Array: ...
+
     def broadcast_to(self, array: Array, shape: Sequence[int]) -> Array: ...
 
     def sample(self, name: str, distribution: Distribution, obs: Array | None = None) -> Array:
@@ -109,6 +111,18 @@ class Engine(Protocol):
         ...
 
     def plate(self, name: str, size: int, dim: int) -> AbstractContextManager[Any]: ...
+
+    def factor(self, name: str, value: Array) -> None:
+        """Adds to the log density of the model function that runs."""
+        ...
+
+    def external(self, function: Callable[[Any], tuple[float, Any]], z: Array) -> Array:
+        """A number of the array z (k,) that numpy computes with its gradient, as one that has a derivative here.
+
+        Args:
+            function: z (k,), float64 -> the number, and its gradient (k,).
+        """
+        ...
 
     def scale(self, factor: float) -> AbstractContextManager[Any]:
         """log densities within are multiplied by a factor."""

@@ -64,3 +64,22 @@ def _slopes(split: Split, dims: int, primals: Any, tangents: Any) -> Any:
     (w,), (dw,), over = primals, tangents, tuple(range(-dims, 0))
     sums, parts = split(w)
     return sums, tuple(2.0 * (c * dw).sum(over) for c in parts)
+
+
+def external(function: Callable[[NDArray], tuple[float, NDArray]], z: jax.Array) -> jax.Array:
+    """See `Engine.external`."""
+    shapes = (jax.ShapeDtypeStruct((), z.dtype), jax.ShapeDtypeStruct(z.shape, z.dtype))
+
+    def on_host(z: Any) -> tuple[NDArray, NDArray]:
+        value, slope = function(np.asarray(z, dtype=np.float64))
+        return np.asarray(value, dtype=shapes[0].dtype), np.asarray(slope, dtype=shapes[1].dtype)
+
+    @jax.custom_vjp
+    def number(z: jax.Array) -> jax.Array:
+        return jax.pure_callback(on_host, shapes, z, vmap_method="sequential")[0]
+
+    def forward(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.pure_callback(on_host, shapes, z, vmap_method="sequential")
+
+    number.defvjp(forward, lambda slope, g: (g * slope,))
+    return number(z)

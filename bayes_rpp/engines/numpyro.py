@@ -13,6 +13,7 @@ import numpyro
 import numpyro.distributions
 
 from bayes_rpp._keyed import Keyed
+from bayes_rpp.engines.jax import external
 
 if TYPE_CHECKING:
     from bayes_rpp.engines.base import Engine, Network
@@ -25,6 +26,9 @@ class NumPyroEngine:
     distributions: Any = numpyro.distributions
 
     sample = staticmethod(numpyro.sample)
+    factor = staticmethod(numpyro.factor)
+    external = staticmethod(external)
+    stack = staticmethod(jnp.stack)
     plate = staticmethod(numpyro.plate)
     zeros = staticmethod(jnp.zeros)
     broadcast_to = staticmethod(jnp.broadcast_to)

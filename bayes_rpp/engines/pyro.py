@@ -11,6 +11,8 @@ import pyro
 import pyro.distributions
 import torch
 
+from bayes_rpp.engines.torch import external
+
 if TYPE_CHECKING:
     from bayes_rpp.engines.base import Engine, Network
 
@@ -22,6 +24,9 @@ class PyroEngine:
     distributions: Any = pyro.distributions
 
     sample = staticmethod(pyro.sample)
+    factor = staticmethod(pyro.factor)
+    external = staticmethod(external)
+    stack = staticmethod(torch.stack)
     plate = staticmethod(pyro.plate)
     deterministic = staticmethod(pyro.deterministic)
     zeros = staticmethod(torch.zeros)

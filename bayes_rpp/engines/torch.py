@@ -95,3 +95,20 @@ class _SumsOfSquares(torch.autograd.Function):
 
 def _over(x: torch.Tensor, dims: int) -> torch.Tensor:
     return x[(...,) + (None,) * dims] if x.dim() else x
+
+
+def external(function: Callable[[NDArray], tuple[float, NDArray]], z: torch.Tensor) -> torch.Tensor:
+    """See `Engine.external`."""
+    return _External.apply(function, z)
+
+
+class _External(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Callable[[NDArray], tuple[float, NDArray]], z: torch.Tensor) -> torch.Tensor:
+        value, slope = function(z.detach().cpu().numpy().astype(np.float64))
+        ctx.save_for_backward(torch.as_tensor(slope).to(z))
+        return torch.as_tensor(value).to(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return None, grads[0] * ctx.saved_tensors[0]

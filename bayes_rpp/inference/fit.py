@@ -17,6 +17,7 @@ from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
 from bayes_rpp.inference.optimise.members import in_parts
 from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.process.process import check_process, fit_process, start_numbers
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
@@ -24,11 +25,12 @@ from bayes_rpp.inference.run.start import start_of, warn_if_worse
 from bayes_rpp.inference.run.task import Callback, Task, check_method, run_task
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.priors.parametrization import get_parametrization
 
 
 def fit(
-    model: Model,
+    model: Model | GaussianProcess,
     x: ArrayLike,
     y: ArrayLike,
     method: Method,
@@ -45,7 +47,7 @@ def fit(
     """Find the posterior of a model.
 
     Args:
-        model: network, prior and likelihood.
+        model: a Model (network, prior and likelihood), or a GaussianProcess, whose numbers MAP, NUTS and HMC find.
         x: (n, d_in) inputs, d_in the size of rep_in, or (n, *input_shape) of a network that has one, such as images.
             Columns of a size of about 1 train best.
         y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1).
@@ -82,12 +84,13 @@ def fit(
         ImportError: if the engine's packages are not installed.
         TrainingError: if a loss becomes NaN or infinite.
     """
-    if not isinstance(model, Model):
+    if not isinstance(model, (Model, GaussianProcess)):
         raise TypeError(f"model is a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do")
     x, y = check_data(model, x, y)
     check_method(method)
     chosen = check_engine(engine, model.engines)
-    warn_of_rounding(chosen, x=x, y=y)
+    if isinstance(model, Model):
+        warn_of_rounding(chosen, x=x, y=y)
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")
     if validation is not None:
@@ -111,13 +114,16 @@ def fit(
             f"callbacks has two records of the name {twice.pop()!r}; EquivarianceTracker(group, name=...) "
             "tells them apart"
         )
-    if not model.sites:
+    functions = isinstance(model, GaussianProcess)
+    if functions:
+        check_process(method, callbacks=callbacks, validation=validation)
+    elif not model.sites:
         raise ValueError(
             "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
             "is equivariant, and sigma_b is 0); a positive sigma_b would do"
         )
     form = get_parametrization(model.parametrization or "whitened")
-    if isinstance(method, MAP) and model.infers_sigmas and not form.has_mode:
+    if not functions and isinstance(method, MAP) and model.infers_sigmas and not form.has_mode:
         raise ValueError(
             f"parametrization is {model.parametrization!r}, in which a model with inferred sigmas has no most probable "
             "weights; 'whitened' or None would do, or SVI or NUTS"
@@ -129,7 +135,9 @@ def fit(
             "chain_method is 'vectorized', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
             "'sequential', or engine='numpyro', would do"
         )
-    weights = None if init is None else start_of(model, init, method)
+    weights: Any = None
+    if init is not None:
+        weights = start_numbers(model, init) if functions else start_of(model, init, method)
     if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
         method = replace(method, learning_rate=GENTLE)
     if isinstance(checkpoint, (str, Path)):
@@ -150,6 +158,9 @@ def fit(
         checkpoint,
         executor,
     )
+    if functions:
+        with nullcontext() if executor is not None else LOCK:
+            return fit_process(task)
     if executor is not None and isinstance(method, DeepEnsemble):
         post = in_parts(task)
     else:

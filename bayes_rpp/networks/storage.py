@@ -64,9 +64,9 @@ def network_spec(net: Network) -> dict[str, Any]:
             )
     return {
         "network": kind,
-        "rep_in": _rep_spec(net.rep_in.rep),
-        "rep_out": _rep_spec(net.rep_out.rep),
-        "group": _group_spec(net.group),
+        "rep_in": rep_spec(net.rep_in.rep),
+        "rep_out": rep_spec(net.rep_out.rep),
+        "group": group_spec(net.group),
         "settings": settings,
     }
 
@@ -116,9 +116,9 @@ def network_from_spec(
     settings = {k: _SETTINGS[k][1](v, custom) if k in _SETTINGS else v for k, v in spec["settings"].items()}
     if kind == "EMLP":  # those that have none, and those from before there were any
         settings.setdefault("products", False)
-    ends = {name: _rep(spec[name], custom) for name in ("rep_in", "rep_out")}
+    ends = {name: rep_from_spec(spec[name], custom) for name in ("rep_in", "rep_out")}
     with quiet():
-        return NETWORKS[kind](**ends, group=_group(spec["group"]), **settings)
+        return NETWORKS[kind](**ends, group=group_from_spec(spec["group"]), **settings)
 
 
 def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) -> Path:
@@ -179,23 +179,23 @@ def _parameter_spec(parameter: Parameter) -> list[list[int]]:
 
 
 def _channels_spec(channels: Any) -> Any:
-    return [_rep_spec(r) if isinstance(r, Rep) else r for r in channels] if isinstance(channels, list) else channels
+    return [rep_spec(r) if isinstance(r, Rep) else r for r in channels] if isinstance(channels, list) else channels
 
 
 def _channels(spec: Any, custom: Custom | None) -> Any:
-    return [_rep(r, custom) if isinstance(r, list) else r for r in spec] if isinstance(spec, list) else spec
+    return [rep_from_spec(r, custom) if isinstance(r, list) else r for r in spec] if isinstance(spec, list) else spec
 
 
 # Settings that are no plain numbers or strings: how to write them, and how to read them.
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Custom | None], Any]]] = {
     "channels": (_channels_spec, _channels),
-    "subgroups": (lambda groups: [_group_spec(g) for g in groups], lambda spec, _: [_group(g) for g in spec]),
+    "subgroups": (lambda groups: [group_spec(g) for g in groups], lambda spec, _: [group_from_spec(g) for g in spec]),
 }
 
 
-def _group_spec(group: Group) -> dict[str, Any]:
+def group_spec(group: Group) -> dict[str, Any]:
     if group.factors:
-        return {"factors": [_group_spec(f) for f in group.factors]}
+        return {"factors": [group_spec(f) for f in group.factors]}
     if group.classical:
         return {"classical": list(group.classical)}
     return {
@@ -208,9 +208,9 @@ def _group_spec(group: Group) -> dict[str, Any]:
     }
 
 
-def _group(spec: Mapping[str, Any]) -> Group:
+def group_from_spec(spec: Mapping[str, Any]) -> Group:
     if "factors" in spec:
-        return groups.product_group(*[_group(f) for f in spec["factors"]])
+        return groups.product_group(*[group_from_spec(f) for f in spec["factors"]])
     if "classical" in spec:
         family, n = spec["classical"]
         if family not in CLASSICAL:
@@ -234,7 +234,7 @@ def _as_first_judged(group: Group) -> tuple[bool, bool]:
     return bool(orthogonal), bool(traceless and np.allclose(np.abs(np.linalg.det(h)), 1))
 
 
-def _rep_spec(rep: Rep) -> list[Any]:
+def rep_spec(rep: Rep) -> list[Any]:
     return [[[_factor_spec(f) for f in term], count] for term, count in rep.terms]
 
 
@@ -253,11 +253,11 @@ def _factor_spec(f: Factor) -> dict[str, Any]:
     if f.rho is not None:
         spec["name"] = f.name
     if f.rep is not None:
-        spec["rep"] = _rep_spec(f.rep)
+        spec["rep"] = rep_spec(f.rep)
     return spec
 
 
-def _rep(spec: list[Any], custom: Custom | None) -> Rep:
+def rep_from_spec(spec: list[Any], custom: Custom | None) -> Rep:
     return Rep(tuple((tuple(_factor(f, custom) for f in term), whole_number(count, "count")) for term, count in spec))
 
 
@@ -272,5 +272,5 @@ def _factor(spec: Mapping[str, Any], custom: Custom | None) -> Factor:
                 f"custom={{{name!r}: rho}} would do"
             )
         rho = (custom or {})[name]
-    rep = _rep(spec["rep"], custom) if "rep" in spec else None
+    rep = rep_from_spec(spec["rep"], custom) if "rep" in spec else None
     return Factor(spec["kind"], spec.get("dual", False), spec.get("on"), rho, name, rep)

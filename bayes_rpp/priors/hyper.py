@@ -70,6 +70,10 @@ class Prior:
         """A typical value, from which optimisers and chains start."""
         return float(_START[self.family][1](**self.arguments))
 
+    def log_prob(self, value: float) -> tuple[float, float]:
+        """log density at a positive number, and its derivative by the number's logarithm."""
+        return _LOG_PROBS[self.family](value, **self.arguments)
+
     def config(self) -> dict[str, dict[str, float]]:
         return {self.family: dict(self.arguments)}
 
@@ -81,6 +85,45 @@ _START: dict[str, tuple[tuple[str, ...], Any]] = {
     "LogNormal": (("loc", "scale"), lambda loc, scale: math.exp(loc)),
     "Gamma": (("concentration", "rate"), lambda concentration, rate: concentration / rate),
     "InverseGamma": (("concentration", "rate"), lambda concentration, rate: rate / (concentration + 1)),
+}
+
+
+def _half_normal(v: float, scale: float) -> tuple[float, float]:
+    z = (v / scale) ** 2
+    return 0.5 * math.log(2 / math.pi) - math.log(scale) - 0.5 * z, -z
+
+
+def _half_cauchy(v: float, scale: float) -> tuple[float, float]:
+    z = (v / scale) ** 2
+    return math.log(2 / math.pi) - math.log(scale) - math.log1p(z), -2 * z / (1 + z)
+
+
+def _exponential(v: float, rate: float) -> tuple[float, float]:
+    return math.log(rate) - rate * v, -rate * v
+
+
+def _log_normal(v: float, loc: float, scale: float) -> tuple[float, float]:
+    z = (math.log(v) - loc) / scale
+    return -math.log(v * scale) - 0.5 * math.log(2 * math.pi) - 0.5 * z**2, -1 - z / scale
+
+
+def _gamma(v: float, concentration: float, rate: float) -> tuple[float, float]:
+    a, bv = concentration, rate * v
+    return a * math.log(rate) - math.lgamma(a) + (a - 1) * math.log(v) - bv, a - 1 - bv
+
+
+def _inverse_gamma(v: float, concentration: float, rate: float) -> tuple[float, float]:
+    a, bv = concentration, rate / v
+    return a * math.log(rate) - math.lgamma(a) - (a + 1) * math.log(v) - bv, bv - a - 1
+
+
+_LOG_PROBS: dict[str, Any] = {
+    "HalfNormal": _half_normal,
+    "HalfCauchy": _half_cauchy,
+    "Exponential": _exponential,
+    "LogNormal": _log_normal,
+    "Gamma": _gamma,
+    "InverseGamma": _inverse_gamma,
 }
 
 

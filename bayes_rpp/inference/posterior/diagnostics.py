@@ -14,6 +14,7 @@ from bayes_rpp._imports import load_module
 from bayes_rpp._numerics import exponent
 from bayes_rpp.inference.curvature.distance import mode_distance
 from bayes_rpp.inference.posterior.draws import Draws
+from bayes_rpp.models.model import Model
 from bayes_rpp.priors.hyper import layer_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def summarize(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary
     table = DataFrame.from_dict(rows, orient="index")
     if chains:
         return Summary(table, list(_warnings(post, table)), chains)
-    optimized = post.method.startswith(("MAP(", "DeepEnsemble("))
+    optimized = post.method.startswith(("MAP(", "DeepEnsemble(")) and isinstance(post.model, Model)
     distances = mode_distance(post.model, post.x, post.y, post.samples) if optimized else None
     return Summary(table, [], chains, None if distances is None else float(distances.max()))
 
@@ -90,14 +91,14 @@ def asymmetry(post: Draws, pathway: int = 0) -> dict[str, NDArray]:
     return found
 
 
-def _quantities(post: Draws, x: NDArray) -> Iterator[tuple[str, NDArray]]:
+def _quantities(post: Any, x: NDArray) -> Iterator[tuple[str, NDArray]]:
     """Name -> (chain, draw) of all that has an identity."""
     for name in post.model.latents:
         yield name, post.samples[name]
     count = len(post.model.sigmas_a)
     for pathway in range(count):
         name = "sigma_b / sigma_a" if count == 1 else f"beyond / within pathway {pathway}"
-        for layer, ratio in asymmetry(post, pathway).items():
+        for layer, ratio in post.asymmetry(pathway).items():
             if np.ptp(ratio) > 0:
                 yield f"{name}, {layer}", ratio
     f = post.outputs(x)

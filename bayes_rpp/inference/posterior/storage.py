@@ -17,13 +17,14 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.inference.posterior.thinning import D, check_room, thinned
 from bayes_rpp.models.likelihood import Likelihood
-from bayes_rpp.models.storage import model_from_spec, model_spec
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.storage import model_from_spec, model_spec, process_from_spec, process_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.storage import INNER, Custom, existing
 from bayes_rpp.priors.parametrization import PARAMETRIZATIONS, Parametrization
 
-FORMAT = 2  # 1: without what `_is_new` names
+FORMAT = 3  # 1: without what `_is_new` names; 3: of functions
 
 
 def to_arviz(post: Draws) -> Any:
@@ -92,7 +93,12 @@ def _from_groups(
         raise ValueError(f"it has format {spec['format']}; this version reads up to {FORMAT}: upgrade bayes-rpp")
     # float16 is for files: it would be slow and coarse to compute with.
     samples = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["posterior"].items()}
-    model = model_from_spec(spec, custom, net, samples, likelihood)
+    found: dict[str, Any] = {}
+    if "process" in spec:
+        model: Any = process_from_spec(spec["process"], custom, likelihood)
+        kind, found = load_module("bayes_rpp.inference.posterior.functions").FunctionPosterior, {"level": spec["level"]}
+    else:
+        model = model_from_spec(spec, custom, net, samples, likelihood)
     post = kind(
         model,
         samples,
@@ -105,13 +111,19 @@ def _from_groups(
         method=str(spec["method"]),
         engine=str(spec["engine"]),
         seed=int(spec["seed"]),
+        **found,
     )
+    if "process" in spec:
+        return post
     check_probe(model.net, _first({k: samples[k] for k in model.net.parameters}), spec["net"])
     return post
 
 
 def _spec(post: Draws) -> dict[str, Any]:
-    spec = model_spec(post.model) | {"method": post.method, "engine": post.engine, "seed": post.seed}
+    made = {"method": post.method, "engine": post.engine, "seed": post.seed}
+    if isinstance(post.model, GaussianProcess):
+        return {"process": process_spec(post.model), "level": post.level, "format": 3} | made  # type: ignore[attr-defined]
+    spec = model_spec(post.model) | made
     form = post.model.parametrization
     if isinstance(form, Parametrization):  # on which what a posterior says does not depend
         spec["parametrisation"] = form.name if PARAMETRIZATIONS.get(form.name) == form else None
@@ -120,7 +132,7 @@ def _spec(post: Draws) -> dict[str, Any]:
                 f"the file does not hold the parametrization, {form!r}, which is code; what is loaded goes on as if it "
                 "were None, and model.replace(parametrization=...) would do"
             )
-    spec["format"] = FORMAT if _is_new(spec["net"]) else 1  # which older versions read
+    spec["format"] = 2 if _is_new(spec["net"]) else 1  # which older versions read
     if "parameters" in spec["net"]:
         spec["net"] |= probe_spec(post.model.net, _first(post.samples))
     return spec

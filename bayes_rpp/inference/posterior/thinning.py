@@ -33,7 +33,7 @@ def thinned(post: D, thin: int = 1, dtype: Any = None) -> D:
     name = check_dtype(dtype)
     samples = {k: v[:, ::thin] for k, v in post.samples.items()}
     if name is not None:
-        samples |= {k: _rounded(samples[k], name, k) for k in post.model.net.parameters}
+        samples |= {k: _rounded(samples[k], name, k) for k in post.model.sampled if samples[k].ndim > 2}
     training = post.training
     if post.chains == 1:  # the draws of an ensemble are its members
         training = {k: v[::thin] if len(v) == post.draws else v for k, v in training.items()}
@@ -91,8 +91,8 @@ def check_room(post: Draws, path: Path) -> None:
     arrays = [*post.samples.values(), *post.sample_stats.values(), *post.training.values(), post.x, post.y]
     size = sum(a.nbytes for a in [*arrays, *(post.center or {}).values()])
     if size > LARGE:
-        count, weights = post.chains * post.draws, post.model.net.size
-        first = post.samples[next(iter(post.model.net.parameters))].dtype
+        count = post.chains * post.draws
+        weights, first = sum(v[0, 0].size for v in post.samples.values()), next(iter(post.samples.values())).dtype
         warn_user(
             f"{path.name} takes {_bytes(size)}: {count} draws of {weights} weights in {first}. save(thin=10) keeps "
             "each tenth draw of a chain, save(dtype='float16') two bytes for each weight"

@@ -16,7 +16,8 @@ import numpy as np
 
 from bayes_rpp._keyed import Keyed
 from bayes_rpp.models.model import Model
-from bayes_rpp.models.storage import model_spec, settings_spec
+from bayes_rpp.models.process.bound import BoundProcess
+from bayes_rpp.models.storage import model_spec, process_spec, settings_spec
 from bayes_rpp.networks.network import Network
 from bayes_rpp.networks.probe import STATE, differences, fingerprint
 from bayes_rpp.networks.storage import network_spec
@@ -30,15 +31,17 @@ FORMAT = 2
 def identity_of(task: Task) -> dict[str, Any]:
     """JSON-able."""
     data = [task.x, task.y, *(task.validation or ())]
+    functions = isinstance(task.model, BoundProcess)
+    model = process_spec(task.model.gp) if functions else model_spec(task.model)
     return {
         "format": FORMAT,
-        "model": digest(json.dumps(described(model_spec(task.model))).encode()),
-        "network": fingerprint(task.model.net),
+        "model": digest(json.dumps(described(model)).encode()),
+        **({} if functions else {"network": fingerprint(task.model.net)}),
         "data": digest(*(np.ascontiguousarray(a).tobytes() for a in data)),
         "method": json.dumps(described(task.method), sort_keys=True),
         "engine": task.engine,
         "seed": str(task.seed),
-        "init": digest(*(k.encode() + v.tobytes() for k, v in (task.weights or {}).items())),
+        "init": digest(*(k.encode() + np.asarray(v).tobytes() for k, v in (task.weights or {}).items())),
         "chains": str(task.chains),
     }
 
@@ -47,12 +50,14 @@ class Configured(Keyed):
     """A model that equals any other of the same configuration."""
 
     @property
-    def model(self) -> Model:
-        found: Model = self.value
+    def model(self) -> Any:
+        found: Any = self.value
         return found
 
     @staticmethod
-    def of(model: Model) -> Configured:
+    def of(model: Model | BoundProcess) -> Configured:
+        if isinstance(model, BoundProcess):
+            return Configured(model.key, model)
         settings = json.dumps(described(settings_spec(model)))  # of patterns the first that fits counts
         return Configured((model.key, settings), model)
 

@@ -121,6 +121,8 @@ class Sites:
         return next(reversed(self.parametrization.parts(site, prior)))
 
     def _lead_of(self, weights: Mapping[str, NDArray]) -> tuple[int, ...]:
+        if not self.model.priors:
+            return ()
         name, prior = next(iter(self.model.priors.items()))
         a = np.asarray(weights[name])
         return a.shape[: a.ndim - len(prior.shape)]

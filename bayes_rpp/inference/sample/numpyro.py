@@ -23,8 +23,11 @@ from bayes_rpp.inference.sample.sampling import BLOCK, sample
 from bayes_rpp.models.model import AnyParametrization
 
 
+TOGETHER = True  # all chains are one batch
+
+
 def fit(task: Task) -> Posterior:
-    return sample(task, Sampler, together=True)
+    return sample(task, Sampler, TOGETHER)
 
 
 class Sampler:

@@ -25,8 +25,11 @@ from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import sample, start_error
 
 
+TOGETHER = False  # a kernel holds one chain
+
+
 def fit(task: Task) -> Posterior:
-    return sample(task, Sampler, together=False)
+    return sample(task, Sampler, TOGETHER)
 
 
 class _Recorder:

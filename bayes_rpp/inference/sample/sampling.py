@@ -59,7 +59,20 @@ class Sampler(Protocol):
 
 
 def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior:
-    """Run all chains of HMC or NUTS.
+    """Run all chains of HMC or NUTS: the posterior, with a warning where they cannot be trusted."""
+    draws, stats = run_chains(task, sampler_type, together)
+    post = task.posterior(draws, sample_stats=stats)
+    warn_of_chains(post)
+    return post
+
+
+def warn_of_chains(post: Posterior) -> None:
+    for message in summarize(post).warnings:
+        warn_user(message, ConvergenceWarning)
+
+
+def run_chains(task: Task, sampler_type: type[Sampler], together: bool) -> tuple[Values, Values]:
+    """Run all chains of HMC or NUTS: weights and numbers by name, and statistics, (chains, draws, ...).
 
     Args:
         together: whether the engine can advance all chains in one batch.
@@ -76,11 +89,7 @@ def sample(task: Task, sampler_type: type[Sampler], together: bool) -> Posterior
         parts = run(task, tasks, sampler_type)
     draws = {k: np.concatenate([p[0][k] for p in parts]) for k in parts[0][0]}
     stats = {k: np.concatenate([p[1][k] for p in parts]) for k in parts[0][1]}
-    sites = Sites(task.model, task.parametrization)
-    post = task.posterior(sites.weights(draws), sample_stats=stats)
-    for message in summarize(post).warnings:
-        warn_user(message, ConvergenceWarning)
-    return post
+    return Sites(task.model, task.parametrization).weights(draws), stats
 
 
 def _alone(task: Task, chain: int, show: bool) -> Task:
@@ -160,6 +169,8 @@ def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:
 def _check_start(task: Task, weights: Values) -> None:
     """Raise TrainingError, saying why, if the log density is not finite where a chain starts: none of its draws would
     be accepted."""
+    if not task.model.sites:  # numbers alone
+        return
     for c in range(len(task.chains)):
         if why := why_not_finite(task, weights, c):
             raise start_error(task, c, why)

@@ -30,7 +30,7 @@ class Conditional:
     """f given numbers and data, with mean k^T w and covariance K - v^T v, v = half(k), for k with the training inputs.
 
     Attributes:
-        merged: whether all outputs are one part, as a likelihood makes them depend on each other; else each term of
+        merged: whether all outputs are one part, as a likelihood makes them depend on each other; else each part of
             rep_out is one, whose copies are independent.
         weights: of each part (n d, copies).
         half: of each part, from (n d, m d) to (r, m d).
@@ -67,10 +67,13 @@ class Conditional:
                 for copy, p in enumerate(places):
                     mean[some, p] = f[:, :, copy]
                     cov[some, p[:, None], p] = c
-        return Marginal(mean + gp.offset, cov)
+        if self.merged:
+            return Marginal(mean + gp.offset, cov)
+        basis = self.covariance.outputs.basis
+        return Marginal(mean @ basis.T + gp.offset, basis @ cov @ basis.T)
 
     def joint(self, z: NDArray) -> tuple[Array, dict[Any, Array]]:
-        """Of all of z together: mean (m, d_out), and the covariance of each part, (m d, m d)."""
+        """Of all of z together: mean (m, d_out), and the covariance of each part, (m d, m d), in its coordinates."""
         mean = np.empty((len(z), self.covariance.gp.rep_out.size))
         cross = self._arranged(self.covariance.cross(z, self.latents, self.prepared))
         between = self._arranged(self.covariance.between(z, self.latents, self.prepared))
@@ -83,7 +86,11 @@ class Conditional:
             f = (flat @ self.weights[key]).reshape(m, d, -1)
             for copy, p in enumerate(places):
                 mean[:, p] = f[:, :, copy]
-        return mean + self.covariance.gp.offset, found
+        return self.restored(mean), found
+
+    def restored(self, f: Array) -> Array:
+        """Outputs (..., d_out) from their coordinates."""
+        return (f if self.merged else f @ self.covariance.outputs.basis.T) + self.covariance.gp.offset
 
     def covariances(self, z: NDArray) -> Array:
         """The covariance of all outputs at all of z, (m, d_out, m, d_out)."""
@@ -93,7 +100,10 @@ class Conditional:
             for p in self.places[key]:
                 d = len(p)
                 found[:, p[:, None], :, p] = c.reshape(len(z), d, len(z), d).transpose(1, 3, 0, 2)
-        return found
+        if self.merged:
+            return found
+        basis = self.covariance.outputs.basis
+        return np.einsum("ab,mbnd,cd->manc", basis, found, basis, optimize=True)
 
     def draws(self, z: NDArray, count: int, rng: np.random.Generator) -> Array:
         """Functions drawn from it, at all of z together: (count, m, d_out)."""
@@ -104,8 +114,8 @@ class Conditional:
             root = lower_root(covariances[key])
             for p in places:
                 noise = rng.normal(size=(count, root.shape[1])) @ root.T
-                found[:, :, p] = mean[:, p] + noise.reshape(count, m, d)
-        return found
+                found[:, :, p] = noise.reshape(count, m, d)
+        return mean + self.restored(found) - self.covariance.gp.offset
 
     def _arranged(self, blocks: Blocks) -> Parts:
         if not self.merged:
@@ -120,18 +130,20 @@ class Conditional:
         for t, k in blocks.items():
             for p in self.covariance.places[t]:
                 found[:, p[:, None], p] = k
-        return {None: found}
+        basis = self.covariance.outputs.basis
+        return {None: basis @ found @ basis.T}
 
 
 def assemble(covariance: Covariance, blocks: Blocks) -> Array:
-    """Of all outputs, (m, d_out, n, d_out), from those of each term."""
+    """Of all outputs, (m, d_out, n, d_out), from those of each part."""
     m, _, n, _ = next(iter(blocks.values())).shape
     size = covariance.gp.rep_out.size
     found = np.zeros((m, size, n, size))
     for t, k in blocks.items():
         for p in covariance.places[t]:
             found[:, p[:, None], :, p] = k.transpose(1, 3, 0, 2)
-    return found
+    basis = covariance.outputs.basis
+    return np.einsum("ab,mbnd,cd->manc", basis, found, basis, optimize=True)
 
 
 def lower_root(covariance: Array) -> Array:

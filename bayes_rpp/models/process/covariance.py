@@ -1,27 +1,30 @@
 """The prior covariance of a GaussianProcess between function values, a sum over its pathways, and its derivatives.
 
-Outputs of different blocks of rep_out are independent, and copies of a term alike: one matrix for each term serves all.
+Outputs of different irreducible parts of rep_out are independent, and copies of a part alike: one matrix for each part
+serves all. Outputs are meant in their coordinates, `Outputs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.models.process.gaussian_process import Entry, GaussianProcess
+from bayes_rpp.models.process.irreducible import Outputs, irreducible
 from bayes_rpp.models.process.kinds import unmoved
 from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
 from bayes_rpp.symmetry.averages import Average, haar_average
-from bayes_rpp.symmetry.representations import Representation, Term
+from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
 Latents = Mapping[str, Any]
-FLOOR = 1e-4  # of the mean variance: what is left of an average that vanishes is rounding, and not to be blown up
+FLOOR = 0.03  # of the mean variance: an average that vanishes but for its error is not to be blown up
 
 
 @dataclass(frozen=True)
@@ -48,38 +51,43 @@ class Covariance:
         level: of the averages over groups.
 
     Attributes:
-        places: term of rep_out -> (copies, d) columns of y.
+        outputs: the coordinates of the outputs; places: part -> (copies, d) of these.
         averages: over each of the groups.
     """
 
     def __init__(self, gp: GaussianProcess, x: NDArray, level: int = 0) -> None:
-        self.gp, self.places = gp, gp.rep_out.types
+        bound = list(gp.bound)
+        self.gp, self.outputs = gp, irreducible([after for _, after in bound])
+        self.places = self.outputs.places
+        self._shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
         fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
         # Where only distances count, a column's offset would cost digits.
         self._shift = np.where(fixed & distances, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
-        bound = list(gp.bound)
+        acting = [partial(_acting, self.outputs, after) for _, after in bound]
         self.parts = [
-            Part(s, AveragedKernel(gp.kernel, *reps, average))
-            for s, reps, average in zip(gp.sigmas_a, bound, self.averages, strict=True)
+            Part(s, AveragedKernel(gp.kernel, before, act, average))
+            for s, (before, _), act, average in zip(gp.sigmas_a, bound, acting, self.averages, strict=True)
         ]
         none = Average(np.eye(gp.group.dim)[None], np.eye(gp.group.dim)[None], True, "none")
         if gp.sigma_b != 0.0:
-            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, *bound[0], none)))
-        self._constant = dict.fromkeys(self.places, None)
+            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, bound[0][0], acting[0], none)))
+        self._constant: dict[int, Array] = {}
         if gp.mean is not None:
             size = gp.mean_size
             g, weights = self.averages[0].whole
             rho = np.tensordot(weights, gp.rep_out.rho(g), 1)
-            self._constant = {t: size**2 * rho[np.ix_(p[0], p[0])] for t, p in self.places.items()}
+            self._constant = {t: size**2 * block[0] for t, block in self.outputs.blocks(rho[None]).items()}
             if gp.mean == "linear":
                 line: Kernel = Polynomial(degree=1, offset=0.0)
                 scales = np.ones(x.shape[1])
                 for columns in gp.kinds.values():
                     scales[columns] = max(float(np.sqrt(np.mean(self.x[:, columns] ** 2) * len(columns))), 1e-300)
-                self.parts.append(Part(size, AveragedKernel(line, *bound[0], self.averages[0]), Values([scales], [1.0])))
+                self.parts.append(
+                    Part(size, AveragedKernel(line, bound[0][0], acting[0], self.averages[0]), Values([scales], [1.0]))
+                )
 
     def own(self, latents: Latents) -> Prepared:
         """Between the training inputs."""
@@ -88,34 +96,33 @@ class Covariance:
         total: Blocks = {t: np.zeros((len(self.x), p.shape[1]) * 2) for t, p in self.places.items()}
         for part in self.parts:
             k = part.kernel.own(self.x, part.fixed or values)
-            size = {t: self._mean_variance(part, b) for t, b in k.items()}
+            size = self._sizes(part, k)
             found.append(k)
             variances.append(size)
             for t, b in k.items():
                 total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * b
         for t, constant in self._constant.items():
-            if constant is not None:
-                total[t] += constant[None, :, None, :]
+            total[t] += constant[None, :, None, :]
         return Prepared(values, total, found, variances)
 
     def cross(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
-        """Between z (m, d_in) and the training inputs: term -> (m, d, n, d)."""
+        """Between z (m, d_in) and the training inputs: part -> (m, d, n, d)."""
         return self._between(self._shifted(z), self.x, latents, prepared)
 
     def between(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
-        """Between z (m, d_in) and itself: term -> (m, d, m, d)."""
+        """Between z (m, d_in) and itself: part -> (m, d, m, d)."""
         z = self._shifted(z)
         found = self._between(z, z, latents, prepared)
         return {t: 0.5 * (k + k.transpose(2, 3, 0, 1)) for t, k in found.items()}
 
     def diagonal(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
-        """Of each of z with itself: term -> (m, d, d)."""
+        """Of each of z with itself: part -> (m, d, d)."""
         z, total = self._shifted(z), {t: np.zeros((len(z), p.shape[1], p.shape[1])) for t, p in self.places.items()}
         for part, size in zip(self.parts, prepared.variances, strict=True):
             for t, k in part.kernel.diagonal(z, part.fixed or prepared.values).items():
                 total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
         for t, constant in self._constant.items():
-            total[t] += 0.0 if constant is None else constant
+            total[t] += constant
         return total
 
     def slopes(self, latents: Latents, prepared: Prepared, weights: Blocks) -> dict[str, float]:
@@ -131,10 +138,10 @@ class Covariance:
                 continue
             by_kernel = {t: (square / sizes[t]) * weights[t] for t in k}
             if self.gp.scale is not None:
-                for t, w in by_kernel.items():  # of the mean variance, by which it is divided
-                    n, d = w.shape[:2]
+                through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
+                for t, w in by_kernel.items():
                     at = np.einsum("iaia->ia", w)
-                    at -= square * inner[t] / (sizes[t] ** 2 * n * d)
+                    at -= (through[t] + FLOOR * self._shares[t] * sum(through.values())) / at.size
             slopes = part.kernel.slopes(self.x, prepared.values, by_kernel)
             total = slopes if total is None else total + slopes
         if total is not None:
@@ -156,10 +163,13 @@ class Covariance:
             lengthscales.append(scale)
         return Values(lengthscales, [number_of(v, latents) for v in self.gp.variances])
 
-    def _mean_variance(self, part: Part, k: Array) -> float:
+    def _sizes(self, part: Part, k: Blocks) -> dict[int, float]:
+        """What each part of the outputs is divided by: its mean variance, and a little of that of all."""
         if self.gp.scale is None or part.fixed:
-            return 1.0
-        return float(np.einsum("iaia->", k)) / (k.shape[0] * k.shape[1]) + FLOOR
+            return dict.fromkeys(k, 1.0)
+        own = _variances(k)
+        mean = sum(self._shares[t] * v for t, v in own.items())
+        return {t: max(v + FLOOR * mean, 1e-300) for t, v in own.items()}
 
     def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
         total: Blocks = {t: np.zeros((len(z), p.shape[1], len(x), p.shape[1])) for t, p in self.places.items()}
@@ -167,8 +177,7 @@ class Covariance:
             for t, k in part.kernel.cross(z, x, part.fixed or prepared.values).items():
                 total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
         for t, constant in self._constant.items():
-            if constant is not None:
-                total[t] += constant[None, :, None, :]
+            total[t] += constant[None, :, None, :]
         return total
 
     def _shifted(self, x: NDArray) -> Array:
@@ -184,14 +193,22 @@ class Covariance:
                 continue
             g = before.group.sample(3, seed)
             k = part.kernel.cross(x, x, values)
+            sizes = self._sizes(part, k)
             for one in g:
                 moved = part.kernel.cross(x @ before.rho(one).T, x, values)
-                rho = after.rho(one)
-                for t, p in self.places.items():
-                    want = np.einsum("ab,nbmc->namc", rho[np.ix_(p[0], p[0])], k[t])
-                    size = max(float(np.einsum("iaia->", k[t])) / (k[t].shape[0] * k[t].shape[1]), FLOOR)
-                    worst = max(worst, float(np.abs(moved[t] - want).max()) / size)
+                for t, rho in self.outputs.blocks(after.rho(one)[None]).items():
+                    want = np.einsum("ab,nbmc->namc", rho[0], k[t])
+                    worst = max(worst, float(np.abs(moved[t] - want).max()) / sizes[t])
         return worst
+
+
+def _variances(k: Blocks) -> dict[int, float]:
+    """Of each part, the mean over its diagonal."""
+    return {t: float(np.einsum("iaia->", b)) / (b.shape[0] * b.shape[1]) for t, b in k.items()}
+
+
+def _acting(outputs: Outputs, rep: Representation, g: Array) -> Blocks:
+    return outputs.blocks(rep.rho(g))
 
 
 @dataclass(frozen=True)
@@ -201,11 +218,9 @@ class Prepared:
     values: Values
     total: Blocks
     kernels: list[Blocks]
-    variances: list[dict[Term, float]]
+    variances: list[dict[int, float]]
 
 
 def number_of(entry: Entry, latents: Latents) -> float:
     """A number, or that of its site."""
     return float(latents[entry]) if isinstance(entry, str) else entry
-
-

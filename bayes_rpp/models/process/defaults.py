@@ -23,7 +23,7 @@ def with_defaults(gp: GaussianProcess, x: NDArray, y: NDArray) -> GaussianProces
     """The same with a distribution or a number for all that was left out."""
     given = gp.config()
     changes: dict[str, Any] = {}
-    continuous = gp.likelihood is None or isinstance(gp.likelihood, (Gaussian, StudentT))
+    continuous = isinstance(gp.likelihood, (Gaussian, StudentT))
     if given["offset"] is None and gp.mean is not None and continuous:
         changes["offset"] = fixed_part(gp) @ np.mean(y, axis=0, dtype=np.float64)
     if not gp.open:

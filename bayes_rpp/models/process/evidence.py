@@ -32,9 +32,9 @@ class GaussianEvidence:
 
     def __init__(self, gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance = gp, Covariance(gp, x, level)
-        y = np.asarray(y, dtype=np.float64) - gp.offset
-        # Term -> (n d, copies).
-        self._y = {t: y[:, p].transpose(0, 2, 1).reshape(-1, len(p)) for t, p in gp.rep_out.types.items()}
+        y = (np.asarray(y, dtype=np.float64) - gp.offset) @ self.covariance.outputs.basis
+        # Part -> (n d, copies).
+        self._y = {t: y[:, p].transpose(0, 2, 1).reshape(-1, len(p)) for t, p in self.covariance.places.items()}
         likelihood: Any = gp.likelihood
         self._noise = "noise" if "noise" in likelihood.latents else float(likelihood.noise)
 
@@ -93,7 +93,7 @@ class GaussianEvidence:
         size = k.shape[0] * k.shape[1]
         flat = k.reshape(size, size)
         variance = float(np.trace(flat)) / size
-        for jitter in JITTERS:
+        for jitter in JITTERS if np.isfinite(flat).all() and np.isfinite(square) else ():
             c = flat.copy()
             c[np.diag_indices(size)] += square + jitter * variance
             try:
@@ -109,5 +109,3 @@ def _inverse(lower: Array) -> Array:
     """Of L L^T, symmetric."""
     found, _ = lapack.dpotri(lower, lower=1)
     return np.asarray(np.tril(found) + np.tril(found, -1).T)
-
-

@@ -12,6 +12,7 @@ from bayes_rpp._arrays import Array
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.models.likelihood import Likelihood
+from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.kinds import block_kinds
 from bayes_rpp.priors.hyper import Inferable, Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Kernel, Lengthscale, number
@@ -87,7 +88,7 @@ class GaussianProcess:
         scale: Literal["data"] | None = "data",
         offset: ArrayLike | None = None,
         mean_size: float | None = None,
-        tolerance: float = 1e-3,
+        tolerance: float = 0.01,
     ) -> None:
         groups = (group,) if isinstance(group, Group) else group
         if not isinstance(groups, (list, tuple)) or not groups or not all(isinstance(g, Group) for g in groups):
@@ -113,7 +114,8 @@ class GaussianProcess:
             raise ValueError(f"scale must be 'data' or None, got {scale!r}")
         number(tolerance, "tolerance")
         self.kernel = kernel if kernel is not None else RBF()
-        self.likelihood, self.mean, self.ard, self.scale, self.tolerance = likelihood, mean, bool(ard), scale, tolerance
+        self.likelihood = likelihood if likelihood is not None else Gaussian()
+        self.mean, self.ard, self.scale, self.tolerance = mean, bool(ard), scale, tolerance
         self.kinds = block_kinds(self._ins, self.ard)
         self._arguments: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": list(self.groups)}
         self._arguments |= {"kernel": self.kernel, "sigma_a": sigma_a, "sigma_b": sigma_b, "lengthscale": lengthscale}
@@ -126,9 +128,7 @@ class GaussianProcess:
             sigma_b = 0.0  # the first part is free already
         self.sigma_b = self._sigma(sigma_b, "sigma_b")
         self.lengthscales = tuple(self._lengthscales(lengthscale))
-        self.variances = tuple(
-            self._entry(leaf.variance, f"variance_{k}") for k, leaf in enumerate(self.kernel.leaves)
-        )
+        self.variances = tuple(self._entry(leaf.variance, f"variance_{k}") for k, leaf in enumerate(self.kernel.leaves))
         if likelihood is not None:
             self.latents |= likelihood.latents
         else:
@@ -151,6 +151,11 @@ class GaussianProcess:
         return zip(self._ins, self._outs, strict=True)
 
     @property
+    def sampled(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of what a posterior must have draws of."""
+        return dict.fromkeys((*self.latents, "log_evidence"), ())
+
+    @property
     def is_open(self) -> bool:
         """Whether numbers were left out, whose distributions depend on data: `models.process.defaults.with_defaults`."""
         return bool(self.open)
@@ -163,22 +168,22 @@ class GaussianProcess:
         """Its arguments."""
         return dict(self._arguments)
 
-    def pyro(self, x: ArrayLike, y: ArrayLike | None = None, **options: Any) -> Array:
+    def pyro(self, x: ArrayLike, y: ArrayLike) -> Array:
         """The model function for Pyro: its sites are the numbers to infer, and the evidence of y, a factor "y".
 
         Args:
             x: (n, d_in).
             y: (n, d_out).
         """
-        from bayes_rpp.models.process.function import run
+        from bayes_rpp.models.process.bound import BoundProcess
 
-        return run(self, "pyro", x, y, **options)
+        return BoundProcess.of(self, x, y).pyro()
 
-    def numpyro(self, x: ArrayLike, y: ArrayLike | None = None, **options: Any) -> Array:
+    def numpyro(self, x: ArrayLike, y: ArrayLike) -> Array:
         """The model function for NumPyro, as `pyro`."""
-        from bayes_rpp.models.process.function import run
+        from bayes_rpp.models.process.bound import BoundProcess
 
-        return run(self, "numpyro", x, y, **options)
+        return BoundProcess.of(self, x, y).numpyro()
 
     def _sigma(self, value: Any, name: str) -> Entry:
         if value is None or isinstance(value, Prior) or hasattr(value, "log_prob"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.conditional import Conditional, assemble
@@ -40,7 +40,7 @@ class LaplaceEvidence:
         k = assemble(self.covariance, prepared.total)
         n, d = k.shape[:2]
         mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        slopes = self.covariance.slopes(latents, prepared, self._by_term(self._weights(mode, latents)))
+        slopes = self.covariance.slopes(latents, prepared, self._by_part(self._weights(mode, latents)))
         for name in self._likelihood.latents:
             slopes[name] = self._slope(k.reshape(n * d, n * d), latents, name)
         return mode.evidence, slopes
@@ -51,9 +51,7 @@ class LaplaceEvidence:
         k = assemble(self.covariance, prepared.total)
         n, d = k.shape[:2]
         mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        return Conditional(
-            self.covariance, latents, prepared, True, {None: mode.gradient[:, None]}, {None: mode.half}
-        )
+        return Conditional(self.covariance, latents, prepared, True, {None: mode.gradient[:, None]}, {None: mode.half})
 
     def left_out(self, latents: Latents) -> Array:
         """log p(y_i | all others) of each example, (n,): from the mode's cavity, a Gaussian whose expectation is by 64
@@ -116,7 +114,9 @@ class LaplaceEvidence:
         through = np.empty((n, d))
         for j in range(d):  # -1/2 d log|B| / df_j, from the derivative of the curvature
             ahead, behind = (
-                self._likelihood.expansion(mode.f + self.gp.offset + s * STEP * np.eye(d)[j], self._y, self._numbers(latents))[1]
+                self._likelihood.expansion(
+                    mode.f + self.gp.offset + s * STEP * np.eye(d)[j], self._y, self._numbers(latents)
+                )[1]
                 for s in (1, -1)
             )
             through[:, j] = -0.5 * np.einsum("nab,nab->n", own, (ahead - behind) / (2 * STEP))
@@ -124,8 +124,10 @@ class LaplaceEvidence:
         found = 0.5 * (np.outer(a, a) - r) + 0.5 * (np.outer(v, a) + np.outer(a, v))
         return found.reshape(n, d, n, d)
 
-    def _by_term(self, weights: Array) -> dict[Any, Array]:
-        """Sums over the copies of each term."""
+    def _by_part(self, weights: Array) -> dict[Any, Array]:
+        """Sums over the copies of each part."""
+        basis = self.covariance.outputs.basis
+        weights = np.einsum("ba,mbnd,dc->manc", basis, weights, basis, optimize=True)
         return {
             t: sum(weights[:, p[:, None], :, p].transpose(2, 0, 3, 1) for p in places)
             for t, places in self.covariance.places.items()
@@ -175,6 +177,8 @@ class _Mode:
 
 def _factor(k: Array, root: Array) -> Array:
     n, d, _ = root.shape
+    if not (np.isfinite(k).all() and np.isfinite(root).all()):
+        raise LinAlgError("the covariance of f is not finite")
     left = np.einsum("nba,nbm->nam", root, k.reshape(n, d, n * d)).reshape(n * d, n, d)
     b = np.einsum("knb,nba->kna", left, root).reshape(n * d, n * d)
     b[np.diag_indices(n * d)] += 1.0

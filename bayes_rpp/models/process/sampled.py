@@ -30,6 +30,7 @@ class SampledFunction:
         before = 0 if self._seen is None else len(self._seen)
         points = x if self._seen is None else np.concatenate([self._seen, x])
         mean, covariances = self.conditional.joint(points)
+        gaps = np.zeros_like(mean)
         for key, places in self.conditional.places.items():
             copies, d = places.shape
             fresh = self.rng.normal(size=(copies, len(x) * d))
@@ -37,7 +38,7 @@ class SampledFunction:
             self._noise[key] = np.concatenate([old, fresh], axis=1)
             root = lower_root(covariances[key])  # its first rows are those of the points before
             for copy, p in enumerate(places):
-                mean[:, p] += (root @ self._noise[key][copy]).reshape(len(points), d)
+                gaps[:, p] = (root @ self._noise[key][copy]).reshape(len(points), d)
         self._seen = points
-        return mean[before:]
-
+        zero = np.zeros(mean.shape[1])
+        return (mean + self.conditional.restored(gaps) - self.conditional.restored(zero))[before:]

@@ -1,12 +1,12 @@
 """Covariances of equivariant functions: a scalar kernel averaged over a group, K_G(x, x') = int k(x, g x') rho_out(g) dg.
 
-Reisert and Burkhardt 2007 (JMLR 8, Eq. 5). Between outputs of different blocks of rep_out it is zero, and copies of a
-term have the same one, so that it is kept for each term by itself: (n, d, n', d) for a term of size d.
+Reisert and Burkhardt 2007 (JMLR 8, Eq. 5). Between outputs of different irreducible parts of rho_out it is zero, so that it is kept
+for each part by itself: (n, d, n', d) for a part of size d.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bayes_rpp.priors.kernels.scalar import Kernel
 from bayes_rpp.symmetry.averages import Average
-from bayes_rpp.symmetry.representations import Representation, Term
+from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
-Blocks = dict[Term, Array]
+Blocks = dict[int, Array]
 NUMBERS = 2**23  # of the kernel at once, 64 MB
 
 
@@ -54,41 +54,44 @@ class AveragedKernel:
 
     Args:
         kernel: the scalar one.
-        rep_in, rep_out: bound to the group, orthogonal.
+        rep_in: bound to the group, orthogonal.
+        acting: elements (k, d, d) -> what they do to each part of the outputs, (k, d, d).
         average: over the group.
     """
 
-    def __init__(self, kernel: Kernel, rep_in: Representation, rep_out: Representation, average: Average) -> None:
+    def __init__(
+        self, kernel: Kernel, rep_in: Representation, acting: Callable[[Array], Blocks], average: Average
+    ) -> None:
         self.kernel, self.average = kernel, average
-        self._sizes = {term: places.shape[1] for term, places in rep_out.types.items()}
-        self._own = _Elements.of(*average.half, rep_in, rep_out)
-        self._cross = _Elements.of(*average.whole, rep_in, rep_out)
+        self._own = _Elements.of(*average.half, rep_in, acting)
+        self._cross = _Elements.of(*average.whole, rep_in, acting)
+        self._sizes = {part: block.shape[1] for part, block in acting(average.whole[0][:1]).items()}
 
     def own(self, x: Array, values: Values) -> Blocks:
-        """Between all of x (n, d_in): term -> (n, d, n, d)."""
+        """Between all of x (n, d_in): part -> (n, d, n, d)."""
         found = self._sum(self._own, x, x, values)
-        return {term: 0.5 * (k + k.transpose(2, 3, 0, 1)) for term, k in found.items()}
+        return {part: 0.5 * (k + k.transpose(2, 3, 0, 1)) for part, k in found.items()}
 
     def cross(self, x: Array, z: Array, values: Values) -> Blocks:
-        """Between x (n, d_in) and z (m, d_in): term -> (n, d, m, d)."""
+        """Between x (n, d_in) and z (m, d_in): part -> (n, d, m, d)."""
         return self._sum(self._cross, x, z, values)
 
     def diagonal(self, x: Array, values: Values) -> Blocks:
-        """Of each point with itself: term -> (n, d, d)."""
-        parts = {term: np.zeros((len(x), d, d)) for term, d in self._sizes.items()}
+        """Of each point with itself: part -> (n, d, d)."""
+        whole = {part: np.zeros((len(x), d, d)) for part, d in self._sizes.items()}
         rows = max(1, NUMBERS // (len(self._own.weights) * x.shape[1]))
         for start in range(0, len(x), rows):
             some = slice(start, start + rows)
             moved = np.matmul(self._own.moving[:, None], x[some][None, :, :, None])[..., 0]  # (k, rows, d_in)
             us = [self._u(leaf, x[some][None], moved, s) for leaf, s in self._leaves(values)]
             k, _ = self.kernel.combine(self._valued(us, values))
-            for term, found in self._split(np.einsum("kn,kp->pn", k, self._own.products)):
-                d = self._sizes[term]
-                part = found.reshape(d, d, -1).transpose(2, 0, 1)
-                parts[term][some] = 0.5 * (part + part.swapaxes(1, 2))
-        return parts
+            for part, found in self._split(np.einsum("kn,kp->pn", k, self._own.products)):
+                d = self._sizes[part]
+                block = found.reshape(d, d, -1).transpose(2, 0, 1)
+                whole[part][some] = 0.5 * (block + block.swapaxes(1, 2))
+        return whole
 
-    def slopes(self, x: Array, values: Values, weights: Mapping[Term, Array]) -> Slopes:
+    def slopes(self, x: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
         """Derivatives of sum(weights * own(x)) by the logarithms of the numbers; weights (n, d, n, d) are symmetric."""
         n, d_in = x.shape
         flat = np.concatenate([weights[t].transpose(1, 3, 0, 2).reshape(-1, n * n) for t in self._sizes])
@@ -126,9 +129,9 @@ class AveragedKernel:
             k, _ = self.kernel.combine(self._valued(us, values))
             total += elements.products[some].T @ k.reshape(len(k), -1)
         blocks = {}
-        for term, found in self._split(total):
-            d = self._sizes[term]
-            blocks[term] = np.ascontiguousarray(found.reshape(d, d, len(x), len(z)).transpose(2, 0, 3, 1))
+        for part, found in self._split(total):
+            d = self._sizes[part]
+            blocks[part] = np.ascontiguousarray(found.reshape(d, d, len(x), len(z)).transpose(2, 0, 3, 1))
         return blocks
 
     def _pieces(
@@ -151,23 +154,22 @@ class AveragedKernel:
                 us.append(u)
             yield some, moved, us
 
-    def _split(self, flat: Array) -> Iterator[tuple[Term, Array]]:
+    def _split(self, flat: Array) -> Iterator[tuple[int, Array]]:
         start = 0
-        for term, d in self._sizes.items():
-            yield term, flat[start : start + d * d]
+        for part, d in self._sizes.items():
+            yield part, flat[start : start + d * d]
             start += d * d
 
 
 @dataclass(frozen=True)
 class _Elements:
-    """Elements as they act: rho_in (k, d_in, d_in), and their weight times rho_out of each term, (k, sum of d^2)."""
+    """Elements as they act: rho_in (k, d_in, d_in), and their weight times rho_out of each part, (k, sum of d^2)."""
 
     moving: Array
     products: Array
     weights: Array
 
     @staticmethod
-    def of(g: Array, weights: Array, rep_in: Representation, rep_out: Representation) -> _Elements:
-        after = rep_out.rho(g)
-        blocks = [after[:, p[0][:, None], p[0]].reshape(len(g), -1) for p in rep_out.types.values()]
+    def of(g: Array, weights: Array, rep_in: Representation, acting: Callable[[Array], Blocks]) -> _Elements:
+        blocks = [block.reshape(len(g), -1) for block in acting(g).values()]
         return _Elements(rep_in.rho(g), weights[:, None] * np.concatenate(blocks, axis=1), weights)

@@ -1,0 +1,154 @@
+"""The numbers of a GaussianProcess with the highest evidence times prior, from several starts, by L-BFGS (scipy).
+
+Starts are told apart on a part of the data, which costs little, and the best are followed on all of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from tqdm import tqdm
+
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.laplace import evidence_of
+
+ROWS = 100  # of the part of the data
+SHORT, LONG = 40, 60  # iterations of L-BFGS, on a part and on all
+KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
+SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
+RANGE = {
+    "sigma": (1e-4, 1e3),
+    "lengthscale": (1e-2, 1e3),
+    "noise": (1e-4, 1e2),
+    "": (1e-3, 1e3),
+}  # of the typical values
+HOPELESS = 1e25
+
+Latents = dict[str, float]
+
+
+@dataclass
+class Objective:
+    """-log p(y | x, numbers) - log p(numbers), by the logarithms of the numbers, for scipy.
+
+    Attributes:
+        evaluations: so many so far.
+    """
+
+    gp: GaussianProcess
+    evidence: Any
+    evaluations: int = field(default=0, init=False)
+
+    def __call__(self, z: NDArray) -> tuple[float, NDArray]:
+        self.evaluations += 1
+        latents = dict(zip(self.gp.latents, np.exp(z).tolist(), strict=True))
+        try:
+            value, slopes = self.evidence(latents)
+        except np.linalg.LinAlgError:
+            return HOPELESS, np.zeros(len(z))
+        slope = np.array([slopes[k] for k in self.gp.latents])
+        for i, (k, prior) in enumerate(self.gp.latents.items()):
+            logp, by_log = prior.log_prob(latents[k])
+            value, slope[i] = value + logp, slope[i] + by_log
+        if not np.isfinite(value) or not np.isfinite(slope).all():
+            return HOPELESS, np.zeros(len(z))
+        return -value, -slope
+
+
+def maximize(
+    gp: GaussianProcess,
+    x: NDArray,
+    y: NDArray,
+    level: int,
+    seed: int,
+    given: Sequence[Mapping[str, float]] = (),
+    progress: bool = False,
+    steps: int = LONG,
+) -> tuple[Latents, float]:
+    """The best numbers, and the log evidence there.
+
+    Args:
+        given: numbers to start from in place of ours.
+        steps: iterations of L-BFGS on all data.
+    """
+    if not gp.latents:
+        return {}, evidence_of(gp, x, y, level)({})[0]
+    typical = np.log([p.start for p in gp.latents.values()])
+    bounds = [_range(k, t) for k, t in zip(gp.latents, typical, strict=True)]
+    wanted = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
+    wanted = wanted or list(_starts(gp, typical))
+    whole = Objective(gp, evidence_of(gp, x, y, level))
+    with tqdm(total=len(wanted) + KEPT, desc="GaussianProcess", unit="start", disable=not progress) as bar:
+        if len(wanted) > 1:
+            some = np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+            part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > ROWS else whole
+            found = []
+            for start in wanted:
+                found.append(_descend(part, start, bounds, SHORT))
+                bar.update()
+            wanted = _distinct(sorted(found, key=lambda r: r[0]))
+        ends = []
+        for start in wanted:
+            ends.append(_descend(whole, start, bounds, steps))
+            bar.update()
+    value, best = min(ends, key=lambda r: r[0])
+    if value >= HOPELESS:
+        raise ValueError(
+            "model has no numbers at which the evidence of y is finite; a larger noise, and y and x of a size of about "
+            "1, would do"
+        )
+    latents = dict(zip(gp.latents, np.exp(best).tolist(), strict=True))
+    return latents, whole.evidence(latents)[0]
+
+
+def _descend(objective: Objective, start: NDArray, bounds: list[Any], steps: int) -> tuple[float, NDArray]:
+    low, high = np.array(bounds).T
+    found = minimize(
+        objective,
+        np.clip(start, low, high),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-7, "gtol": 1e-4},
+    )
+    return float(found.fun), found.x
+
+
+def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
+    """All pathways alike and each by itself (the strict and the free corners), with typical and with longer
+    lengthscales."""
+    names = list(gp.latents)
+    sigmas = [i for i, k in enumerate(names) if k.startswith("sigma")]
+    scales = [i for i, k in enumerate(names) if k.startswith("lengthscale")]
+    balances: list[int | None] = [None, *sigmas] if len(sigmas) > 1 else [None]
+    found = []
+    for alone, factor in itertools.product(balances, (1.0, FAR)):
+        z = typical.copy()
+        z[scales] += np.log(factor)
+        if alone is not None:
+            z[[i for i in sigmas if i != alone]] += np.log(SMALL)
+        found.append(z)
+    return found
+
+
+def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
+    """The best, and the next one that ended elsewhere."""
+    kept: list[NDArray] = []
+    for value, z in found:
+        if value < min(HOPELESS, found[0][0] + CLOSE) and all(np.abs(z - other).max() > 0.3 for other in kept):
+            kept.append(z)
+        if len(kept) == KEPT:
+            break
+    return kept or [found[0][1]]
+
+
+def _range(name: str, typical: float) -> tuple[float, float]:
+    kind = next(k for k in RANGE if name.startswith(k))
+    low, high = RANGE[kind]
+    return typical + np.log(low), typical + np.log(high)

@@ -1,0 +1,156 @@
+"""Fits of a GaussianProcess: its numbers by MAP, NUTS or HMC; f follows exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp._imports import load_module
+from bayes_rpp._warnings import warn_user
+from bayes_rpp.inference.methods import HMC, MAP
+from bayes_rpp.inference.posterior.functions import EVIDENCE, FunctionPosterior
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.process.maximum import LONG, Latents, maximize
+from bayes_rpp.inference.run.task import Task
+from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
+from bayes_rpp.models.process.bound import BoundProcess
+from bayes_rpp.models.process.covariance import Covariance
+from bayes_rpp.models.process.defaults import with_defaults
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.symmetry.averages import LEVELS
+
+FUNCTIONS = 100  # drawn where there is one value of the numbers
+FURTHER = 15  # iterations after an average has been made finer
+MEMORY = 4.0  # GB that the covariance of all y and its inverse may take
+WORK = 5e7  # elements times pairs of examples, up to which averages are made finer
+
+
+def fit_process(task: Task) -> Posterior:
+    """Do a task whose model is a GaussianProcess."""
+    gp, x, y = task.model, task.x.astype(np.float64), task.y.astype(np.float64)
+    check_size(gp, len(x))
+    gp = with_defaults(gp, x, y)
+    if type(task.method) is MAP:
+        return _map(task, gp, x, y)
+    return _sampled(task, gp, x, y)
+
+
+def check_process(method: Any, **options: Any) -> None:
+    """Raise an error for methods, and options of `fit`, that a GaussianProcess has no use for."""
+    if type(method) is not MAP and not isinstance(method, HMC):
+        raise TypeError(
+            f"method must be MAP, NUTS or HMC for a GaussianProcess, whose functions are exact, got "
+            f"{type(method).__name__}; MAP() would do"
+        )
+    for name, given in options.items():
+        if given:
+            raise ValueError(f"{name} must be None for a GaussianProcess, which has no epochs, got {given!r}")
+
+
+def check_size(gp: GaussianProcess, n: int) -> None:
+    """Raise ValueError if the covariance of y takes too much memory."""
+    size = n * gp.rep_out.size
+    needed = 4 * 8 * size**2 / 1e9
+    if needed > MEMORY:
+        raise ValueError(
+            f"x must have up to {int(np.sqrt(MEMORY * 1e9 / 32)) // gp.rep_out.size:,} examples for the exact posterior "
+            f"over functions, got {n:,}, which would take {needed:.0f} GB; some of the rows, or a network, "
+            "Model(EMLP(...)), would do"
+        )
+
+
+def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
+    """Numbers to start from, as `fit(..., init=)` gives them: a posterior of a GaussianProcess, or numbers by site."""
+    if isinstance(init, FunctionPosterior):
+        return [
+            {k: float(v.flat[int(np.argmax(init.samples[EVIDENCE]))]) for k, v in init.samples.items() if k != EVIDENCE}
+        ]
+    if not isinstance(init, Mapping):
+        raise TypeError(
+            f"init must be a posterior of a GaussianProcess, or numbers by site, got a {type(init).__name__}"
+        )
+    found = {}
+    for name, value in init.items():
+        if not np.ndim(value) == 0 or not np.isfinite(value) or value <= 0:
+            raise ValueError(f"init[{name!r}] must be a number > 0, got {value!r}; 1.0 would do")
+        found[name] = float(value)
+    return [found]
+
+
+def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
+    level, given = 0, list(task.weights or ())
+    while True:
+        steps = LONG if level == 0 else FURTHER
+        latents, evidence = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
+        error = Covariance(gp, x, level).error(latents)
+        if error <= gp.tolerance or not _may_refine(gp, x, level):
+            break
+        level, given = level + 1, [latents]
+    _warn_of_error(gp, x, level, error)
+    shape = (1, FUNCTIONS)
+    samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}
+    return _posterior(task, gp, samples, level, log_evidence=evidence)
+
+
+def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
+    """Chains of the numbers under the exact evidence, which start around the mode."""
+    if not gp.latents:
+        raise ValueError(
+            "model must have numbers to infer for a sampler, got a GaussianProcess with all of them given; MAP() gives its "
+            "posterior, which is exact"
+        )
+    mode, _ = maximize(gp, x, y, 0, task.seed, list(task.weights or ()), progress=False)
+    level = 0
+    while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
+        level += 1
+    _warn_of_error(gp, x, level, error)
+    rng, method = np.random.default_rng(task.seed), task.method
+    starts = {k: v * np.exp(SPREAD * rng.normal(size=method.chains)) for k, v in mode.items()}
+    bound = BoundProcess(gp, x, y, level)
+    engine = load_module(f"bayes_rpp.inference.sample.{task.engine}")
+    draws, stats = run_chains(replace(task, model=bound, weights=starts), engine.Sampler, engine.TOGETHER)
+    draws = {k: np.asarray(v, dtype=np.float64) for k, v in draws.items()}
+    # What the density has beside the evidence are the priors, and the logarithms' slopes.
+    rest = sum(
+        np.vectorize(lambda v, p=p: p.log_prob(v)[0])(draws[k]) + np.log(draws[k]) for k, p in gp.latents.items()
+    )
+    post = _posterior(task, gp, draws | {EVIDENCE: stats["lp"] - rest}, level, sample_stats=stats)
+    warn_of_chains(post)
+    return post
+
+
+def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
+    if level + 1 >= LEVELS:
+        return False
+    elements = sum(len(a) for a in Covariance(gp, x[:2], level + 1).averages if not a.is_exact)
+    return elements * len(x) ** 2 <= WORK
+
+
+def _warn_of_error(gp: GaussianProcess, x: NDArray, level: int, error: float) -> None:
+    if error > gp.tolerance:
+        words = ", ".join(a.words for a in Covariance(gp, x[:2], level).averages if not a.is_exact)
+        warn_user(
+            f"averages over {words} keep the symmetry to {error:.1g} of the size of f, not to the tolerance "
+            f"{gp.tolerance:g}: lengthscales are short beside the data. Fewer examples allow a finer average, and "
+            "tolerance= allows more"
+        )
+
+
+def _posterior(
+    task: Task, gp: GaussianProcess, samples: dict[str, NDArray], level: int, **parts: Any
+) -> FunctionPosterior:
+    return FunctionPosterior(
+        gp,
+        samples,
+        x=task.x,
+        y=task.y,
+        method=repr(task.method),
+        engine=task.engine,
+        seed=task.seed,
+        level=level,
+        **parts,
+    )
