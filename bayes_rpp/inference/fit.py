@@ -114,6 +114,7 @@ def fit(
             f"callbacks has two records of the name {twice.pop()!r}; EquivarianceTracker(group, name=...) "
             "tells them apart"
         )
+    fitted: Any = model  # what follows is of the one or of the other
     functions = isinstance(model, GaussianProcess)
     if functions:
         check_process(method, callbacks=callbacks, validation=validation)
@@ -137,7 +138,7 @@ def fit(
         )
     weights: Any = None
     if init is not None:
-        weights = start_numbers(model, init) if functions else start_of(model, init, method)
+        weights = start_numbers(fitted, init) if functions else start_of(fitted, init, method)
     if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
         method = replace(method, learning_rate=GENTLE)
     if isinstance(checkpoint, (str, Path)):
@@ -145,7 +146,7 @@ def fit(
     elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise TypeError(f"checkpoint is {checkpoint!r}; a folder's path would do")
     task = Task(
-        model,
+        fitted,
         x,
         y,
         method,

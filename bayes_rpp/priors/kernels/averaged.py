@@ -1,7 +1,7 @@
-"""Covariances of equivariant functions: a scalar kernel averaged over a group, K_G(x, x') = int k(x, g x') rho_out(g) dg.
+"""Covariances of equivariant functions: a scalar kernel averaged over a group.
 
-Reisert and Burkhardt 2007 (JMLR 8, Eq. 5). Between outputs of different irreducible parts of rho_out it is zero, so that it is kept
-for each part by itself: (n, d, n', d) for a part of size d.
+K_G(x, x') = int k(x, g x') rho_out(g) dg (Reisert and Burkhardt 2007, JMLR 8). Between outputs of different irreducible
+parts of rho_out it is zero, so that it is kept for each part by itself: (n, d, n', d) for a part of size d.
 """
 
 from __future__ import annotations
