@@ -107,5 +107,7 @@ class GaussianEvidence:
 
 def _inverse(lower: Array) -> Array:
     """Of L L^T, symmetric."""
-    found, _ = lapack.dpotri(lower, lower=1)
-    return np.asarray(np.tril(found) + np.tril(found, -1).T)
+    found, _ = lapack.dpotri(lower, lower=1)  # above the diagonal it has the factor's zeros
+    found = found + found.T
+    found[np.diag_indices(len(found))] /= 2
+    return np.asarray(found)
