@@ -117,7 +117,7 @@ def fit(
     fitted: Any = model  # what follows is of the one or of the other
     functions = isinstance(model, GaussianProcess)
     if functions:
-        check_process(method, callbacks=callbacks, validation=validation)
+        check_process(method, callbacks=callbacks, validation=validation, checkpoint=checkpoint)
     elif not model.sites:
         raise ValueError(
             "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
@@ -139,7 +139,7 @@ def fit(
     weights: Any = None
     if init is not None:
         weights = start_numbers(fitted, init) if functions else start_of(fitted, init, method)
-    if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
+    if not functions and isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
         method = replace(method, learning_rate=GENTLE)
     if isinstance(checkpoint, (str, Path)):
         checkpoint = Checkpoint(checkpoint)

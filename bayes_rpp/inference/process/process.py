@@ -47,9 +47,14 @@ def check_process(method: Any, **options: Any) -> None:
             f"method must be MAP, NUTS or HMC for a GaussianProcess, whose functions are exact, got "
             f"{type(method).__name__}; MAP() would do"
         )
+    if type(method) is not MAP:
+        options.pop("checkpoint")
     for name, given in options.items():
         if given:
-            raise ValueError(f"{name} must be None for a GaussianProcess, which has no epochs, got {given!r}")
+            raise ValueError(
+                f"{name} must be left out for a GaussianProcess with {type(method).__name__}, which has no epochs, got "
+                f"a {type(given).__name__}; evidence and predict(x) of the posterior are exact"
+            )
 
 
 def check_size(gp: GaussianProcess, n: int) -> None:
@@ -76,6 +81,9 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
         )
     found = {}
     for name, value in init.items():
+        if name not in gp.latents and name not in gp.open:
+            known = ", ".join(map(repr, sorted({*gp.latents, *gp.open})))
+            raise ValueError(f"init must be of {known}, got {name!r}")
         if not np.ndim(value) == 0 or not np.isfinite(value) or value <= 0:
             raise ValueError(f"init[{name!r}] must be a number > 0, got {value!r}; 1.0 would do")
         found[name] = float(value)
