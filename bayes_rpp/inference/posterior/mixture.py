@@ -54,8 +54,8 @@ def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[P
         raise TypeError(f"posteriors is {posteriors!r}; a list of Posterior would do")
     if any(p.stored for p in posteriors):
         raise TypeError(
-            "posteriors must be of networks, which have many modes, got some of a GaussianProcess; the one of the highest "
-            "log_evidence, or NUTS, would do"
+            "posteriors must be of networks, which have many modes, got some of a GaussianProcess; the one of the "
+            "highest log_evidence, or NUTS, would do"
         )
     if not posteriors:
         raise ValueError("posteriors is empty; at least one would do")

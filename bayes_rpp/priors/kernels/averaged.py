@@ -101,7 +101,7 @@ class AveragedKernel:
         elements, leaves = self._own, self._leaves(values)
         flat = np.concatenate([weights[t].transpose(0, 1, 3, 2).reshape(n, -1, n) for t in self._sizes], axis=1)
         moved = x @ elements.moving.swapaxes(1, 2)  # (k, n, d_in)
-        # Of each leaf, sums of the derivatives by u over the first point: by itself, with its columns, with their squares.
+        # Of each leaf, sums over the first point of the derivatives by u: alone, with its columns, with their squares.
         alone = [np.zeros(moved.shape[:2]) for _ in leaves]
         along = [np.zeros((d_in, alone[0].size)) for _ in leaves]
         square = [np.zeros(d_in) for _ in leaves]
