@@ -114,9 +114,10 @@ def fit(
             f"callbacks has two records of the name {twice.pop()!r}; EquivarianceTracker(group, name=...) "
             "tells them apart"
         )
+    fitted: Any = model  # what follows is of the one or of the other
     functions = isinstance(model, GaussianProcess)
     if functions:
-        check_process(method, callbacks=callbacks, validation=validation)
+        check_process(method, callbacks=callbacks, validation=validation, checkpoint=checkpoint)
     elif not model.sites:
         raise ValueError(
             "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
@@ -137,15 +138,15 @@ def fit(
         )
     weights: Any = None
     if init is not None:
-        weights = start_numbers(model, init) if functions else start_of(model, init, method)
-    if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
+        weights = start_numbers(fitted, init) if functions else start_of(fitted, init, method)
+    if not functions and isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
         method = replace(method, learning_rate=GENTLE)
     if isinstance(checkpoint, (str, Path)):
         checkpoint = Checkpoint(checkpoint)
     elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         raise TypeError(f"checkpoint is {checkpoint!r}; a folder's path would do")
     task = Task(
-        model,
+        fitted,
         x,
         y,
         method,

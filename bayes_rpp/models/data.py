@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._types import ArrayLike
-from bayes_rpp.models.model import Model
-from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.networks.network import Network
 
+if TYPE_CHECKING:
+    from bayes_rpp.models.model import Model
+    from bayes_rpp.models.process.prior import FunctionPrior
+
+    AnyModel: TypeAlias = Model | FunctionPrior
+
 Data = tuple[NDArray, NDArray]
-AnyModel = Model | GaussianProcess
 
 
 def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "y")) -> Data:

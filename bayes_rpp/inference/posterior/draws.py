@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,8 @@ class Prediction:
 @dataclass(frozen=True, eq=False, repr=False)
 class Draws:
     """What diagnostics, metrics and files look at; `Posterior` has its attributes, and their verbs."""
+
+    stored: ClassVar[str] = ""  # what a file of it has in place of a network
 
     model: Model
     samples: dict[str, NDArray]

@@ -52,6 +52,11 @@ def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[P
     """Those that `mixture` keeps, the highest evidence first."""
     if not isinstance(posteriors, Sequence) or not all(isinstance(p, Posterior) for p in posteriors):
         raise TypeError(f"posteriors is {posteriors!r}; a list of Posterior would do")
+    if any(p.stored for p in posteriors):
+        raise TypeError(
+            "posteriors must be of networks, which have many modes, got some of a GaussianProcess; the one of the "
+            "highest log_evidence, or NUTS, would do"
+        )
     if not posteriors:
         raise ValueError("posteriors is empty; at least one would do")
     if not within >= 0:

@@ -31,8 +31,9 @@ FORMAT = 2
 def identity_of(task: Task) -> dict[str, Any]:
     """JSON-able."""
     data = [task.x, task.y, *(task.validation or ())]
-    functions = isinstance(task.model, BoundProcess)
-    model = process_spec(task.model.gp) if functions else model_spec(task.model)
+    fitted: Any = task.model
+    functions = isinstance(fitted, BoundProcess)
+    model = process_spec(fitted.gp) if functions else model_spec(fitted)
     return {
         "format": FORMAT,
         "model": digest(json.dumps(described(model)).encode()),

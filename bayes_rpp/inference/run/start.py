@@ -29,6 +29,8 @@ def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
     """Initial weights with leading dimension members."""
     members = method.count
     if isinstance(init, Posterior):
+        if init.stored:
+            raise TypeError("init must be a posterior of the same network, got one of a GaussianProcess; None would do")
         check_network(model.net, init)
         found = init.samples
         if init.center is not None and members <= init.chains and not isinstance(method, HMC):

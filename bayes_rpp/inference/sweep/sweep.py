@@ -96,7 +96,10 @@ def sweep(
             result.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model is a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do")
+        raise TypeError(
+            f"model must be a Model, got a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do (a "
+            "GaussianProcess infers its sigmas under the exact evidence, by NUTS)"
+        )
     method = _check_map(MAP() if method is None else method)
     x, y = _pair(model, data, "data")
     tested = None if test is None else _pair(model, test, "test")
