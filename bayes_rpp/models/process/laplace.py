@@ -17,7 +17,7 @@ from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.prior import FunctionPrior
 
-STEPS, ENOUGH = 100, 1e-9  # of Newton, and the gain at which they end
+STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
 
 
