@@ -27,7 +27,7 @@ def with_defaults(gp: Prior_, x: NDArray, y: NDArray) -> Prior_:
     changes: dict[str, Any] = {}
     continuous = isinstance(gp.likelihood, (Gaussian, StudentT))
     if given["offset"] is None and gp.mean is not None and continuous:
-        changes["offset"] = fixed_part(gp.rep_out) @ np.mean(y, axis=0, dtype=np.float64)
+        changes["offset"] = (fixed_part(gp.rep_out) @ np.mean(y, axis=0, dtype=np.float64)).tolist()
     if not gp.open:
         return gp.replace(**changes) if changes else gp
     size = scale_of(y) if continuous else LOGITS
