@@ -20,10 +20,10 @@ def constant(value: np.ndarray, like: Array) -> Array:
     return xp.asarray(value, dtype=like.dtype)
 
 
-def whole_number(value: Any, name: str) -> int:
-    """Check a whole number >= 1; raises ValueError naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
+def whole_number(value: Any, name: str, least: int = 1) -> int:
+    """Check a whole number >= least; raises ValueError naming the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
     return int(value)
 
 

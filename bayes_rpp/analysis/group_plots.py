@@ -38,10 +38,10 @@ def plot_group_map(
         TypeError, ValueError: if errors is no map, or names do not fit it.
     """
     if not isinstance(errors, GroupErrorMap):
-        raise TypeError(f"errors is a {type(errors).__name__}; what group_error_map gives would do")
+        raise TypeError(f"errors must be what group_error_map gives, got a {type(errors).__name__}")
     dim = errors.group.dim
     if names is not None and (errors.elements.permutation is None or len(names) != dim):
-        raise ValueError(f"names has {len(names)} entries; one for each of the {dim} axes of a permutation group")
+        raise ValueError(f"names must have {dim} entries, one for each axis of a permutation group, got {len(names)}")
     ax = ax if ax is not None else _axes()
     elements = errors.elements
     if elements.permutation is not None:

@@ -111,8 +111,8 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
         ratios = post.asymmetry()
         if not ratios or any(np.ptp(r) == 0 for r in ratios.values()):
             raise ValueError(
-                f"posteriors[{label!r}] has fixed sigmas; Model(..., sigma_b=HalfNormal(0.1)) infers them, and at "
-                "least 2 draws are needed"
+                f"posteriors[{label!r}] must have inferred sigmas and at least 2 draws, got fixed ones; Model(..., "
+                "sigma_b=HalfNormal(0.1)) infers them"
             )
         first = next(iter(ratios.values()))
         shared = all(np.array_equal(first, r) for r in ratios.values())
@@ -162,10 +162,10 @@ def _axes() -> Axes:
 
 def _check_posteriors(posteriors: Any) -> None:
     if not isinstance(posteriors, Mapping) or not posteriors:
-        raise TypeError("posteriors must be a dict of label -> Posterior with at least one entry")
+        raise TypeError(f"posteriors must be a dict of label -> Posterior with at least one entry, got {posteriors!r}")
     for label, post in posteriors.items():
         if not isinstance(post, Posterior):
-            raise TypeError(f"posteriors[{label!r}] is a {type(post).__name__}; a Posterior would do")
+            raise TypeError(f"posteriors[{label!r}] must be a Posterior, got a {type(post).__name__}")
 
 
 def _draw(ax: Axes, errors: NDArray, base: int, color: str, label: str) -> None:
@@ -184,23 +184,23 @@ def _recorded(label: str, post: Any, record: str, epochs: Sequence[int] | None) 
     if record not in post.training:
         kept = ", ".join(map(repr, post.training)) or "nothing"
         raise ValueError(
-            f"posteriors[{label!r}] has no record {record!r} (it has {kept}); fit with "
-            f"callbacks=[EquivarianceTracker(group, name={record!r})]"
+            f"posteriors[{label!r}] must have the record {record!r}, got {kept}; fit with "
+            f"callbacks=[EquivarianceTracker(group, name={record!r})] would do"
         )
     values = post.training[record]
     if len(values) < 2:
         raise ValueError(
-            f"posteriors[{label!r}] has {len(values)} member; a density over members needs at least 2: "
-            "DeepEnsemble(members=10)"
+            f"posteriors[{label!r}] must have at least 2 members for a density over them, got {len(values)}; "
+            "DeepEnsemble(members=10) would do"
         )
     if not np.isfinite(values).all(axis=0).any():
-        raise ValueError(f"posteriors[{label!r}] has an empty record {record!r}")
+        raise ValueError(f"posteriors[{label!r}] must have epochs in its record {record!r}, got none")
     known = [int(e) + 1 for e in np.flatnonzero(np.isfinite(values).all(axis=0))]
     if epochs is None:
         epochs = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))]
     if not len(epochs):
-        raise ValueError(f"epochs is empty; recorded are {known}")
+        raise ValueError(f"epochs must have one at least, got none; {known} would do")
     unknown = [e for e in epochs if e not in known]
     if unknown:
-        raise ValueError(f"epochs {unknown} of posteriors[{label!r}] were not recorded; recorded are {known}")
+        raise ValueError(f"epochs must be recorded in posteriors[{label!r}], got {unknown}; {known} would do")
     return {int(e): values[:, int(e) - 1] for e in epochs}

@@ -135,9 +135,9 @@ def check_engine(engine: str | None, able: Sequence[EngineName] = tuple(ENGINES)
     if engine is None:
         engine = next((name for name in able if find_spec(name)), able[0])
     if engine not in ENGINES:
-        raise ValueError(f"engine is {engine!r}; 'pyro' or 'numpyro' would do")
+        raise ValueError(f"engine must be 'pyro' or 'numpyro', got {engine!r}")
     if engine not in able:
-        raise ValueError(f"engine is {engine!r}, which cannot run this network; {able[0]!r} would do")
+        raise ValueError(f"engine must be one that can run this network, got {engine!r}; {able[0]!r} would do")
     if not find_spec(engine):
         raise ImportError(f"engine {engine!r} needs {ENGINES[engine].package}: pip install 'bayes-rpp[{engine}]'")
     return engine

@@ -114,7 +114,7 @@ class Network(metaclass=_FreezingMeta):
         if group is None:
             group = Trivial(1)
         if not isinstance(group, Group):
-            raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
+            raise TypeError(f"group must be a Group, got {group!r}; O(3) would do")
         self.group = group
         self.rep_in = bind(rep_in, group, "rep_in")
         self.rep_out = bind(rep_out, group, "rep_out")
@@ -228,7 +228,10 @@ def altered(net: AnyNetwork, **attributes: Any) -> AnyNetwork:
 def bind(rep: Rep | int, group: Group, name: str) -> Representation:
     """Bind a representation, or a number of scalars; raises TypeError naming the argument."""
     if isinstance(rep, Representation):
-        raise TypeError(f"{name} is already bound to a group; pass the representation itself, as in 5 * Vector")
+        raise TypeError(
+            f"{name} must be a representation that is not bound to a group, got {rep}; the one that was bound, as in 5 "
+            "* Vector, would do"
+        )
     if isinstance(rep, int) and not isinstance(rep, bool) and rep >= 1:
         rep = rep * Scalar
     return bind_rep(rep, group, name)

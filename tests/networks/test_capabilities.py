@@ -181,7 +181,7 @@ def test_changes():
     assert plain.replace(group=rpp.SO(3)).group == rpp.SO(3)
     with pytest.raises(TypeError, match="unexpected keyword argument 'width'"):
         MLP.replace(width=3)
-    with pytest.raises(ValueError, match="channels is 0"):
+    with pytest.raises(ValueError, match="channels must be a whole number >= 1, got 0"):
         MLP.replace(channels=0)
     restricted = restrict(MLP, {"output.weight": rpp.subspaces.ZeroSubspace((1, 5))})
     with pytest.raises(TypeError, match=r"restrict\(\.\.\.\) of another"):

@@ -106,16 +106,16 @@ class Optimizer(Method):
     def __post_init__(self) -> None:
         self._check_epochs()
         if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
+            whole_number(self.batch_size, "batch_size")
         if self.patience is not None:
-            check_count(self.patience, "patience")
+            whole_number(self.patience, "patience")
         if self.learning_rate is not None:
             check_positive(self.learning_rate, "learning_rate", "0.03")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule must be 'cosine' or 'constant', got {self.schedule!r}")
 
     def _check_epochs(self) -> None:
-        check_count(self.epochs, "epochs")
+        whole_number(self.epochs, "epochs")
 
     @property
     def rate(self) -> float:
@@ -127,10 +127,6 @@ class Optimizer(Method):
         if self.schedule == "constant":
             return np.full(steps, self.rate)
         return 0.5 * self.rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
-
-
-def check_count(value: Any, name: str) -> None:
-    whole_number(value, name)
 
 
 def check_positive(value: Any, name: str, example: str) -> float:

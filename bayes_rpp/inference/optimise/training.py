@@ -109,7 +109,8 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     method = task.method
     if method.patience is not None and task.validation is None:
         raise ValueError(
-            f"patience is {method.patience} but there is no validation data; fit(..., validation=(x, y)) would do"
+            f"patience must be None without validation data, got {method.patience}; fit(..., validation=(x, y)) would "
+            "do"
         )
     run = _Run(task)
     for callback in task.callbacks:

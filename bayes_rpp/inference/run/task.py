@@ -66,7 +66,7 @@ def run_task(task: Task) -> Posterior:
 
 def check_method(method: Any) -> Method:
     if isinstance(method, type) and issubclass(method, Method):
-        raise TypeError(f"method is the class {method.__name__}; {method.__name__}() would do")
+        raise TypeError(f"method must be a Method, got the class {method.__name__}; {method.__name__}() would do")
     if not isinstance(method, Method):
-        raise TypeError(f"method is {method!r}; a method such as DeepEnsemble(members=10) would do")
+        raise TypeError(f"method must be a Method, got {method!r}; DeepEnsemble(members=10) would do")
     return method
