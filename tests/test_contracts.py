@@ -168,6 +168,17 @@ def test_what_a_method_of_ones_own_does_not_heed_is_an_error(options, message):
         rpp.fit(problem.model, problem.x, problem.y, Still(), engine="pyro", progress=False, **options)
 
 
+@pytest.mark.parametrize("home", ["nowhere", "bayes_rpp.inference", "bayes_rpp.inference.nowhere"])
+def test_a_home_that_there_is_not_is_named(home):
+    class Lost(Still):
+        run = rpp.inference.Method.run
+
+    Lost.home = home
+    model = rpp.Model(rpp.MLP(2, 1, None, channels=2, layers=1))
+    with pytest.raises(ValueError, match=f"home must be a package with a module 'pyro', got '{home}' without"):
+        rpp.fit(model, np.zeros((5, 2)), np.zeros((5, 1)), Lost(), engine="pyro", progress=False)
+
+
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_no_callbacks_are_none_to_heed():
     problem, method = rpp.testing.LinearProblem(), rpp.HMC(chains=1, warmup=20, draws=2)

@@ -219,6 +219,11 @@ def test_sigmas_by_parameter():
     ("arguments", "error", "message"),
     [
         ({"net": "net"}, TypeError, "net must be a Network, got a str"),
+        (
+            {"net": EMLP},
+            TypeError,
+            r"net must be a Network, got the class EMLP; EMLP\(rep_in, rep_out, group\) would do",
+        ),
         ({"sigma_a": -1.0}, ValueError, r"sigma_a must be a finite number >= 0, got -1\.0"),
         ({"sigma_b": -0.1}, ValueError, r"sigma_b must be a finite number >= 0, got -0\.1"),
         (

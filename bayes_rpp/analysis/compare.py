@@ -77,10 +77,12 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
+        """Which symmetry holds, how sure that is and how far the others are broken, in words."""
         return str(self.judgment)
 
     @property
     def doubts(self) -> list[str]:
+        """What speaks against believing it; empty where nothing does."""
         return self.judgment.doubts
 
     @property

@@ -44,7 +44,7 @@ def plot_equivariance_kde(
     """
     _check_posteriors(posteriors)
     chosen = {label: _recorded(label, post, record, epochs) for label, post in posteriors.items()}
-    ax = ax if ax is not None else _axes()
+    ax = ax if ax is not None else new_axes()
     rows = sorted({epoch for columns in chosen.values() for epoch in columns})
     for k, (label, columns) in enumerate(chosen.items()):
         for epoch, errors in columns.items():
@@ -84,7 +84,7 @@ def plot_equivariance_posterior(
         TypeError, ValueError: if there are no posteriors, or x does not fit them.
     """
     _check_posteriors(posteriors)
-    ax = ax if ax is not None else _axes()
+    ax = ax if ax is not None else new_axes()
     for row, (label, post) in enumerate(posteriors.items()):
         points = x[label] if isinstance(x, Mapping) else x
         errors = post.equivariance_error(points, group=group, seed=seed)
@@ -119,7 +119,7 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
         named = {label: first} if shared else {f"{label}, {layer}": r for layer, r in ratios.items()}
         rows += [(name, r, f"C{k}") for name, r in named.items()]
     nested = any(post.model.net.pathways > 1 for post in posteriors.values())
-    ax = ax if ax is not None else _axes()
+    ax = ax if ax is not None else new_axes()
     for row, (_, ratio, color) in enumerate(rows):
         _density_row(ax, ratio.ravel(), -row, color, prob)
     label = "asymmetry  beyond / within the first pathway" if nested else "asymmetry  sigma_b / sigma_a"
@@ -154,7 +154,8 @@ def log_axis(ax: Axes) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _axes() -> Axes:
+def new_axes() -> Axes:
+    """Those of a figure of their own, of the size of all plots over errors."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]

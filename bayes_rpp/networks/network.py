@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import EngineName, Shaped
+from bayes_rpp.engines.base import ENGINES
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -26,8 +27,13 @@ class Parameter:
 
     subspace: Subspace
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.subspace, Subspace):
+            raise TypeError(f"subspace must be a Subspace, got {self.subspace!r}; FullSubspace((2, 3)) would do")
+
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the weight, (outputs, inputs) in linear layers."""
         return self.subspace.shape
 
 
@@ -56,6 +62,10 @@ class Capabilities:
     is_code: bool = False
     evaluations: int = 1
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.engines, tuple) or not self.engines or not set(self.engines) <= ENGINES.keys():
+            raise ValueError(f"engines must be a tuple of {' or '.join(map(repr, ENGINES))}, got {self.engines!r}")
+
 
 AnyNetwork = TypeVar("AnyNetwork", bound="Network")
 RECORD = frozenset(f.name for f in fields(Capabilities))
@@ -66,6 +76,8 @@ class _FreezingMeta(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         net = super().__call__(*args, **kwargs)
+        if "parameters" not in vars(net):
+            raise TypeError(f"{cls.__name__}.__init__ must call super().__init__(rep_in, rep_out, group), got no call")
         net._freeze()
         return net
 

@@ -72,6 +72,7 @@ class Prior:
         return float(_START[self.family][1](**self.arguments))
 
     def config(self) -> dict[str, dict[str, float]]:
+        """{family: arguments}, JSON-able: `Prior(*next(iter(config.items())))` is the same again."""
         return {self.family: dict(self.arguments)}
 
 

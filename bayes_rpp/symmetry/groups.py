@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_rpp._arrays import frozen
 from bayes_rpp.symmetry.exact import exact_generators, is_orthogonal, is_skew, is_traceless, is_unimodular
 from bayes_rpp.symmetry.exact_algebra import check_normal, exact_algebra
 from bayes_rpp.symmetry.finite import Listing, Permutations, list_elements
@@ -65,7 +66,7 @@ class Group:
             algebra = exact_algebra(algebra)
             h = exact_generators(h, algebra)
             check_normal(algebra, h)
-        self.lie_algebra, self.discrete_generators = _normalized(algebra), np.array(h)  # the user's array may change
+        self.lie_algebra, self.discrete_generators = frozen(_normalized(algebra)), frozen(np.array(h))  # not the user's
         self.name = name or f"Group(dim={self.dim})"
         # (family, n) of the classical groups, whose invariants are known in closed form; set only in this file.
         self.classical: tuple[str, int] | None = None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 
+from bayes_rpp._arrays import frozen
 from bayes_rpp.symmetry.factors import Factor, Term, check_custom, kronecker, tensor_term, term_name
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.matrices import real_matrices
@@ -237,4 +238,4 @@ class Representation:
         found: dict[Term, list[Any]] = {}
         for b in self.blocks:
             found.setdefault(b.term, []).append(np.arange(b.offset, b.stop).reshape(b.count, b.size))
-        return {term: np.concatenate(parts) for term, parts in found.items()}
+        return {term: frozen(np.concatenate(parts)) for term, parts in found.items()}

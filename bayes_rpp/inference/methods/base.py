@@ -45,7 +45,14 @@ class Method:
                 f"{type(self).__name__} has neither a home nor a run(task) of its own; "
                 'home: ClassVar[str] = "package.with.files", with a module for each engine, would do'
             )
-        found: Posterior = load_module(f"{self.home}.{task.engine}").fit(task)
+        try:
+            module = load_module(f"{self.home}.{task.engine}")
+        except ModuleNotFoundError as error:
+            if f"{self.home}.{task.engine}.".startswith(f"{error.name}."):
+                got = f"{self.home!r} without {error.name!r}"
+                raise ValueError(f"home must be a package with a module {task.engine!r}, got {got}") from error
+            raise  # of what that module imports
+        found: Posterior = module.fit(task)
         return found
 
     @property

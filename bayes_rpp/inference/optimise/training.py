@@ -87,6 +87,7 @@ class Progress:
 
     @cached_property
     def posterior(self) -> Posterior:
+        """The members as they are at the end of this epoch, one draw each; made when first asked for."""
         return self._run.posterior(self._run.members())
 
     def record(self, name: str, value: NDArray) -> None:

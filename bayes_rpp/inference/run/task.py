@@ -25,9 +25,16 @@ Callback = Callable[["Progress"], Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A fit to be done. `weights` are initial weights by parameter name, with leading dimension members, or None;
-    `chains` those of a sampler to run here, by number; `memory` is what members that are trained together may take,
-    in GB."""
+    """A fit to be done, checked: what a method's `run(task)`, and the `fit(task)` of its engines' files, are given.
+
+    Attributes:
+        model, method, engine, seed, callbacks, progress, executor: as given to `fit`.
+        x, y: (n, d_in) and (n, columns of y) arrays; validation: such a pair, or None.
+        weights: initial ones by parameter name, (members, *shape), or None.
+        checkpoint: where the state is kept, or None.
+        chains: those of a sampler to run here, by number.
+        memory: what members that are trained together may take, in GB.
+    """
 
     model: Model
     x: NDArray

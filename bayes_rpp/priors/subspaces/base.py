@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, array_namespace, constant
+from bayes_rpp._arrays import Array, array_namespace, constant, frozen
 from bayes_rpp._given import float64_array
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed
@@ -144,7 +144,7 @@ class DenseSubspace(Subspace):
         if not np.isfinite(columns).all():
             raise ValueError("columns must be finite, got NaN or infinite values")
         u, s, _ = np.linalg.svd(columns, full_matrices=False)
-        self._q = u[:, s > 1e-10 * max(1.0, float(s.max(initial=0.0)))]
+        self._q = frozen(u[:, s > 1e-10 * max(1.0, float(s.max(initial=0.0)))])
         self.rank = self._q.shape[1]
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, constant, indices, whole_number
+from bayes_rpp._arrays import Array, array_namespace, constant, frozen, indices, whole_number
 from bayes_rpp._types import Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.priors.subspaces.span import SpanSubspace
@@ -95,8 +95,8 @@ class ConvolutionSubspace(Subspace):
         self.shape = (self.out_channels * outputs, columns)
         seen = self._inputs >= 0
         # One tap of each class stands for it; a class that no output sees has no weights.
-        self._taps = np.array([c[0] for c in self._classes if seen[:, c[0]].any()], dtype=np.int64)
-        self.counts = seen[:, self._taps].sum(axis=0)
+        self._taps = frozen(np.array([c[0] for c in self._classes if seen[:, c[0]].any()], dtype=np.int64))
+        self.counts = frozen(seen[:, self._taps].sum(axis=0))
         self.rank = self.out_channels * self._per_group * len(self._taps)
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
@@ -202,7 +202,7 @@ class ConvolutionSubspace(Subspace):
             inside = (flat[:, None, :, None] >= 0) & (table[None, :, None, :] >= 0)
             joined = np.where(inside, flat[:, None, :, None] * n + table[None, :, None, :], -1)
             flat = joined.reshape(flat.shape[0] * table.shape[0], -1)
-        return flat, tuple(len(t) for t in tables)
+        return frozen(flat), tuple(len(t) for t in tables)
 
     def _merge_taps(self) -> list[list[int]]:
         """Taps that join the same positions: a circular kernel longer than the grid meets inputs twice."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, indices, whole_number
+from bayes_rpp._arrays import Array, array_namespace, frozen, indices, whole_number
 from bayes_rpp._given import float64_array, real_array
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed
@@ -59,11 +59,12 @@ class SpanSubspace(Subspace):
         largest = abs(t).max(axis=0).toarray().ravel() if t.nnz else np.zeros(t.shape[1])
         t.data[np.abs(t.data) <= 1e-12 * np.repeat(largest, np.diff(t.indptr))] = 0.0
         t.eliminate_zeros()
-        self._groups = _group(_blocks(t))
+        self._groups = [(frozen(rows), frozen(q)) for rows, q in _group(_blocks(t))]
         used = np.concatenate([rows.reshape(-1) for rows, _ in self._groups] or [np.zeros(0, dtype=np.int64)])
         # Where each entry of W stands among the used ones; the others stand at a zero behind them.
-        self._used, self._place = used, np.full(self.size, len(used))
-        self._place[used] = np.arange(len(used))
+        place = np.full(self.size, len(used))
+        place[used] = np.arange(len(used))
+        self._used, self._place = frozen(used), frozen(place)
         self.rank = sum(rows.shape[0] * q.shape[-1] for rows, q in self._groups)
 
     @staticmethod
