@@ -98,9 +98,9 @@ def test_masked_weights_and_errors(post):
     with pytest.raises(ValueError, match=r"samples\['output\.weight'\] must be finite, got NaN or infinite values"):
         rpp.Posterior(MODEL, {k: np.ma.masked_equal(v, v.flat[0]) for k, v in post.samples.items()}, x=X, y=Y)
     errors = np.ma.masked_less(post.equivariance_error(X), 1e9)
-    with pytest.raises(ValueError, match="columns must be finite"):
-        rpp.analysis.log_error_density(errors)
     with pytest.raises(ValueError, match="errors must hold finite numbers"):
+        rpp.analysis.log_error_density(errors)
+    with pytest.raises(ValueError, match="columns must be finite"):
         rpp.subspaces.DenseSubspace((2, 2), np.ma.masked_equal(np.eye(4), 1.0))
 
 
