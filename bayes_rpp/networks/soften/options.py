@@ -45,7 +45,7 @@ class Options:
         for key, subspace in (subspaces or {}).items():
             if not isinstance(subspace, Subspace):
                 raise TypeError(f"subspaces[{key!r}] must be a Subspace, got {subspace!r}")
-        if not all(isinstance(p, str) for p in skip):
+        if isinstance(skip, str) or not all(isinstance(p, str) for p in skip):
             raise TypeError(f"skip must be a list of patterns of layers, got {skip!r}; ['head*'] would do")
         self._residual = residual
         self._subspaces, self._skip = dict(subspaces or {}), tuple(skip)

@@ -10,6 +10,7 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
+from bayes_rpp.networks.soften.options import Options
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -67,18 +68,16 @@ def soften(
     shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
     if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
         raise ValueError(f"input_shape must be the shape of one example, got {input_shape!r}; (3, 32, 32) would do")
-    if isinstance(skip, str):
-        raise TypeError(f"skip must be a list of patterns of layers, got {skip!r}; [{skip!r}] would do")
-    options: dict[str, Any] = {"residual": residual, "subspaces": subspaces or {}, "skip": tuple(skip)}
-    options |= {"rep_in": rep_in, "rep_out": rep_out, "group": group}
+    options = Options(residual, subspaces, skip)
+    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group}
     if "torch" in homes:
         from bayes_rpp.networks.soften.torch.soften import soften as soften_torch
 
-        return _looked_at(soften_torch(module, shape, **options))
+        return _looked_at(soften_torch(module, shape, options, **reps))
     if "flax" in homes:
         from bayes_rpp.networks.soften.flax.soften import soften as soften_flax
 
-        return _looked_at(soften_flax(module, shape, **options))
+        return _looked_at(soften_flax(module, shape, options, **reps))
     raise TypeError(f"module must be a torch.nn.Module or a Flax module, got a {type(module).__name__}")
 
 

@@ -7,7 +7,7 @@ Others are replaced by a product with a dense or a local weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,17 +107,8 @@ class _Plan:
     replaced: dict[str, tuple[Apply, list[str]]] = field(default_factory=dict)
 
 
-def soften(
-    module: Any,
-    input_shape: tuple[int, ...],
-    *,
-    residual: str | Mapping[str, str] | None,
-    subspaces: Mapping[str, Subspace],
-    skip: Sequence[str],
-    **reps: Any,
-) -> FlaxNetwork:
+def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: Any) -> FlaxNetwork:
     """See `bayes_rpp.soften`."""
-    options = Options(residual, subspaces, skip)
     check_supported(module)
     try:
         module = bound(module, input_shape)

@@ -32,17 +32,8 @@ class Calls:
     trouble: str | None = None
 
 
-def soften(
-    module: nn.Module,
-    input_shape: tuple[int, ...],
-    *,
-    residual: str | Mapping[str, str] | None,
-    subspaces: Mapping[str, Subspace],
-    skip: Sequence[str],
-    **reps: Any,
-) -> TorchNetwork:
+def soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
-    options = Options(residual, subspaces, skip)
     check_supported(module)
     module = uncompiled(_copied(module))
     for p in module.parameters():
