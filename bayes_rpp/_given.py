@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import is_jax_array, is_torch_array
 from numpy.typing import NDArray
 
-__all__ = ["check_unmasked", "engine_array", "finite_array", "float64_array", "real_array"]
+__all__ = ["check_unmasked", "described", "engine_array", "finite_array", "float64_array", "real_array"]
 
 
 def real_array(value: Any, name: str) -> NDArray:
@@ -164,3 +164,8 @@ def _of_column(column: Any, name: str, what: str) -> NDArray:
     if a.dtype.kind in "iu":
         _check_distinct(a, name)
     return a
+
+
+def described(value: Any) -> str:
+    """What was given in place of an object: "a str", or "the class EMLP"."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import described
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
@@ -83,7 +84,7 @@ def fit(
         TrainingError: if a loss becomes NaN or infinite.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model must be a Model, got a {type(model).__name__}; Model(net, sigma_b=0.1) would do")
+        raise TypeError(f"model must be a Model, got {described(model)}; Model(net, sigma_b=0.1) would do")
     x, y = check_data(model, x, y)
     check_method(method)
     chosen = check_engine(engine, model.net.engines)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
+from bayes_rpp._given import described
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.engines.base import get_engine
@@ -71,8 +72,7 @@ class Model:
         parametrization: AnyParametrization | None = None,
     ) -> None:
         if not isinstance(net, Network):
-            got = f"the class {net.__name__}" if isinstance(net, type) else f"a {type(net).__name__}"
-            raise TypeError(f"net must be a Network, got {got}; EMLP(rep_in, rep_out, group) would do")
+            raise TypeError(f"net must be a Network, got {described(net)}; EMLP(rep_in, rep_out, group) would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a Likelihood, got {likelihood!r}; Gaussian(0.1) would do")
         if scale not in ("fan_in", None):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from bayes_rpp._arrays import Array, array_namespace, constant, whole_number
+from bayes_rpp._given import described
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import library_of
 from bayes_rpp.networks.network import Network
@@ -51,8 +52,8 @@ class HamiltonianNetwork(Network, is_code=False):
 
     def __init__(self, energy: Network, *, dt: float, steps: int, substeps: int = 1) -> None:
         if not isinstance(energy, Network):
-            kind = type(energy).__name__
-            raise TypeError(f"energy must be a Network, got a {kind}; EMLP(4 * Vector, Scalar, O(3)) would do")
+            got = described(energy)
+            raise TypeError(f"energy must be a Network, got {got}; EMLP(4 * Vector, Scalar, O(3)) would do")
         _check_energy(energy)
         if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not math.isfinite(dt) or dt == 0:
             raise ValueError(f"dt must be a number other than 0, got {dt!r}; 0.1 would do")

@@ -214,6 +214,7 @@ X, Y = LinearProblem().x, LinearProblem().y
             r"init\['output\.weight'\] must be finite, got NaN or infinite values",
         ),
         ({"model": "model"}, TypeError, "model must be a Model, got a str"),
+        ({"model": Model}, TypeError, "model must be a Model, got the class Model; Model"),
     ],
 )
 def test_bad_input_is_named(change, error, message):

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp._given import described
 from bayes_rpp._types import ArrayLike, EngineName, HasData
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.base import LOCK, check_engine
@@ -96,7 +97,7 @@ def sweep(
             result.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model must be a Model, got a {type(model).__name__}; Model(net, sigma_b=0.1) would do")
+        raise TypeError(f"model must be a Model, got {described(model)}; Model(net, sigma_b=0.1) would do")
     method = _check_map(MAP() if method is None else method)
     x, y = _pair(model, data, "data")
     tested = None if test is None else _pair(model, test, "test")

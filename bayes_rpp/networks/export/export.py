@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._given import described
 from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def to_torch(net: Network, params: Mapping[str, Array]) -> torch.nn.Module:
         ValueError: if a weight is missing or of another shape.
     """
     if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got a {type(net).__name__}")
+        raise TypeError(f"net must be a Network, got {described(net)}")
     for name, parameter in net.parameters.items():
         shape: Any = np.shape(params[name]) if name in params else None
         if shape != parameter.shape:
