@@ -94,7 +94,8 @@ class FunctionPrior:
             self.open.add("noise")
         self.offset = np.zeros(self.rep_out.size)
         if offset is not None:
-            self.offset = finite_array([offset], "offset", columns=self.rep_out.size, owner="rep_out has size {}")[0]
+            size = self.rep_out.size
+            self.offset = finite_array([offset], "offset", columns=size, because=", the size of rep_out")[0]
             self.offset.setflags(write=False)
         self.mean_size = 1.0
         if mean_size is not None:
