@@ -26,6 +26,7 @@ from bayes_rpp.symmetry.averages import LEVELS
 FUNCTIONS = 100  # drawn where there is one value of the numbers
 FURTHER = 15  # iterations after an average has been made finer
 MEMORY = 4.0  # GB that the covariance of all y and its inverse may take
+COLLAPSED = 1e-2  # of a typical noise: next to nothing
 WORK = 5e7  # elements times pairs of examples, up to which averages are made finer
 
 
@@ -155,10 +156,22 @@ def _warn_of_error(gp: GaussianProcess, x: NDArray, level: int, error: float) ->
         )
 
 
+def _warn_of_copies(gp: GaussianProcess, x: NDArray, y: NDArray, samples: dict[str, NDArray]) -> None:
+    """Of examples whose noise is the same to the last digit, which says that there is none."""
+    copies = len(x) - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
+    if copies and "noise" in gp.latents and np.median(samples["noise"]) < COLLAPSED * gp.latents["noise"].start:
+        warn_user(
+            f"x and y have {copies:,} examples that are copies of others, noise and all, so that the noise seems to be "
+            "next to nothing, and functions go through every example; without the copies, or with "
+            "likelihood=Gaussian(noise), it would be seen"
+        )
+
+
 def _posterior(
     task: Task, gp: GaussianProcess, samples: dict[str, NDArray], level: int, **parts: Any
 ) -> FunctionPosterior:
     model: Any = gp
+    _warn_of_copies(gp, task.x, task.y, samples)
     return FunctionPosterior(
         model,
         samples,

@@ -71,7 +71,8 @@ class FunctionPrior:
             raise ValueError(f"mean must be 'constant', 'linear' or None, got {mean!r}")
         if scale not in (None, "data"):
             raise ValueError(f"scale must be 'data' or None, got {scale!r}")
-        number(tolerance, "tolerance")
+        if isinstance(number(tolerance, "tolerance"), Prior):
+            raise TypeError(f"tolerance must be a number > 0, got {tolerance!r}; 0.01 would do")
         self.kernel = kernel if kernel is not None else RBF()
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.mean, self.ard, self.scale, self.tolerance = mean, bool(ard), scale, tolerance
