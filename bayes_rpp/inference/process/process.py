@@ -14,7 +14,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, MAP
 from bayes_rpp.inference.posterior.functions import EVIDENCE, FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.process.maximum import LONG, Latents, maximize
+from bayes_rpp.inference.process.maximum import LONG, Latents, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
 from bayes_rpp.models.process.bound import BoundProcess
@@ -35,7 +35,7 @@ def fit_process(task: Task) -> Posterior:
     given: Any = task.model
     x, y = task.x.astype(np.float64), task.y.astype(np.float64)
     check_size(given, len(x))
-    gp: GaussianProcess = with_defaults(given, x, y)
+    gp = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
     if type(task.method) is MAP:
         return _map(task, gp, x, y)
     return _sampled(task, gp, x, y)
