@@ -113,14 +113,16 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> Gau
     """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start."""
     if "kernel" not in gp.open:
         return gp
+    if not gp.latents:  # all numbers are given, and what they are of is the plain one
+        return gp.replace(kernel=RBF())
     some = np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
     found = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start = np.log([p.start for p in tried.latents.values()])
         bounds = [_range(k, t) for k, t in zip(tried.latents, start, strict=True)]
-        value = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)[0]
-        found.append((value, tried))
+        value, best = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)
+        found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
     return min(found, key=lambda f: f[0])[1]
 
 
