@@ -5,7 +5,6 @@ Starts are told apart on a part of the data, which costs little, and the best ar
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +20,7 @@ from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
 ROWS = 100  # of the part of the data
-SHORT, LONG = 40, 60  # iterations of L-BFGS, on a part and on all
+SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
 KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
 RANGE = {
@@ -140,14 +139,14 @@ def _descend(objective: Objective, start: NDArray, bounds: list[Any], steps: int
 
 
 def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
-    """All pathways alike and each by itself (the strict and the free corners), with typical and with longer
+    """All pathways alike and each by itself (the strict and the free corners), and all alike with longer
     lengthscales."""
     names = list(gp.latents)
     sigmas = [i for i, k in enumerate(names) if k.startswith("sigma")]
     scales = [i for i, k in enumerate(names) if k.startswith("lengthscale")]
     balances: list[int | None] = [None, *sigmas] if len(sigmas) > 1 else [None]
     found = []
-    for alone, factor in itertools.product(balances, (1.0, FAR)):
+    for alone, factor in [*((alone, 1.0) for alone in balances), (None, FAR)]:
         z = typical.copy()
         z[scales] += np.log(factor)
         if alone is not None:
