@@ -45,7 +45,8 @@ FEWER = 50
 Key = tuple[str, str]
 STARTS = 3  # of methods that find one of many modes
 FUNCTIONS = (
-    "Functions were compared (Gaussian processes): evidences and LOO are exact, at the best sigmas, lengthscales and noise."
+    "Functions were compared (Gaussian processes): evidences and LOO are exact, at the best sigmas, lengthscales and "
+    "noise."
 )
 METHOD = Laplace(evidence="maximize", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
 
@@ -59,7 +60,8 @@ class Comparison:
             elpd, se, d_elpd and d_se (to the best elpd, and the standard error of that difference), p (effective
             parameters), pareto_k (the largest; 0 of functions, whose LOO is exact), bad_k (how many are above 0.7),
             weight (stacking), noise, sigma_ratio (of the layers' sigma_b / sigma_a the largest; of a nested model all
-            beyond the candidate's own symmetry against all within), error (Eq. 2 for the candidate's group, median over draws), seconds.
+            beyond the candidate's own symmetry against all within), error (Eq. 2 for the candidate's group, median over
+            draws), seconds.
         best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
             the strict ones of smaller symmetries, or only for want of capacity. None if none does.
         verdict: in words, with the doubts; print it.
@@ -92,8 +94,8 @@ class Comparison:
 
     @property
     def recommended(self) -> Key:
-        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with. Of functions less half of
-        log n for each number that was tuned (Schwarz 1978), as their evidence is at the best numbers."""
+        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with. Of functions less half
+        of log n for each number that was tuned (Schwarz 1978), as their evidence is at the best numbers."""
         return highest(self.scores, self.best)
 
     def posterior(self, name: str | None = None, model: str | None = None) -> Posterior:

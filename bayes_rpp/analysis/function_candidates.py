@@ -1,4 +1,4 @@
-"""Candidate symmetries as Gaussian processes: strict, soft, nested and free ones, with the same kernel and hyperpriors."""
+"""Candidate symmetries as Gaussian processes: strict, soft, nested and free ones, with one kernel and hyperprior."""
 
 from __future__ import annotations
 

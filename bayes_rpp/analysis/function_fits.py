@@ -1,4 +1,4 @@
-"""The fits of a comparison by Gaussian processes, and their scores, all exact at the numbers of the highest evidence."""
+"""The fits of a comparison by Gaussian processes, and their scores, exact at the numbers of the highest evidence."""
 
 from __future__ import annotations
 

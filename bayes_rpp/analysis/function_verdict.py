@@ -1,9 +1,9 @@
-"""What a verdict says of Gaussian processes beside what it says of networks: how much of the function each symmetry has."""
+"""What a verdict says of Gaussian processes beside what it says of networks: how much of f each symmetry has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def pathway_sizes(post: Posterior) -> list[float]:
-    """Standard deviations of the parts of the function, one for each group and that of the rest, at the best numbers."""
+    """Standard deviations of the parts of f, one for each group and that of the rest, at the best numbers."""
+    model: Any = post.model
     latents = {k: float(v.flat[0]) for k, v in post.samples.items()}
-    return [number_of(s, latents) for s in (*post.model.sigmas_a, post.model.sigma_b)]
+    return [number_of(s, latents) for s in (*model.sigmas_a, model.sigma_b)]
 
 
 def chain_sentences(

@@ -95,8 +95,9 @@ def _of_functions(
     before, after = post.model.rep_in.rep(group), post.model.rep_out.rep(group)
     elements = group.elements if group.order <= ELEMENTS else group.sample(ELEMENTS, rng)
     rho, back = before.rho(elements), np.linalg.inv(after.rho(elements))
-    numbers = {k: float(post.samples[k].flat[0]) for k in post.model.latents}
-    conditional = evidence_of(post.model, post.x, post.y, post.level).conditional(numbers)
+    model: Any = post.model
+    numbers = {k: float(post.samples[k].flat[0]) for k in model.latents}
+    conditional = evidence_of(model, post.x, post.y, post.level).conditional(numbers)
     found = []
     for point in x.astype(np.float64):
         f = conditional.draws(np.concatenate([point[None], rho @ point]), FUNCTIONS, rng)

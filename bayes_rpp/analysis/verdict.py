@@ -241,7 +241,9 @@ def _doubts(
         yield "the method gives no evidence; LOO alone decided, which prefers larger models more than evidence does"
     noise = table["noise"].min()
     if np.isfinite(noise) and noise > 0.7:
-        models, more = ("functions", "More") if _are_functions(posteriors) else ("networks", "Wider ones (channels=) or more")
+        models, more = (
+            ("functions", "More") if _are_functions(posteriors) else ("networks", "Wider ones (channels=) or more")
+        )
         yield (
             f"even the best fit leaves noise of {noise:.2f} of the size of y: the {models} explain little, and what "
             f"they cannot fit they cannot judge. {more} data may help"
