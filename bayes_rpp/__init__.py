@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayes_rpp import engines as engines
     from bayes_rpp import groups as groups
     from bayes_rpp import inference as inference
+    from bayes_rpp import kernels as kernels
     from bayes_rpp import models as models
     from bayes_rpp import networks as networks
     from bayes_rpp import plots as plots
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.sweep.sweep import sweep
     from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
     from bayes_rpp.models.model import Model
+    from bayes_rpp.models.process.gaussian_process import GaussianProcess
     from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
@@ -58,11 +60,12 @@ else:
             "inference.fit": "fit",
             "inference.methods": "HMC MAP NUTS SVI DeepEnsemble Laplace",
             "inference.posterior.mixture": "mixture",
-            "inference.posterior.posterior": "Posterior",
+            "inference.posterior.functions": "Posterior",
             "inference.run.callbacks": "EquivarianceTracker",
             "inference.sweep.sweep": "sweep",
             "models.likelihoods": "Bernoulli Categorical Gaussian Poisson StudentT",
             "models.model": "Model",
+            "models.process.gaussian_process": "GaussianProcess",
             "networks.conv": "ConvNet",
             "networks.emlp": "EMLP",
             "networks.hamiltonian": "HamiltonianNetwork",
@@ -75,7 +78,8 @@ else:
             "symmetry.groups": "SL SO D Group Lorentz O S Sp Trivial Z",
             "symmetry.representations": "Pseudoscalar Regular Rep Scalar T Vector",
         },
-        submodules="analysis datasets engines groups inference models networks plots priors rl subspaces testing",
+        submodules="analysis datasets engines groups inference kernels models networks plots priors rl subspaces "
+        "testing",
         moved={
             "analysis": "Comparison Energy GroupErrorMap degree_of_symmetry energy_by_layer equivariance_interval "
             "group_error_map log_error_density",
@@ -91,11 +95,12 @@ else:
     )
 
 __all__ = [
-    "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EquivarianceTracker", "Gaussian", "Group",
-    "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson",
-    "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S",
-    "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries", "datasets",
-    "equivariance_error", "fit", "load_network", "mixture", "save_network", "soften", "sweep",
+    "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EquivarianceTracker", "Gaussian",
+    "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MLP", "Model", "NUTS", "O",
+    "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep",
+    "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T", "Trivial", "Vector", "Z",
+    "compare_symmetries", "datasets", "equivariance_error", "fit", "load_network", "mixture", "save_network",
+    "soften", "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if not name.startswith("RPP")]

@@ -72,15 +72,12 @@ def report(rows: list[dict]) -> str:
     seconds = sorted(r["seconds"] for r in rows)
     seeds = ", ".join(map(str, dict.fromkeys(r["seed"] for r in rows)))
     return (
-        "# Which symmetry do the data have, by functions\n\nMade by `python examples/functions_compare.py`, one thread on a "
-        f"busy machine: the tasks of [which symmetry](which_symmetry.md), {TASKS['EXAMPLES']} examples, seeds {seeds}, "
-        'and `models="functions"`; test sets of 1000, NLL per example in standardised units.\n\n'
-        f"The right symmetry is named in {right} of {len(rows)} runs. The recommended model is within 2 % of the lowest "
-        f"test NLL of all models of all candidates in {near} of {len(rows)}. A comparison takes {seconds[0]:.1f} to "
-        f"{seconds[-1]:.1f} CPU seconds, the middle one {seconds[len(seconds) // 2]:.1f}; networks take 108 to 148.\n\n"
-        "The rule was chosen on seeds 100 to 110: a symmetry holds if its strict model has at most 3 nats less than a "
-        "model that asks for less, beyond half of log n for each number which that one has more. There, where a symmetry "
-        "held, the soft model had RULE_HELD nats more than the strict one, and where not RULE_NOT or more.\n\n"
+        "# Which symmetry do the data have, by functions\n\nMade by `python examples/functions_compare.py`, one thread "
+        "on a busy machine: the tasks of [which symmetry](which_symmetry.md), by Gaussian processes, not networks; "
+        f"{TASKS['EXAMPLES']} examples, seeds {seeds}, test sets of 1000, NLL per example in standardised units.\n\n"
+        f"The right symmetry is named in {right} of {len(rows)} runs. The recommended model is within 2 % of the "
+        f"lowest test NLL of all models of all candidates in {near} of {len(rows)}. A comparison takes "
+        f"{seconds[0]:.1f} to {seconds[-1]:.1f} CPU seconds, the middle one {seconds[len(seconds) // 2]:.1f}.\n\n"
         f"{table}\n"
     )
 

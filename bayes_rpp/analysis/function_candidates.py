@@ -22,6 +22,7 @@ from bayes_rpp.symmetry.representations import Rep
 
 MOST_NUMBERS = 3000  # n d_out, up to which a comparison takes minutes
 MOST_PAIRS = 1e8  # elements of a group times pairs of examples, likewise
+TOLERANCE = 0.05  # of averages: those that need a finer one have short lengthscales, and little to say
 ZERO = 1e-9  # beside the variance of the kernel before it is averaged
 
 
@@ -59,7 +60,7 @@ class FunctionCandidate(Candidate):
             options["sigma_b"] = 0.0
         group = groups[0] if len(groups) == 1 else list(groups)
         rep_in, rep_out = self.net.rep_in.rep, self.net.rep_out.rep
-        return GaussianProcess(rep_in, rep_out, group, likelihood=self.likelihood, **options)
+        return GaussianProcess(rep_in, rep_out, group, likelihood=self.likelihood, tolerance=TOLERANCE, **options)
 
     def is_alike(self, kind: str, other: Candidate, its: str) -> bool:
         """Whether our model of a kind is another candidate's of its kind: all free ones are, and the strict one of no
@@ -97,7 +98,7 @@ def why_networks(
         given: names of arguments of networks that the user has given.
     """
     if names := ", ".join(given):
-        return f"{names} {'is' if ',' not in names else 'are'} of networks"
+        return f"{names} {'were' if ',' in names else 'was'} given, which only networks have"
     if not isinstance(likelihood, Gaussian):
         return f"the posterior over functions is exact with Gaussian noise, not with {type(likelihood).__name__}"
     if y.size > MOST_NUMBERS:

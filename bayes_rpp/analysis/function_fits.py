@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +23,13 @@ SHARES = (0.05, 0.5)  # of the size of what is there already, where a further pa
 
 @dataclass(frozen=True)
 class FunctionFits(Fits):
-    """`Fits` of Gaussian processes: strict and free ones from starts of their own, the others from their numbers."""
+    """`Fits` of Gaussian processes: strict and free ones from starts of their own, the others from their numbers.
+
+    Attributes:
+        doubts: what the fits warn of.
+    """
+
+    doubts: list[str] = field(default_factory=list)
 
     phases: ClassVar[tuple[tuple[str, ...], ...]] = (("strict", "free"), ("soft",), ("nested",))
 
@@ -35,8 +42,15 @@ class FunctionFits(Fits):
 
     def _fit(self, key: Key) -> None:
         begin, candidate = time.perf_counter(), self.candidates[key[0]]
-        starts = list(self._neighboring_numbers(candidate, key[1])) or None
-        self._keep(key, self._fitted(candidate.model(key[1]), self.method, seed=self.seed, init=starts))
+        model = candidate.model(key[1])
+        names = {*model.latents, *model.open}  # without those that are 0
+        starts = [
+            {k: v for k, v in start.items() if k in names} for start in self._neighboring_numbers(candidate, key[1])
+        ]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._keep(key, self._fitted(model, self.method, seed=self.seed, init=starts or None))
+        self.doubts.extend(f"{', '.join(key)}: {w.message}" for w in caught if w.category is UserWarning)
         self.seconds[key] = time.perf_counter() - begin
 
     def _complete(self, candidate: Candidate, key: Key) -> None:

@@ -26,11 +26,13 @@ class PyroEngine:
     sample = staticmethod(pyro.sample)
     factor = staticmethod(pyro.factor)
     external = staticmethod(external)
-    stack = staticmethod(torch.stack)
     plate = staticmethod(pyro.plate)
     deterministic = staticmethod(pyro.deterministic)
     zeros = staticmethod(torch.zeros)
     broadcast_to = staticmethod(torch.broadcast_to)
+
+    def stack(self, arrays: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(list(arrays))
 
     @property
     def device(self) -> str:

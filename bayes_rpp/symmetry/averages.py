@@ -2,8 +2,8 @@
 
 A symmetric function is P f, P f(x) = int rho_out(g)^-1 f(rho_in(g) x) dg over the group (Haar). The integral is a sum
 over a closed finite subgroup H where there is one that serves, thickened by further elements c_j: with
-P f = mean over j and h of the function moved by h c_j, the covariance of P f is that of f averaged over c_i^-1 h c_j for
-all i, j and h. A double sum of this kind is positive semidefinite whatever the elements are.
+P f = mean over j and h of the function moved by h c_j, the covariance of P f is that of f averaged over c_i^-1 h c_j
+for all i, j and h. A double sum of this kind is positive semidefinite whatever the elements are.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def test_the_symmetric_part_of_functions(found):
     assert is_capacity(kept)
     assert not is_capacity(broken)
     strict = against_symmetric_part(found.posteriors["SO(2)", "strict"], GROUPS["SO(2)"])
-    assert abs(strict.elpd) < 0.1
+    assert abs(strict.elpd) < 1.0
 
 
 def test_a_symmetry_that_lets_nothing_but_zero_cannot_hold():
@@ -112,7 +112,7 @@ def test_a_symmetry_that_lets_nothing_but_zero_cannot_hold():
     assert "O(3) cannot hold" in found.verdict
     assert np.isfinite(found.table["log_evidence"]).all()
     zero = rpp.compare_symmetries(x, 0 * x[:, :1], groups, **reps)
-    assert any("O(3) holds trivially" in doubt for doubt in zero.doubts) or zero.best != "O(3)"
+    assert any("O(3) holds trivially" in doubt for doubt in zero.doubts)
 
 
 def test_factors_of_products():
@@ -129,15 +129,18 @@ def test_what_is_not_for_functions_is_said():
     y = np.zeros((40, 3))
     gaussian, groups, reps = rpp.Gaussian(0.1), {"O(3)": rpp.O(3)}, (rpp.Scalar + rpp.Vector, rpp.Vector)
     assert why_networks(groups, *reps, gaussian, y, []) == ""
-    assert why_networks(groups, *reps, gaussian, y, ["layers"]) == "layers is of networks"
-    assert why_networks(groups, *reps, gaussian, y, ["layers", "starts"]) == "layers, starts are of networks"
+    assert why_networks(groups, *reps, gaussian, y, ["layers"]) == "layers was given, which only networks have"
+    assert (
+        why_networks(groups, *reps, gaussian, y, ["layers", "starts"])
+        == "layers, starts were given, which only networks have"
+    )
     assert "not with StudentT" in why_networks(groups, *reps, rpp.StudentT(), y, [])
     assert "y has 6,000 numbers" in why_networks(groups, *reps, gaussian, np.zeros((2000, 3)), [])
     assert "elements of O(3) for 1,000" in why_networks(groups, *reps, gaussian, np.zeros((1000, 3)), [])
     boosts = why_networks({"Lorentz": rpp.Lorentz()}, rpp.Vector, rpp.Scalar, gaussian, y, [])
     assert "functions have no average over Lorentz" in boosts
     assert "drawn at random" in why_networks({"S(7)": rpp.S(7)}, rpp.Vector, rpp.Vector, gaussian, y, [])
-    with pytest.raises(ValueError, match="got 'functions': layers is of networks"):
+    with pytest.raises(ValueError, match="got 'functions': layers was given"):
         compare("O(3)", models="functions", layers=0)
     with pytest.raises(ValueError, match="models must be 'auto', 'functions' or 'networks', got 'gp'"):
         compare("O(3)", models="gp")
@@ -145,8 +148,8 @@ def test_what_is_not_for_functions_is_said():
 
 def test_a_fit_may_start_from_several_numbers():
     x, y = (v / 5 for v in data("O(3)", n=15))
-    gp = GaussianProcess(**REPS, group=rpp.O(3), sigma_b=0.0)
+    gp = GaussianProcess(**REPS, group=rpp.Trivial(3), mean=None)
     starts = [{"sigma_a": 1e-3, "noise": 1.0}, {"sigma_a": 1.0, "noise": 0.1}]
     several = rpp.fit(gp, x, y, rpp.MAP(), init=starts, progress=False)
     alone = [rpp.fit(gp, x, y, rpp.MAP(), init=start, progress=False).log_evidence for start in starts]
-    assert several.log_evidence >= max(alone) - 0.01
+    assert several.log_evidence == pytest.approx(max(alone), abs=0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,18 @@ EVIDENCE = "log_evidence"  # the sample that each posterior has, log p(y | x, nu
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FunctionPosterior(Posterior):
-    """Draws of the numbers of a GaussianProcess, (chain, draw), and with each one a function f from its exact posterior.
+    """Draws of the numbers of a GaussianProcess, (chain, draw), each with a function f from its exact posterior.
 
-    Made by `fit` of a `GaussianProcess`. MAP has one value of the numbers, and 100 functions. Of long chains f is looked
-    at with 48 values of the numbers, evenly spread, which neighbours share. All of `Posterior` is as for networks, but
-    there are no weights.
+    Made by `fit` of a `GaussianProcess`. MAP has one value of the numbers, and 100 functions. Of long chains f is
+    looked at with 48 values of the numbers, evenly spread, which neighbours share. All of `Posterior` is as for
+    networks, but there are no weights.
 
     Attributes:
         samples: site -> (chain, draw), and "log_evidence", log p(y | x, numbers) of each.
         level: of the averages over groups, as they were fitted.
     """
+
+    stored: ClassVar[str] = "process"
 
     level: int = 0
 
@@ -58,7 +60,8 @@ class FunctionPosterior(Posterior):
         """The posterior covariance of f at all of x together, (n, d_out, n, d_out), without noise; over the numbers the
         mean of the covariances and the covariance of the means."""
         x = check_inputs(self.model, x)
-        found, means, weights = 0.0, [], []
+        found: Any = 0.0
+        means, weights = [], []
         for weight, conditional in self._conditionals():
             found = found + weight * conditional.covariances(x)
             means.append(conditional.marginal(x).mean)
@@ -70,7 +73,7 @@ class FunctionPosterior(Posterior):
         """The posterior mean of f, (n, d_out)."""
         return np.asarray(sum(w * c.marginal(x).mean for w, c in self._conditionals()))
 
-    def outputs(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, "..."]:
+    def outputs(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, ...]:
         """f of each draw, (chain, draw, n, d_out). Up to 1,200 numbers are of one function; beyond, of one function for
         each block of so many."""
         size = self.model.rep_out.size
@@ -98,7 +101,7 @@ class FunctionPosterior(Posterior):
         conditional = self._conditional(self._index(number))
         return SampledFunction(conditional, np.random.default_rng([self.seed, 1, number]))
 
-    def measure(self, probe: Probe) -> Float[NDArray, "..."]:
+    def measure(self, probe: Probe) -> Float[NDArray, ...]:
         """Eq. 2 of each draw at prepared points, (chain, draw, n), f at x and at gx together."""
         size, n = self.model.rep_out.size, len(probe.x)
         found = np.empty((self.chains * self.draws, n))
@@ -140,7 +143,7 @@ class FunctionPosterior(Posterior):
         Args:
             pathway: of a list of groups: all that lies outside of this one against what lies inside, in squares.
         """
-        gp, shape = self.model, (self.chains, self.draws)
+        gp, shape = self._gp, (self.chains, self.draws)
         if isinstance(pathway, bool) or not isinstance(pathway, int) or not 0 <= pathway < len(gp.sigmas_a):
             raise ValueError(f"pathway must be a number from 0 to {len(gp.sigmas_a) - 1}, got {pathway!r}")
         entries = [*gp.sigmas_a, gp.sigma_b]
@@ -156,12 +159,16 @@ class FunctionPosterior(Posterior):
         )
 
     @property
+    def _gp(self) -> Any:
+        return self.model
+
+    @property
     def _is_gaussian(self) -> bool:
         return isinstance(self.model.likelihood, Gaussian)
 
     @cached_property
     def _evidence(self) -> Any:
-        return evidence_of(self.model, self.x, self.y, self.level)
+        return evidence_of(self._gp, self.x, self.y, self.level)
 
     @cached_property
     def _kept(self) -> dict[int, Conditional]:

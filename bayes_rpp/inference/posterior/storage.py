@@ -96,7 +96,7 @@ def _from_groups(
     found: dict[str, Any] = {}
     if "process" in spec:
         model: Any = process_from_spec(spec["process"], custom, likelihood)
-        kind, found = load_module("bayes_rpp.inference.posterior.functions").FunctionPosterior, {"level": spec["level"]}
+        kind, found = next(k for k in kind.__subclasses__() if k.stored == "process"), {"level": spec["level"]}
     else:
         model = model_from_spec(spec, custom, net, samples, likelihood)
     post = kind(
@@ -122,7 +122,7 @@ def _from_groups(
 def _spec(post: Draws) -> dict[str, Any]:
     made = {"method": post.method, "engine": post.engine, "seed": post.seed}
     if isinstance(post.model, GaussianProcess):
-        return {"process": process_spec(post.model), "level": post.level, "format": 3} | made  # type: ignore[attr-defined]
+        return {"process": process_spec(post.model), "level": post.level, "format": 3} | made
     spec = model_spec(post.model) | made
     form = post.model.parametrization
     if isinstance(form, Parametrization):  # on which what a posterior says does not depend

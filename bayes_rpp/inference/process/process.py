@@ -31,9 +31,10 @@ WORK = 5e7  # elements times pairs of examples, up to which averages are made fi
 
 def fit_process(task: Task) -> Posterior:
     """Do a task whose model is a GaussianProcess."""
-    gp, x, y = task.model, task.x.astype(np.float64), task.y.astype(np.float64)
-    check_size(gp, len(x))
-    gp = with_defaults(gp, x, y)
+    given: Any = task.model
+    x, y = task.x.astype(np.float64), task.y.astype(np.float64)
+    check_size(given, len(x))
+    gp: GaussianProcess = with_defaults(given, x, y)
     if type(task.method) is MAP:
         return _map(task, gp, x, y)
     return _sampled(task, gp, x, y)
@@ -46,9 +47,14 @@ def check_process(method: Any, **options: Any) -> None:
             f"method must be MAP, NUTS or HMC for a GaussianProcess, whose functions are exact, got "
             f"{type(method).__name__}; MAP() would do"
         )
+    if type(method) is not MAP:
+        options.pop("checkpoint")
     for name, given in options.items():
         if given:
-            raise ValueError(f"{name} must be None for a GaussianProcess, which has no epochs, got {given!r}")
+            raise ValueError(
+                f"{name} must be left out for a GaussianProcess with {type(method).__name__}, which has no epochs, got "
+                f"a {type(given).__name__}; evidence and predict(x) of the posterior are exact"
+            )
 
 
 def check_size(gp: GaussianProcess, n: int) -> None:
@@ -57,15 +63,15 @@ def check_size(gp: GaussianProcess, n: int) -> None:
     needed = 4 * 8 * size**2 / 1e9
     if needed > MEMORY:
         raise ValueError(
-            f"x must have up to {int(np.sqrt(MEMORY * 1e9 / 32)) // gp.rep_out.size:,} examples for the exact posterior "
-            f"over functions, got {n:,}, which would take {needed:.0f} GB; some of the rows, or a network, "
+            f"x must have up to {int(np.sqrt(MEMORY * 1e9 / 32)) // gp.rep_out.size:,} examples for the exact "
+            f"posterior over functions, got {n:,}, which would take {needed:.0f} GB; some of the rows, or a network, "
             "Model(EMLP(...)), would do"
         )
 
 
 def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
-    """Numbers to start from, as `fit(..., init=)` gives them: a posterior of a GaussianProcess, or numbers by site, or a
-    list of these."""
+    """Numbers to start from, as `fit(..., init=)` gives them: a posterior of a GaussianProcess, or numbers by site, or
+    a list of these."""
     if isinstance(init, (list, tuple)) and init:
         return [start for one in init for start in start_numbers(gp, one)]
     if isinstance(init, FunctionPosterior):
@@ -78,6 +84,9 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
         )
     found = {}
     for name, value in init.items():
+        if name not in gp.latents and name not in gp.open:
+            known = ", ".join(map(repr, sorted({*gp.latents, *gp.open})))
+            raise ValueError(f"init must be of {known}, got {name!r}")
         if not np.ndim(value) == 0 or not np.isfinite(value) or value <= 0:
             raise ValueError(f"init[{name!r}] must be a number > 0, got {value!r}; 1.0 would do")
         found[name] = float(value)
@@ -85,7 +94,7 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
 
 
 def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
-    level, given = 0, list(task.weights or ())
+    level, given = 0, _given(task)
     while True:
         steps = LONG if level == 0 else FURTHER
         latents, evidence = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
@@ -103,17 +112,17 @@ def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> Functio
     """Chains of the numbers under the exact evidence, which start around the mode."""
     if not gp.latents:
         raise ValueError(
-            "model must have numbers to infer for a sampler, got a GaussianProcess with all of them given; MAP() gives its "
-            "posterior, which is exact"
+            "model must have numbers to infer for a sampler, got a GaussianProcess with all of them given; MAP() gives "
+            "its posterior, which is exact"
         )
-    mode, _ = maximize(gp, x, y, 0, task.seed, list(task.weights or ()), progress=False)
+    mode, _ = maximize(gp, x, y, 0, task.seed, _given(task), progress=False)
     level = 0
     while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
         level += 1
     _warn_of_error(gp, x, level, error)
     rng, method = np.random.default_rng(task.seed), task.method
     starts = {k: v * np.exp(SPREAD * rng.normal(size=method.chains)) for k, v in mode.items()}
-    bound = BoundProcess(gp, x, y, level)
+    bound: Any = BoundProcess(gp, x, y, level)
     engine = load_module(f"bayes_rpp.inference.sample.{task.engine}")
     draws, stats = run_chains(replace(task, model=bound, weights=starts), engine.Sampler, engine.TOGETHER)
     draws = {k: np.asarray(v, dtype=np.float64) for k, v in draws.items()}
@@ -124,6 +133,12 @@ def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> Functio
     post = _posterior(task, gp, draws | {EVIDENCE: stats["lp"] - rest}, level, sample_stats=stats)
     warn_of_chains(post)
     return post
+
+
+def _given(task: Task) -> list[Latents]:
+    """Numbers to start from."""
+    found: Any = task.weights or ()
+    return list(found)
 
 
 def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
@@ -146,8 +161,9 @@ def _warn_of_error(gp: GaussianProcess, x: NDArray, level: int, error: float) ->
 def _posterior(
     task: Task, gp: GaussianProcess, samples: dict[str, NDArray], level: int, **parts: Any
 ) -> FunctionPosterior:
+    model: Any = gp
     return FunctionPosterior(
-        gp,
+        model,
         samples,
         x=task.x,
         y=task.y,

@@ -31,8 +31,9 @@ FORMAT = 2
 def identity_of(task: Task) -> dict[str, Any]:
     """JSON-able."""
     data = [task.x, task.y, *(task.validation or ())]
-    functions = isinstance(task.model, BoundProcess)
-    model = process_spec(task.model.gp) if functions else model_spec(task.model)
+    fitted: Any = task.model
+    functions = isinstance(fitted, BoundProcess)
+    model = process_spec(fitted.gp) if functions else model_spec(fitted)
     return {
         "format": FORMAT,
         "model": digest(json.dumps(described(model)).encode()),
@@ -76,8 +77,8 @@ def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, A
         hint = f". If it is softened, {STATE}" if "network's outputs" in differ else ""
     if differ:
         raise ValueError(
-            f"checkpoint {folder!r} holds another run ({', '.join(differ)} differ); another folder, or "
-            f"the same call as before, would do{hint}"
+            f"checkpoint must hold this run, got {folder!r} of another ({', '.join(differ)} differ); another folder, "
+            f"or the same call as before, would do{hint}"
         )
 
 

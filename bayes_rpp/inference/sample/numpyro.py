@@ -22,7 +22,6 @@ from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import BLOCK, sample
 from bayes_rpp.models.model import AnyParametrization
 
-
 TOGETHER = True  # all chains are one batch
 
 

@@ -24,7 +24,6 @@ from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import sample, start_error
 
-
 TOGETHER = False  # a kernel holds one chain
 
 

@@ -1,4 +1,4 @@
-"""A GaussianProcess with its data, as a model function of the engines: numbers to infer, and the evidence as a factor."""
+"""A GaussianProcess with its data, as a model function of the engines: numbers to infer, the evidence a factor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.process.defaults import with_defaults
-from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.laplace import evidence_of
+from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.priors.hyper import Prior
 
 
@@ -29,7 +29,7 @@ class BoundProcess:
         level: of the averages over groups.
     """
 
-    gp: GaussianProcess
+    gp: FunctionPrior
     x: NDArray
     y: NDArray
     level: int = 0
@@ -43,7 +43,7 @@ class BoundProcess:
         object.__setattr__(self, "evidence", evidence_of(self.gp, self.x, self.y, self.level))
 
     @staticmethod
-    def of(gp: GaussianProcess, x: Any, y: Any) -> BoundProcess:
+    def of(gp: FunctionPrior, x: Any, y: Any) -> BoundProcess:
         x, y = check_data(gp, x, y)
         return BoundProcess(with_defaults(gp, x, y), x, y)
 

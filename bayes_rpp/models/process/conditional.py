@@ -151,6 +151,6 @@ def lower_root(covariance: Array) -> Array:
     variance, nugget = max(float(np.trace(covariance)) / len(covariance), 1e-300), NUGGET
     while True:
         try:
-            return np.linalg.cholesky(covariance + nugget * variance * np.eye(len(covariance)))
+            return np.asarray(np.linalg.cholesky(covariance + nugget * variance * np.eye(len(covariance))))
         except np.linalg.LinAlgError:
             nugget *= 10

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models.process.gaussian_process import Entry, GaussianProcess
 from bayes_rpp.models.process.irreducible import Outputs, irreducible
 from bayes_rpp.models.process.kinds import unmoved
+from bayes_rpp.models.process.prior import Entry, FunctionPrior
 from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
 from bayes_rpp.symmetry.averages import Average, haar_average
@@ -55,7 +55,7 @@ class Covariance:
         averages: over each of the groups.
     """
 
-    def __init__(self, gp: GaussianProcess, x: NDArray, level: int = 0) -> None:
+    def __init__(self, gp: FunctionPrior, x: NDArray, level: int = 0) -> None:
         bound = list(gp.bound)
         self.gp, self.outputs = gp, irreducible([after for _, after in bound])
         self.places = self.outputs.places
@@ -189,7 +189,7 @@ class Covariance:
         values, x = self.values(latents), self.x[:points]
         worst = 0.0
         for part, (before, after), average in zip(self.parts, self.gp.bound, self.averages, strict=False):
-            if average.is_exact:
+            if average.is_exact or part.sigma == 0.0:
                 continue
             g = before.group.sample(3, seed)
             k = part.kernel.cross(x, x, values)

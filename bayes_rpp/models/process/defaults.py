@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.models.likelihoods import Gaussian, StudentT
-from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.averages import haar_average
+
+Prior_ = TypeVar("Prior_", bound=FunctionPrior)
 
 LOGITS = 2.0  # the scale of log-odds and log rates
 WIDTH = 1.0  # of the logarithm of a lengthscale
@@ -19,7 +21,7 @@ NOISE = 0.1  # of the scale of y
 MEAN = 3.0  # likewise
 
 
-def with_defaults(gp: GaussianProcess, x: NDArray, y: NDArray) -> GaussianProcess:
+def with_defaults(gp: Prior_, x: NDArray, y: NDArray) -> Prior_:
     """The same with a distribution or a number for all that was left out."""
     given = gp.config()
     changes: dict[str, Any] = {}
@@ -52,7 +54,7 @@ def scale_of(y: NDArray) -> float:
     return spread if spread > 1e-9 * size else size or 1.0
 
 
-def lengthscales(gp: GaussianProcess, x: NDArray) -> dict[str, Prior]:
+def lengthscales(gp: FunctionPrior, x: NDArray) -> dict[str, Prior]:
     """By kind, around the distance of two of the training inputs, as many kinds add up."""
     found = {}
     for name, columns in gp.kinds.items():
@@ -63,7 +65,7 @@ def lengthscales(gp: GaussianProcess, x: NDArray) -> dict[str, Prior]:
     return found
 
 
-def fixed_part(gp: GaussianProcess) -> NDArray:
+def fixed_part(gp: FunctionPrior) -> NDArray:
     """(d_out, d_out) the projector on the outputs that the first group leaves fixed."""
     g, weights = haar_average(gp.group).whole
     found = np.tensordot(weights, gp.rep_out.rho(g), 1)

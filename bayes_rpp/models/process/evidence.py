@@ -16,7 +16,7 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack, solve_triangu
 
 from bayes_rpp.models.process.conditional import Conditional
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents, number_of
-from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.prior import FunctionPrior
 
 JITTERS = (0.0, 1e-13, 1e-11, 1e-9, 1e-7)  # of the mean variance, where rounding has made the covariance indefinite
 
@@ -30,7 +30,7 @@ class GaussianEvidence:
         level: of the averages over groups.
     """
 
-    def __init__(self, gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> None:
+    def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance = gp, Covariance(gp, x, level)
         y = (np.asarray(y, dtype=np.float64) - gp.offset) @ self.covariance.outputs.basis
         # Part -> (n d, copies).
@@ -101,11 +101,13 @@ class GaussianEvidence:
             except LinAlgError:
                 continue
         raise LinAlgError(
-            "the covariance of y is not positive definite to rounding; a larger noise, or a shorter lengthscale, would do"
+            "the covariance of y is not positive definite to rounding; larger noise, or a shorter lengthscale, would do"
         )
 
 
 def _inverse(lower: Array) -> Array:
     """Of L L^T, symmetric."""
-    found, _ = lapack.dpotri(lower, lower=1)
-    return np.asarray(np.tril(found) + np.tril(found, -1).T)
+    found, _ = lapack.dpotri(lower, lower=1)  # above the diagonal it has the factor's zeros
+    found = found + found.T
+    found[np.diag_indices(len(found))] /= 2
+    return np.asarray(found)

@@ -1,5 +1,5 @@
-"""Outputs in a basis in which the representation is a sum of irreducible ones: there, covariances of equivariant functions
-are small blocks, those of equivalent parts the same.
+"""Outputs in a basis in which the representation is a sum of irreducible ones: there, covariances of equivariant
+functions are small blocks, those of equivalent parts the same.
 
 A random symmetric matrix that commutes with the representation has its irreducible parts as eigenspaces (Schur).
 """

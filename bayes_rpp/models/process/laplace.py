@@ -15,13 +15,13 @@ from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.conditional import Conditional, assemble
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
-from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.prior import FunctionPrior
 
 STEPS, ENOUGH = 100, 1e-9  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
 
 
-def evidence_of(gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> GaussianEvidence | LaplaceEvidence:
+def evidence_of(gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> GaussianEvidence | LaplaceEvidence:
     """The exact evidence, or Laplace's approximation of it, as the likelihood asks for."""
     kind = GaussianEvidence if isinstance(gp.likelihood, Gaussian) else LaplaceEvidence
     return kind(gp, x, y, level)
@@ -30,7 +30,7 @@ def evidence_of(gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> 
 class LaplaceEvidence:
     """log p(y | x, numbers), approximately; as `GaussianEvidence`."""
 
-    def __init__(self, gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> None:
+    def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance, self._y = gp, Covariance(gp, x, level), y
         self._likelihood: Any = gp.likelihood
 
@@ -129,7 +129,7 @@ class LaplaceEvidence:
         basis = self.covariance.outputs.basis
         weights = np.einsum("ba,mbnd,dc->manc", basis, weights, basis, optimize=True)
         return {
-            t: sum(weights[:, p[:, None], :, p].transpose(2, 0, 3, 1) for p in places)
+            t: np.sum([weights[:, p[:, None], :, p].transpose(2, 0, 3, 1) for p in places], axis=0)
             for t, places in self.covariance.places.items()
         }
 

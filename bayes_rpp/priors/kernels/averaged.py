@@ -1,25 +1,25 @@
-"""Covariances of equivariant functions: a scalar kernel averaged over a group, K_G(x, x') = int k(x, g x') rho_out(g) dg.
+"""Covariances of equivariant functions: a scalar kernel averaged over a group.
 
-Reisert and Burkhardt 2007 (JMLR 8, Eq. 5). Between outputs of different irreducible parts of rho_out it is zero, so that it is kept
-for each part by itself: (n, d, n', d) for a part of size d.
+K_G(x, x') = int k(x, g x') rho_out(g) dg (Reisert and Burkhardt 2007, JMLR 8). Between outputs of different irreducible
+parts of rho_out it is zero, so that it is kept for each part by itself: (n, d, n', d) for a part of size d.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.priors.kernels.scalar import Kernel
+from bayes_rpp.priors.kernels.scalar import Kernel, Leaf
 from bayes_rpp.symmetry.averages import Average
 from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
 Blocks = dict[int, Array]
-NUMBERS = 2**23  # of the kernel at once, 64 MB
+NUMBERS = 2**23  # at once, 64 MB
+CACHED = 2**17  # likewise, 1 MB
 
 
 @dataclass(frozen=True)
@@ -81,78 +81,90 @@ class AveragedKernel:
         whole = {part: np.zeros((len(x), d, d)) for part, d in self._sizes.items()}
         rows = max(1, NUMBERS // (len(self._own.weights) * x.shape[1]))
         for start in range(0, len(x), rows):
-            some = slice(start, start + rows)
-            moved = np.matmul(self._own.moving[:, None], x[some][None, :, :, None])[..., 0]  # (k, rows, d_in)
-            us = [self._u(leaf, x[some][None], moved, s) for leaf, s in self._leaves(values)]
+            some = x[start : start + rows]
+            moved = some @ self._own.moving.swapaxes(1, 2)  # (k, rows, d_in)
+            us = []
+            for leaf, scale in self._leaves(values):
+                if leaf.stationary:
+                    us.append((((some - moved) / scale) ** 2).sum(-1))
+                else:
+                    us.append((some * moved / scale**2).sum(-1))
             k, _ = self.kernel.combine(self._valued(us, values))
-            for part, found in self._split(np.einsum("kn,kp->pn", k, self._own.products)):
-                d = self._sizes[part]
-                block = found.reshape(d, d, -1).transpose(2, 0, 1)
-                whole[part][some] = 0.5 * (block + block.swapaxes(1, 2))
+            for part, found in self._split(self._own.products.T @ k):
+                block = found.reshape(*[self._sizes[part]] * 2, -1).transpose(2, 0, 1)
+                whole[part][start : start + rows] = 0.5 * (block + block.swapaxes(1, 2))
         return whole
 
     def slopes(self, x: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
         """Derivatives of sum(weights * own(x)) by the logarithms of the numbers; weights (n, d, n, d) are symmetric."""
         n, d_in = x.shape
-        flat = np.concatenate([weights[t].transpose(1, 3, 0, 2).reshape(-1, n * n) for t in self._sizes])
-        total = Slopes([np.zeros(d_in) for _ in values.variances], [0.0] * len(values.variances))
-        for some, moved, us in self._pieces(self._own, x, x, values):
-            s = (self._own.products[some] @ flat).reshape(-1, n, n)
+        elements, leaves = self._own, self._leaves(values)
+        flat = np.concatenate([weights[t].transpose(0, 1, 3, 2).reshape(n, -1, n) for t in self._sizes], axis=1)
+        moved = x @ elements.moving.swapaxes(1, 2)  # (k, n, d_in)
+        # Of each leaf, sums over the first point of the derivatives by u: alone, with its columns, with their squares.
+        alone = [np.zeros(moved.shape[:2]) for _ in leaves]
+        along = [np.zeros((d_in, alone[0].size)) for _ in leaves]
+        square = [np.zeros(d_in) for _ in leaves]
+        by_variance = [0.0] * len(leaves)
+        for some, us in self._pieces(elements, x, moved, values):
+            s = elements.products @ flat[some]  # (rows, k, n)
             vs = list(self._valued(us, values))
             _, partial = self.kernel.combine(iter(vs))
-            for i, (leaf, scale) in enumerate(self._leaves(values)):
-                by_value = s if partial[i] is None else s * partial[i]
-                total.variances[i] += float(np.vdot(by_value, vs[i]))
-                t = by_value * leaf.slope(us[i], vs[i] / values.variances[i])
-                t *= values.variances[i]
-                by_column = np.einsum("nc,knc->c", x, t @ moved)
+            for i, (leaf, _) in enumerate(leaves):
+                t = s if partial[i] is None else s * partial[i]
+                by_variance[i] += float(np.vdot(t, vs[i]))
+                t = t * (values.variances[i] * leaf.slope(us[i], vs[i] / values.variances[i]))
+                along[i] += x[some].T @ t.reshape(len(t), -1)
                 if leaf.stationary:
-                    squares = np.einsum("kn,nc->c", t.sum(2), x**2) + np.einsum("km,kmc->c", t.sum(1), moved**2)
-                    by_column = squares - 2 * by_column
-                total.lengthscales[i][:] += -2 * by_column / scale**2
-        return total
+                    alone[i] += t.sum(axis=0)
+                    square[i] += t.sum(axis=(1, 2)) @ x[some] ** 2
+        by_scale = []
+        for i, (leaf, scale) in enumerate(leaves):
+            by_column = np.einsum("cm,mc->c", along[i], moved.reshape(-1, d_in))
+            if leaf.stationary:
+                by_column = square[i] + alone[i].ravel() @ moved.reshape(-1, d_in) ** 2 - 2 * by_column
+            by_scale.append(-2 * by_column / scale**2)
+        return Slopes(by_scale, by_variance)
 
-    def _leaves(self, values: Values) -> list[tuple]:
+    def _leaves(self, values: Values) -> list[tuple[Leaf, Array]]:
         return list(zip(self.kernel.leaves, values.lengthscales, strict=True))
 
     def _valued(self, us: Sequence[Array], values: Values) -> Iterator[Array]:
         return (v * leaf.value(u) for leaf, u, v in zip(self.kernel.leaves, us, values.variances, strict=True))
 
-    @staticmethod
-    def _u(leaf: Any, x: Array, moved: Array, scale: Array) -> Array:
-        """Of points side by side (..., d_in): (...)."""
-        return (((x - moved) / scale) ** 2).sum(-1) if leaf.stationary else (x * moved / scale**2).sum(-1)
-
     def _sum(self, elements: _Elements, x: Array, z: Array, values: Values) -> Blocks:
-        total = np.zeros((elements.products.shape[1], len(x) * len(z)))
-        for some, _, us in self._pieces(elements, x, z, values):
+        moved = z @ elements.moving.swapaxes(1, 2)
+        total = np.empty((len(x), elements.products.shape[1], len(z)))
+        for some, us in self._pieces(elements, x, moved, values):
             k, _ = self.kernel.combine(self._valued(us, values))
-            total += elements.products[some].T @ k.reshape(len(k), -1)
+            np.matmul(elements.products.T, k, out=total[some])
         blocks = {}
-        for part, found in self._split(total):
+        for part, found in self._split(total.swapaxes(0, 1)):
             d = self._sizes[part]
             blocks[part] = np.ascontiguousarray(found.reshape(d, d, len(x), len(z)).transpose(2, 0, 3, 1))
         return blocks
 
     def _pieces(
-        self, elements: _Elements, x: Array, z: Array, values: Values
-    ) -> Iterator[tuple[slice, Array, list[Array]]]:
-        """Some elements at a time: which, z moved by them (k, m, d_in), and u of each leaf (k, n, m)."""
-        size = max(1, NUMBERS // max(1, len(x) * len(z)))
-        for start in range(0, len(elements.weights), size):
-            some = slice(start, start + size)
-            moved = z @ elements.moving[some].swapaxes(1, 2)
+        self, elements: _Elements, x: Array, moved: Array, values: Values
+    ) -> Iterator[tuple[slice, list[Array]]]:
+        """Some of x at a time, as many as stay in the processor's cache: which, and u of each leaf (rows, k, m) with
+        points moved (k, m, d_in) by each element."""
+        rows = max(1, CACHED // (moved.shape[0] * moved.shape[1]))
+        factors = []
+        for leaf, scale in self._leaves(values):
+            a, b = x / scale, (moved / scale).reshape(-1, x.shape[1])
+            if leaf.stationary:  # |a - b|^2 as one product
+                a = np.concatenate([a, (a**2).sum(1, keepdims=True), np.ones((len(a), 1))], axis=1)
+                b = np.concatenate([-2 * b, np.ones((len(b), 1)), (b**2).sum(1, keepdims=True)], axis=1)
+            factors.append((leaf, a, b.T.copy()))
+        for start in range(0, len(x), rows):
             us = []
-            for leaf, scale in self._leaves(values):
-                a, b = x / scale, moved / scale
-                u = a @ b.swapaxes(1, 2)
+            for leaf, a, b in factors:
+                u = a[start : start + rows] @ b
                 if leaf.stationary:
-                    u *= -2
-                    u += (a**2).sum(1)[:, None]
-                    u += (b**2).sum(2)[:, None, :]
                     np.maximum(u, 0, out=u)
-                us.append(u)
-            yield some, moved, us
+                us.append(u.reshape(len(u), *moved.shape[:2]))
+            yield slice(start, start + rows), us
 
     def _split(self, flat: Array) -> Iterator[tuple[int, Array]]:
         start = 0

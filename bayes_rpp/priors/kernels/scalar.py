@@ -53,8 +53,8 @@ class Leaf(Kernel):
     """One covariance function; of the sum over columns u = |x - x'|^2 / lengthscale^2, or u = x . x' / lengthscale^2.
 
     Args:
-        lengthscale: a number > 0 or a distribution, for all kinds of blocks, or a dict of these by kind ("Vector"). None:
-            the model's.
+        lengthscale: a number > 0 or a distribution, for all kinds of blocks, or a dict of these by kind ("Vector").
+            None: the model's.
         variance: k(x, x) of those of distances, a factor of the others: a number > 0 or a distribution. Within a sum it
             says how much each part counts; of a whole kernel leave it at 1, as the model's sigmas scale it.
     """
@@ -168,7 +168,9 @@ class Product(Kernel):
 
     def combine(self, values: Iterator[Array]) -> tuple[Array, list[Array | None]]:
         (a, by_a), (b, by_b) = self.first.combine(values), self.second.combine(values)
-        return a * b, [b if d is None else d * b for d in by_a] + [a if d is None else d * a for d in by_b]
+        by_both: list[Array | None] = [b if d is None else d * b for d in by_a]
+        by_both += [a if d is None else d * a for d in by_b]
+        return a * b, by_both
 
 
 KERNELS: dict[str, type[Kernel]] = {k.__name__: k for k in (RBF, Matern52, Polynomial, Sum, Product)}
