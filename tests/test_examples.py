@@ -1,6 +1,7 @@
 """Every example runs as a script from start to end, with smaller numbers, and writes what it says."""
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -43,6 +44,11 @@ EXAMPLES = {
         "docs/results/compare_posteriors.png",
     ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
+    "functions_compare": (
+        "0",
+        {'TASKS["EXAMPLES"]\n': "20\n", "1000, 1_000": "50, 1_000"},
+        "docs/results/functions_compare.md",
+    ),
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
     "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),
@@ -76,7 +82,7 @@ def test_an_example_runs(name, tmp_path):
     for large, small in smaller.items():
         assert large in code, f"examples/{name}.py does not say {large!r} any more"
         code = code.replace(large, small)
-    (tmp_path / "examples").mkdir()
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "docs" / "results").mkdir(parents=True)
     script = tmp_path / "examples" / f"{name}.py"
     script.write_text(code)

@@ -58,6 +58,8 @@ class FunctionCandidate(Candidate):
         options: dict[str, Any] = {"sigma_a": [0.0 if g in self.vanishing else None for g in groups]}
         if kind == "strict":
             options["sigma_b"] = 0.0
+            if self.group in self.vanishing:
+                options["lengthscale"] = 1.0  # of nothing
         group = groups[0] if len(groups) == 1 else list(groups)
         rep_in, rep_out = self.net.rep_in.rep, self.net.rep_out.rep
         return GaussianProcess(rep_in, rep_out, group, likelihood=self.likelihood, tolerance=TOLERANCE, **options)
