@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class FunctionFits(Fits):
 
     def _fit(self, key: Key) -> None:
         begin, candidate = time.perf_counter(), self.candidates[key[0]]
-        model = candidate.model(key[1])
+        model: Any = candidate.model(key[1])
         names = {*model.latents, *model.open}  # without those that are 0
         starts = [
             {k: v for k, v in start.items() if k in names} for start in self._neighboring_numbers(candidate, key[1])
@@ -50,7 +50,11 @@ class FunctionFits(Fits):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self._keep(key, self._fitted(model, self.method, seed=self.seed, init=starts or None))
-        self.doubts.extend(f"{', '.join(key)}: {w.message}" for w in caught if w.category is UserWarning)
+        for w in caught:
+            if w.category is UserWarning:
+                self.doubts.append(f"{', '.join(key)}: {w.message}")
+            else:
+                warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
         self.seconds[key] = time.perf_counter() - begin
 
     def _complete(self, candidate: Candidate, key: Key) -> None:
