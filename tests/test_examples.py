@@ -49,6 +49,11 @@ EXAMPLES = {
         {'TASKS["EXAMPLES"]\n': "20\n", "1000, 1_000": "50, 1_000"},
         "docs/results/functions_compare.md",
     ),
+    "functions_inertia": (
+        "--examples 20 --noise 0 --seeds 1",
+        {"TESTS = 1000": "TESTS = 20", "method=None": "method=rpp.MAP(epochs=2)"},
+        "docs/results/functions_inertia.md",
+    ),
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
     "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),

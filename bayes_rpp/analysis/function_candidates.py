@@ -16,6 +16,7 @@ from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.priors.kernels.scalar import RBF
 from bayes_rpp.symmetry.averages import haar_average
 from bayes_rpp.symmetry.groups import Group, Trivial, product_group
 from bayes_rpp.symmetry.representations import Rep
@@ -55,7 +56,7 @@ class FunctionCandidate(Candidate):
     def model(self, kind: str, start: int = 0) -> Any:
         """The Gaussian process of a kind. Pathways of groups that let nothing but zero have a sigma of 0."""
         groups = {"free": (self.free,), "nested": self.chain}.get(kind, (self.group,))
-        options: dict[str, Any] = {"sigma_a": [0.0 if g in self.vanishing else None for g in groups]}
+        options: dict[str, Any] = {"kernel": RBF(), "sigma_a": [0.0 if g in self.vanishing else None for g in groups]}
         if kind == "strict":
             options["sigma_b"] = 0.0
             if self.group in self.vanishing:
@@ -82,7 +83,9 @@ class FunctionCandidate(Candidate):
 def _vanishes(candidate: Candidate, x: NDArray, y: NDArray) -> bool:
     """Whether the covariance of equivariant functions is zero at the data, and no constant is equivariant."""
     net, group = candidate.net, candidate.group
-    gp = with_defaults(GaussianProcess(net.rep_in.rep, net.rep_out.rep, group, sigma_a=1.0, sigma_b=0.0), x, y)
+    gp = with_defaults(
+        GaussianProcess(net.rep_in.rep, net.rep_out.rep, group, kernel=RBF(), sigma_a=1.0, sigma_b=0.0), x, y
+    )
     covariance = Covariance(gp, x)
     values = covariance.values({k: p.start for k, p in gp.latents.items()})
     elements, weights = haar_average(group).whole
