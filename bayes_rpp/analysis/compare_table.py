@@ -9,6 +9,7 @@ import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.scores import Score, difference, stacking_weights
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,7 +38,10 @@ def comparison_table(
         s, latents = scores[key], post.samples
         gap = difference(s, most)
         group = candidates[key[0]].group
-        ratios = [float(np.median(r)) for r in post.asymmetry(len(post.model.sigmas_a) - 1).values()]
+        model = post.model
+        nothing = isinstance(model, GaussianProcess) and not any((*model.sigmas_a, model.sigma_b))
+        asymmetry = {} if nothing else post.asymmetry(len(model.sigmas_a) - 1)
+        ratios = [float(np.median(r)) for r in asymmetry.values()]
         rows.append(
             {
                 "log_evidence": s.log_evidence,

@@ -36,6 +36,7 @@ class Score:
         pareto_k: (n,) of each example.
         effective: the effective number of parameters.
         loo: as ArviZ gives it.
+        cost: nats for numbers that were tuned where the evidence is exact given them, which weigh on comparisons.
     """
 
     log_evidence: float
@@ -45,11 +46,12 @@ class Score:
     pareto_k: NDArray = field(repr=False)
     effective: float
     loo: Any = field(repr=False)
+    cost: float = 0.0
 
     @property
     def rank(self) -> float:
-        """What models are ranked by: the log evidence, or else LOO."""
-        return self.log_evidence if np.isfinite(self.log_evidence) else self.elpd
+        """What models are ranked by: the log evidence less its cost, or else LOO."""
+        return self.log_evidence - self.cost if np.isfinite(self.log_evidence) else self.elpd
 
     @property
     def bad(self) -> int:
@@ -64,17 +66,25 @@ class Difference:
     Attributes:
         evidence: of log evidences, in nats; NaN where one has none.
         elpd, se: of PSIS-LOO, and its standard error from the differences of each example.
+        cost: nats for numbers that were tuned, likewise.
     """
 
     evidence: float
     elpd: float
     se: float
+    cost: float = 0.0
 
     @property
     def is_worse(self) -> bool:
-        """Whether the first is worse: by 3 nats of evidence; without an evidence by 2 standard errors of LOO. Modes of
-        a network differ by more, so that a reason is to be found for it (`is_capacity`)."""
-        return self.evidence < -NATS if np.isfinite(self.evidence) else self.loo_is_worse
+        """Whether the first is worse: by 3 nats of evidence, beyond what the numbers cost that the second has more;
+        without an evidence by 2 standard errors of LOO. Modes of a network differ by more, so that a reason is to be
+        found for it (`is_capacity`)."""
+        return self.net < -NATS if np.isfinite(self.evidence) else self.loo_is_worse
+
+    @property
+    def net(self) -> float:
+        """Of log evidences less costs."""
+        return self.evidence - self.cost
 
     @property
     def loo_is_worse(self) -> bool:
@@ -87,7 +97,7 @@ class Difference:
     @property
     def disagree(self) -> bool:
         """Whether evidence and LOO point in different directions, both clearly."""
-        return bool((self.evidence < -NATS and self.loo_is_better) or (self.evidence > NATS and self.loo_is_worse))
+        return bool((self.net < -NATS and self.loo_is_better) or (self.net > NATS and self.loo_is_worse))
 
     @property
     def is_close(self) -> bool:
@@ -215,7 +225,7 @@ def difference(a: Score, b: Score) -> Difference:
     """Score a minus score b, of models fitted to the same examples."""
     gaps = a.pointwise - b.pointwise
     error = float(np.sqrt(len(gaps) * gaps.var(ddof=1))) if len(gaps) > 1 else np.nan
-    return Difference(a.log_evidence - b.log_evidence, float(gaps.sum()), error)
+    return Difference(a.log_evidence - b.log_evidence, float(gaps.sum()), error, a.cost - b.cost)
 
 
 def stacking_weights(scores: Mapping[Any, Score]) -> dict[Any, float]:
