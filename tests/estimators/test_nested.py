@@ -113,14 +113,14 @@ def test_distributions_of_a_library():
 @pytest.mark.parametrize(
     ("settings", "changes", "message"),
     [
-        ({}, {"method__epochs": 5}, r"method is None, which has no epochs for method__epochs to set; method=MAP\(\)"),
+        ({}, {"method__epochs": 5}, r"method is 'auto', which has no epochs for method__epochs to set; method=MAP\(\)"),
         (
             {"method": MAP()},
             {"method__draws": 5},
             "method__draws: MAP has no draws; method__epochs, ",
         ),
         ({}, {"noise__scale": 1.0}, "noise is None, which has no scale .*; noise=Prior"),
-        ({}, {"sigma_a__scale": 1.0}, "sigma_a is 1.0, which has no scale"),
+        ({}, {"sigma_a__scale": 1.0}, "sigma_a is None, which has no scale"),
         ({"noise": HALF}, {"noise__rate": 1.0}, "noise__rate: the distribution has no rate; noise__scale would do"),
         ({"noise": HALF}, {"noise__scale": -1.0}, "scale of HalfNormal is -1.0"),
         ({"method": MAP()}, {"method__epochs": 0}, "epochs is 0"),

@@ -109,7 +109,7 @@ def maximize(
 
 
 def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
-    """The start, or as far towards the typical numbers as it takes: what a part of the data leaves all but singular may be
+    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
     singular to rounding with all of them."""
     for share in BACK:
         z = start + share * (typical - start)
