@@ -45,12 +45,13 @@ def are_orthogonal(group: Group, *reps: Rep) -> bool:
 
 
 def are_small(gp: GaussianProcess, n: int) -> bool:
-    """Whether n examples are few enough."""
+    """Whether n examples are few enough, and the group is averaged over a closed set, not one drawn at random."""
     numbers = isinstance(gp.likelihood, Gaussian)
     size = max(p.shape[1] for p in irreducible([gp.rep_out]).places.values()) if numbers else gp.rep_out.size
     if n * size > ROWS[numbers]:
         return False
-    return gp.group.is_trivial or len(haar_average(gp.group)) * n**2 <= WORK
+    average = haar_average(gp.group)
+    return gp.group.is_trivial or (len(average.cosets) == 1 and len(average) * n**2 <= WORK)
 
 
 def fit_functions(gp: GaussianProcess, x: NDArray, y: NDArray, engine: Any, seed: int) -> Posterior:

@@ -66,11 +66,11 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
 
     "auto" takes functions for up to 2,000 rows of the largest covariance matrix (examples, times the size of the
     largest irreducible part of rep_out) and, with a group, up to 3e7 pairs of examples times elements of its average:
-    500 examples of O(3), 707 of SO(3). It takes networks for more, for groups that are not compact or do not act by
-    orthogonal matrices, and where `channels`, `layers` or sigmas by layer or parameter are given, which with "gp" are
-    an error. Without a group the kernel is RBF or Matern 5/2, with one lengthscale or (of up to 20 columns) one for
-    each, by evidence less half of log n for each number; with a group it is RBF, with a lengthscale for each kind of
-    block.
+    500 examples of O(3), 707 of SO(3). It takes networks for more, for groups that are not compact, do not act by
+    orthogonal matrices or are averaged over at random (S(6), SO(4) and larger ones), and where `channels`, `layers` or
+    sigmas by layer or parameter are given, which with "gp" are an error. Without a group the kernel is RBF or
+    Matern 5/2, with one lengthscale or (of up to 20 columns) one for each, by evidence less half of log n for each
+    number; with a group it is RBF, with a lengthscale for each kind of block.
 
     Attributes:
         posterior_: the Posterior, of standardised data; its `model` is a GaussianProcess or a Model.

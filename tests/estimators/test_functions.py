@@ -137,6 +137,9 @@ def test_networks_for_many_examples(monkeypatch):
     turned = GaussianProcess(rpp.Vector, rpp.Scalar, SO(3))
     assert are_small(turned, 707)
     assert not are_small(turned, 708)
+    for group in (rpp.S(6), SO(4)):
+        assert not are_small(GaussianProcess(rpp.Vector, rpp.Scalar, group), 10)
+    assert are_small(GaussianProcess(rpp.Vector, rpp.Scalar, rpp.S(5)), 100)
     classes = GaussianProcess(rpp.Scalar, 3 * rpp.Scalar, rpp.Trivial(1), likelihood=rpp.Categorical())
     assert are_small(classes, 333)
     assert not are_small(classes, 334)
