@@ -43,8 +43,18 @@ EXAMPLES = {
         "docs/results/compare_posteriors.png",
     ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
+    "functions_inertia": (
+        "--examples 20 --noise 0 --seeds 1",
+        {"TESTS = 1000": "TESTS = 20", "method=None": "method=rpp.MAP(epochs=2)"},
+        "docs/results/functions_inertia.md",
+    ),
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
+    "prior_over_functions": (
+        "",
+        {"PIXELS, LENGTHSCALE = 41": "PIXELS, LENGTHSCALE = 15"},
+        "docs/results/prior_over_functions.png",
+    ),
     "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),
     "steerable_subgroup": (
         "",

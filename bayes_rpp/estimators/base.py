@@ -29,6 +29,7 @@ from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior, Sigma
+from bayes_rpp.priors.kernels.scalar import RBF
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.parse import parse_group, parse_rep
 from bayes_rpp.symmetry.representations import Rep, Scalar, bind_rep
@@ -163,7 +164,7 @@ class RPPEstimator(BaseEstimator):
         if not isinstance(self.method, str):
             return None
         if self.method not in ("auto", "gp"):
-            raise TypeError(f"method is {self.method!r}; 'auto', 'gp' or a method such as MAP() would do")
+            raise TypeError(f"method must be 'auto', 'gp' or a Method such as MAP(), got {self.method!r}")
         group, rep_in, rep_out = self._symmetry(columns, outputs, owner)
         unused = networks_alone(self)
         if self.method == "auto" and (unused or not are_orthogonal(group, rep_in, rep_out)):
@@ -174,7 +175,8 @@ class RPPEstimator(BaseEstimator):
                 "networks, would do"
             )
         sigmas: dict[str, Any] = {"sigma_a": self.sigma_a, "sigma_b": self.sigma_b}
-        gp = GaussianProcess(rep_in, rep_out, group, **sigmas, likelihood=likelihood)
+        kernel = RBF() if group.is_trivial else None
+        gp = GaussianProcess(rep_in, rep_out, group, kernel=kernel, **sigmas, likelihood=likelihood)
         return gp if self.method == "gp" or are_small(gp, n) else None
 
     def _fit_functions(self, gp: GaussianProcess, x: NDArray, y: NDArray) -> Posterior:
@@ -189,9 +191,9 @@ class RPPEstimator(BaseEstimator):
         """How many of n examples to hold out, one at least."""
         share = self.validation_fraction
         if isinstance(share, bool) or not isinstance(share, (int, float, np.number)) or not 0 < share < 1:
-            raise ValueError(f"validation_fraction is {share!r}; a number between 0 and 1, such as 0.2, would do")
+            raise ValueError(f"validation_fraction must be a number between 0 and 1, got {share!r}; 0.2 would do")
         if n < 2:
-            raise ValueError("X has 1 sample, but some are held out; two or more would do")
+            raise ValueError("X must have 2 samples or more where some are held out, got 1")
         return min(max(1, round(share * n)), n - 1)
 
     def _standardization(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardization:
@@ -217,19 +219,19 @@ class RPPEstimator(BaseEstimator):
         if group is None:
             for name in ("rep_in", "rep_out"):
                 if getattr(self, name) is not None:
-                    raise ValueError(f"group is None but {name} is {getattr(self, name)!r}; group='O(3)' would do")
+                    raise ValueError(
+                        f"group must be given where {name} is, got None and {name}={getattr(self, name)!r}; "
+                        "group='O(3)' would do"
+                    )
             return Trivial(1), columns * Scalar, outputs * Scalar
         rep_in = parsed(self.rep_in, parse_rep, Rep, "rep_in")
         rep_out = parsed(self.rep_out, parse_rep, Rep, "rep_out")
         if rep_in is None:
-            raise ValueError(
-                f"group is {group} but rep_in is None; how the group acts on the columns of X would do, such as "
-                "'2*Scalar + Vector'"
-            )
+            raise ValueError(f"rep_in must say how {group} acts on X, got None; '2*Scalar + Vector' would do")
         sizes = (("rep_in", rep_in, columns, f"X has {columns} columns"), ("rep_out", rep_out, outputs, owner))
         for name, rep, size, what in sizes:
             if rep is not None and (found := bind_rep(rep, group, name).size) != size:
-                raise ValueError(f"{name} has size {found} but {what}")
+                raise ValueError(f"{name} must have size {size}, as {what}, got {found}")
         return group, rep_in, outputs * Scalar if rep_out is None else rep_out
 
 
@@ -243,7 +245,7 @@ def parsed(value: Any, parse: Any, kind: type, name: str) -> Any:
         return value
     if not isinstance(value, str):
         example = "'O(3)'" if kind is Group else "'2*Scalar + Vector'"
-        raise TypeError(f"{name} is {value!r}; a {kind.__name__}, or text such as {example}, would do")
+        raise TypeError(f"{name} must be a {kind.__name__} or text, got {value!r}; {example} would do")
     try:
         return parse(value)
     except ValueError as error:

@@ -56,7 +56,8 @@ def are_small(gp: GaussianProcess, n: int) -> bool:
 
 def fit_functions(gp: GaussianProcess, x: NDArray, y: NDArray, engine: Any, seed: int) -> Posterior:
     """The posterior with the kernel of the highest evidence, less half of log n for each number (Schwarz 1978): RBF or,
-    of numbers, Matern 5/2, and with a lengthscale for all columns or one for each; with a group RBF, by kind of block.
+    of numbers, Matern 5/2, and with a lengthscale for all columns or one for each; with a group the
+    model's own, by kind of block.
 
     Args:
         x: (n, d_in); y: (n, columns), both of a size of about 1.

@@ -70,7 +70,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
     orthogonal matrices or are averaged over at random (S(6), SO(4) and larger ones), and where `channels`, `layers` or
     sigmas by layer or parameter are given, which with "gp" are an error. Without a group the kernel is RBF or
     Matern 5/2, with one lengthscale or (of up to 20 columns) one for each, by evidence less half of log n for each
-    number; with a group it is RBF, with a lengthscale for each kind of block.
+    number; with a group it is GaussianProcess's own, with a lengthscale for each kind of block.
 
     Attributes:
         posterior_: the Posterior, of standardised data; its `model` is a GaussianProcess or a Model.

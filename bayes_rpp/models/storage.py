@@ -36,7 +36,8 @@ def process_spec(gp: GaussianProcess) -> dict[str, Any]:
     likelihood = found.pop("likelihood")
     spec: dict[str, Any] = {name: rep_spec(found.pop(name)) for name in ("rep_in", "rep_out")}
     spec["group"] = [group_spec(g) for g in found.pop("group")]
-    spec["kernel"] = found.pop("kernel").config()
+    kernel = found.pop("kernel")
+    spec["kernel"] = None if kernel is None else kernel.config()
     if likelihood is not None:
         spec |= {"likelihood": type(likelihood).__name__, "likelihood_config": likelihood.config()}
     return spec | {"settings": {k: _written(v) for k, v in found.items()}}
@@ -54,7 +55,7 @@ def process_from_spec(
         rep_from_spec(spec["rep_in"], custom),
         rep_from_spec(spec["rep_out"], custom),
         groups if len(groups) > 1 else groups[0],
-        kernel=kernel_from_config(spec["kernel"]),
+        kernel=None if spec["kernel"] is None else kernel_from_config(spec["kernel"]),
         likelihood=likelihood,
         **settings,
     )

@@ -153,8 +153,8 @@ def test_networks_for_many_examples(monkeypatch):
         ({"sigma_b": PerLayer(HALF)}, ValueError, "sigma_b must be None with method='gp'"),
         ({"sigma_a": {"output.weight": 1.0}}, ValueError, "sigma_a must be None with method='gp'"),
         ({"group": "SL(3)"}, ValueError, "group must be a group of orthogonal matrices, .* SL"),
-        ({"sigma_b": -1.0}, ValueError, "sigma_b is -1.0"),
-        ({"method": "MAP"}, TypeError, "method is 'MAP'; 'auto', 'gp' or a method"),
+        ({"sigma_b": -1.0}, ValueError, "sigma_b .*-1.0"),
+        ({"method": "MAP"}, TypeError, "method must be 'auto', 'gp' or a Method such as MAP.., got 'MAP'"),
     ],
 )
 def test_what_functions_refuse_is_named(settings, error, message):

@@ -14,7 +14,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, MAP
 from bayes_rpp.inference.posterior.functions import EVIDENCE, FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.process.maximum import LONG, Latents, maximize
+from bayes_rpp.inference.process.maximum import LONG, Latents, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
 from bayes_rpp.models.process.bound import BoundProcess
@@ -26,6 +26,7 @@ from bayes_rpp.symmetry.averages import LEVELS
 FUNCTIONS = 100  # drawn where there is one value of the numbers
 FURTHER = 15  # iterations after an average has been made finer
 MEMORY = 4.0  # GB that the covariance of all y and its inverse may take
+COLLAPSED = 1e-2  # of a typical noise: next to nothing
 WORK = 5e7  # elements times pairs of examples, up to which averages are made finer
 
 
@@ -34,7 +35,7 @@ def fit_process(task: Task) -> Posterior:
     given: Any = task.model
     x, y = task.x.astype(np.float64), task.y.astype(np.float64)
     check_size(given, len(x))
-    gp: GaussianProcess = with_defaults(given, x, y)
+    gp = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
     if type(task.method) is MAP:
         return _map(task, gp, x, y)
     return _sampled(task, gp, x, y)
@@ -81,8 +82,8 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
         )
     found = {}
     for name, value in init.items():
-        if name not in gp.latents and name not in gp.open:
-            known = ", ".join(map(repr, sorted({*gp.latents, *gp.open})))
+        if name not in (sites := {*gp.latents, *gp.open} - {"kernel", "mean_size"}):
+            known = ", ".join(map(repr, sorted(sites)))
             raise ValueError(f"init must be of {known}, got {name!r}")
         if not np.ndim(value) == 0 or not np.isfinite(value) or value <= 0:
             raise ValueError(f"init[{name!r}] must be a number > 0, got {value!r}; 1.0 would do")
@@ -155,10 +156,22 @@ def _warn_of_error(gp: GaussianProcess, x: NDArray, level: int, error: float) ->
         )
 
 
+def _warn_of_copies(gp: GaussianProcess, x: NDArray, y: NDArray, samples: dict[str, NDArray]) -> None:
+    """Of examples whose noise is the same to the last digit, which says that there is none."""
+    copies = len(x) - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
+    if copies and "noise" in gp.latents and np.median(samples["noise"]) < COLLAPSED * gp.latents["noise"].start:
+        warn_user(
+            f"x and y have {copies:,} examples that are copies of others, noise and all, so that the noise seems to be "
+            "next to nothing, and functions go through every example; without the copies, or with "
+            "likelihood=Gaussian(noise), it would be seen"
+        )
+
+
 def _posterior(
     task: Task, gp: GaussianProcess, samples: dict[str, NDArray], level: int, **parts: Any
 ) -> FunctionPosterior:
     model: Any = gp
+    _warn_of_copies(gp, task.x, task.y, samples)
     return FunctionPosterior(
         model,
         samples,

@@ -63,6 +63,8 @@ class Conditional:
                 flat = k.reshape(m * d, -1)
                 v = self.half[key](flat.T).reshape(-1, m, d)
                 c = alone[key] - np.einsum("kma,kmb->mab", v, v)
+                diagonal = np.einsum("maa->ma", c)  # a view
+                np.maximum(diagonal, 0.0, out=diagonal)  # where rounding is all that is left
                 f = (flat @ self.weights[key]).reshape(m, d, -1)
                 for copy, p in enumerate(places):
                     mean[some, p] = f[:, :, copy]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.models.process.irreducible import Outputs, irreducible
-from bayes_rpp.models.process.kinds import unmoved
+from bayes_rpp.models.process.kinds import fixed_part, unmoved
 from bayes_rpp.models.process.prior import Entry, FunctionPrior
 from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
@@ -62,8 +62,9 @@ class Covariance:
         self._shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
         fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
-        # Where only distances count, a column's offset would cost digits.
-        self._shift = np.where(fixed & distances, np.mean(x, axis=0, dtype=np.float64), 0.0)
+        # A column's offset costs digits, and tells a polynomial what its zero is, which "data" takes from these.
+        centred = fixed & (distances or gp.scale == "data")
+        self._shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
         acting = [partial(_acting, self.outputs, after) for _, after in bound]
@@ -77,9 +78,8 @@ class Covariance:
         self._constant: dict[int, Array] = {}
         if gp.mean is not None:
             size = gp.mean_size
-            g, weights = self.averages[0].whole
-            rho = np.tensordot(weights, gp.rep_out.rho(g), 1)
-            self._constant = {t: size**2 * block[0] for t, block in self.outputs.blocks(rho[None]).items()}
+            fixed_outputs = fixed_part(gp.rep_out)[None]
+            self._constant = {t: size**2 * block[0] for t, block in self.outputs.blocks(fixed_outputs).items()}
             if gp.mean == "linear":
                 line: Kernel = Polynomial(degree=1, offset=0.0)
                 scales = np.ones(x.shape[1])
@@ -167,9 +167,7 @@ class Covariance:
         """What each part of the outputs is divided by: its mean variance, and a little of that of all."""
         if self.gp.scale is None or part.fixed:
             return dict.fromkeys(k, 1.0)
-        own = _variances(k)
-        mean = sum(self._shares[t] * v for t, v in own.items())
-        return {t: max(v + FLOOR * mean, 1e-300) for t, v in own.items()}
+        return _floored(_variances(k), self._shares)
 
     def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
         total: Blocks = {t: np.zeros((len(z), p.shape[1], len(x), p.shape[1])) for t, p in self.places.items()}
@@ -184,17 +182,20 @@ class Covariance:
         return np.asarray(x, dtype=np.float64) - self._shift
 
     def error(self, latents: Latents, points: int = 24, seed: int = 0) -> float:
-        """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at some training inputs and random g, the
-        largest over the groups; 0 where all are exact."""
-        values, x = self.values(latents), self.x[:points]
-        worst = 0.0
-        for part, (before, after), average in zip(self.parts, self.gp.bound, self.averages, strict=False):
+        """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at training inputs from the nearest to the
+        farthest and random g, the largest over the groups; 0 where all are exact."""
+        worst, all_values = 0.0, self.values(latents)
+        order = np.argsort(((self.x / all_values.lengthscales[0]) ** 2).sum(axis=1))
+        x = self.x[order[np.linspace(0, len(order) - 1, min(points, len(order))).astype(int)]]
+        checked = list(zip(self.parts, self.gp.bound, self.averages, strict=False))
+        checked += [(part, *checked[0][1:]) for part in self.parts if part.fixed]  # the linear mean
+        for part, (before, after), average in checked:
             if average.is_exact:
                 continue
-            g = before.group.sample(3, seed)
+            values = part.fixed or all_values
             k = part.kernel.cross(x, x, values)
-            sizes = self._sizes(part, k)
-            for one in g:
+            sizes = _floored(_variances(k), self._shares)
+            for one in before.group.sample(3, seed):
                 moved = part.kernel.cross(x @ before.rho(one).T, x, values)
                 for t, rho in self.outputs.blocks(after.rho(one)[None]).items():
                     want = np.einsum("ab,nbmc->namc", rho[0], k[t])
@@ -205,6 +206,11 @@ class Covariance:
 def _variances(k: Blocks) -> dict[int, float]:
     """Of each part, the mean over its diagonal."""
     return {t: float(np.einsum("iaia->", b)) / (b.shape[0] * b.shape[1]) for t, b in k.items()}
+
+
+def _floored(variances: Mapping[int, float], shares: Mapping[int, float]) -> dict[int, float]:
+    mean = sum(shares[t] * v for t, v in variances.items())
+    return {t: max(v + FLOOR * mean, 1e-300) for t, v in variances.items()}
 
 
 def _acting(outputs: Outputs, rep: Representation, g: Array) -> Blocks:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.models.likelihoods import Gaussian, StudentT
+from bayes_rpp.models.process.kinds import fixed_part
 from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.priors.hyper import Prior
-from bayes_rpp.symmetry.averages import haar_average
 
 Prior_ = TypeVar("Prior_", bound=FunctionPrior)
 
@@ -27,7 +27,7 @@ def with_defaults(gp: Prior_, x: NDArray, y: NDArray) -> Prior_:
     changes: dict[str, Any] = {}
     continuous = isinstance(gp.likelihood, (Gaussian, StudentT))
     if given["offset"] is None and gp.mean is not None and continuous:
-        changes["offset"] = fixed_part(gp) @ np.mean(y, axis=0, dtype=np.float64)
+        changes["offset"] = (fixed_part(gp.rep_out) @ np.mean(y, axis=0, dtype=np.float64)).tolist()
     if not gp.open:
         return gp.replace(**changes) if changes else gp
     size = scale_of(y) if continuous else LOGITS
@@ -55,20 +55,12 @@ def scale_of(y: NDArray) -> float:
 
 
 def lengthscales(gp: FunctionPrior, x: NDArray) -> dict[str, Prior]:
-    """By kind, around the distance of two of the training inputs, as many kinds add up."""
+    """By kind, around the distance of two of the training inputs, as many kinds add up; of columns that do not vary,
+    around their size."""
     found = {}
     for name, columns in gp.kinds.items():
         spread = float(np.sqrt(2 * np.var(x[:, columns], axis=0, dtype=np.float64).sum()))
         size = float(np.sqrt(np.mean(np.square(x[:, columns], dtype=np.float64)))) or 1.0
-        typical = max(spread, 1e-6 * size) * math.sqrt(len(gp.kinds))
+        typical = (spread if spread > 1e-9 * size else size) * math.sqrt(len(gp.kinds))
         found[name] = Prior("LogNormal", {"loc": math.log(typical), "scale": WIDTH})
     return found
-
-
-def fixed_part(gp: FunctionPrior) -> NDArray:
-    """(d_out, d_out) the projector on the outputs that the first group leaves fixed."""
-    g, weights = haar_average(gp.group).whole
-    found = np.tensordot(weights, gp.rep_out.rho(g), 1)
-    values, vectors = np.linalg.eigh(0.5 * (found + found.T))
-    kept = vectors[:, values > 0.5]
-    return np.asarray(kept @ kept.T)

@@ -19,7 +19,8 @@ class GaussianProcess(FunctionPrior):
         rep_in, rep_out: how the groups act on the columns of x and y, by orthogonal matrices.
         group: a compact Group, or a list of groups on the same R^dim, nested or not, each with a pathway of its own,
             the most symmetric first.
-        kernel: RBF(), Matern52(), Polynomial(degree), and sums and products of them.
+        kernel: RBF(), Matern52(), Polynomial(degree), and sums and products of them. None: RBF(), or RBF() +
+            Polynomial(3), as the evidence of up to 100 of the examples says.
         sigma_a: standard deviation of the equivariant part, in units of y: a number >= 0, or a distribution, and then
             it is inferred (site "sigma_a"). Of a list of groups a list of these (sites "sigma_a_0", ...).
         sigma_b: that of the residual; 0 is strictly equivariant.

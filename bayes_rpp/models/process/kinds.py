@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import null_space
 
 from bayes_rpp.symmetry.factors import term_name
 from bayes_rpp.symmetry.representations import Representation
@@ -40,3 +41,11 @@ def unmoved(rep: Representation) -> NDArray[np.bool_]:
     for a in group.lie_algebra:
         found &= np.abs(rep.drho(a)).max(axis=1, initial=0.0) < 1e-12
     return found
+
+
+def fixed_part(rep: Representation) -> NDArray[np.float64]:
+    """(size, size) the projector on what the group leaves fixed, from its generators."""
+    group, one = rep.group, np.eye(rep.size)
+    moves = [rep.rho(g) - one for g in group.discrete_generators] + [rep.drho(a) for a in group.lie_algebra]
+    basis = null_space(sum((m.T @ m for m in moves), np.zeros_like(one)), rcond=1e-10)
+    return np.asarray(basis @ basis.T)

@@ -17,7 +17,7 @@ from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.prior import FunctionPrior
 
-STEPS, ENOUGH = 100, 1e-9  # of Newton, and the gain at which they end
+STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
 
 
@@ -77,7 +77,8 @@ class LaplaceEvidence:
     def _mode(self, k: Array, numbers: dict[str, Any]) -> _Mode:
         """By Newton's steps, halved until the density grows."""
         n, d = len(self._y), self.gp.rep_out.size
-        f, a, before = np.zeros((n, d)), np.zeros(n * d), -np.inf
+        f, a = np.zeros((n, d)), np.zeros(n * d)
+        before = self._log_prob(f, numbers)
         for _ in range(STEPS):
             gradient, curvature = self._likelihood.expansion(f + self.gp.offset, self._y, numbers)
             root = _root(curvature)
@@ -90,7 +91,8 @@ class LaplaceEvidence:
             while True:
                 tried = a + size * step
                 g = (k @ tried).reshape(n, d)
-                now = float(self._log_prob(g, numbers) - 0.5 * tried @ g.ravel())
+                with np.errstate(all="ignore"):  # a step may lead where rates overflow
+                    now = float(self._log_prob(g, numbers) - 0.5 * tried @ g.ravel())
                 if now >= before or size < 1e-6:
                     break
                 size /= 2

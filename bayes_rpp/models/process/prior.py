@@ -71,17 +71,18 @@ class FunctionPrior:
             raise ValueError(f"mean must be 'constant', 'linear' or None, got {mean!r}")
         if scale not in (None, "data"):
             raise ValueError(f"scale must be 'data' or None, got {scale!r}")
-        number(tolerance, "tolerance")
+        if isinstance(number(tolerance, "tolerance"), Prior):
+            raise TypeError(f"tolerance must be a number > 0, got {tolerance!r}; 0.01 would do")
         self.kernel = kernel if kernel is not None else RBF()
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.mean, self.ard, self.scale, self.tolerance = mean, bool(ard), scale, tolerance
         self.kinds = block_kinds(self._ins, self.ard)
         self._arguments: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": list(self.groups)}
-        self._arguments |= {"kernel": self.kernel, "sigma_a": sigma_a, "sigma_b": sigma_b, "lengthscale": lengthscale}
+        self._arguments |= {"kernel": kernel, "sigma_a": sigma_a, "sigma_b": sigma_b, "lengthscale": lengthscale}
         self._arguments |= {"likelihood": likelihood, "mean": mean, "ard": ard, "scale": scale, "offset": offset}
         self._arguments |= {"mean_size": mean_size, "tolerance": tolerance}
         self.latents: dict[str, Prior] = {}
-        self.open: set[str] = set()
+        self.open: set[str] = {"kernel"} if kernel is None else set()
         self.sigmas_a = tuple(self._sigma(v, n) for n, v in _by_group(sigma_a, len(self.groups)).items())
         if sigma_b is None and all(g.is_trivial for g in self.groups):
             sigma_b = 0.0  # the first part is free already
@@ -94,7 +95,8 @@ class FunctionPrior:
             self.open.add("noise")
         self.offset = np.zeros(self.rep_out.size)
         if offset is not None:
-            self.offset = finite_array([offset], "offset", columns=self.rep_out.size, owner="rep_out has size {}")[0]
+            size = self.rep_out.size
+            self.offset = finite_array([offset], "offset", columns=size, because=", the size of rep_out")[0]
             self.offset.setflags(write=False)
         self.mean_size = 1.0
         if mean_size is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,6 +61,7 @@ class Leaf(Kernel):
 
     stationary: ClassVar[bool] = True
 
+    _: KW_ONLY
     lengthscale: Lengthscale | None = None
     variance: Inferable = 1.0
 
