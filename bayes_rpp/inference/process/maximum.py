@@ -30,6 +30,7 @@ RANGE = {
     "": (1e-4, 1e3),
 }  # of the typical values
 HOPELESS = 1e25
+BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
 
 Latents = dict[str, float]
 
@@ -96,7 +97,7 @@ def maximize(
             wanted = _distinct(sorted(found, key=lambda r: r[0]))
         ends = []
         for start in wanted:
-            ends.append(_descend(whole, start, bounds, steps))
+            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps))
             bar.update()
     value, best = min(ends, key=lambda r: r[0])
     if value >= HOPELESS:
@@ -106,6 +107,16 @@ def maximize(
         )
     latents = dict(zip(gp.latents, np.exp(best).tolist(), strict=True))
     return latents, whole.evidence(latents)[0]
+
+
+def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
+    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
+    singular to rounding with all of them."""
+    for share in BACK:
+        z = start + share * (typical - start)
+        if objective(z)[0] < HOPELESS:
+            return z
+    return start
 
 
 def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> GaussianProcess:
