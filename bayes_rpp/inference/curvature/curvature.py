@@ -48,8 +48,12 @@ class Factorized(ABC):
         square."""
 
     @abstractmethod
-    def output_moments(self, moved: bool) -> tuple[NDArray, NDArray]:
-        """Of each example's outputs less f_0: the mean (n, d), and the covariance J A H^-1 A J^T (n, d, d)."""
+    def first(self, moved: bool) -> NDArray:
+        """J (m - W_0), (n, d)."""
+
+    @abstractmethod
+    def spread(self, bend: NDArray) -> float:
+        """Sum over examples of tr(bend J A H^-1 A J^T), for bend (n, d, d)."""
 
 
 class Curvature(ABC):
@@ -105,14 +109,13 @@ class Curvature(ABC):
 
     def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], moved: bool) -> dict[str, float]:
         """Of the mean of the likelihood's expansion around f_0."""
-        likelihood, at = self.at.model.likelihood, self.at
-        first, covariance = h.output_moments(moved)
-        second = covariance + first[:, :, None] * first[:, None, :]
+        likelihood, at, first = self.at.model.likelihood, self.at, h.first(moved)
 
         def mean(numbers: Numbers) -> float:
             slope, bend = likelihood.expansion(at.f, at.y, numbers)
             here = likelihood.log_prob(at.f, at.y, numbers).sum()
-            return float(here + (slope * first).sum() - 0.5 * (bend * second).sum())
+            second = np.einsum("nd,nde,ne", first, bend, first) + h.spread(bend)
+            return float(here + (slope * first).sum() - 0.5 * second)
 
         return {site: difference(mean, numbers, site) for site in sites}
 
@@ -125,11 +128,21 @@ def difference(function: Callable[[Numbers], float], numbers: Numbers, site: str
 
 def square_root(bend: NDArray) -> NDArray:
     """R with R R^T = L, for positive semi-definite L (n, d, d)."""
-    unit = np.broadcast_to(np.eye(bend.shape[-1]), bend.shape)
-    if np.array_equal(bend, bend.flat[0] * unit):  # of Gaussian noise, at each value of it
-        return np.sqrt(bend.flat[0]) * unit
+    factor = multiple(bend)
+    if factor is not None:
+        return np.sqrt(factor) * np.broadcast_to(np.eye(bend.shape[-1]), bend.shape)
     values, vectors = np.linalg.eigh(bend)
     return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+
+
+def multiple(matrices: NDArray) -> float | None:
+    """The number that (n, d, d) are the identity times, if there is one: as with Gaussian noise."""
+    factor = float(matrices.flat[0])
+    return (
+        factor
+        if np.array_equal(matrices, factor * np.broadcast_to(np.eye(matrices.shape[-1]), matrices.shape))
+        else None
+    )
 
 
 def proportion(r: NDArray, root: NDArray | None) -> float | None:

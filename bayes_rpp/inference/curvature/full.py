@@ -3,8 +3,8 @@ K = J A A J^T the prior's covariance of the outputs and S = I + R^T K R it is |H
 model is A A J^T a with a = slope - R S^-1 R^T (K slope - J W_0).
 
 Where the weights have fewer directions than there are outputs, J = Q B with orthonormal columns Q, and B takes J's
-place: no matrix is larger than the smaller of the two. What the numbers change is found there, and weights are looked at
-for steps and draws alone.
+place: no matrix is larger than the smaller of the two. Numbers change what is found there, and only steps and draws look
+at the weights.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, qr, solve_triangular
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotri, dtrtri
 
-from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, proportion
+from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, multiple
 from bayes_rpp.inference.curvature.linearisation import Linearization
 
 Pattern = tuple[tuple[str | None, float], ...]  # (site, its share) of sites that change the same weights
@@ -39,6 +39,7 @@ class Full(Curvature):
         self.frame, self.rows = self._reduced(at.jacobian.reshape(-1, self.coordinates.size))
         found = self._parts()
         self.sites, self.parts = tuple(found), np.array(list(found.values()))
+        self.diagonals = self.parts.diagonal(axis1=1, axis2=2)
         self.start = self.rows @ at.at
 
     def _reduced(self, jacobian: NDArray) -> tuple[NDArray | None, NDArray]:
@@ -127,7 +128,7 @@ class DataSpace(Full):
 class _Full(Factorized):
     def __init__(self, curvature: Any, numbers: Numbers, slope: NDArray, r: NDArray, k: NDArray) -> None:
         self._at, self._c, self.numbers, self._k = curvature.at, curvature, numbers, k
-        self._factor = proportion(r, np.broadcast_to(np.eye(r.shape[-1]), r.shape))
+        self._factor = multiple(r)
         if self._factor is None:
             self.there, self.back = curvature.rooted(r)
             s = self.there(self.there(k).T)
@@ -145,12 +146,21 @@ class _Full(Factorized):
         return cho_solve((self._lower, True), v, check_finite=False)
 
     @cached_property
+    def _half(self) -> NDArray:
+        """The lower triangle of S^-1, by LAPACK at a third of the price of solving for each column."""
+        return _checked(*dpotri(self._lower, lower=1))
+
+    @property
     def _inverse(self) -> NDArray:
-        """S^-1: by LAPACK at a third of the price of solving for each column."""
-        lower, failed = dpotri(self._lower, lower=1)
-        if failed:
-            raise np.linalg.LinAlgError("the covariance of the outputs cannot be inverted")
-        return lower + np.tril(lower, -1).T
+        """S^-1."""
+        return self._half + np.tril(self._half, -1).T
+
+    @cached_property
+    def _trace(self) -> float:
+        """tr S^-1."""
+        if "_half" in vars(self):
+            return float(np.trace(self._half))
+        return float((_checked(*dtrtri(self._lower, lower=1)) ** 2).sum())
 
     @cached_property
     def _ahead(self) -> tuple[NDArray, NDArray, NDArray]:
@@ -180,26 +190,42 @@ class _Full(Factorized):
 
     @cached_property
     def _information(self) -> NDArray:
-        t = self.back(self.back(self._inverse).T)
-        return self._c.parts.reshape(len(self._c.sites), -1) @ t.reshape(-1)
+        parts = self._c.parts.reshape(len(self._c.sites), -1)
+        if self._factor is None:
+            t = self.back(self.back(self._inverse).T)
+            return parts @ t.reshape(-1)
+        # All are symmetric: the products of lower triangles count twice, but for the diagonals.
+        twice = 2 * parts @ self._half.ravel(order="K")
+        return self._factor**2 * (twice - self._c.diagonals @ self._half.diagonal())
 
     def information(self, site: str) -> float:
         return float(self._information[self._c.sites.index(site)])
 
-    def output_moments(self, moved: bool) -> tuple[NDArray, NDArray]:
-        n, d = self._at.f.shape
-        frame = self._c.frame
-        if self._factor is None:
-            half = solve_triangular(self._lower, self.there(self._k), lower=True, check_finite=False)
-            covariance = self._k - half.T @ half
-        else:  # K - K T K = R^-T (I - S^-1) R^-1
-            covariance = (np.eye(len(self._k)) - self._inverse) / self._factor**2
-        if frame is None:
-            own = np.arange(n)
-            each = covariance.reshape(n, d, n, d)[own, :, own]
-        else:
-            each = (frame @ covariance).reshape(n, d, -1) @ frame.reshape(n, d, -1).swapaxes(1, 2)
+    def first(self, moved: bool) -> NDArray:
         if not moved:
-            return np.zeros((n, d)), each
-        first = self._k @ self._ahead[2] - self._c.start
-        return (first if frame is None else frame @ first).reshape(n, d), each
+            return np.zeros(self._at.f.shape)
+        found = self._k @ self._ahead[2] - self._c.start
+        return (found if self._c.frame is None else self._c.frame @ found).reshape(self._at.f.shape)
+
+    def spread(self, bend: NDArray) -> float:
+        factor = multiple(bend)
+        if factor is None or self._factor is None:
+            return float((bend * self._covariances).sum())
+        return factor * (len(self._k) - self._trace) / self._factor**2  # K - K T K = R^-T (I - S^-1) R^-1
+
+    @cached_property
+    def _covariances(self) -> NDArray:
+        """J A H^-1 A J^T = K - K T K of each example, (n, d, d)."""
+        n, d = self._at.f.shape
+        half = solve_triangular(self._lower, self.there(self._k), lower=True, check_finite=False)
+        covariance, frame = self._k - half.T @ half, self._c.frame
+        if frame is not None:
+            return (frame @ covariance).reshape(n, d, -1) @ frame.reshape(n, d, -1).swapaxes(1, 2)
+        own = np.arange(n)
+        return covariance.reshape(n, d, n, d)[own, :, own]
+
+
+def _checked(found: NDArray, failed: int) -> NDArray:
+    if failed:
+        raise np.linalg.LinAlgError("the covariance of the outputs cannot be inverted")
+    return found

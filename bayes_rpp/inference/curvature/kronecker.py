@@ -115,7 +115,10 @@ class _OfKronecker(Factorized):
     def information(self, site: str) -> float:
         return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.terms(site))
 
-    def output_moments(self, moved: bool) -> tuple[NDArray, NDArray]:
+    def first(self, moved: bool) -> NDArray:
+        raise NotImplementedError("it would take the Jacobian again")
+
+    def spread(self, bend: NDArray) -> float:
         raise NotImplementedError("it would take the Jacobian again")
 
     def solve(self, v: NDArray) -> NDArray:

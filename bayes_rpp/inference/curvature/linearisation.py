@@ -153,7 +153,7 @@ class Linearization:
         return sum(q / v for k in self.coordinates.names for q, v in self._variances(k, numbers))
 
     def inside(self, site: str, numbers: Mapping[str, float]) -> float:
-        """Sum of scale^2 |P C^+ W_0|^2 over the pathways of a sigma, P their projectors and C the prior's covariance."""
+        """Sum of scale^2 |P C^+ W_0|^2 over the pathways of a sigma, with their projectors P and the covariance C."""
         total = 0.0
         for name, level, scale in self.coordinates.terms(site):
             within = [q / v**2 for q, v in self._variances(name, numbers)]
