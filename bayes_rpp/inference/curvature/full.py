@@ -3,8 +3,8 @@ K = J A A J^T the prior's covariance of the outputs and S = I + R^T K R it is |H
 model is A A J^T a with a = slope - R S^-1 R^T (K slope - J W_0).
 
 Where the weights have fewer directions than there are outputs, J = Q B with orthonormal columns Q, and B takes J's
-place: no matrix is larger than the smaller of the two. Numbers change what is found there, and only steps and draws look
-at the weights.
+place: no matrix is larger than the smaller of the two. Numbers change what is found there; only steps and draws look at
+the weights.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class _Full(Factorized):
         return far, gap, self._slope - self.back(self.solve(self.there(gap)))
 
     @cached_property
-    def gain(self) -> float:  # type: ignore[override]
+    def gain(self) -> float:
         far, gap, a = self._ahead
         squares = self._slope @ (far - 2 * self._c.start) + self._at.norm(self.numbers)
         return 0.5 * float(squares - gap @ (self._slope - a))
