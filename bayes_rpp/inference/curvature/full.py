@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, qr, solve_triangular
-from scipy.linalg.lapack import dpotri, dtrtri
+from scipy.linalg import cholesky, qr, solve_triangular
 
 from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, multiple
+from bayes_rpp.inference.curvature.factors import Cholesky, Orthogonal, Shifted, Tridiagonal
 from bayes_rpp.inference.curvature.linearisation import Linearization
 
+Roots = tuple[Callable[[NDArray], NDArray], Callable[[NDArray], NDArray], float | None]
 Pattern = tuple[tuple[str | None, float], ...]  # (site, its share) of sites that change the same weights
 
 
@@ -29,7 +30,7 @@ class Full(Curvature):
 
     Attributes:
         rows: J (m, size), or B.
-        frame: Q (n d, m); None where rows is J.
+        frame: Q; None where rows is J.
         parts: (m, m) for each of `sites`: the sum of J P J^T over its pathways without sigma^2; of site None, the sum
             over pathways with a number, with it.
     """
@@ -41,8 +42,10 @@ class Full(Curvature):
         self.sites, self.parts = tuple(found), np.array(list(found.values()))
         self.diagonals = self.parts.diagonal(axis1=1, axis2=2)
         self.start = self.rows @ at.at
+        self._weights, self._k = np.zeros(0), np.zeros((0, 0))
+        self._tridiagonal: Tridiagonal | None = None
 
-    def _reduced(self, jacobian: NDArray) -> tuple[NDArray | None, NDArray]:
+    def _reduced(self, jacobian: NDArray) -> tuple[Orthogonal | None, NDArray]:
         priors, slices = self.at.model.priors, self.coordinates.slices
         strict = {k for k in slices if priors[k].is_strict}
         sizes = {k: priors[k].support.rank if k in strict else s.stop - s.start for k, s in slices.items()}
@@ -50,9 +53,9 @@ class Full(Curvature):
             return None, jacobian
         blocks = {k: jacobian[:, s].reshape(-1, *priors[k].shape) for k, s in slices.items()}
         held = [priors[k].support.encode(b) if k in strict else b.reshape(len(b), -1) for k, b in blocks.items()]
-        frame, small = qr(np.concatenate(held, axis=1), mode="economic", overwrite_a=True, check_finite=False)
+        frame = Orthogonal(np.concatenate(held, axis=1))
         ends = np.cumsum(list(sizes.values()))[:-1]
-        parts = dict(zip(slices, np.split(small, ends, axis=1), strict=True))
+        parts = dict(zip(slices, np.split(frame.triangle, ends, axis=1), strict=True))
         return frame, self.coordinates.flat({
             k: priors[k].support.decode(b) if k in strict else b.reshape(-1, *priors[k].shape) for k, b in parts.items()
         })  # fmt: skip
@@ -85,21 +88,34 @@ class Full(Curvature):
 
     def factorize(self, numbers: Numbers, slope: NDArray, r: NDArray) -> Factorized:
         weights = np.array([1.0 if site is None else numbers[site] ** 2 for site in self.sites])
-        k = (weights @ self.parts.reshape(len(weights), -1)).reshape(self.parts.shape[1:])
-        return _Full(self, numbers, slope, r, k)
+        is_known = np.array_equal(weights, self._weights)
+        if not is_known:
+            self._weights, self._tridiagonal = weights, None
+            self._k = (weights @ self.parts.reshape(len(weights), -1)).reshape(self.parts.shape[1:])
+        there, _, factor = roots = self.rooted(r)
+        if factor is not None and is_known and len(self._k) > 1:  # the second in a row of which the noise alone differs
+            self._tridiagonal = self._tridiagonal or Tridiagonal(self._k)
+            return _Full(self, numbers, slope, self._k, self._tridiagonal.shifted(factor), roots)
+        s = factor**2 * self._k if factor is not None else there(there(self._k).T)
+        s[np.diag_indices_from(s)] += 1.0
+        return _Full(self, numbers, slope, self._k, Cholesky(s), roots)
 
-    def rooted(self, r: NDArray) -> tuple[Callable[[NDArray], NDArray], Callable[[NDArray], NDArray]]:
-        """a -> R^T a and a -> R a for a (m, ...), with Q^T R for R where there is a frame."""
+    def rooted(self, r: NDArray) -> Roots:
+        """a -> R^T a and a -> R a for a (m, ...), with Q^T R for R where there is a frame; and f where R is f I."""
         n, d = self.at.f.shape
+        factor = multiple(r)
 
         def blocks(r: NDArray, a: NDArray) -> NDArray:
             return (r @ a.reshape(n, d, -1)).reshape(a.shape)
 
+        if factor is not None:
+            return lambda a: factor * a, lambda a: factor * a, factor
         if self.frame is None:
-            return lambda a: blocks(r.swapaxes(1, 2), a), lambda a: blocks(r, a)
-        (root,) = qr(blocks(r.swapaxes(1, 2), self.frame), mode="r", check_finite=False)
-        root = root[: self.frame.shape[1]]
-        return lambda a: root @ a, lambda a: root.T @ a
+            return lambda a: blocks(r.swapaxes(1, 2), a), lambda a: blocks(r, a), None
+        frame = self.frame.out(np.eye(len(self.rows)))
+        (root,) = qr(blocks(r.swapaxes(1, 2), frame), mode="r", check_finite=False)
+        root = root[: len(self.rows)]
+        return lambda a: root @ a, lambda a: root.T @ a, None
 
 
 class WeightSpace(Full):
@@ -120,54 +136,27 @@ class DataSpace(Full):
         white = rng.normal(size=(count, self.coordinates.size))
         noise = rng.normal(size=(self.at.f.size, count))
         if self.frame is not None:
-            noise = self.frame.T @ noise
+            noise = self.frame.into(noise)
         noisy = h.there(self.rows @ self.coordinates.color(white, h.numbers).T) + noise
-        return white - self.coordinates.color((self.rows.T @ h.back(h.solve(noisy))).T, h.numbers)
+        return white - self.coordinates.color((self.rows.T @ h.back(h.s.solve(noisy))).T, h.numbers)
 
 
 class _Full(Factorized):
-    def __init__(self, curvature: Any, numbers: Numbers, slope: NDArray, r: NDArray, k: NDArray) -> None:
-        self._at, self._c, self.numbers, self._k = curvature.at, curvature, numbers, k
-        self._factor = multiple(r)
-        if self._factor is None:
-            self.there, self.back = curvature.rooted(r)
-            s = self.there(self.there(k).T)
-        else:
-            self.there = self.back = lambda a: self._factor * a
-            s = self._factor**2 * k
-        s[np.diag_indices_from(s)] += 1.0
-        self._lower = cholesky(s.T, lower=True, overwrite_a=True)  # its transpose lies as LAPACK wants it
-        self.logdet = 2 * float(np.log(self._lower.diagonal()).sum())
+    def __init__(
+        self, curvature: Any, numbers: Numbers, slope: NDArray, k: NDArray, s: Cholesky | Shifted, roots: Roots
+    ) -> None:
+        self._at, self._c, self.numbers, self._k, self.s = curvature.at, curvature, numbers, k, s
+        self.there, self.back, self._factor = roots
+        self.logdet = s.logdet
         flat = slope.reshape(-1)
-        self._slope = flat if curvature.frame is None else flat @ curvature.frame
-
-    def solve(self, v: NDArray) -> NDArray:
-        """S^-1 v, for v (m, ...)."""
-        return cho_solve((self._lower, True), v, check_finite=False)
-
-    @cached_property
-    def _half(self) -> NDArray:
-        """The lower triangle of S^-1, by LAPACK at a third of the price of solving for each column."""
-        return _checked(*dpotri(self._lower, lower=1))
-
-    @property
-    def _inverse(self) -> NDArray:
-        """S^-1."""
-        return self._half + np.tril(self._half, -1).T
-
-    @cached_property
-    def _trace(self) -> float:
-        """tr S^-1."""
-        if "_half" in vars(self):
-            return float(np.trace(self._half))
-        return float((_checked(*dtrtri(self._lower, lower=1)) ** 2).sum())
+        self._slope = flat if curvature.frame is None else curvature.frame.into(flat)
 
     @cached_property
     def _ahead(self) -> tuple[NDArray, NDArray, NDArray]:
         """K slope, what that lacks to J W_0, and a."""
         far = self._k @ self._slope
         gap = far - self._c.start
-        return far, gap, self._slope - self.back(self.solve(self.there(gap)))
+        return far, gap, self._slope - self.back(self.s.solve(self.there(gap)))
 
     @cached_property
     def gain(self) -> float:
@@ -192,11 +181,11 @@ class _Full(Factorized):
     def _information(self) -> NDArray:
         parts = self._c.parts.reshape(len(self._c.sites), -1)
         if self._factor is None:
-            t = self.back(self.back(self._inverse).T)
-            return parts @ t.reshape(-1)
+            inverse = self.s.half + np.tril(self.s.half, -1).T
+            return parts @ self.back(self.back(inverse).T).reshape(-1)
         # All are symmetric: the products of lower triangles count twice, but for the diagonals.
-        twice = 2 * parts @ self._half.ravel(order="K")
-        return self._factor**2 * (twice - self._c.diagonals @ self._half.diagonal())
+        twice = 2 * parts @ self.s.half.ravel(order="K")
+        return self._factor**2 * (twice - self._c.diagonals @ self.s.half.diagonal())
 
     def information(self, site: str) -> float:
         return float(self._information[self._c.sites.index(site)])
@@ -205,27 +194,21 @@ class _Full(Factorized):
         if not moved:
             return np.zeros(self._at.f.shape)
         found = self._k @ self._ahead[2] - self._c.start
-        return (found if self._c.frame is None else self._c.frame @ found).reshape(self._at.f.shape)
+        return (found if self._c.frame is None else self._c.frame.out(found)).reshape(self._at.f.shape)
 
     def spread(self, bend: NDArray) -> float:
         factor = multiple(bend)
         if factor is None or self._factor is None:
             return float((bend * self._covariances).sum())
-        return factor * (len(self._k) - self._trace) / self._factor**2  # K - K T K = R^-T (I - S^-1) R^-1
+        return factor * (len(self._k) - self.s.trace) / self._factor**2  # K - K T K = R^-T (I - S^-1) R^-1
 
     @cached_property
     def _covariances(self) -> NDArray:
         """J A H^-1 A J^T = K - K T K of each example, (n, d, d)."""
         n, d = self._at.f.shape
-        half = solve_triangular(self._lower, self.there(self._k), lower=True, check_finite=False)
-        covariance, frame = self._k - half.T @ half, self._c.frame
-        if frame is not None:
+        covariance = self._k - self._k @ self.back(self.s.solve(self.there(self._k)))
+        if self._c.frame is not None:
+            frame = self._c.frame.out(np.eye(len(covariance)))
             return (frame @ covariance).reshape(n, d, -1) @ frame.reshape(n, d, -1).swapaxes(1, 2)
         own = np.arange(n)
         return covariance.reshape(n, d, n, d)[own, :, own]
-
-
-def _checked(found: NDArray, failed: int) -> NDArray:
-    if failed:
-        raise np.linalg.LinAlgError("the covariance of the outputs cannot be inverted")
-    return found
