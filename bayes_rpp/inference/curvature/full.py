@@ -1,6 +1,6 @@
 """Laplace's Gaussian with its full covariance, through the outputs at the data, as in a Gaussian process: with
 K = J A A J^T the prior's covariance of the outputs and S = I + R^T K R it is |H| = |S|, and the mode of the linearised
-model is A A J^T a with a = slope - R S^-1 R^T (K slope - J W_0).
+model is A A J^T a with a = slope - R S^-1 R^T (K slope - J W_0) = R S^-1 (R^-1 slope + R^T J W_0).
 
 Where the weights have fewer directions than there are outputs, J = Q B with orthonormal columns Q, and B takes J's
 place: no matrix is larger than the smaller of the two. Numbers change what is found there; only steps and draws look at
@@ -9,6 +9,7 @@ the weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ from scipy.linalg import cholesky, qr, solve_triangular
 from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, multiple
 from bayes_rpp.inference.curvature.factors import Cholesky, Orthogonal, Shifted, Tridiagonal
 from bayes_rpp.inference.curvature.linearisation import Linearization
+from bayes_rpp.priors.subspaces.base import Subspace
 
 Roots = tuple[Callable[[NDArray], NDArray], Callable[[NDArray], NDArray], float | None]
 Pattern = tuple[tuple[str | None, float], ...]  # (site, its share) of sites that change the same weights
@@ -62,29 +64,36 @@ class Full(Curvature):
 
     def _parts(self) -> dict[str | None, NDArray]:
         """Columns whose products belong to the same sites are multiplied as one."""
-        columns: dict[Pattern, list[NDArray]] = {}
+        columns: dict[Pattern, list[tuple[str, Subspace | None, float]]] = {}
         for name in self.coordinates.names:
-            block = self.rows[:, self.coordinates.slices[name]].reshape(-1, *self.at.model.priors[name].shape)
             whole: dict[str | None, float] = {}
             for level, number, scale in self.at.model.covariance_terms(name):
                 site, share = (number, scale**2) if isinstance(number, str) else (None, (scale * number) ** 2)
                 if level.rank == level.size:
                     whole[site] = whole.get(site, 0.0) + share
                 elif level.rank and share:
-                    columns.setdefault(((site, 1.0),), []).append(level.encode(block) * np.sqrt(share))
+                    columns.setdefault(((site, 1.0),), []).append((name, level, math.sqrt(share)))
             if largest := max(whole.values(), default=0.0):
                 pattern = tuple((site, share / largest) for site, share in whole.items() if share)
-                columns.setdefault(pattern, []).append(block.reshape(len(block), -1) * np.sqrt(largest))
+                columns.setdefault(pattern, []).append((name, None, math.sqrt(largest)))
         found: dict[str | None, NDArray] = {}
-        for pattern, blocks in columns.items():
-            together = np.concatenate(blocks, axis=1)
-            product = together @ together.T
+        for pattern, pieces in columns.items():
+            product = self._product(pieces)
             for site, share in pattern:
-                if site in found:
-                    found[site] += share * product
-                else:
-                    found[site] = share * product if share != 1.0 or len(pattern) > 1 else product
+                found[site] = found[site] + share * product if site in found else share * product
         return found
+
+    def _product(self, pieces: list[tuple[str, Subspace | None, float]]) -> NDArray:
+        """Sum of factor^2 B P B^T over (weight, subspace or None for all, factor)."""
+        ranks = [self.at.model.priors[name].subspace.size if level is None else level.rank for name, level, _ in pieces]
+        columns, start = np.empty((len(self.rows), sum(ranks))), 0
+        for (name, level, factor), rank in zip(pieces, ranks, strict=True):
+            block = self.rows[:, self.coordinates.slices[name]]
+            if level is not None:
+                block = level.encode(block.reshape(-1, *level.shape))
+            np.multiply(block, factor, out=columns[:, start : start + rank])
+            start += rank
+        return columns @ columns.T
 
     def factorize(self, numbers: Numbers, slope: NDArray, r: NDArray) -> Factorized:
         weights = np.array([1.0 if site is None else numbers[site] ** 2 for site in self.sites])
@@ -152,21 +161,26 @@ class _Full(Factorized):
         self._slope = flat if curvature.frame is None else curvature.frame.into(flat)
 
     @cached_property
-    def _ahead(self) -> tuple[NDArray, NDArray, NDArray]:
-        """K slope, what that lacks to J W_0, and a."""
-        far = self._k @ self._slope
-        gap = far - self._c.start
-        return far, gap, self._slope - self.back(self.s.solve(self.there(gap)))
+    def _mode(self) -> tuple[NDArray, float]:
+        """a, and the gain."""
+        slope, start, norm = self._slope, self._c.start, self._at.norm(self.numbers)
+        if self._factor is not None:
+            # With targets t, a = R S^-1 t: no large numbers cancel, whatever the scales of the weights.
+            wanted = slope / self._factor
+            t = wanted + self._factor * start
+            solved = self.s.solve(t)
+            return self._factor * solved, 0.5 * float(wanted @ wanted + norm - t @ solved)
+        far = self._k @ slope
+        found = self.back(self.s.solve(self.there(far - start)))
+        return slope - found, 0.5 * float(slope @ (far - 2 * start) + norm - (far - start) @ found)
 
-    @cached_property
+    @property
     def gain(self) -> float:
-        far, gap, a = self._ahead
-        squares = self._slope @ (far - 2 * self._c.start) + self._at.norm(self.numbers)
-        return 0.5 * float(squares - gap @ (self._slope - a))
+        return self._mode[1]
 
     def step(self) -> NDArray:
         c = self._at.coordinates
-        return c.color(c.color(self._ahead[2] @ self._c.rows, self.numbers), self.numbers) - self._at.at
+        return c.color(c.color(self._mode[0] @ self._c.rows, self.numbers), self.numbers) - self._at.at
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray:
         return self._c.draw(self, rng, count)
@@ -174,7 +188,7 @@ class _Full(Factorized):
     def inside(self, site: str, moved: bool) -> float:
         if not moved:
             return self._at.inside(site, self.numbers)
-        a = self._ahead[2]
+        a = self._mode[0]
         return float(a @ self._c.parts[self._c.sites.index(site)] @ a)
 
     @cached_property
@@ -193,7 +207,7 @@ class _Full(Factorized):
     def first(self, moved: bool) -> NDArray:
         if not moved:
             return np.zeros(self._at.f.shape)
-        found = self._k @ self._ahead[2] - self._c.start
+        found = self._k @ self._mode[0] - self._c.start
         return (found if self._c.frame is None else self._c.frame.out(found)).reshape(self._at.f.shape)
 
     def spread(self, bend: NDArray) -> float:
