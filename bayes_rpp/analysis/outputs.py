@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from bayes_rpp._imports import load_module
 from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
 from bayes_rpp.models.outputs import center_of, evaluate
+from bayes_rpp.symmetry.equivariance import Probe
+from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
@@ -40,3 +42,11 @@ def outputs_of(post: Posterior, x: NDArray, draws: int | None = None) -> NDArray
                 if there.start < there.stop:
                     found[chain, :, there] = f[:, : there.stop - there.start]
     return found
+
+
+def errors_of(post: Posterior, x: NDArray, group: Group) -> NDArray:
+    """`post.equivariance_error(x, group=group)`, (chain, draw, n)."""
+    net = post.model.net
+    probe = Probe(x, net.rep_in, net.rep_out, group)
+    probe.warn_if_empty()
+    return probe.gap(*np.split(outputs_of(post, np.concatenate([probe.x, probe.moved])), 2, axis=2))

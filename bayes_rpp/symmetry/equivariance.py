@@ -90,7 +90,11 @@ class Probe:
         )
         if len(a) != len(self.x) or len(b) != len(self.x):
             raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
-        return relative_gap(self._rho, a, b)[0]
+        return self.gap(a, b)
+
+    def gap(self, here: NDArray, moved: NDArray) -> Float[NDArray[np.float64], "*batch n"]:
+        """Eq. 2 by outputs (..., n, d_out) at the points and at those that the elements moved."""
+        return relative_gap(self._rho, here, moved)[0]
 
 
 def relative_gap(rho: NDArray, f: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
