@@ -42,11 +42,11 @@ def cache_compilations(folder: str | Path | None = None) -> Path | None:
             folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "bayes-rpp"
             limit = BYTES if find_spec("filelock") else limit  # which JAX needs to remove anything
     if not isinstance(folder, (str, Path)) or not str(folder):
-        raise TypeError(f"folder is {folder!r}; a path such as '~/.cache/bayes-rpp' would do")
+        raise TypeError(f"folder must be a path, got {folder!r}; '~/.cache/bayes-rpp' would do")
     path = Path(folder).expanduser().resolve()
     path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK):
-        raise PermissionError(f"folder {path} cannot be written to; another would do")
+        raise PermissionError(f"folder must be one that can be written to, got {path}")
     settings = {
         "jax_compilation_cache_dir": str(path),
         "jax_compilation_cache_max_size": limit,

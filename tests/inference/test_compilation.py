@@ -65,7 +65,7 @@ def test_without_a_folder_the_environment_says_where(tmp_path):
 
 @pytest.mark.parametrize("folder", [3, ""])
 def test_a_folder_that_is_no_path_is_named(folder):
-    with pytest.raises(TypeError, match="folder is"):
+    with pytest.raises(TypeError, match="folder must be a path, got"):
         rpp.inference.cache_compilations(folder)
 
 

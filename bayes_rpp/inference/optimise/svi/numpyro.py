@@ -66,7 +66,7 @@ class Trainer:
         found = self._programs.sample(self._state, keys, count, self._row)
         missing = [site for site in self._sites if site not in found]
         if missing:
-            raise ValueError(f"guide has no sample site {', '.join(map(repr, missing))}; the model has them")
+            raise ValueError(f"guide must have the model's sample sites, got no {', '.join(map(repr, missing))}")
         return {site: np.asarray(found[site]) for site in self._sites}
 
     def state(self) -> Arrays:
