@@ -110,15 +110,5 @@ class ResidualPathway(distributions.TransformedDistribution):
 
 def sample(form: Parametrization, site: str, prior: pathway.ResidualPathway) -> jax.Array:
     """See `Parametrization.sample`."""
-    values = {s: numpyro.sample(s, _distribution(p)) for s, p in form.parts(site, prior).items()}
+    values = {s: numpyro.sample(s, ResidualPathway(p)) for s, p in form.parts(site, prior).items()}
     return values[site] if site in values else numpyro.deterministic(site, form.join(site, prior, values))
-
-
-def _distribution(prior: pathway.ResidualPathway) -> Any:
-    """The library's own where all directions are alike."""
-    sigma, shape = prior.isotropic_sigma, prior.shape
-    if sigma is None:
-        return ResidualPathway(prior)
-    scale = jnp.asarray(sigma, dtype=jnp.result_type(float))[(...,) + (None,) * len(shape)]
-    scale = jnp.broadcast_to(scale, scale.shape[: scale.ndim - len(shape)] + shape)
-    return distributions.Normal(jnp.zeros_like(scale), scale).to_event(len(shape))
