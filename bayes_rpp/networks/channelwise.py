@@ -19,7 +19,8 @@ from itertools import product as cartesian
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, indices, zeros
+from bayes_rpp._arrays import Array, array_namespace, zeros
+from bayes_rpp.engines.libraries import fixed_indices
 from bayes_rpp.networks.bilinear import Path, find_paths
 from bayes_rpp.networks.products import Product, Products, makes_by_maps
 from bayes_rpp.networks.terms import signature
@@ -156,7 +157,7 @@ def _taken(x: Array, copies: NDArray) -> Array:
     first, count = int(copies[0]), len(copies)
     if (copies == first + np.arange(count)).all():  # the derivative of a slice is no scatter
         return x[..., first : first + count]
-    return array_namespace(x).take(x, indices(copies, x), axis=-1)
+    return array_namespace(x).take(x, fixed_indices(copies, x), axis=-1)
 
 
 def _joined(parts: list[Array]) -> Array:

@@ -15,8 +15,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, indices
-from bayes_rpp.engines.libraries import fixed
+from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp.engines.libraries import fixed, fixed_indices
 from bayes_rpp.networks.terms import alike, is_permutation, signature
 from bayes_rpp.priors.subspaces.base import Layout
 from bayes_rpp.symmetry.groups import Group
@@ -79,7 +79,7 @@ class Products:
         for product, theta, (first, second) in zip(self.all, thetas, self._pairs, strict=True):
             xp = array_namespace(theta)
             a, b = (
-                xp.take(features[term], indices(copies, theta), axis=1)
+                xp.take(features[term], fixed_indices(copies, theta), axis=1)
                 for term, copies in ((product.a, first), (product.b, second))
             )
             n, pairs = a.shape[:2]

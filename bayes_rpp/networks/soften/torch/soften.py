@@ -42,6 +42,18 @@ def soften(
     **reps: Any,
 ) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
+    with next(module.parameters(), torch.zeros(())).device:  # what is made while it is looked at is where it is
+        return _soften(module, input_shape, residual, subspaces, skip, **reps)
+
+
+def _soften(
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    residual: str | Mapping[str, str] | None,
+    subspaces: Mapping[str, Subspace],
+    skip: Sequence[str],
+    **reps: Any,
+) -> TorchNetwork:
     options = Options(residual, subspaces, skip)
     check_supported(module)
     module = uncompiled(_copied(module))
@@ -163,7 +175,7 @@ def _example(module: nn.Module, input_shape: tuple[int, ...]) -> torch.Tensor:
     """Two examples of positive numbers below 1, which are zero where a module rounds them to indices."""
     like = next(module.parameters(), torch.zeros(()))
     random = torch.Generator().manual_seed(0)
-    return torch.rand(2, *input_shape, generator=random, dtype=torch.float64).to(like)
+    return torch.rand(2, *input_shape, generator=random, dtype=torch.float64, device="cpu").to(like)
 
 
 def _watch(module: nn.Module, x: torch.Tensor) -> tuple[dict[str, Calls], torch.Tensor]:
