@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def converted(value: NDArray, like: torch.Tensor, dtype: torch.dtype | None = No
     if plain and key in _converted and kind in _converted[key][1]:
         return _converted[key][1][kind]
     # Outside of transforms, within which it would be of no use later: networks of members run in no other place.
-    with torch._C._DisableFuncTorch():
+    with torch._C._DisableFuncTorch() if plain else nullcontext():
         tensor = torch.asarray(np.array(value), dtype=kind[0], device=like.device)
     if plain and not tensor.is_inference():  # likewise
         if key not in _converted:
