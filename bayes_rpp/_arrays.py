@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, is_torch_array
 
 Array = Any  # an array of any supported library
 
-__all__ = ["Array", "array_namespace", "constant", "indices", "sigmoid", "swish", "whole_number", "zeros"]
+__all__ = ["Array", "array_namespace", "constant", "frozen", "indices", "sigmoid", "swish", "whole_number", "zeros"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:
@@ -20,17 +20,23 @@ def constant(value: np.ndarray, like: Array) -> Array:
     return xp.asarray(value, dtype=like.dtype)
 
 
-def whole_number(value: Any, name: str) -> int:
-    """Check a whole number >= 1; raises ValueError naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}; a whole number >= 1 would do")
+def whole_number(value: Any, name: str, least: int = 1) -> int:
+    """Check a whole number >= least; raises ValueError naming the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
     return int(value)
+
+
+def frozen(value: np.ndarray) -> np.ndarray:
+    """The same array, read-only from now on: what was computed from it stays right."""
+    value.setflags(write=False)
+    return value
 
 
 def indices(value: np.ndarray, like: Array) -> Array:
     """Whole numbers to take entries by, as an array of the library and device of `like`."""
     xp = array_namespace(like)
-    return xp.asarray(value, device=like.device) if is_torch_array(like) else xp.asarray(value)
+    return xp.asarray(np.array(value), device=like.device) if is_torch_array(like) else xp.asarray(value)
 
 
 def zeros(shape: tuple[int, ...], like: Array) -> Array:

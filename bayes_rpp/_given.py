@@ -8,7 +8,7 @@ import numpy as np
 from array_api_compat import is_jax_array, is_torch_array
 from numpy.typing import NDArray
 
-__all__ = ["check_unmasked", "engine_array", "finite_array", "float64_array", "real_array"]
+__all__ = ["check_unmasked", "described", "engine_array", "finite_array", "float64_array", "real_array"]
 
 
 def real_array(value: Any, name: str) -> NDArray:
@@ -31,13 +31,13 @@ def real_array(value: Any, name: str) -> NDArray:
         try:
             a = np.asarray(value)
         except Exception as error:  # torch tensors that need a gradient, ragged lists
-            raise TypeError(f"{name} cannot be read as an array: {error}") from error
+            raise TypeError(f"{name} must be an array of numbers, got one that cannot be read: {error}") from error
     if a.dtype.kind == "V" and a.dtype.names is None and np.can_cast(a.dtype, np.float32):  # bfloat16
         a = a.astype(np.float32)
     if a.dtype.kind == "c":
-        raise TypeError(f"{name} is complex; real numbers would do")
+        raise TypeError(f"{name} must be real, got complex numbers")
     if a.dtype.kind not in "biuf":
-        raise TypeError(f"{name} has dtype {a.dtype}; numbers would do")
+        raise TypeError(f"{name} must hold numbers, got dtype {a.dtype}")
     if a.dtype.kind in "iu":
         _check_distinct(a, name)
     if hidden is not None:
@@ -65,7 +65,7 @@ def float64_array(value: Any, name: str, advice: str) -> NDArray[np.float64]:
     try:
         return real_array(value, name).astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} cannot be read as an array of numbers: {error}") from error
+        raise ValueError(str(error)) from error
 
 
 def _is_complex(value: Any) -> bool:
@@ -75,7 +75,7 @@ def _is_complex(value: Any) -> bool:
         return False
 
 
-def finite_array(value: Any, name: str, *, columns: int | None = None, owner: str = "{} columns would do") -> NDArray:
+def finite_array(value: Any, name: str, *, columns: int | None = None, because: str = "") -> NDArray:
     """Check a user's 2-d array: numbers, finite, as many columns as asked for.
 
     Raises:
@@ -83,10 +83,10 @@ def finite_array(value: Any, name: str, *, columns: int | None = None, owner: st
     """
     a = real_array(value, name)
     if a.ndim != 2:
-        hint = f"; {name}[:, None] makes it one column" if a.ndim == 1 else ""
-        raise ValueError(f"{name} has shape {a.shape}; two dimensions (examples, columns) would do{hint}")
+        hint = f"; {name}[:, None], one column, would do" if a.ndim == 1 else ""
+        raise ValueError(f"{name} must have two dimensions (examples, columns), got shape {a.shape}{hint}")
     if columns is not None and a.shape[1] != columns:
-        raise ValueError(f"{owner.format(columns)} but {name} has {a.shape[1]} columns")
+        raise ValueError(f"{name} must have {columns} column{'s' * (columns != 1)}{because}, got {a.shape[1]}")
     _check_rows(~np.isfinite(a), name, np.ma.is_masked(value))
     return a
 
@@ -110,7 +110,7 @@ def check_unmasked(value: Any, name: str, *, labels: bool = False) -> None:
     dtypes = [value.dtype] if hasattr(value, "dtype") else getattr(value, "dtypes", [])
     for dtype in () if labels else dtypes:
         if getattr(dtype, "kind", "") in ("m", "M"):
-            raise TypeError(f"{name} has dtype {dtype}; numbers would do")
+            raise TypeError(f"{name} must hold numbers, got dtype {dtype}")
     if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and not labels:
         _check_distinct(value, name)
 
@@ -121,7 +121,7 @@ def _check_rows(cells: NDArray, name: str, is_masked: bool) -> None:
         bad = cells.any(axis=tuple(range(1, cells.ndim))) if cells.ndim else cells[None]
         note = "; masked cells count as NaN" if is_masked else ""
         raise ValueError(
-            f"{name} has NaN or infinite values in {int(bad.sum())} of {bad.size} rows (first: row "
+            f"{name} must be finite, got NaN or infinite values in {int(bad.sum())} of {bad.size} rows (first: row "
             f"{int(bad.argmax())}{note}); drop or fill them"
         )
 
@@ -144,12 +144,12 @@ def _is_pandas(value: Any) -> bool:
 def _of_pandas(value: Any, name: str) -> NDArray:
     """A table or series, each column by its own kind: np.asarray makes objects of kinds that differ."""
     if value.ndim == 1:
-        return _of_column(value, f"{name} has")
-    columns = [_of_column(value.iloc[:, k], f"{name} has a column {label!r} of") for k, label in enumerate(value)]
+        return _of_column(value, name, "dtype")
+    columns = [_of_column(value.iloc[:, k], name, f"a column {label!r} of dtype") for k, label in enumerate(value)]
     return np.stack(columns, axis=1) if columns else np.empty(value.shape)
 
 
-def _of_column(column: Any, owner: str) -> NDArray:
+def _of_column(column: Any, name: str, what: str) -> NDArray:
     from pandas import Series
     from pandas.api.types import is_numeric_dtype
 
@@ -157,10 +157,15 @@ def _of_column(column: Any, owner: str) -> NDArray:
     if categories is not None and is_numeric_dtype(categories.dtype):
         column = Series(column).astype(np.float64 if column.isna().any() else categories.dtype)
     if not is_numeric_dtype(column.dtype):
-        raise TypeError(f"{owner} dtype {column.dtype}; numbers would do")
+        raise TypeError(f"{name} must hold numbers, got {what} {column.dtype}")
     if column.isna().any():
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     a = np.asarray(column.to_numpy(dtype=getattr(column.dtype, "numpy_dtype", None)))
     if a.dtype.kind in "iu":
-        _check_distinct(a, owner.partition(" ")[0])
+        _check_distinct(a, name)
     return a
+
+
+def described(value: Any) -> str:
+    """What was given in place of an object: "a str", or "the class EMLP"."""
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

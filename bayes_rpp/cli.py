@@ -90,7 +90,7 @@ def compare(
         columns = read_columns(file, inputs or [], targets or [])
         groups = dict(map(parse_named_group, group))
         if len(groups) < len(group):
-            raise ValueError("group has a name twice; names such as 'none=Trivial(3)' that differ would do")
+            raise ValueError("group must have names that differ, got one twice; 'none=Trivial(3)', 'O(3)' would do")
         options: dict[str, Any] = {"rep_in": rpp.groups.parse_rep(rep_in), "rep_out": rpp.groups.parse_rep(rep_out)}
         options |= {"channels": channels, "layers": layers, "starts": starts, "engine": engine}
         found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, seed=seed)
@@ -138,7 +138,7 @@ def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Pat
     matplotlib.use("agg")
     chosen = check_engine(engine)
     if members < 2:
-        raise ValueError(f"members is {members}; a density over members needs at least 2")
+        raise ValueError(f"members must be 2 or more for a density over them, got {members}")
     method = rpp.DeepEnsemble(members=members, epochs=epochs, batch_size=125)
     out.mkdir(parents=True, exist_ok=True)
     posteriors, rows, files = {}, [], []

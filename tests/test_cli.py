@@ -31,10 +31,10 @@ def test_demo_writes_what_it_says(engine, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--engine", "jax"], "engine is 'jax'"),
-        (["--members", "1"], "members is 1"),
-        (["--epochs", "0"], "epochs is 0"),
-        (["--channels", "0"], "channels is 0"),
+        (["--engine", "jax"], "engine must be 'pyro' or 'numpyro', got 'jax'"),
+        (["--members", "1"], "members must be 2 or more for a density over them, got 1"),
+        (["--epochs", "0"], "epochs must be a whole number >= 1, got 0"),
+        (["--channels", "0"], "channels must be a whole number >= 1, got 0"),
     ],
 )
 def test_bad_options_say_what_would_do(options, message, tmp_path):
@@ -112,11 +112,11 @@ def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--inputs", "z", "--group", "O(3)"], "inputs has 'z', but the columns of"),
+        (["--inputs", "z", "--group", "O(3)"], "inputs must be of the columns x, y, x[0]"),
         (["--group", "O3"], "'O3' in 'O3' is not understood"),
-        (["--group", "O(3)", "--group", "O(3)"], "group has a name twice"),
-        (["--group", "O(2)"], "rep_in"),
-        (["--group", "O(3)", "--starts", "0"], "starts is 0"),
+        (["--group", "O(3)", "--group", "O(3)"], "group must have names that differ, got one twice"),
+        (["--group", "O(2)"], "x must have 3 columns, the size of rep_in, got 4"),
+        (["--group", "O(3)", "--starts", "0"], "starts must be a whole number >= 1, got 0"),
     ],
 )
 def test_bad_options_of_compare_say_what_would_do(options, message, linear_file, tmp_path):
@@ -132,7 +132,7 @@ def test_compare_says_what_is_wrong_with_a_file(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     for name, message in [
         ("text.npz", "no npz file"),
-        ("other.npz", "targets is empty; names of columns"),
+        ("other.npz", "targets must be names of columns of"),
         ("one.npy", "has the ending '.npy'"),
         ("missing.npz", "there is no file"),
     ]:

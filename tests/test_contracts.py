@@ -156,8 +156,8 @@ class Still(rpp.inference.Method):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"checkpoint": "folder"}, "checkpoint is for methods that keep their state; Still keeps none"),
-        ({"callbacks": print}, "callbacks are for methods that train by epochs; Still has none"),
+        ({"checkpoint": "folder"}, "checkpoint must be None for Still, which keeps no state, got a str"),
+        ({"callbacks": print}, "callbacks must be None for Still, which has no epochs, got a tuple"),
         ({"callbacks": 3}, "callbacks must be functions of Progress, got 3"),
     ],
 )
@@ -166,6 +166,17 @@ def test_what_a_method_of_ones_own_does_not_heed_is_an_error(options, message):
     check_method(Still(), "nothing", engines=["pyro"])
     with pytest.raises((TypeError, ValueError), match=message):
         rpp.fit(problem.model, problem.x, problem.y, Still(), engine="pyro", progress=False, **options)
+
+
+@pytest.mark.parametrize("home", ["nowhere", "bayes_rpp.inference", "bayes_rpp.inference.nowhere"])
+def test_a_home_that_there_is_not_is_named(home):
+    class Lost(Still):
+        run = rpp.inference.Method.run
+
+    Lost.home = home
+    model = rpp.Model(rpp.MLP(2, 1, None, channels=2, layers=1))
+    with pytest.raises(ValueError, match=f"home must be a package with a module 'pyro', got '{home}' without"):
+        rpp.fit(model, np.zeros((5, 2)), np.zeros((5, 1)), Lost(), engine="pyro", progress=False)
 
 
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
@@ -183,7 +194,7 @@ def test_a_check_that_would_check_nothing_is_an_error():
 def test_parametrizations_by_object_are_as_by_name(tmp_path):
     Weights, Whitened = rpp.priors.Weights, rpp.priors.Whitened
     problem = rpp.testing.LinearProblem(sigma_b=HALF, parametrization=Weights())
-    with pytest.raises(ValueError, match="no most probable"):
+    with pytest.raises(ValueError, match=r"parametrization must be one in which a model with.*, got Weights\(\)"):
         rpp.fit(problem.model, problem.x, problem.y, rpp.MAP(epochs=1), engine="pyro", progress=False)
     problem = rpp.testing.LinearProblem(sigma_b=HALF, parametrization=Whitened())
     post = rpp.fit(problem.model, problem.x, problem.y, rpp.MAP(epochs=1), engine="pyro", progress=False)

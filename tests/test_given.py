@@ -84,7 +84,7 @@ def test_masked_cells_in_estimators(name, which):
         with pytest.raises(ValueError, match="masked cells count as NaN"):
             estimator.predict(MASKED)
     for bad in (np.zeros((2, 3), "m8[s]"), pd.DataFrame({k: pd.timedelta_range("1s", periods=2) for k in "abc"})):
-        with pytest.raises(TypeError, match="X has dtype timedelta64"):
+        with pytest.raises(TypeError, match="X must hold numbers, got dtype timedelta64"):
             estimator.predict(bad)
     with pytest.raises(ValueError, match=r"X - X.min\(axis=0\) would do"):
         estimator.predict(2**60 + np.arange(6).reshape(2, 3))
@@ -93,14 +93,14 @@ def test_masked_cells_in_estimators(name, which):
 def test_masked_weights_and_errors(post):
     weights = {k: v[0, 0] for k, v in post.samples.items()}
     hidden = {k: np.ma.masked_equal(v, v.flat[0]) for k, v in weights.items()}
-    with pytest.raises(ValueError, match=r"init\['output.weight'\] holds values that are not finite"):
+    with pytest.raises(ValueError, match=r"init\['output\.weight'\] must be finite, got NaN or infinite values"):
         fit(init=hidden)
-    with pytest.raises(ValueError, match=r"samples\['output.weight'\] has NaN"):
+    with pytest.raises(ValueError, match=r"samples\['output\.weight'\] must be finite, got NaN or infinite values"):
         rpp.Posterior(MODEL, {k: np.ma.masked_equal(v, v.flat[0]) for k, v in post.samples.items()}, x=X, y=Y)
     errors = np.ma.masked_less(post.equivariance_error(X), 1e9)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="errors must hold finite numbers"):
         rpp.analysis.log_error_density(errors)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="columns must be finite"):
         rpp.subspaces.DenseSubspace((2, 2), np.ma.masked_equal(np.eye(4), 1.0))
 
 
@@ -175,7 +175,7 @@ def test_what_holds_numbers_is_read(kind, post):
 def test_torch_and_jax_arrays():
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(finite_array(torch.tensor(X), "x"), X)
-    with pytest.raises(TypeError, match=r"x cannot be read as an array: .*detach"):
+    with pytest.raises(TypeError, match="x must be an array of numbers, got one that cannot be read: Can't"):
         finite_array(torch.tensor(X, requires_grad=True), "x")
     jnp = pytest.importorskip("jax.numpy")
     a = finite_array(jnp.asarray(X, dtype=jnp.bfloat16), "x")
@@ -238,9 +238,13 @@ def test_images_and_classes_pass_the_gate():
     model = rpp.Model(net, likelihood=rpp.Categorical())
     x, y = RNG.normal(size=(10, 1, 4, 4)), pd.Series(np.arange(10) % 2, dtype="Int64")
     assert fit(x[::-1], y, model).y.shape == (10, 1)
-    with pytest.raises(ValueError, match=r"x has NaN .* in 1 of 10 rows .first: row 2"):
+    with pytest.raises(
+        ValueError, match=r"x must be finite, got NaN or infinite values in 1 of 10 rows \(first: row 2\)"
+    ):
         fit(np.ma.array(x, mask=np.arange(160).reshape(x.shape) == 33), y, model)
-    with pytest.raises(ValueError, match=r"y has NaN .* in 1 of 10 rows .first: row 1"):
+    with pytest.raises(
+        ValueError, match=r"y must be finite, got NaN or infinite values in 1 of 10 rows \(first: row 1\)"
+    ):
         fit(x, y.mask(y.index == 1), model)
 
 
@@ -248,11 +252,13 @@ def test_transitions_and_rollouts_look_at_masks():
     from bayes_rpp.rl import Transitions, relative_error
 
     states, actions, ends = X, Y[:, :2], np.arange(60) == 59
-    with pytest.raises(ValueError, match="states has NaN"):
+    with pytest.raises(
+        ValueError, match=r"states must be finite, got NaN or infinite values in 6 of 60 rows \(first: row 3"
+    ):
         Transitions(MASKED, actions, states, np.ones(60, dtype=bool))
-    with pytest.raises(TypeError, match="ends has dtype float64"):
+    with pytest.raises(TypeError, match=r"ends must be a True or False for each row, got float64 of shape \(60,\)"):
         Transitions(states, actions, states, np.ma.array(ends, mask=ends))
-    with pytest.raises(ValueError, match="true has NaN"):
+    with pytest.raises(ValueError, match="true must be finite, got NaN or infinite values"):
         relative_error(X[None], MASKED[None])
 
 
@@ -286,10 +292,10 @@ def test_categories_of_numbers_are_the_numbers(kind):
 @pytest.mark.parametrize("kind", [str, "datetime64[ns]", "timedelta64[ns]"])
 def test_categories_of_other_things_are_refused(kind):
     column = pd.Series(LABELS).astype(kind).astype("category")
-    with pytest.raises(TypeError, match="y has dtype category; numbers would do"):
+    with pytest.raises(TypeError, match="y must hold numbers, got dtype category"):
         real_array(column, "y")
 
 
 def test_intervals_are_refused():
-    with pytest.raises(TypeError, match="y has dtype category; numbers would do"):
+    with pytest.raises(TypeError, match="y must hold numbers, got dtype category"):
         real_array(pd.cut(pd.Series(LABELS), 2), "y")

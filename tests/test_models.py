@@ -121,7 +121,7 @@ def test_numbers_that_are_given_are_as_good_as_numbers(engine):
         conditioned = pyro.poutine.condition(model.pyro, {k: torch.as_tensor(v) for k, v in values.items()})
         found = pyro.poutine.trace(conditioned).get_trace(X, Y, **given).log_prob_sum()
     assert float(found) == pytest.approx(float(want), rel=1e-4)
-    with pytest.raises(ValueError, match="given has 'sigma_a' but the model infers 'sigma_b'"):
+    with pytest.raises(ValueError, match="given must have numbers that the model infers, 'sigma_b', got 'sigma_a'"):
         getattr(model, engine)(X, given={"sigma_a": 1.0})
 
 
@@ -130,7 +130,7 @@ def test_names_of_inferred_sigmas():
     assert set(model.latents) == {"sigma_a.layers.0", "sigma_a.output", "sigma_b.layers", "sigma_b"}
     assert model.sigma_b["output.bias"] == 0.2
     assert model.latents["sigma_b"].start == 0.5
-    with pytest.raises(ValueError, match="the same name as another entry"):
+    with pytest.raises(ValueError, match=r"sigma_b\['w\.\*'\] must have a name of its own, got that of another"):
         Sigmas({"w": HALF, "w.*": HALF}, "sigma_b", ["w", "w.x"])
 
 
@@ -219,27 +219,44 @@ def test_sigmas_by_parameter():
     ("arguments", "error", "message"),
     [
         ({"net": "net"}, TypeError, "net must be a Network, got a str"),
-        ({"sigma_a": -1.0}, ValueError, "sigma_a is -1"),
-        ({"sigma_b": -0.1}, ValueError, "sigma_b is -0.1"),
-        ({"sigma_a": 0, "sigma_b": 0}, ValueError, "both 0"),
+        (
+            {"net": EMLP},
+            TypeError,
+            r"net must be a Network, got the class EMLP; EMLP\(rep_in, rep_out, group\) would do",
+        ),
+        ({"sigma_a": -1.0}, ValueError, r"sigma_a must be a finite number >= 0, got -1\.0"),
+        ({"sigma_b": -0.1}, ValueError, r"sigma_b must be a finite number >= 0, got -0\.1"),
+        (
+            {"sigma_a": 0, "sigma_b": 0},
+            ValueError,
+            r"parameter layers\.0\.weight: sigma_a or sigma_b must be positive, got 0",
+        ),
         (
             {"sigma_a": [1.0, 1.0]},
             ValueError,
             r"sigma_a must be one number, .* 1 pathway\(s\), got a list of 2",
         ),
         ({"net": NESTED}, ValueError, r"sigma_a must be a list of 2, .* has 2 pathway\(s\), got 1.0"),
-        ({"net": NESTED, "sigma_a": [1, -1]}, ValueError, "sigma_a_1 is -1"),
-        ({"sigma_b": {"*": "1"}}, TypeError, "sigma_b\\['\\*'\\] is '1'"),
-        ({"sigma_b": np.ones(3)}, TypeError, "sigma_b is an array"),
-        ({"sigma_b": nd.Normal(0.0, 1.0)}, ValueError, "sigma_b is a Normal; a distribution of positive numbers"),
-        ({"sigma_b": nd.HalfNormal(np.ones(2))}, ValueError, r"sigma_b is a distribution of shape \(2,\)"),
+        ({"net": NESTED, "sigma_a": [1, -1]}, ValueError, "sigma_a_1 must be a finite number >= 0, got -1"),
+        ({"sigma_b": {"*": "1"}}, TypeError, r"sigma_b\['\*'\] must be a number >= 0, got '1'"),
+        ({"sigma_b": np.ones(3)}, TypeError, r"sigma_b must be a number >= 0, a dict by.*, got an array"),
+        (
+            {"sigma_b": nd.Normal(0.0, 1.0)},
+            ValueError,
+            "sigma_b must be a distribution of positive numbers, got a Normal",
+        ),
+        (
+            {"sigma_b": nd.HalfNormal(np.ones(2))},
+            ValueError,
+            r"sigma_b must be a distribution of a single number, got one of shape \(2,\)",
+        ),
         (
             {"sigma_a": {"*": nd.Gamma(1.0, 1.0), "*.*": nd.Gamma(1.0, 1.0), "layers.*": 0.3, "layers": 1}},
             ValueError,
             "'layers'",
         ),
-        ({"sigma_a": {"layer": 1.0, "*": 1.0}}, ValueError, "sigma_a has 'layer', which fits no parameter"),
-        ({"sigma_a": {"output.*": 1.0}}, ValueError, "nothing for parameter 'layers.0.weight'"),
+        ({"sigma_a": {"layer": 1.0, "*": 1.0}}, ValueError, r"sigma_a must have patterns that.*, got 'layer'"),
+        ({"sigma_a": {"output.*": 1.0}}, ValueError, r"sigma_a must have.*, got nothing for 'layers\.0\.weight'"),
         ({"likelihood": 0.1}, TypeError, "likelihood must be a Likelihood, got 0.1"),
         ({"scale": "he"}, ValueError, "scale must be 'fan_in' or None, got 'he'"),
         ({"parametrization": "raw"}, ValueError, "parametrization must be one of 'pathways', .*, got 'raw'"),
@@ -285,10 +302,10 @@ def test_data_of_the_wrong_shape_are_named_and_never_broadcast(lib):
     run = {"pyro": model.pyro, "numpyro": numpyro.handlers.seed(model.numpyro, 0)}[lib]
     run(x, y)
     for bad_x, bad_y, message in [
-        (x, y[:, 0], "y has shape \\(5,\\)"),
-        (x, np.zeros((5, 2)), "rep_out has size 1 but y has 2 columns"),
-        (x[:, :2], y, "rep_in has size 3 but x has 2 columns"),
-        (x, y[:4], "x has 5 examples but y has 4"),
+        (x, y[:, 0], r"y must have shape \(examples, 1\), got \(5,\)"),
+        (x, np.zeros((5, 2)), "y must have 1 column, the size of rep_out, got 2"),
+        (x[:, :2], y, "x must have 3 columns, the size of rep_in, got 2"),
+        (x, y[:4], "y must have 5 examples, as x has, got 4"),
     ]:
         with pytest.raises(ValueError, match=message):
             run(bad_x, bad_y)

@@ -63,6 +63,13 @@ def test_networks():
     ]
 
 
+def test_models():
+    prior = rpp.Prior("HalfNormal", {"scale": 1.0})
+    model = rpp.Model(rpp.MLP(2, 1, layers=0), sigma_b=prior, likelihood=rpp.Poisson())
+    given = {"net": repr(model.net), "sigma_a": "1.0", "sigma_b": str(prior), "likelihood": str(model.likelihood)}
+    assert dict(shown(model).rows) == given | {"scale": "fan_in", "parametrization": "None", "inferred": "sigma_b"}
+
+
 @pytest.mark.parametrize("evidence", [None, -12.345678])
 def test_posteriors(evidence):
     net = rpp.MLP(2, 1, layers=0)

@@ -198,7 +198,7 @@ def test_transitions_that_do_not_follow_are_seen(offset):
     rpp.rl.Transitions(*parts, np.zeros(20, dtype=bool))
     swapped = states[1:].copy()
     swapped[3] += 5.0
-    with pytest.raises(ValueError, match=r"next_states\[3\] is not states\[4\]"):
+    with pytest.raises(ValueError, match=r"next_states\[3\] must be states\[4\] where ends\[3\] is False, got another"):
         rpp.rl.Transitions(*parts[:2], swapped, np.zeros(20, dtype=bool))
 
 

@@ -145,7 +145,7 @@ def test_energies_are_counted_in_float64(size):
 
 def test_densities_of_errors_that_agree():
     for errors in ([0.1, 0.1 * (1 + 1e-15), 0.1], np.full(5, 1e-12), [0.0, 1e-20]):
-        with pytest.raises(ValueError, match="1 different value"):
+        with pytest.raises(ValueError, match="errors must hold at least 2 different values for a density, got 1"):
             rpp.analysis.log_error_density(errors)
     for errors in (np.float32([0.1, 0.1000001]), [0.1, 0.1 + 1e-8], np.float16([0.1, 0.2]), [0.0, 0.5]):
         grid, density = rpp.analysis.log_error_density(errors)

@@ -122,7 +122,7 @@ def make_candidates(
     for name, group in groups.items():
         nets[name] = network(group)
         if not isinstance(nets[name], Network):
-            raise TypeError(f"network gave a {type(nets[name]).__name__} for {name!r}; a Network would do")
+            raise TypeError(f"network must give a Network, got a {type(nets[name]).__name__} for {name!r}")
     spaces = {name: _subspaces(net) for name, net in nets.items()}
     found = {}
     for name, net in nets.items():
@@ -168,18 +168,18 @@ def _nested(chain: list[Candidate]) -> Network | None:
 def check_groups(groups: Any, rep_in: Any, rep_out: Any) -> None:
     """Raise TypeError or ValueError, naming the argument, where the candidates cannot be compared."""
     if not isinstance(groups, Mapping) or not groups:
-        raise TypeError(f'groups is {groups!r}; a dict such as {{"none": Trivial(3), "O(3)": O(3)}} would do')
+        raise TypeError(f'groups must be a dict, got {groups!r}; {{"none": Trivial(3), "O(3)": O(3)}} would do')
     first = None
     for name, group in groups.items():
         if not isinstance(name, str) or not isinstance(group, Group):
-            raise TypeError(f"groups has {name!r}: {group!r}; a name and a Group would do")
+            raise TypeError(f"groups must map names to Groups, got {name!r}: {group!r}")
         sizes = [bind_rep(rep, group, arg).size for arg, rep in (("rep_in", rep_in), ("rep_out", rep_out))]
         first = first or (name, group.dim, sizes)
         if (group.dim, sizes) != first[1:]:
             raise ValueError(
-                f"groups[{name!r}] acts on R^{group.dim} and gives rep_in and rep_out the sizes {sizes}, but "
-                f"groups[{first[0]!r}] acts on R^{first[1]} and gives {first[2]}; all candidates act on the same "
-                "columns: products with Trivial(k), such as SO(2) * Trivial(1), leave k axes alone"
+                f"groups[{name!r}] must act on the columns that groups[{first[0]!r}] acts on, got R^{group.dim} with "
+                f"sizes {sizes} of rep_in and rep_out beside R^{first[1]} with {first[2]}; products with Trivial(k), "
+                "such as SO(2) * Trivial(1), which leave k axes alone, would do"
             )
 
 

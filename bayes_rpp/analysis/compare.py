@@ -77,10 +77,12 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
+        """Which symmetry holds, how sure that is and how far the others are broken, in words."""
         return str(self.judgment)
 
     @property
     def doubts(self) -> list[str]:
+        """What speaks against believing it; empty where nothing does."""
         return self.judgment.doubts
 
     @property
@@ -100,7 +102,7 @@ class Comparison:
         model = self.candidates[name].softest if model is None else model
         if model not in KINDS or (model == "nested" and model not in kinds):
             some = [kind for kind in KINDS if kind != "nested" or kind in kinds]
-            raise KeyError(f"model is {model!r}; one of {', '.join(map(repr, some))} would do")
+            raise KeyError(f"model must be one of {', '.join(map(repr, some))}, got {model!r}")
         return self.posteriors[name, model if model in kinds else "strict"]
 
     def degree(self, name: str | None = None) -> DataFrame:
@@ -130,9 +132,12 @@ class Comparison:
     def _named(self, name: str | None) -> str:
         name = self.best if name is None else name
         if name is None:
-            raise KeyError(f"no candidate holds; name one of {', '.join(map(repr, self.candidates))}")
+            raise KeyError(
+                "name must be given where no candidate holds, got None; one of "
+                f"{', '.join(map(repr, self.candidates))} would do"
+            )
         if name not in self.candidates:
-            raise KeyError(f"there is no candidate {name!r}; they are {', '.join(map(repr, self.candidates))}")
+            raise KeyError(f"name must be one of {', '.join(map(repr, self.candidates))}, got {name!r}")
         return name
 
     def __str__(self) -> str:
@@ -229,10 +234,10 @@ def _read(groups: Any, rep_in: Any, rep_out: Any) -> tuple[Rep, Rep, dict[str, G
 
 def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
     y = real_array(y, "y")[:, None] if outputs == 1 and np.ndim(y) == 1 else y
-    x = finite_array(x, "x", columns=inputs, owner="rep_in has size {}")
-    y = finite_array(y, "y", columns=outputs, owner="rep_out has size {}")
+    x = finite_array(x, "x", columns=inputs, because=", the size of rep_in")
+    y = finite_array(y, "y", columns=outputs, because=", the size of rep_out")
     if len(x) != len(y):
-        raise ValueError(f"x has {len(x)} examples but y has {len(y)}")
+        raise ValueError(f"y must have {len(x)} examples, as x has, got {len(y)}")
     if len(x) < 2:
-        raise ValueError(f"x has {len(x)} example(s); a comparison needs at least 2, and better 50 or more")
+        raise ValueError(f"x must have at least 2 examples, and better 50 or more, got {len(x)}")
     return x, y

@@ -28,7 +28,7 @@ def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
         TypeError, ValueError: if found is no comparison, or axes are not three.
     """
     if not isinstance(found, Comparison):
-        raise TypeError(f"found is a {type(found).__name__}; what compare_symmetries gives would do")
+        raise TypeError(f"found must be what compare_symmetries gives, got a {type(found).__name__}")
     if axes is None:
         import matplotlib.pyplot as plt
 
@@ -36,7 +36,7 @@ def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
         axes = plt.subplots(1, 3, figsize=(12, height), sharey=True, layout="constrained")[1]
     axes = list(np.ravel(axes))
     if len(axes) != 3:
-        raise ValueError(f"axes has {len(axes)}; three would do")
+        raise ValueError(f"axes must be three, got {len(axes)}")
     names = list(found.candidates)
     for (name, kind), row in found.table.iterrows():
         y = names.index(name) + 0.18 * (KINDS.index(kind) - 1.5)

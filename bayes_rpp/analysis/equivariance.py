@@ -36,13 +36,11 @@ def log_error_density(errors: Any) -> tuple[NDArray, NDArray]:
     array_stats = load_module("arviz_stats.base").array_stats
     values = real_array(errors, "errors").astype(np.float64).ravel()
     if not np.isfinite(values).all() or (values < 0).any():
-        raise ValueError("errors holds values that are negative or not finite")
+        raise ValueError("errors must hold finite numbers >= 0, got others")
     logs = np.log10(np.maximum(values, FLOOR))
     different = count_different(values)
     if different < 2:
-        raise ValueError(
-            f"errors holds {different} different value(s); a density needs at least 2 (members, draws or points)"
-        )
+        raise ValueError(f"errors must hold at least 2 different values for a density, got {different}")
     # Three bandwidths of room; the estimator's own correction at the ends draws humps there for few samples.
     room = 3 * 1.06 * logs.std() * len(logs) ** -0.2
     limits = (logs.min() - room, logs.max() + room)
@@ -71,9 +69,7 @@ def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float,
     """
     values = real_array(errors, "errors").astype(np.float64)
     if values.ndim != 3:
-        raise ValueError(
-            f"errors has shape {values.shape}; (chain, draw, point), as equivariance_error gives, would do"
-        )
+        raise ValueError(f"errors must have shape (chain, draw, point), as of equivariance_error, got {values.shape}")
     low, median, high = equal_tailed(values.mean(axis=-1), prob)
     return float(low), float(median), float(high)
 
@@ -81,7 +77,7 @@ def equivariance_interval(errors: Any, prob: float = 0.9) -> tuple[float, float,
 def equal_tailed(values: NDArray, prob: float, axis: int | None = None) -> tuple[NDArray, NDArray, NDArray]:
     """Lower end, median and upper end of the equal-tailed interval over an axis; over all numbers if not told."""
     if not 0 < prob < 1:
-        raise ValueError(f"prob is {prob}; a number between 0 and 1, such as 0.9, would do")
+        raise ValueError(f"prob must be a number between 0 and 1, got {prob}; 0.9 would do")
     low, high = np.moveaxis(load_module("arviz_stats.base").array_stats.eti(values, prob, axis=axis), -1, 0)
     return low, np.median(values, axis=axis), high
 

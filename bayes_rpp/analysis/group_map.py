@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import norm, rms
 from bayes_rpp._types import ArrayLike
@@ -93,9 +94,9 @@ def group_error_map(
         TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
     """
     functions, group, before, after = _sources(f, group, rep_in, rep_out, draws)
-    x = finite_array(x, "x", columns=before.size, owner="rep_in has size {}")
+    x = finite_array(x, "x", columns=before.size, because=", the size of rep_in")
     if not len(x):
-        raise ValueError("x has no points")
+        raise ValueError("x must have at least one point, got none")
     x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
     g = _elements(elements, group, n, seed)
     rho_in, rho_out = before.rho(g), after.rho(g)
@@ -118,15 +119,17 @@ def _sources(
     f: Any, group: Group | None, rep_in: Rep | None, rep_out: Rep | None, draws: int
 ) -> tuple[list[Callable[[NDArray], Any]], Group, Representation, Representation]:
     """The functions, one for each draw, and the representations."""
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 1:
-        raise ValueError(f"draws is {draws!r}; a whole number >= 1 would do")
+    whole_number(draws, "draws")
     net = getattr(getattr(f, "model", None), "net", None)
     if net is None:
         if not callable(f):
-            raise TypeError(f"f is a {type(f).__name__}; a Posterior, or a function of (points, columns), would do")
+            raise TypeError(f"f must be a Posterior, or a function of (points, columns), got a {type(f).__name__}")
         missing = [k for k, v in (("group", group), ("rep_in", rep_in), ("rep_out", rep_out)) if v is None]
         if missing:
-            raise TypeError(f"{', '.join(missing)} missing: a plain function does not say how a group acts")
+            raise TypeError(
+                f"{', '.join(missing)} must be given where f is a plain function, which does not say how a group acts, "
+                "got None"
+            )
         functions = [f]
     else:
         group = group if group is not None else net.group
@@ -136,28 +139,26 @@ def _sources(
         chosen = np.unique(np.linspace(0, count - 1, min(draws, count)).round().astype(int))
         functions = [f.function(int(i // f.draws), int(i % f.draws)) for i in chosen]
     if not isinstance(group, Group):
-        raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
+        raise TypeError(f"group must be a Group, got {group!r}; O(3) would do")
     return functions, group, bind_rep(rep_in, group, "rep_in"), bind_rep(rep_out, group, "rep_out")
 
 
 def _elements(elements: Any, group: Group, n: int, seed: int) -> NDArray:
     if elements is None:
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"n is {n!r}; a whole number >= 1 would do")
-        return spread_elements(group, n, seed)
+        return spread_elements(group, whole_number(n, "n"), seed)
     g = real_array(elements, "elements").astype(np.float64)
     g = g[None] if g.ndim == 2 else g
     if g.ndim != 3 or g.shape[1:] != (group.dim, group.dim) or not len(g):
-        raise ValueError(f"elements has shape {g.shape}; (k, {group.dim}, {group.dim}) fits {group}")
+        raise ValueError(f"elements must have shape (k, {group.dim}, {group.dim}), as {group} acts, got {g.shape}")
     if not np.isfinite(g).all():
-        raise ValueError("elements holds values that are not finite")
+        raise ValueError("elements must be finite, got NaN or infinite values")
     return g
 
 
 def _values(function: Callable[[NDArray], Any], x: NDArray, after: Representation) -> NDArray:
     found = function(x)
     found = found.detach().cpu().numpy() if hasattr(found, "detach") else found
-    y = finite_array(found, "the function's output", columns=after.size, owner="rep_out has size {}")
+    y = finite_array(found, "the function's output", columns=after.size, because=", the size of rep_out")
     if len(y) != len(x):
-        raise ValueError(f"f gave {len(y)} rows for {len(x)} points; one row for each point would do")
+        raise ValueError(f"f must give one row for each point, got {len(y)} rows for {len(x)} points")
     return y.astype(np.float64)

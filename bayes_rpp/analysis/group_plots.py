@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.analysis.group_map import GroupErrorMap
+from bayes_rpp.analysis.plots import new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +39,11 @@ def plot_group_map(
         TypeError, ValueError: if errors is no map, or names do not fit it.
     """
     if not isinstance(errors, GroupErrorMap):
-        raise TypeError(f"errors is a {type(errors).__name__}; what group_error_map gives would do")
+        raise TypeError(f"errors must be what group_error_map gives, got a {type(errors).__name__}")
     dim = errors.group.dim
     if names is not None and (errors.elements.permutation is None or len(names) != dim):
-        raise ValueError(f"names has {len(names)} entries; one for each of the {dim} axes of a permutation group")
-    ax = ax if ax is not None else _axes()
+        raise ValueError(f"names must have {dim} entries, one for each axis of a permutation group, got {len(names)}")
+    ax = ax if ax is not None else new_axes()
     elements = errors.elements
     if elements.permutation is not None:
         _permutations(ax, errors, [*names] if names is not None else [str(i + 1) for i in range(dim)], prob)
@@ -168,9 +169,3 @@ def _swaps(ax: Axes, pairs: dict[Any, float], touched: list[int], names: list[st
 def _colorbar(ax: Axes, mappable: Any) -> None:
     figure: Any = ax.figure
     figure.colorbar(mappable, ax=ax, shrink=0.8, label=LABEL)
-
-
-def _axes() -> Axes:
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]

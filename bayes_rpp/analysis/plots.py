@@ -44,7 +44,7 @@ def plot_equivariance_kde(
     """
     _check_posteriors(posteriors)
     chosen = {label: _recorded(label, post, record, epochs) for label, post in posteriors.items()}
-    ax = ax if ax is not None else _axes()
+    ax = ax if ax is not None else new_axes()
     rows = sorted({epoch for columns in chosen.values() for epoch in columns})
     for k, (label, columns) in enumerate(chosen.items()):
         for epoch, errors in columns.items():
@@ -84,7 +84,7 @@ def plot_equivariance_posterior(
         TypeError, ValueError: if there are no posteriors, or x does not fit them.
     """
     _check_posteriors(posteriors)
-    ax = ax if ax is not None else _axes()
+    ax = ax if ax is not None else new_axes()
     for row, (label, post) in enumerate(posteriors.items()):
         points = x[label] if isinstance(x, Mapping) else x
         errors = post.equivariance_error(points, group=group, seed=seed)
@@ -111,15 +111,15 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
         ratios = post.asymmetry()
         if not ratios or any(np.ptp(r) == 0 for r in ratios.values()):
             raise ValueError(
-                f"posteriors[{label!r}] has fixed sigmas; Model(..., sigma_b=HalfNormal(0.1)) infers them, and at "
-                "least 2 draws are needed"
+                f"posteriors[{label!r}] must have inferred sigmas and at least 2 draws, got fixed ones; Model(..., "
+                "sigma_b=HalfNormal(0.1)) infers them"
             )
         first = next(iter(ratios.values()))
         shared = all(np.array_equal(first, r) for r in ratios.values())
         named = {label: first} if shared else {f"{label}, {layer}": r for layer, r in ratios.items()}
         rows += [(name, r, f"C{k}") for name, r in named.items()]
     nested = any(post.model.net.pathways > 1 for post in posteriors.values())
-    ax = ax if ax is not None else _axes()
+    ax = ax if ax is not None else new_axes()
     for row, (_, ratio, color) in enumerate(rows):
         _density_row(ax, ratio.ravel(), -row, color, prob)
     label = "asymmetry  beyond / within the first pathway" if nested else "asymmetry  sigma_b / sigma_a"
@@ -154,7 +154,8 @@ def log_axis(ax: Axes) -> None:
         ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _axes() -> Axes:
+def new_axes() -> Axes:
+    """Those of a figure of their own, of the size of all plots over errors."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
@@ -162,10 +163,10 @@ def _axes() -> Axes:
 
 def _check_posteriors(posteriors: Any) -> None:
     if not isinstance(posteriors, Mapping) or not posteriors:
-        raise TypeError("posteriors must be a dict of label -> Posterior with at least one entry")
+        raise TypeError(f"posteriors must be a dict of label -> Posterior with at least one entry, got {posteriors!r}")
     for label, post in posteriors.items():
         if not isinstance(post, Posterior):
-            raise TypeError(f"posteriors[{label!r}] is a {type(post).__name__}; a Posterior would do")
+            raise TypeError(f"posteriors[{label!r}] must be a Posterior, got a {type(post).__name__}")
 
 
 def _draw(ax: Axes, errors: NDArray, base: int, color: str, label: str) -> None:
@@ -184,23 +185,23 @@ def _recorded(label: str, post: Any, record: str, epochs: Sequence[int] | None) 
     if record not in post.training:
         kept = ", ".join(map(repr, post.training)) or "nothing"
         raise ValueError(
-            f"posteriors[{label!r}] has no record {record!r} (it has {kept}); fit with "
-            f"callbacks=[EquivarianceTracker(group, name={record!r})]"
+            f"posteriors[{label!r}] must have the record {record!r}, got {kept}; fit with "
+            f"callbacks=[EquivarianceTracker(group, name={record!r})] would do"
         )
     values = post.training[record]
     if len(values) < 2:
         raise ValueError(
-            f"posteriors[{label!r}] has {len(values)} member; a density over members needs at least 2: "
-            "DeepEnsemble(members=10)"
+            f"posteriors[{label!r}] must have at least 2 members for a density over them, got {len(values)}; "
+            "DeepEnsemble(members=10) would do"
         )
     if not np.isfinite(values).all(axis=0).any():
-        raise ValueError(f"posteriors[{label!r}] has an empty record {record!r}")
+        raise ValueError(f"posteriors[{label!r}] must have epochs in its record {record!r}, got none")
     known = [int(e) + 1 for e in np.flatnonzero(np.isfinite(values).all(axis=0))]
     if epochs is None:
         epochs = [known[i] for i in np.unique(np.linspace(0, len(known) - 1, 5).round().astype(int))]
     if not len(epochs):
-        raise ValueError(f"epochs is empty; recorded are {known}")
+        raise ValueError(f"epochs must have one at least, got none; {known} would do")
     unknown = [e for e in epochs if e not in known]
     if unknown:
-        raise ValueError(f"epochs {unknown} of posteriors[{label!r}] were not recorded; recorded are {known}")
+        raise ValueError(f"epochs must be recorded in posteriors[{label!r}], got {unknown}; {known} would do")
     return {int(e): values[:, int(e) - 1] for e in epochs}

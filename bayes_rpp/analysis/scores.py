@@ -116,8 +116,8 @@ def score(post: Posterior) -> Score:
     draws = logp[..., 0].size
     if draws < MIN_DRAWS:
         raise ValueError(
-            f"the posterior has {draws} draw(s); PSIS-LOO needs at least {MIN_DRAWS}, and better some hundreds: "
-            "Laplace(draws=200)"
+            f"posterior must have at least {MIN_DRAWS} draws, and better some hundreds, for PSIS-LOO, got {draws}; "
+            "Laplace(draws=200) would do"
         )
     _check_probabilities(logp)
     shown, still = _varied(logp)

@@ -45,7 +45,7 @@ def plot_sweep(found: xr.Dataset, value: str = "mse", ax: Axes | None = None, *,
     """
     table = _table(found, value)
     if best not in ("lowest", "highest"):
-        raise ValueError(f"best is {best!r}; 'lowest' or 'highest' would do")
+        raise ValueError(f"best must be 'lowest' or 'highest', got {best!r}")
     ax = ax if ax is not None else _axes(table.shape)
     norm = _norm(table)
     shown = np.maximum(table, norm.vmin)  # zeros have no logarithm
@@ -70,17 +70,17 @@ def plot_sweep(found: xr.Dataset, value: str = "mse", ax: Axes | None = None, *,
 def _table(found: Any, value: str) -> NDArray:
     """(sigma_b, sigma_a)."""
     if not isinstance(found, xr.Dataset):
-        raise TypeError(f"found is a {type(found).__name__}; what sweep gives would do")
+        raise TypeError(f"found must be what sweep gives, got a {type(found).__name__}")
     missing = [d for d in DIMS if d not in found.dims]
     if missing:
-        raise ValueError(f"found has no dimension {', '.join(missing)}; a sweep of numbers for both sigmas would do")
+        raise ValueError(f"found must have {', '.join(missing)}, got none; a sweep of numbers for both would do")
     if value not in found:
-        raise ValueError(f"value is {value!r}; one of {', '.join(map(repr, found.data_vars))} would do")
+        raise ValueError(f"value must be one of {', '.join(map(repr, found.data_vars))}, got {value!r}")
     grid = found[value]
     others = [d for d in grid.dims if d not in DIMS]
     table = grid.median(others).transpose(*DIMS).values
     if not np.isfinite(table).any():
-        raise ValueError(f"found has no result for {value!r} in any cell")
+        raise ValueError(f"found must have a result for {value!r} in some cell, got none")
     return table
 
 

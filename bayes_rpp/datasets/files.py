@@ -18,10 +18,10 @@ def existing_path(folder: Any, advice: str) -> Path:
         FileNotFoundError: if nothing is there; the message ends in the advice.
     """
     if not isinstance(folder, (str, os.PathLike)):
-        raise TypeError(f"folder is {folder!r}; a folder's path would do")
+        raise TypeError(f"folder must be a folder's path, got {folder!r}")
     path = Path(folder).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f"folder is {str(path)!r}, which does not exist; {advice}")
+        raise FileNotFoundError(f"folder must exist, got {str(path)!r}; {advice}")
     return path
 
 
@@ -31,7 +31,7 @@ def check_checksum(checksum: Any, kind: str) -> str | None:
         return None
     digits = DIGITS[kind]
     if not isinstance(checksum, str) or len(checksum) != digits or not set(checksum) <= set(string.hexdigits):
-        raise ValueError(f"checksum is {checksum!r}; a {kind} of {digits} hexadecimal digits, or None, would do")
+        raise ValueError(f"checksum must be a {kind} of {digits} hexadecimal digits, or None, got {checksum!r}")
     return checksum.lower()
 
 

@@ -101,7 +101,7 @@ def cifar10(folder: str | Path, *, split: str = "train", verify: bool = True, ch
     if archive.is_file():
         files = _from_archive(archive, FILES[split], wanted, verify)
     elif checksum is not None:
-        raise ValueError(f"checksum is given, but {path} holds no {ARCHIVE} to compare it with; None would do")
+        raise ValueError(f"checksum must be None, as {path} holds no {ARCHIVE} to compare it with, got one")
     else:
         files = _from_folder(path, FILES[split], verify)
     records = [_records(data, name, verify) for name, data in files.items()]

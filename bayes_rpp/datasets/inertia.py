@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp.datasets.dataset import Dataset
 from bayes_rpp.symmetry.groups import O
 from bayes_rpp.symmetry.representations import Scalar, T, Vector
@@ -34,13 +35,12 @@ def modified_inertia(n: int = 1000, *, seed: int = 0, strength: float = 0.3) -> 
     The same seed gives the same x as `inertia`.
     """
     if not math.isfinite(strength):
-        raise ValueError(f"strength is {strength}; a finite number would do")
+        raise ValueError(f"strength must be a finite number, got {strength}")
     return _inertia(n, seed, float(strength), "modified inertia")
 
 
 def _inertia(n: int, seed: int, strength: float, name: str) -> Dataset:
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-        raise ValueError(f"n is {n!r}; a whole number of examples >= 1 would do")
+    whole_number(n, "n")
     rng = np.random.default_rng(seed)
     masses = np.logaddexp(0.0, rng.normal(size=(n, BODIES)))
     r = rng.normal(size=(n, BODIES, 3))

@@ -74,13 +74,13 @@ def pendulum_states(z: ArrayLike, times: ArrayLike, wind: ArrayLike = CALM) -> N
     """
     z, times = (real_array(a, n).astype(np.float64) for a, n in ((z, "z"), (times, "times")))
     if z.ndim != 2 or z.shape[1] != 12:
-        raise ValueError(f"z has shape {z.shape}; (states, 12), columns x_1, x_2, p_1, p_2, would do")
+        raise ValueError(f"z must have shape (states, 12), the columns x_1, x_2, p_1, p_2, got {z.shape}")
     if times.ndim != 1 or not len(times) or not (times[0] >= 0 and (np.diff(times) > 0).all()):
-        raise ValueError(f"times is {times}; numbers that rise, the first >= 0, would do")
+        raise ValueError(f"times must be numbers that rise, the first >= 0, got {times}")
     with np.errstate(divide="ignore", invalid="ignore"):
         is_motion = len(z) and np.isfinite(_field(z, wind)).all()
     if not is_motion:
-        raise ValueError("z has no states, or some that are not finite or where a spring has no length")
+        raise ValueError("z must hold states that are finite and in which each spring has a length, got none or others")
     parts = [z[k : k + TOGETHER] for k in range(0, len(z), TOGETHER)]
     return np.concatenate([_solve(part, times, wind) for part in parts])
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_rpp._arrays import whole_number
+
 SPLITS = ("all", "train", "test")
 
 Rows = NDArray[np.int64]
@@ -16,7 +18,7 @@ def check_split(split: Any, allowed: tuple[str, ...] = SPLITS) -> None:
     """Raise ValueError unless `split` is one of those allowed."""
     if not isinstance(split, str) or split not in allowed:
         *most, last = map(repr, allowed)
-        raise ValueError(f"split is {split!r}; {', '.join(most)} or {last} would do")
+        raise ValueError(f"split must be {', '.join(most)} or {last}, got {split!r}")
 
 
 def split_rows(n: int, test_size: Any, seed: Any, classes: ArrayLike | None = None) -> tuple[Rows, Rows]:
@@ -34,9 +36,9 @@ def split_rows(n: int, test_size: Any, seed: Any, classes: ArrayLike | None = No
     Raises:
         ValueError: if seed is no whole number >= 0, or either part would be empty.
     """
-    check_seed(seed)
+    whole_number(seed, "seed", 0)
     if isinstance(test_size, bool) or not isinstance(test_size, (int, np.integer)) or not 0 < test_size < n:
-        raise ValueError(f"test_size is {test_size!r}; a whole number of examples from 1 to {n - 1} would do")
+        raise ValueError(f"test_size must be a whole number of examples from 1 to {n - 1}, got {test_size!r}")
     labels = np.zeros(n) if classes is None else np.asarray(classes)
     _, label, counts = np.unique(labels, return_inverse=True, return_counts=True)
     share = counts * int(test_size) / n
@@ -47,9 +49,3 @@ def split_rows(n: int, test_size: Any, seed: Any, classes: ArrayLike | None = No
     drawn = [rng.permutation(np.flatnonzero(label == k))[:q] for k, q in enumerate(quota)]
     test = np.sort(np.concatenate(drawn))
     return np.setdiff1d(np.arange(n), test), test
-
-
-def check_seed(seed: Any) -> None:
-    """Raise ValueError unless `seed` is a whole number >= 0."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")

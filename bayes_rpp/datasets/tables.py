@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp.datasets.dataset import Dataset
 from bayes_rpp.datasets.delimited import read_numbers
 from bayes_rpp.datasets.files import check_checksum, compare_checksum, existing_path
-from bayes_rpp.datasets.splits import check_seed, check_split, split_rows
+from bayes_rpp.datasets.splits import check_split, split_rows
 from bayes_rpp.symmetry.groups import Trivial
 from bayes_rpp.symmetry.representations import Scalar
 
@@ -139,11 +140,11 @@ def uci(
         FileNotFoundError: if the file is not there; the message says what to download.
     """
     if not isinstance(name, str) or name not in SOURCES:
-        raise ValueError(f"name is {name!r}; 'energy', 'fertility', 'pendulum' or 'wine' would do")
+        raise ValueError(f"name must be 'energy', 'fertility', 'pendulum' or 'wine', got {name!r}")
     source = SOURCES[name]
     if target not in ((None, "Y1", "Y2") if name == "energy" else (None,)):
         wanted = "'Y1' or 'Y2'" if name == "energy" else f"None (the table {name!r} has one target)"
-        raise ValueError(f"target is {target!r}; {wanted} would do")
+        raise ValueError(f"target must be {wanted}, got {target!r}")
     wanted_sum = check_checksum(checksum, "sha256")
     path = _file(source, folder)
     data = path.read_bytes()
@@ -156,9 +157,7 @@ def uci(
     if numbers.shape[1] < 2:
         raise ValueError(f"{path.name} has one column; inputs and a target would do")
     if target == "Y2" and not second:
-        raise ValueError(
-            f"target is 'Y2' but {path.name} has {numbers.shape[1]} columns; 'Y1' would do, or a file with ten columns"
-        )
+        raise ValueError(f"target must be 'Y1', as {path.name} has {numbers.shape[1]} columns, not ten, got 'Y2'")
     x, targets = np.split(numbers, [-2 if second else -1], axis=1)
     y = targets[:, 1 if target == "Y2" else 0]
     return _table(f"UCI {name}" + (" (Y2)" if target == "Y2" else ""), x, y, split=split, seed=seed)
@@ -197,11 +196,11 @@ def bundled(name: str, **options: Any) -> tuple[NDArray, NDArray]:
 def _table(name: str, x: NDArray, y: NDArray, *, split: str, seed: int, classes: int | None = None) -> Dataset:
     """Split and standardise x (n, columns) and, unless it holds classes, y (n,)."""
     check_split(split)
-    check_seed(seed)
+    whole_number(seed, "seed", 0)
     rows = train = np.arange(len(x))
     if split != "all":
         if len(x) < 2:
-            raise ValueError(f"split is {split!r} but {name} has one row; 'all' would do")
+            raise ValueError(f"split must be 'all' of {name} with one row, got {split!r}")
         train, test = split_rows(len(x), max(1, round(TEST_SHARE * len(x))), seed, y if classes else None)
         rows = train if split == "train" else test
     mean, scale = _moments(x[train])

@@ -88,39 +88,36 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """What it computes on, in words."""
-        ...
 
     def array(self, value: Any) -> Array:
         """Numbers in the library's default precision."""
-        ...
 
-    def integers(self, array: Array) -> Array: ...
+    def integers(self, array: Array) -> Array:
+        """The array as whole numbers, such as classes."""
 
-    def zeros(self, shape: Sequence[int]) -> Array: ...
+    def zeros(self, shape: Sequence[int]) -> Array:
+        """Zeros in the default precision."""
 
-    def broadcast_to(self, array: Array, shape: Sequence[int]) -> Array: ...
+    def broadcast_to(self, array: Array, shape: Sequence[int]) -> Array:
+        """The array repeated along new or single axes, as numpy's."""
 
     def sample(self, name: str, distribution: Distribution, obs: Array | None = None) -> Array:
         """A sample site of the model function that runs."""
-        ...
 
     def deterministic(self, name: str, value: Array, event_dim: int) -> Array:
         """A site whose value follows from others."""
-        ...
 
-    def plate(self, name: str, size: int, dim: int) -> AbstractContextManager[Any]: ...
+    def plate(self, name: str, size: int, dim: int) -> AbstractContextManager[Any]:
+        """Sites within are independent along dimension `dim` (negative), of this size."""
 
     def scale(self, factor: float) -> AbstractContextManager[Any]:
         """log densities within are multiplied by a factor."""
-        ...
 
     def compiled(self, net: Network) -> Callable[..., Any]:
         """A network as it runs fastest, on one set of weights."""
-        ...
 
     def vmap(self, net: Network, in_dims: tuple[int | None, int | None]) -> Callable[..., Any]:
         """A network over several sets of weights, and one x for all (None) or for each."""
-        ...
 
 
 def get_engine(name: str) -> Engine:
@@ -135,9 +132,9 @@ def check_engine(engine: str | None, able: Sequence[EngineName] = tuple(ENGINES)
     if engine is None:
         engine = next((name for name in able if find_spec(name)), able[0])
     if engine not in ENGINES:
-        raise ValueError(f"engine is {engine!r}; 'pyro' or 'numpyro' would do")
+        raise ValueError(f"engine must be 'pyro' or 'numpyro', got {engine!r}")
     if engine not in able:
-        raise ValueError(f"engine is {engine!r}, which cannot run this network; {able[0]!r} would do")
+        raise ValueError(f"engine must be one that can run this network, got {engine!r}; {able[0]!r} would do")
     if not find_spec(engine):
         raise ImportError(f"engine {engine!r} needs {ENGINES[engine].package}: pip install 'bayes-rpp[{engine}]'")
     return engine

@@ -29,11 +29,11 @@ def cache_compilations(folder: str | Path) -> Path:
         OSError: if it cannot be made or written to.
     """
     if not isinstance(folder, (str, Path)) or not str(folder):
-        raise TypeError(f"folder is {folder!r}; a path such as '~/.cache/bayes-rpp' would do")
+        raise TypeError(f"folder must be a path, got {folder!r}; '~/.cache/bayes-rpp' would do")
     path = Path(folder).expanduser().resolve()
     path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK):
-        raise PermissionError(f"folder {path} cannot be written to; another would do")
+        raise PermissionError(f"folder must be one that can be written to, got {path}")
     jax = load_module("jax")
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)

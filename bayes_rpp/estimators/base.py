@@ -154,9 +154,9 @@ class RPPEstimator(BaseEstimator):
         """How many of n examples to hold out, one at least."""
         share = self.validation_fraction
         if isinstance(share, bool) or not isinstance(share, (int, float, np.number)) or not 0 < share < 1:
-            raise ValueError(f"validation_fraction is {share!r}; a number between 0 and 1, such as 0.2, would do")
+            raise ValueError(f"validation_fraction must be a number between 0 and 1, got {share!r}; 0.2 would do")
         if n < 2:
-            raise ValueError("X has 1 sample, but some are held out; two or more would do")
+            raise ValueError("X must have 2 samples or more where some are held out, got 1")
         return min(max(1, round(share * n)), n - 1)
 
     def _standardization(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardization:
@@ -173,19 +173,19 @@ class RPPEstimator(BaseEstimator):
         if group is None:
             for name in ("rep_in", "rep_out"):
                 if getattr(self, name) is not None:
-                    raise ValueError(f"group is None but {name} is {getattr(self, name)!r}; group='O(3)' would do")
+                    raise ValueError(
+                        f"group must be given where {name} is, got None and {name}={getattr(self, name)!r}; "
+                        "group='O(3)' would do"
+                    )
             return MLP(columns, outputs, Trivial(1), channels=channels, layers=self.layers)
         rep_in = parsed(self.rep_in, parse_rep, Rep, "rep_in")
         rep_out = parsed(self.rep_out, parse_rep, Rep, "rep_out")
         if rep_in is None:
-            raise ValueError(
-                f"group is {group} but rep_in is None; how the group acts on the columns of X would do, such as "
-                "'2*Scalar + Vector'"
-            )
+            raise ValueError(f"rep_in must say how {group} acts on X, got None; '2*Scalar + Vector' would do")
         sizes = (("rep_in", rep_in, columns, f"X has {columns} columns"), ("rep_out", rep_out, outputs, owner))
         for name, rep, size, what in sizes:
             if rep is not None and (found := bind_rep(rep, group, name).size) != size:
-                raise ValueError(f"{name} has size {found} but {what}")
+                raise ValueError(f"{name} must have size {size}, as {what}, got {found}")
         rep_out = outputs * Scalar if rep_out is None else rep_out
         return EMLP(rep_in, rep_out, group, channels=channels, layers=self.layers)
 
@@ -200,7 +200,7 @@ def parsed(value: Any, parse: Any, kind: type, name: str) -> Any:
         return value
     if not isinstance(value, str):
         example = "'O(3)'" if kind is Group else "'2*Scalar + Vector'"
-        raise TypeError(f"{name} is {value!r}; a {kind.__name__}, or text such as {example}, would do")
+        raise TypeError(f"{name} must be a {kind.__name__} or text, got {value!r}; {example} would do")
     try:
         return parse(value)
     except ValueError as error:

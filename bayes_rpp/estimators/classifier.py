@@ -86,7 +86,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         count = len(self.classes_)
         if count < 2:
-            raise ValueError(f"y has one class, {self.classes_[0]!r}; two or more would do")
+            raise ValueError(f"y must have two classes or more, got {self.classes_[0]!r} alone")
         net = self._network(x.shape[1], count, f"y has {count} classes")
         self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical(self.temperature))
         return self

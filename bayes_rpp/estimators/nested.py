@@ -34,11 +34,11 @@ def with_numbers(value: Any, changes: Mapping[str, Any], name: str) -> Any:
     for k in changes:
         if not known:
             example = EXAMPLES["method" if name == "method" else None]
-            raise ValueError(f"{name} is {value!r}, which has no {k} for {name}__{k} to set; {name}={example} would do")
+            raise ValueError(f"{name} must have {k} for {name}__{k} to set, got {value!r}; {name}={example} would do")
         if k not in known:
             kind = type(value).__name__ if isinstance(value, Method) else "the distribution"
             able = ", ".join(f"{name}__{other}" for other in known)
-            raise ValueError(f"{name}__{k}: {kind} has no {k}; {able} would do")
+            raise ValueError(f"{name} must have {k} for {name}__{k} to set, got {kind}; {able} would do")
     if isinstance(value, Method):
         return replace(value, **changes)
     if isinstance(value, PerLayer):

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
+from bayes_rpp._given import described
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
@@ -83,16 +84,15 @@ def fit(
         TrainingError: if a loss becomes NaN or infinite.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model is a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do")
+        raise TypeError(f"model must be a Model, got {described(model)}; Model(net, sigma_b=0.1) would do")
     x, y = check_data(model, x, y)
     check_method(method)
     chosen = check_engine(engine, model.net.engines)
     warn_of_rounding(chosen, x=x, y=y)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; a whole number >= 0 would do")
+    whole_number(seed, "seed", 0)
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-            raise TypeError("validation must be a pair (x, y)")
+            raise TypeError(f"validation must be a pair (x, y), got a {type(validation).__name__}")
         validation = check_data(model, *validation, names=("validation x", "validation y"))
     callbacks = (callbacks,) if callable(callbacks) else callbacks
     if not isinstance(callbacks, Iterable):
@@ -102,32 +102,32 @@ def fit(
     for callback in callbacks:
         if not callable(callback) or isinstance(callback, type):
             raise TypeError(
-                f"callbacks has {callback!r}; functions of Progress, such as EquivarianceTracker(group), would do"
+                f"callbacks must be functions of Progress, got {callback!r}; EquivarianceTracker(G) would do"
             )
     names = [c.name for c in callbacks if hasattr(c, "name")]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ValueError(
-            f"callbacks has two records of the name {twice.pop()!r}; EquivarianceTracker(group, name=...) "
-            "tells them apart"
+            f"callbacks must have records of different names, got {twice.pop()!r} twice; EquivarianceTracker(group, "
+            "name=...) would do"
         )
     if not model.sites:
         raise ValueError(
-            "model has nothing to infer: its priors fix every weight at 0 (no map between rep_in and rep_out "
-            "is equivariant, and sigma_b is 0); a positive sigma_b would do"
+            "model must have something to infer, got priors that fix every weight at 0 (no map between rep_in and "
+            "rep_out is equivariant, and sigma_b is 0); a positive sigma_b would do"
         )
     form = get_parametrization(model.parametrization or "whitened")
     if isinstance(method, MAP) and model.infers_sigmas and not form.has_mode:
         raise ValueError(
-            f"parametrization is {model.parametrization!r}, in which a model with inferred sigmas has no most probable "
-            "weights; 'whitened' or None would do, or SVI or NUTS"
+            "parametrization must be one in which a model with inferred sigmas has most probable weights, got "
+            f"{model.parametrization!r}; 'whitened' or None would do, or SVI or NUTS"
         )
     check_executor(executor)
     _check_taken(method, callbacks=callbacks or None, validation=validation, executor=executor, checkpoint=checkpoint)
     if isinstance(method, HMC) and method.chain_method == "vectorized" and chosen == "pyro":
         raise ValueError(
-            "chain_method is 'vectorized', which Pyro's kernels cannot do: they advance one chain. 'parallel' or "
-            "'sequential', or engine='numpyro', would do"
+            "chain_method must be 'parallel' or 'sequential' for Pyro, whose kernels advance one chain, got "
+            "'vectorized'; engine='numpyro' would do as well"
         )
     weights = None if init is None else start_of(model, init, method)
     if isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
@@ -135,7 +135,7 @@ def fit(
     if isinstance(checkpoint, (str, Path)):
         checkpoint = Checkpoint(checkpoint)
     elif checkpoint is not None and not isinstance(checkpoint, Checkpoint):
-        raise TypeError(f"checkpoint is {checkpoint!r}; a folder's path would do")
+        raise TypeError(f"checkpoint must be a folder's path, got {checkpoint!r}")
     task = Task(
         model,
         x,
@@ -164,17 +164,15 @@ def fit(
 def _check_taken(method: Method, **options: Any) -> None:
     """What only some methods understand."""
     kind = type(method).__name__
-    epochs = (
-        f"for methods that train by epochs; {kind} has none. "
-        "The posterior's equivariance_error and metrics look at each draw"
-    )
+    epochs = "has no epochs", "the posterior's equivariance_error and metrics, which look at each draw,"
     reasons = {
-        "callbacks": f"callbacks are {epochs}",
-        "validation": f"validation are {epochs}",
-        "executor": "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; "
-        f"{kind} is one task, without it",
-        "checkpoint": f"checkpoint is for methods that keep their state; {kind} keeps none, without it",
+        "callbacks": epochs,
+        "validation": epochs,
+        "executor": ("is one task", "the chains of NUTS and HMC and the members of DeepEnsemble"),
+        "checkpoint": ("keeps no state", "another method"),
     }
     for name, given in options.items():
         if given is not None and name not in method.takes:
-            raise ValueError(reasons[name])
+            why, instead = reasons[name]
+            got = type(given).__name__
+            raise ValueError(f"{name} must be None for {kind}, which {why}, got a {got}; {instead} would do")

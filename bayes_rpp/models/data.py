@@ -22,14 +22,12 @@ def check_data(model: Model, x: Any, y: Any, names: tuple[str, str] = ("x", "y")
     if columns != outputs and np.ndim(y) == 1:  # classes
         y = real_array(y, names[1])[:, None]
     a = check_inputs(model, x, names[0])
-    owner = (
-        "rep_out has size {}" if columns == outputs else f"a {type(likelihood).__name__} likelihood needs {{}} column"
-    )
-    b = finite_array(y, names[1], columns=columns, owner=owner)
+    kind = f", as a {type(likelihood).__name__} likelihood needs"
+    b = finite_array(y, names[1], columns=columns, because=", the size of rep_out" if columns == outputs else kind)
     if len(a) != len(b):
-        raise ValueError(f"{names[0]} has {len(a)} examples but {names[1]} has {len(b)}")
+        raise ValueError(f"{names[1]} must have {len(a)} examples, as {names[0]} has, got {len(b)}")
     if not len(a):
-        raise ValueError(f"{names[0]} has no examples")
+        raise ValueError(f"{names[0]} must have at least one example, got none")
     likelihood.check(b, outputs, names[1])
     return a, floating(b)
 
@@ -38,7 +36,7 @@ def check_inputs(model: Model, x: ArrayLike, name: str = "x") -> NDArray:
     """Inputs alone, likewise."""
     net = model.net
     a = flat_inputs(net, x, name)
-    return floating(finite_array(a, name, columns=net.rep_in.size, owner="rep_in has size {}"))
+    return floating(finite_array(a, name, columns=net.rep_in.size, because=", the size of rep_in"))
 
 
 def flat_inputs(net: Network, x: Any, name: str) -> Any:
@@ -47,7 +45,7 @@ def flat_inputs(net: Network, x: Any, name: str) -> Any:
         return x
     if np.shape(x)[1:] != net.input_shape:
         wanted = f"(examples, {', '.join(map(str, net.input_shape))})"
-        raise ValueError(f"{name} has shape {np.shape(x)}; {wanted}, or (examples, {net.rep_in.size}), would do")
+        raise ValueError(f"{name} must have shape {wanted} or (examples, {net.rep_in.size}), got {np.shape(x)}")
     return real_array(x, name).reshape(len(x), net.rep_in.size)
 
 

@@ -35,7 +35,7 @@ def run(
     unknown = [k for k in given if k not in model.latents]
     if unknown:
         known = ", ".join(map(repr, model.latents)) or "nothing"
-        raise ValueError(f"given has {unknown[0]!r} but the model infers {known}")
+        raise ValueError(f"given must have numbers that the model infers, {known}, got {unknown[0]!r}")
     form = get_parametrization(parametrization or model.parametrization or "pathways")
     x, y = engine.array(engine_array(x, "x")), None if y is None else engine.array(engine_array(y, "y"))
     x = net.rows(x)
@@ -84,14 +84,13 @@ def _outputs(model: Model, engine: Engine, params: dict[str, Any], x: Any) -> An
 def _check_shapes(model: Model, x: Any, y: Any, members: int | None) -> None:
     inputs, outputs = model.net.rep_in.size, model.net.rep_out.size
     columns = model.likelihood.columns(outputs)
-    kind = f"a {type(model.likelihood).__name__} likelihood"
-    owner = f"rep_out has size {outputs}" if columns == outputs else f"{kind} needs {columns} column"
-    for name, a, size, wanted in (("x", x, inputs, f"rep_in has size {inputs}"), ("y", y, columns, owner)):
+    owner = "the size of rep_out" if columns == outputs else f"as a {type(model.likelihood).__name__} likelihood needs"
+    for name, a, size, wanted in (("x", x, inputs, "the size of rep_in"), ("y", y, columns, owner)):
         if a is None:
             continue
         if a.ndim != 2 and (not members or tuple(a.shape[:-2]) != (members,)):
-            raise ValueError(f"{name} has shape {tuple(a.shape)}; (examples, {size}) would do")
+            raise ValueError(f"{name} must have shape (examples, {size}), got {tuple(a.shape)}")
         if a.shape[-1] != size:
-            raise ValueError(f"{wanted} but {name} has {a.shape[-1]} columns")
+            raise ValueError(f"{name} must have {size} column{'s' * (size != 1)}, {wanted}, got {a.shape[-1]}")
     if y is not None and y.shape[-2] != x.shape[-2]:
-        raise ValueError(f"x has {x.shape[-2]} examples but y has {y.shape[-2]}")
+        raise ValueError(f"y must have {x.shape[-2]} examples, as x has, got {y.shape[-2]}")

@@ -31,7 +31,7 @@ class Likelihood(ABC):
             value = getattr(self, field.name)
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
                 if not (math.isfinite(value) and value > 0):
-                    raise ValueError(f"{field.name} is {value}; a number > 0 would do")
+                    raise ValueError(f"{field.name} must be a number > 0, got {value}")
                 object.__setattr__(self, field.name, float(value))
             else:
                 object.__setattr__(self, field.name, Prior.of(value, field.name))

@@ -157,7 +157,7 @@ class Categorical(Likelihood):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.temperature, float):
-            raise TypeError("temperature is a distribution; a number > 0 would do, and sigma_a can be inferred instead")
+            raise TypeError("temperature must be a number > 0, got a distribution; one for sigma_a would do instead")
 
     def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
         return engine.distributions.Categorical(logits=f / self.temperature)
@@ -262,4 +262,4 @@ def _diagonal(entries: NDArray) -> NDArray:
 def _check_values(good: NDArray, y: NDArray, name: str, wanted: str) -> None:
     if not good.all():
         row, column = np.argwhere(~good)[0]
-        raise ValueError(f"{name} has {y[row, column]:g} in row {row}, column {column}; {wanted} would do")
+        raise ValueError(f"{name} must be {wanted}, got {y[row, column]:g} in row {row}, column {column}")

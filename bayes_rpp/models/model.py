@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
+from bayes_rpp._given import described
+from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.engines.base import get_engine
 from bayes_rpp.models.function import run
@@ -69,7 +72,7 @@ class Model:
         parametrization: AnyParametrization | None = None,
     ) -> None:
         if not isinstance(net, Network):
-            raise TypeError(f"net must be a Network, got a {type(net).__name__}; EMLP(rep_in, rep_out, group) would do")
+            raise TypeError(f"net must be a Network, got {described(net)}; EMLP(rep_in, rep_out, group) would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a Likelihood, got {likelihood!r}; Gaussian(0.1) would do")
         if scale not in ("fan_in", None):
@@ -90,18 +93,20 @@ class Model:
         if isinstance(sigma_b, (list, tuple)):
             raise TypeError(f"sigma_b must be one number, as there is one residual, got a list of {len(sigma_b)}")
         self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters)
-        self.latents: dict[str, Prior] = {}
+        latents: dict[str, Prior] = {}
         for sigmas in (*self.sigmas_a, self.sigma_b):
-            self.latents |= sigmas.latents
-        self.latents |= self.likelihood.latents
-        self.priors: dict[str, ResidualPathway] = {}
+            latents |= sigmas.latents
+        latents |= self.likelihood.latents
+        priors: dict[str, ResidualPathway] = {}
         for name in net.parameters:
             try:
-                self.priors[name] = self._prior(name, {k: p.start for k, p in self.latents.items()})
+                priors[name] = self._prior(name, {k: p.start for k, p in latents.items()})
             except ValueError as error:
                 raise ValueError(f"parameter {name}: {error}") from error
+        self.latents: Mapping[str, Prior] = MappingProxyType(latents)
+        self.priors: Mapping[str, ResidualPathway] = MappingProxyType(priors)
         self.infers_sigmas = any(s.latents for s in (*self.sigmas_a, self.sigma_b))
-        self.sites = dict(self._sites())
+        self.sites: Mapping[str, tuple[str, ResidualPathway]] = MappingProxyType(dict(self._sites()))
 
     @property
     def sigma_a(self) -> Sigma | list[Sigma]:
@@ -181,6 +186,18 @@ class Model:
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a Model does not change, so {name} stays")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        views = {k: MappingProxyType(state[k]) for k in ("latents", "priors", "sites")}  # which cannot be pickled
+        vars(self).update(state, **views)
+
+    def _repr_html_(self) -> str:
+        inferred = ", ".join(self.latents) or "weights alone"
+        rows = self._arguments | {"sigma_a": self.sigma_a, "sigma_b": self.sigma_b.given, "inferred": inferred}
+        return paragraph(type(self).__name__, "font-weight: bold") + table(rows.items())
 
     def __repr__(self) -> str:
         return (

@@ -75,20 +75,20 @@ class ConvNet(Network, is_code=False):
         shape = tuple(input_shape) if isinstance(input_shape, (Sequence, np.ndarray)) else ()
         whole = all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in shape)
         if not 2 <= len(shape) <= 4 or not whole:
-            raise ValueError(f"input_shape is {input_shape!r}; (channels, *grid), such as (1, 28, 28), would do")
+            raise ValueError(f"input_shape must be (channels, *grid), got {input_shape!r}; (1, 28, 28) would do")
         shape = tuple(int(n) for n in shape)
         if not isinstance(channels, Sequence) or not channels:
-            raise ValueError(f"channels is {channels!r}; a list of one number or more, such as [32, 32], would do")
+            raise ValueError(f"channels must be a list of one number or more, got {channels!r}; [32, 32] would do")
         units, outputs = math.prod(shape), check_width(outputs, "outputs")
         if columns is not None and check_width(columns, "columns") > units:
-            raise ValueError(f"columns is {columns} but input_shape {shape} has room for {units}")
+            raise ValueError(f"columns must be from 1 to {units}, the units of input_shape {shape}, got {columns}")
         if group is None and (rep_in is not None or rep_out is not None):
-            raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
+            raise ValueError("group must be given with rep_in or rep_out, got None; O(3), or whichever acts, would do")
         seen = Capabilities(input_shape=None if columns else shape)
         super().__init__(rep_in or columns or units, rep_out or outputs, group, capabilities=seen)
         for name, rep, size in (("rep_in", self.rep_in, columns or units), ("rep_out", self.rep_out, outputs)):
             if rep.size != size:
-                raise ValueError(f"{name} has size {rep.size}; {size} would do")
+                raise ValueError(f"{name} must have size {size}, got {rep.size}")
         self._settings = {
             "input_shape": list(shape),
             "outputs": outputs,
@@ -104,9 +104,7 @@ class ConvNet(Network, is_code=False):
         }
         self.outputs, self.norm, self.missing = outputs, bool(norm), units - (columns or units)
         if len(self._settings["strides"]) != len(channels):
-            raise ValueError(
-                f"strides is {strides!r}; a number, or {len(channels)}, one for each of channels, would do"
-            )
+            raise ValueError(f"strides must be a number, or {len(channels)}, one for each of channels, got {strides!r}")
         self.convolutions: list[ConvolutionSubspace] = []
         c, grid = shape[0], shape[1:]
         for k, (width, stride) in enumerate(zip(channels, self._settings["strides"], strict=True)):

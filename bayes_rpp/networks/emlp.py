@@ -77,8 +77,8 @@ class EMLP(Network, is_code=False):
         for name, rep in (("rep_in", rep_in), ("rep_out", rep_out)):
             if isinstance(rep, int):
                 raise TypeError(
-                    f"{name} is {rep}; how the group acts on these columns would do: {rep} * Scalar leaves "
-                    "them as they are, Vector moves them"
+                    f"{name} must say how the group acts on these columns, got {rep}; {rep} * Scalar, which leaves "
+                    "them as they are, or Vector, which moves them, would do"
                 )
         super().__init__(rep_in, rep_out, group)
         self.bilinear, self.subgroups = check_bilinear(bilinear), _check_subgroups(subgroups, group)
@@ -225,9 +225,9 @@ def _check_subgroups(subgroups: Sequence[Group], group: Group) -> tuple[Group, .
     given = (subgroups,) if isinstance(subgroups, Group) else tuple(subgroups)
     for k, h in enumerate(given):
         if not isinstance(h, Group):
-            raise TypeError(f"subgroups[{k}] is {h!r}; a Group would do")
+            raise TypeError(f"subgroups[{k}] must be a Group, got {h!r}")
         if h.dim != group.dim:
-            raise ValueError(f"subgroups[{k}] acts on R^{h.dim} but group on R^{group.dim}")
+            raise ValueError(f"subgroups[{k}] must act on R^{group.dim}, as group does, got R^{h.dim}")
         larger = group if k == 0 else given[k - 1]
         # Looked at on the algebra and on maps of tensors, whatever the network's representations are.
         large, small = (g.lie_algebra.reshape(-1, h.dim**2) for g in (larger, h))
@@ -237,7 +237,7 @@ def _check_subgroups(subgroups: Sequence[Group], group: Group) -> tuple[Group, .
         if ranks[2] > ranks[0] or maps[0].rank > maps[1].rank or not _lies_in(maps[0], maps[1]):
             raise ValueError(f"subgroups[{k}], {h}, does not lie in {larger}; each must lie in the one before it")
         if ranks[0] == ranks[1] and maps[0].rank == maps[1].rank:
-            raise ValueError(f"subgroups[{k}], {h}, leaves the same maps as {larger}; leave it out")
+            raise ValueError(f"subgroups[{k}] must leave other maps than {larger}, got {h}; leave it out")
     return given
 
 
@@ -310,11 +310,9 @@ def _hidden(
     elif isinstance(channels, Sequence) and not isinstance(channels, str):
         hidden = list(channels)
         if layers is not None and layers != len(hidden):
-            raise ValueError(f"layers is {layers} but channels lists {len(hidden)} representations; leave layers out")
+            raise ValueError(f"layers must be None where channels lists {len(hidden)} representations, got {layers}")
         if not all(isinstance(r, Rep) for r in hidden):
-            raise TypeError(
-                f"channels is {channels!r}; a width, a representation or a list of representations would do"
-            )
+            raise TypeError(f"channels must be a width, a representation or a list of these, got {channels!r}")
     else:
         hidden = [hidden_rep(channels, rep_in, rep_out)] * count
     for k, rep in enumerate(hidden):

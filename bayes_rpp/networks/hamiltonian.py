@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import expm
 
 from bayes_rpp._arrays import Array, array_namespace, constant, whole_number
+from bayes_rpp._given import described
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import library_of
 from bayes_rpp.networks.network import Network
@@ -51,11 +52,11 @@ class HamiltonianNetwork(Network, is_code=False):
 
     def __init__(self, energy: Network, *, dt: float, steps: int, substeps: int = 1) -> None:
         if not isinstance(energy, Network):
-            kind = type(energy).__name__
-            raise TypeError(f"energy is a {kind}; a Network such as EMLP(4 * Vector, Scalar, O(3)) would do")
+            got = described(energy)
+            raise TypeError(f"energy must be a Network, got {got}; EMLP(4 * Vector, Scalar, O(3)) would do")
         _check_energy(energy)
         if isinstance(dt, bool) or not isinstance(dt, (int, float, np.number)) or not math.isfinite(dt) or dt == 0:
-            raise ValueError(f"dt is {dt!r}; a number other than 0, such as 0.1, would do")
+            raise ValueError(f"dt must be a number other than 0, got {dt!r}; 0.1 would do")
         self.energy, self.dt = energy, float(dt)
         self.steps, self.substeps = whole_number(steps, "steps"), whole_number(substeps, "substeps")
         evaluations = energy.capabilities.evaluations * len(STAGES) * self.steps * self.substeps
@@ -112,15 +113,15 @@ def _check_energy(energy: Network) -> None:
     rep_in, rep_out, group = energy.rep_in, energy.rep_out, energy.group
     if rep_out.size != 1 or any(abs(m - 1) > 1e-8 for m in _generators(rep_out)):
         raise ValueError(
-            f"energy has rep_out {rep_out.rep}, of size {rep_out.size}, under {group}; one Scalar, which the group "
-            "leaves as it is, would do"
+            f"energy must have one Scalar, which the group leaves as it is, as rep_out, got {rep_out.rep}, of size "
+            f"{rep_out.size}, under {group}"
         )
     if rep_in.size % 2:
-        raise ValueError(f"energy has rep_in {rep_in.rep} of size {rep_in.size}; an even size, q and then p, would do")
+        raise ValueError(f"energy must have a rep_in of even size, q then p, got {rep_in.rep} of size {rep_in.size}")
     form = symplectic_form(rep_in.size // 2)
     if not all(np.allclose(m.T @ form @ m, form, atol=1e-8) for m in _generators(rep_in)):
         raise ValueError(
-            f"energy has rep_in {rep_in.rep}, by which {group} does not keep the form dq ^ dp; positions, and then "
+            f"energy must have a rep_in by which {group} keeps the form dq ^ dp, got {rep_in.rep}; positions, and then "
             "momenta that transform as their duals do (under an orthogonal group: the same way), would do"
         )
 

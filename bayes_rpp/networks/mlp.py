@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from bayes_rpp._arrays import Array, swish, whole_number
 from bayes_rpp._types import Shaped
 from bayes_rpp.networks.network import Network, Parameter, linear
@@ -58,6 +56,4 @@ def check_width(value: Any, name: str = "channels") -> int:
 
 
 def check_layers(layers: Any) -> int:
-    if isinstance(layers, bool) or not isinstance(layers, (int, np.integer)) or layers < 0:
-        raise ValueError(f"layers is {layers!r}; a whole number >= 0 would do (0: one linear layer)")
-    return int(layers)
+    return whole_number(layers, "layers", 0)  # 0: one linear layer

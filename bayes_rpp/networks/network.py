@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import EngineName, Shaped
+from bayes_rpp.engines.base import ENGINES
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -26,8 +27,13 @@ class Parameter:
 
     subspace: Subspace
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.subspace, Subspace):
+            raise TypeError(f"subspace must be a Subspace, got {self.subspace!r}; FullSubspace((2, 3)) would do")
+
     @property
     def shape(self) -> tuple[int, ...]:
+        """Of the weight, (outputs, inputs) in linear layers."""
         return self.subspace.shape
 
 
@@ -56,6 +62,10 @@ class Capabilities:
     is_code: bool = False
     evaluations: int = 1
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.engines, tuple) or not self.engines or not set(self.engines) <= ENGINES.keys():
+            raise ValueError(f"engines must be a tuple of {' or '.join(map(repr, ENGINES))}, got {self.engines!r}")
+
 
 AnyNetwork = TypeVar("AnyNetwork", bound="Network")
 RECORD = frozenset(f.name for f in fields(Capabilities))
@@ -66,6 +76,8 @@ class _FreezingMeta(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         net = super().__call__(*args, **kwargs)
+        if "parameters" not in vars(net):
+            raise TypeError(f"{cls.__name__}.__init__ must call super().__init__(rep_in, rep_out, group), got no call")
         net._freeze()
         return net
 
@@ -114,7 +126,7 @@ class Network(metaclass=_FreezingMeta):
         if group is None:
             group = Trivial(1)
         if not isinstance(group, Group):
-            raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
+            raise TypeError(f"group must be a Group, got {group!r}; O(3) would do")
         self.group = group
         self.rep_in = bind(rep_in, group, "rep_in")
         self.rep_out = bind(rep_out, group, "rep_out")
@@ -228,7 +240,10 @@ def altered(net: AnyNetwork, **attributes: Any) -> AnyNetwork:
 def bind(rep: Rep | int, group: Group, name: str) -> Representation:
     """Bind a representation, or a number of scalars; raises TypeError naming the argument."""
     if isinstance(rep, Representation):
-        raise TypeError(f"{name} is already bound to a group; pass the representation itself, as in 5 * Vector")
+        raise TypeError(
+            f"{name} must be a representation that is not bound to a group, got {rep}; the one that was bound, as in 5 "
+            "* Vector, would do"
+        )
     if isinstance(rep, int) and not isinstance(rep, bool) and rep >= 1:
         rep = rep * Scalar
     return bind_rep(rep, group, name)

@@ -31,11 +31,9 @@ def check_probe(net: Network, params: Mapping[str, NDArray], spec: Mapping[str, 
     """Raise ValueError if a network is not the one of `probe_spec`. Files of older versions have less of it."""
     error = probe_error(net, params, spec["probe"]) if "probe" in spec else None
     if error is not None:
-        raise ValueError(f"net gives other outputs than the file's network did (off by {error:.2g}): {STATE}")
+        raise ValueError(f"net must give the outputs of the file's network, got others (off by {error:.2g}): {STATE}")
     if "norms" in spec and not _alike(_norms(net), spec["norms"]):
-        raise ValueError(
-            "net has other subspaces than the file's network had, of the same ranks; those of the fit would do"
-        )
+        raise ValueError("net must have the subspaces of the file's network, got others of these ranks")
 
 
 def network_probe(net: Network, params: Mapping[str, NDArray]) -> list[list[float]]:

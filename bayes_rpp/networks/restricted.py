@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._given import described
 from bayes_rpp._types import Shaped
 from bayes_rpp.networks.emlp import equivariant_parameters
 from bayes_rpp.networks.network import Network, Parameter, altered, linear
@@ -34,7 +35,7 @@ def restrict(net: Network, subspaces: Mapping[str, Subspace]) -> Network:
         TypeError, ValueError: if one is no subspace, fits no parameter, or has another shape.
     """
     if not isinstance(net, Network):
-        raise TypeError(f"net must be a Network, got a {type(net).__name__}; MLP(20, 20, layers=0) would do")
+        raise TypeError(f"net must be a Network, got {described(net)}; MLP(20, 20, layers=0) would do")
     options = Options(None, subspaces, ())
     parameters = {k: Parameter(options.subspace(k, p.subspace)) for k, p in net.parameters.items()}
     options.check_used((), parameters)
@@ -59,7 +60,7 @@ class LinearPath(Network, is_code=False):
 
     def __init__(self, net: Network) -> None:
         if not isinstance(net, Network):
-            raise TypeError(f"net must be a Network, got a {type(net).__name__}; MLP(5, 1) would do")
+            raise TypeError(f"net must be a Network, got {described(net)}; MLP(5, 1) would do")
         super().__init__(net.rep_in.rep, net.rep_out.rep, net.group, capabilities=net.capabilities)
         self.net = net
         shape = (self.rep_out.size, self.rep_in.size)

@@ -105,8 +105,8 @@ def network_from_spec(
         wrong = next((k for k in [*wanted, *found] if wanted.get(k) != found.get(k)), None)
         if wrong is not None:
             raise ValueError(
-                f"net does not fit the file: parameter {wrong!r} has shape and ranks {found.get(wrong)}, but "
-                f"{wanted.get(wrong)} in the file"
+                f"net must fit the file, got shape and ranks {found.get(wrong)} of parameter {wrong!r} where it has "
+                f"{wanted.get(wrong)}"
             )
         return net
     if kind not in NETWORKS:
@@ -127,7 +127,7 @@ def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) 
     """Write a network and its weights to one .npz file."""
     missing = [name for name in net.parameters if name not in params]
     if missing:
-        raise ValueError(f"params has no {', '.join(map(repr, missing))}")
+        raise ValueError(f"params must have all weights of the network, got no {', '.join(map(repr, missing))}")
     path = Path(path)
     if path.suffix != ".npz":
         path = path.with_name(path.name + ".npz")
@@ -165,7 +165,7 @@ def check_weight(name: str, value: Any, shape: tuple[int, ...]) -> None:
     """Raise ValueError unless a value is an array of floats of a shape."""
     if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating) or value.shape != shape:
         found = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise ValueError(f"{name} is {found}; floats of the shape {shape} would do")
+        raise ValueError(f"{name} must be floats of the shape {shape}, got {found}")
 
 
 def existing(path: str | Path, suffix: str) -> Path:

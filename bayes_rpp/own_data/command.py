@@ -82,7 +82,7 @@ def _claim(out: Path) -> bool:
     """Make the folder; whether it is new. What is in an older one is not written over."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(
-            f"out is {out}, which exists{' and is not empty' if out.is_dir() else ''}; another would do"
+            f"out must be new or empty, got {out}, a {'folder with files' if out.is_dir() else 'file'}"
         )
     new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)

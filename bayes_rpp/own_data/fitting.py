@@ -165,7 +165,7 @@ def fit_columns(
     y = columns.labels() if classes else columns.numbers()
     n = len(y)
     if not 0 < test_fraction < 1:
-        raise ValueError(f"test-fraction is {test_fraction:g}; a number between 0 and 1, such as 0.2, would do")
+        raise ValueError(f"test-fraction must be a number between 0 and 1, got {test_fraction:g}; 0.2 would do")
     held = max(1, round(test_fraction * n))
     if n - held < 2:
         raise ValueError(f"the file has {n} rows, of which {held} are held out; more would do")
@@ -174,7 +174,7 @@ def fit_columns(
         lost = ~np.isin(y[test], y[train])
         train, test = np.sort(np.append(train, test[lost])), test[~lost]
         if not len(test):
-            raise ValueError(f"targets: each class has one row only in {n} rows; several of each would do")
+            raise ValueError(f"targets must have several rows of each class, got one of each in {n} rows")
     method = make_method(how, given, len(train))
     if how is How.laplace:
         settings["sigma_a"] = Prior("HalfNormal", {"scale": 1.0})  # tuned by the evidence
@@ -197,7 +197,7 @@ def make_method(how: How, given: Mapping[str, int | None], n: int) -> Method:
     for name in numbers:
         if name not in NUMBERS[how]:
             able = ", ".join(method for method, names in NUMBERS.items() if name in names)
-            raise ValueError(f"{name} is {numbers[name]} but method is {how}; it is for {able}")
+            raise ValueError(f"{name} must be left out where method is {how}, got {numbers[name]}; it is for {able}")
     base = default_method(n)
     training: dict[str, Any] = {"epochs": base.epochs, "batch_size": base.batch_size, "patience": base.patience}
     if how is How.ensemble:

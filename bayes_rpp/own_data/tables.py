@@ -44,7 +44,7 @@ class Columns:
         import pandas as pd
 
         if len(self.outputs) != 1:
-            raise ValueError(f"targets are {', '.join(self.outputs)}; one column of classes would do")
+            raise ValueError(f"targets must be one column of classes, got {', '.join(self.outputs)}")
         column = self.targets.iloc[:, 0]
         _check_present(column)
         if _is_numeric(column):
@@ -89,14 +89,14 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
     default_y = ["y"] if "y" in blocks else []
     chosen = _named(targets or default_y, table, blocks, "targets", file)
     if not chosen:
-        raise ValueError(f"targets is empty; names of columns of {file} would do: {_list(table.columns)}")
+        raise ValueError(f"targets must be names of columns of {file}, got none; there are {_list(table.columns)}")
     given = inputs or (["x"] if "x" in blocks else [str(c) for c in table.columns if c not in chosen])
     taken = _named(given, table, blocks, "inputs", file)
     if not taken:
-        raise ValueError(f"inputs is empty, and {file} has no columns beside the targets {_list(chosen)}")
+        raise ValueError(f"inputs must be columns, got none: {file} has no others than the targets {_list(chosen)}")
     both = [c for c in taken if c in chosen]
     if both:
-        raise ValueError(f"inputs and targets both have {_list(both)}; each column in one of them would do")
+        raise ValueError(f"inputs and targets must have no column in common, got {_list(both)} in both")
     if not len(table):
         raise ValueError(f"{file} has names of columns but no rows")
     return Columns(_numbers(table[taken], "inputs"), table[chosen], taken, chosen)
@@ -190,15 +190,13 @@ def _named(
                 found.append(name)
             elif name:
                 raise ValueError(
-                    f"{argument} has {name!r}, but the columns of {file} are {_list([*blocks, *table.columns])}"
+                    f"{argument} must be of the columns {_list([*blocks, *table.columns])} of {file}, got {name!r}"
                 )
             else:
-                raise ValueError(
-                    f"{argument} is {text!r}, with an empty name in it; names with commas between would do"
-                )
+                raise ValueError(f"{argument} must be names with commas between, got {text!r}, with an empty one")
     twice = {name for name in found if found.count(name) > 1}
     if twice:
-        raise ValueError(f"{argument} has {twice.pop()!r} twice; once would do")
+        raise ValueError(f"{argument} must have each column once, got {twice.pop()!r} twice")
     return found
 
 

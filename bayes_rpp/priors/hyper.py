@@ -34,28 +34,29 @@ class Prior:
             return value
         if not (hasattr(value, "arg_constraints") and hasattr(value, "log_prob")):
             number = "" if name.endswith("PerLayer") else "a positive number, or "
-            raise TypeError(f"{name} is {value!r}; {number}a distribution such as HalfNormal(1.0), would do")
+            raise TypeError(f"{name} must be {number}a distribution, got {value!r}; HalfNormal(1.0) would do")
         if tuple(value.batch_shape) or tuple(value.event_shape):
             raise ValueError(
-                f"{name} is a distribution of shape {tuple(value.batch_shape + value.event_shape)}; "
-                "one of a single number would do"
+                f"{name} must be a distribution of a single number, got one of shape "
+                f"{tuple(value.batch_shape + value.event_shape)}"
             )
         if type(value).__name__ not in _START:
             raise ValueError(
-                f"{name} is a {type(value).__name__}; a distribution of positive numbers would do: {', '.join(_START)}"
+                f"{name} must be a distribution of positive numbers, got a {type(value).__name__}; {', '.join(_START)} "
+                "would do"
             )
         args = {k: float(getattr(value, k)) for k in value.arg_constraints if k in _START[type(value).__name__][0]}
         return Prior(type(value).__name__, args)
 
     def __post_init__(self) -> None:
         if self.family not in _START:
-            raise ValueError(f"family is {self.family!r}; one of {', '.join(_START)} would do")
+            raise ValueError(f"family must be one of {', '.join(_START)}, got {self.family!r}")
         needed = _START[self.family][0]
         if set(self.arguments) != set(needed):
-            raise ValueError(f"arguments of {self.family} are {', '.join(needed)}, not {', '.join(self.arguments)}")
+            raise ValueError(f"arguments of {self.family} must be {', '.join(needed)}, got {', '.join(self.arguments)}")
         for k, v in self.arguments.items():
             if not math.isfinite(v) or (k != "loc" and v <= 0):
-                raise ValueError(f"{k} of {self.family} is {v}; a finite number{' > 0' if k != 'loc' else ''} would do")
+                raise ValueError(f"{k} of {self.family} must be a finite number{' > 0' if k != 'loc' else ''}, got {v}")
         object.__setattr__(self, "arguments", dict(self.arguments))  # whatever becomes of the user's
 
     def __hash__(self) -> int:
@@ -71,6 +72,7 @@ class Prior:
         return float(_START[self.family][1](**self.arguments))
 
     def config(self) -> dict[str, dict[str, float]]:
+        """{family: arguments}, JSON-able: `Prior(*next(iter(config.items())))` is the same again."""
         return {self.family: dict(self.arguments)}
 
 
@@ -163,14 +165,14 @@ class Sigmas:
     def _entry(self, value: Any, argument: str, site: str) -> float | str:
         if hasattr(value, "log_prob") or isinstance(value, Prior):
             if site in self.latents:
-                raise ValueError(f"{argument} has the same name as another entry; keep one of the two")
+                raise ValueError(f"{argument} must have a name of its own, got that of another; keep one of the two")
             self.latents[site] = Prior.of(value, argument)
             return site
         number = check_sigma(value, argument)
         if not isinstance(number, float):
             raise TypeError(
-                f"{argument} is an array; a number >= 0, a dict by parameter, or a distribution to infer it from, "
-                "such as HalfNormal(1.0), would do"
+                f"{argument} must be a number >= 0, a dict by parameter, or a distribution to infer it from, got an "
+                "array; HalfNormal(1.0) would do"
             )
         return number
 
@@ -178,12 +180,15 @@ class Sigmas:
         unused = [p for p in value if not any(fnmatchcase(n, p) for n in names)]
         if unused:
             raise ValueError(
-                f"{argument} has {', '.join(map(repr, unused))}, which fits no parameter; the network has "
-                f"{', '.join(names)}"
+                f"{argument} must have patterns that fit a parameter, got {', '.join(map(repr, unused))}; the "
+                f"network has {', '.join(names)}"
             )
         for n in names:
             if not any(fnmatchcase(n, p) for p in value):
-                raise ValueError(f"{argument} has nothing for parameter {n!r}; add it, or '*' for all others")
+                raise ValueError(
+                    f"{argument} must have something for each parameter, got nothing for {n!r}; '*' for all others "
+                    "would do"
+                )
 
 
 def layer_of(name: str) -> str:

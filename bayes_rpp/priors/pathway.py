@@ -50,16 +50,16 @@ class ResidualPathway:
     def __init__(self, subspace: Subspace, sigma_a: Numbers | Sequence[Numbers], sigma_b: Numbers) -> None:
         if not isinstance(subspace, Subspace):
             raise TypeError(
-                f"subspace is {subspace!r}; a Subspace such as EquivariantSubspace(rep_in(G), rep_out(G)) would do"
+                f"subspace must be a Subspace, got {subspace!r}; EquivariantSubspace(rep(G), rep(G)) would do"
             )
         self.subspace = subspace
         levels = subspace.levels
         given = tuple(sigma_a) if isinstance(sigma_a, (tuple, list)) else (sigma_a,)
         if len(given) != len(levels):
-            raise ValueError(f"sigma_a has {len(given)} number(s) but the subspace has {len(levels)} level(s)")
+            raise ValueError(f"sigma_a must have {len(levels)} number(s), one for each level, got {len(given)}")
         self._set(tuple(check_sigma(s, "sigma_a") for s in given), check_sigma(sigma_b, "sigma_b"))
         if self.is_strict and all(map(_is_zero, self.sigmas)):
-            raise ValueError("sigma_a and sigma_b are both 0, so the weight is always 0; make one of them positive")
+            raise ValueError("sigma_a or sigma_b must be positive, got 0 for both, with which the weight is always 0")
 
     def _set(self, sigmas: tuple[Any, ...], sigma_b: Any) -> None:
         self.sigmas, self.sigma_b = sigmas, sigma_b
@@ -210,8 +210,8 @@ class ResidualPathway:
         """Raise ValueError where W has no density."""
         if self.is_strict:
             raise ValueError(
-                "sigma_b is 0, so W lies in the subspace and has no density; use strict() for its "
-                "coordinates, or a positive sigma_b"
+                "sigma_b must be positive for W to have a density, got 0, with which it lies in the subspace; "
+                "strict(), for its coordinates, would do"
             )
 
     def __repr__(self) -> str:
@@ -255,15 +255,15 @@ def fan_in_scale(rows: int, rank: int) -> float:
 def check_sigma(value: Any, name: str) -> Any:
     """A number >= 0 as float; arrays (batch shapes, traced values) pass as they are."""
     if isinstance(value, (bool, str)) or value is None:
-        raise TypeError(f"{name} is {value!r}; a number >= 0 would do")
+        raise TypeError(f"{name} must be a number >= 0, got {value!r}")
     if isinstance(value, (int, float, np.number)):
         if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} is {value}; a finite number >= 0 would do")
+            raise ValueError(f"{name} must be a finite number >= 0, got {value}")
         return float(value)
     if isinstance(value, np.ndarray) and not (np.isfinite(value).all() and (value >= 0).all()):
-        raise ValueError(f"{name} holds numbers that are negative or not finite; numbers >= 0 would do")
+        raise ValueError(f"{name} must hold finite numbers >= 0, got others")
     if not hasattr(value, "shape"):
-        raise TypeError(f"{name} is {value!r}; a number >= 0 would do")
+        raise TypeError(f"{name} must be a number >= 0, got {value!r}")
     return value
 
 

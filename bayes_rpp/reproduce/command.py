@@ -96,7 +96,7 @@ def reproduce(
         }  # fmt: skip
         for name, value in given.items():
             if value not in (None, []) and figure not in MEANT[name]:
-                raise ValueError(f"{name} is {value} but {figure} has none; leave it out")
+                raise ValueError(f"{name} must be left out of {figure}, which has none, got {value}")
         out = out or Path(f"bayes-rpp-{figure}")
         start = time.perf_counter()
         if figure is Which.fig5:
@@ -148,7 +148,7 @@ def _figure2(
 
     for name in names or ():
         if name not in SETTINGS:
-            raise ValueError(f"setting is {name!r}; one of {', '.join(SETTINGS)} would do")
+            raise ValueError(f"setting must be one of {', '.join(SETTINGS)}, got {name!r}")
     chosen = [SETTINGS[name] for name in dict.fromkeys(names or SETTINGS)]
     chosen = [s.quick() for s in chosen] if quick else chosen
     epochs = 2 if quick and epochs is None else epochs
@@ -171,7 +171,7 @@ def _figure3(figure: Which, count: int, epochs: int, engine: EngineName, quick: 
     from bayes_rpp.reproduce.trials import begin
 
     if figure is Which.fig3_left and count < 2:
-        raise ValueError(f"trials is {count}; a density over members needs at least 2")
+        raise ValueError(f"trials must be 2 or more for a density over members, got {count}")
     begin(out, {"figure": figure, "engine": engine, "quick": quick, "epochs": epochs, "trials": count}, resume)
     size = {"examples": 1000, "channels": CHANNELS[figure], "layers": 3}
     size = {"examples": 100, "channels": 24, "layers": 1} if quick else size
@@ -227,9 +227,9 @@ def _table3(
     chosen = list(dict.fromkeys(names or table3.SYMMETRIES))
     for name in chosen:
         if name not in table3.SYMMETRIES:
-            raise ValueError(f"environment is {name!r}; one of {', '.join(table3.SYMMETRIES)} would do")
+            raise ValueError(f"environment must be one of {', '.join(table3.SYMMETRIES)}, got {name!r}")
     if members < 2:
-        raise ValueError(f"members is {members}; the spread of rollouts needs at least 2")
+        raise ValueError(f"members must be 2 or more for the spread of rollouts, got {members}")
     epochs = 2 if quick and epochs is None else epochs
     todo = table3.trials(
         chosen, transitions or ([200] if quick else [2000, 50_000]), seeds, quick,

@@ -246,11 +246,11 @@ def chosen_figure(
     for what, given, known in (("environment", names, TASKS), ("arm", arms, ARMS)):
         for name in given or ():
             if name not in known:
-                raise ValueError(f"{what} is {name!r}; one of {', '.join(known)} would do")
+                raise ValueError(f"{what} must be one of {', '.join(known)}, got {name!r}")
     if first < 0:
-        raise ValueError(f"first-seed is {first}; a whole number >= 0 would do")
+        raise ValueError(f"first-seed must be a whole number >= 0, got {first}")
     if rate is not None and not 0 < rate < 1:
-        raise ValueError(f"learning-rate is {rate}; a number between 0 and 1 would do")
+        raise ValueError(f"learning-rate must be a number between 0 and 1, got {rate}")
     found = []
     for name in dict.fromkeys(names or TASKS):
         task = TASKS[name]

@@ -78,7 +78,7 @@ class Setting:
 
     def model(self, method: str, data: Dataset) -> Model:
         if method not in METHODS:
-            raise ValueError(f"method is {method!r}; one of {', '.join(METHODS)} would do")
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         sigma_b: Any = {"RPP": self.sigma_b, "RPP, learned": learned(), "EMLP": 0.0, "MLP": 0.0}[method]
         return Model(self.network(method, data), sigma_a=1.0, sigma_b=sigma_b, likelihood=likelihood_of(data))
 

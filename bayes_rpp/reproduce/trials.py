@@ -134,7 +134,7 @@ def begin(folder: Path, described: dict[str, Any], resume: bool) -> None:
         differ = [f"{k} {before.get(k)}" for k in described if before.get(k) != described[k]]
         if differ:
             raise ValueError(
-                f"out is {str(folder)!r}, which holds a run with {', '.join(differ)}; another folder, the same "
+                f"out must hold no other run, got {str(folder)!r} with {', '.join(differ)}; another folder, the same "
                 "options, or --no-resume would do"
             )
     _replace(path, json.dumps(described, indent=1))

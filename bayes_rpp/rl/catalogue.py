@@ -47,7 +47,7 @@ def symmetry(env_id: str, name: str | None = None) -> Symmetry:
     env_id = _known(env_id)
     entries = {entry["name"]: entry for entry in _data()[env_id]["symmetries"]}
     if name is not None and name not in entries:
-        raise ValueError(f"name is {name!r}; {env_id} has {', '.join(entries)}")
+        raise ValueError(f"name must be one of {', '.join(entries)} for {env_id}, got {name!r}")
     return _made(env_id, name or next(iter(entries)))
 
 
@@ -83,7 +83,7 @@ def _generator(entry: dict[str, Any], what: str, size: int) -> Array:
 
 def _known(env_id: str) -> str:
     if env_id not in _data():
-        raise ValueError(f"env_id is {env_id!r}; known are {', '.join(_data())}; make a Symmetry for others")
+        raise ValueError(f"env_id must be one of {', '.join(_data())}, got {env_id!r}; a Symmetry would do for others")
     return env_id
 
 

@@ -67,7 +67,7 @@ def measure_symmetry(
     """
     whole_number(n, "n")
     if not 0 <= perturbation < math.inf:
-        raise ValueError(f"perturbation is {perturbation!r}; a standard deviation >= 0 would do")
+        raise ValueError(f"perturbation must be a standard deviation >= 0, got {perturbation!r}")
     if not isinstance(sym, Symmetry):
         env_id = env if isinstance(env, str) else str(getattr(env.spec, "id", None))
         sym = symmetry(env_id, sym)

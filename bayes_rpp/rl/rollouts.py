@@ -45,13 +45,13 @@ def rollout(model: TransitionModel, states: ArrayLike, actions: ArrayLike) -> Ro
         TypeError, ValueError: naming the argument that does not fit.
     """
     if not isinstance(model, TransitionModel):
-        raise TypeError(f"model is a {type(model).__name__}; what rl.fit_transitions returns would do")
+        raise TypeError(f"model must be what rl.fit_transitions returns, got a {type(model).__name__}")
     actions = real_array(actions, "actions")
     if actions.ndim != 3 or not actions.shape[1]:
-        raise ValueError(f"actions has shape {actions.shape}; (rollouts, steps, size of an action) would do")
+        raise ValueError(f"actions must have shape (rollouts, steps, size of an action), got {actions.shape}")
     states = real_array(states, "states")
     if states.shape[:1] != actions.shape[:1]:
-        raise ValueError(f"states has shape {states.shape} but actions is for {len(actions)} rollouts")
+        raise ValueError(f"states must have a row for each of {len(actions)} rollouts, got shape {states.shape}")
     n, steps, d = actions.shape
     states, _ = model.checked(states, actions[:, 0])
     actions = model.checked(np.repeat(states, steps, axis=0), actions.reshape(n * steps, d))[1].reshape(actions.shape)
@@ -85,9 +85,9 @@ def relative_error(
     total = predicted.shape[1] - 1
     steps = total if steps is None else steps
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or not 1 <= steps <= total:
-        raise ValueError(f"steps is {steps!r}; a whole number from 1 to {total}, as long as the rollouts are, would do")
+        raise ValueError(f"steps must be a whole number from 1 to {total}, as long as the rollouts are, got {steps!r}")
     if metric not in ("all", "reference"):
-        raise ValueError(f"metric is {metric!r}; 'all' or 'reference' would do")
+        raise ValueError(f"metric must be 'all' or 'reference', got {metric!r}")
     columns = predicted.shape[2] if metric == "all" else max(1, predicted.shape[2] // 2)
     times = slice(1 if metric == "all" else 0, steps + 1)
     p, s = predicted[:, times, :columns], true[:, times, :columns]
@@ -157,15 +157,15 @@ def _pair(predicted: Any, true: Any) -> tuple[NDArray, NDArray]:
     predicted, true = real_array(predicted, "predicted"), real_array(true, "true")
     predicted, true = predicted.astype(np.float64), true.astype(np.float64)
     if predicted.ndim != 3 or predicted.shape[1] < 2 or not predicted.size:
-        raise ValueError(f"predicted has shape {predicted.shape}; (rollouts, steps + 1, size of a state) would do")
+        raise ValueError(f"predicted must have shape (rollouts, steps + 1, size of a state), got {predicted.shape}")
     if true.shape != predicted.shape:
-        raise ValueError(f"true has shape {true.shape} but predicted has {predicted.shape}")
+        raise ValueError(f"true must have shape {predicted.shape}, as predicted has, got {true.shape}")
     if not np.isfinite(true).all():
-        raise ValueError("true has NaN or infinite values")
+        raise ValueError("true must be finite, got NaN or infinite values")
     return predicted, true
 
 
 def _level(level: Any) -> float:
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise ValueError(f"level is {level!r}; a number between 0 and 1, such as 0.9, would do")
+        raise ValueError(f"level must be a number between 0 and 1, got {level!r}; 0.9 would do")
     return float(level)

@@ -56,12 +56,12 @@ def coordinates(env: gymnasium.Env, obs: ArrayLike) -> tuple[Array, Array]:
     inner = simulator(env)
     x = real_array(obs, "obs").astype(np.float64)
     if x.ndim != 1:
-        raise ValueError(f"obs has shape {x.shape}; one observation would do")
+        raise ValueError(f"obs must be one observation, got shape {x.shape}")
     own = _OWN.get(type(inner).__name__)
     if own is not None:
         size, read = own
         if x.size != size:
-            raise ValueError(f"obs has size {x.size}; {type(inner).__name__} observes {size} numbers")
+            raise ValueError(f"obs must have size {size}, as those of {type(inner).__name__}, got {x.size}")
         return read(x)
     hidden = hidden_positions(inner, x.size)
     qpos = np.concatenate([np.zeros(hidden), x[: inner.model.nq - hidden]])
@@ -74,8 +74,8 @@ def hidden_positions(inner: Simulator, size: int) -> int:
     hidden = nq + nv - size
     if not 0 <= hidden <= nq:
         raise ValueError(
-            f"obs has size {size}; {type(inner).__name__} has {nq} positions and {nv} velocities, so that {nv} to "
-            f"{nq + nv} numbers would do (leave out contact forces and the like when it is made), or set_state="
+            f"obs must have {nv} to {nq + nv} numbers, as {type(inner).__name__} has {nq} positions and {nv} "
+            f"velocities, got {size} (leave out contact forces and the like when it is made); set_state= would do"
         )
     return hidden
 

@@ -71,7 +71,7 @@ class Symmetry:
         self.env_id, self.env_kwargs = env_id, dict(env_kwargs or {})
         s, a = generators(state, "state"), generators(action, "action")
         if len(s) != len(a):
-            raise ValueError(f"state has {len(s)} generators but action has {len(a)}; as many of each would do")
+            raise ValueError(f"action must have {len(s)} generators, as state has, got {len(a)}")
         self.n_state, self.n_action = s.shape[1], a.shape[1]
         self.state_names = _names(state_names, self.n_state, "state")
         self.action_names = _names(action_names, self.n_action, "action")
@@ -119,7 +119,10 @@ class Symmetry:
             ValueError: if the symmetry has no env_id, or the environment has other sizes.
         """
         if self.env_id is None:
-            raise ValueError("this symmetry has no env_id; give one to Symmetry, or make the environment yourself")
+            raise ValueError(
+                "env_id must be given to Symmetry for it to make an environment, got none; one that you make yourself "
+                "would do"
+            )
         env = gymnasium_module().make(self.env_id, **(self.env_kwargs | kwargs))
         self.check(env)
         return env
@@ -134,10 +137,7 @@ class Symmetry:
         for what, space, size in spaces:
             if getattr(space, "shape", None) != (size,):
                 hint = f" (made with {self.env_kwargs})" if self.env_kwargs and what == "observations" else ""
-                raise ValueError(
-                    f"the environment has {what} {space}, but the symmetry {self.name!r} is for {what} of size "
-                    f"{size}{hint}"
-                )
+                raise ValueError(f"env must have {what} of size {size}, as {self.name!r} has, got {space}{hint}")
 
     def __repr__(self) -> str:
         where = f"{self.env_id} " if self.env_id else ""
@@ -161,7 +161,7 @@ def generators(value: Any, name: str) -> Array:
     if isinstance(value, Sequence) and len(value) and isinstance(value[0], Mapping):
         made = [_matrix(v, f"{name}[{k}]") for k, v in enumerate(value)]
         if len({m.shape for m in made}) > 1:
-            raise ValueError(f"{name} has tables of lengths {[len(m) for m in made]}; one length would do")
+            raise ValueError(f"{name} must have tables of one length, got {[len(m) for m in made]}")
         return np.stack(made)
     check_unmasked(value, name)
     try:
@@ -170,26 +170,26 @@ def generators(value: Any, name: str) -> Array:
         if error.__cause__ is None:  # complex
             raise
         raise TypeError(
-            f"{name} cannot be read; a table {{'perm': [...], 'signs': [...]}}, a square matrix or a list of either "
-            "would do"
+            f"{name} must be a table {{'perm': [...], 'signs': [...]}}, a square matrix or a list of either, got what "
+            "cannot be read"
         ) from error
     a = a[None] if a.ndim == 2 else a
     if a.ndim != 3 or a.shape[1] != a.shape[2] or not a.size or not np.isfinite(a).all():
-        raise ValueError(f"{name} has shape {a.shape}; finite square matrices (k, n, n) or one (n, n) would do")
+        raise ValueError(f"{name} must be finite square matrices (k, n, n) or one (n, n), got shape {a.shape}")
     return a
 
 
 def _matrix(table: Mapping[str, Any], name: str) -> Array:
     unknown = set(table) - {"perm", "signs"}
     if unknown or "perm" not in table:
-        raise ValueError(f"{name} has the keys {sorted(table)}; 'perm' and 'signs' would do")
+        raise ValueError(f"{name} must have the keys 'perm' and 'signs', got {sorted(table)}")
     perm = np.asarray(table["perm"])
     n = perm.size
     if perm.ndim != 1 or not n or sorted(perm.tolist()) != list(range(n)):
-        raise ValueError(f"{name}['perm'] is {perm.tolist()}; each of 0 to {max(n - 1, 0)} once would do")
+        raise ValueError(f"{name}['perm'] must be each of 0 to {max(n - 1, 0)} once, got {perm.tolist()}")
     signs = np.asarray(table.get("signs", np.ones(n)), dtype=np.float64)
     if signs.shape != (n,) or not (np.abs(signs) == 1).all():
-        raise ValueError(f"{name}['signs'] is {signs.tolist()}; {n} numbers 1 or -1 would do")
+        raise ValueError(f"{name}['signs'] must be {n} numbers 1 or -1, got {signs.tolist()}")
     m = np.zeros((n, n))
     m[np.arange(n), perm.astype(int)] = signs
     return m
@@ -197,7 +197,7 @@ def _matrix(table: Mapping[str, Any], name: str) -> Array:
 
 def _names(names: Sequence[str], size: int, what: str) -> tuple[str, ...]:
     if names and len(names) != size:
-        raise ValueError(f"{what}_names has {len(names)} names but {what} has size {size}")
+        raise ValueError(f"{what}_names must have {size} names, the size of {what}, got {len(names)}")
     return tuple(names)
 
 
@@ -241,19 +241,17 @@ def _elements(joint: Group) -> Array:
     for k, h in enumerate(joint.discrete_generators):
         if list_elements(h[None], MAX_ORDER) is None:
             raise ValueError(
-                f"generator {k} of state and action has no power up to {MAX_ORDER} that is the identity; a finite "
-                "group, or rotation=True with the infinitesimal generators, would do"
+                f"generator {k} of state and action must have a power up to {MAX_ORDER} that is the identity, got "
+                "none; a finite group, or rotation=True with the infinitesimal generators, would do"
             )
     found = list_elements(joint.discrete_generators, MAX_ORDER)
     if found is None:
-        raise ValueError(
-            f"state and action generate a group of more than {MAX_ORDER} elements; at most {MAX_ORDER} would do"
-        )
+        raise ValueError(f"state and action must generate a group of at most {MAX_ORDER} elements, got one of more")
     return found.matrices
 
 
 def _rotations(s: Array, a: Array) -> tuple[Group, Callable[[Array], Array], Callable[[Array], Array]]:
     for what, matrices in (("state", s), ("action", a)):
         if len(matrices) != 1 or not np.allclose(expm(2 * np.pi * matrices[0]), np.eye(matrices.shape[1]), atol=1e-8):
-            raise ValueError(f"{what} is no generator of a rotation: one matrix A with exp(2 pi A) = 1 would do")
+            raise ValueError(f"{what} must be one generator of a rotation, a matrix A with exp(2 pi A) = 1")
     return SO(2), _Rotation(s[0]), _Rotation(a[0])

@@ -89,11 +89,11 @@ class TransitionModel:
     def checked(self, states: ArrayLike, actions: ArrayLike) -> tuple[NDArray, NDArray]:
         """Both as float64 arrays; raises TypeError or ValueError, naming the argument that does not fit."""
         d = self.posterior.model.net.rep_out.size
-        states = finite_array(states, "states", columns=d, owner="the model has states of size {}")
+        states = finite_array(states, "states", columns=d, because=", as the model's states")
         rest = self.posterior.model.net.rep_in.size - d
-        actions = finite_array(actions, "actions", columns=rest, owner="the model has actions of size {}")
+        actions = finite_array(actions, "actions", columns=rest, because=", as the model's actions")
         if len(states) != len(actions):
-            raise ValueError(f"states has {len(states)} rows but actions has {len(actions)}")
+            raise ValueError(f"actions must have {len(states)} rows, as states has, got {len(actions)}")
         return states.astype(np.float64), actions.astype(np.float64)
 
     def equivariance_error(
@@ -157,14 +157,14 @@ def fit_transitions(
         TypeError, ValueError: naming the argument that does not fit.
     """
     if not isinstance(transitions, Transitions):
-        raise TypeError(f"transitions is a {type(transitions).__name__}; rl.collect_transitions(...) would do")
+        raise TypeError(f"transitions must be what rl.collect_transitions gives, got a {type(transitions).__name__}")
     sizes = transitions.states.shape[1], transitions.actions.shape[1]
     if net is None:
         net = transition_network(symmetry, width, layers, sizes=sizes)
     for name, found, wanted in (("input", net.rep_in.size, sum(sizes)), ("output", net.rep_out.size, sizes[0])):
         if found != wanted:
             owner = f"states have size {sizes[0]} and actions {sizes[1]}"
-            raise ValueError(f"the network has an {name} of size {found} but {owner}, which makes {wanted}")
+            raise ValueError(f"net must have an {name} of size {wanted}, as {owner}, got {found}")
     if sigma_b is None:
         sigma_b = PerLayer(HYPERPRIOR) if isinstance(net, EMLP) else 0.0
     standard_x, standard_y = (
@@ -178,7 +178,7 @@ def fit_transitions(
         return x.astype(np.float32), y.astype(np.float32)
 
     if validation is not None and not isinstance(validation, Transitions):
-        raise TypeError(f"validation is a {type(validation).__name__}; Transitions, as of split(), would do")
+        raise TypeError(f"validation must be Transitions, as of split(), got a {type(validation).__name__}")
     model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=Gaussian(NOISE if noise is None else noise))
     posterior = fit(
         model,
@@ -217,7 +217,8 @@ def transition_network(
     if symmetry is None:
         if sizes is None:
             raise ValueError(
-                "symmetry is None and so is sizes; the sizes of states and actions, such as (8, 2), would do"
+                "sizes must be given where symmetry is None, got None; the sizes of states and actions, such as (8, "
+                "2), would do"
             )
         return MLP(sum(sizes), sizes[0], None, channels=width, layers=layers)
     _bound(symmetry)
@@ -226,7 +227,7 @@ def transition_network(
         return EMLP(rep_in, symmetry.rep_state, group, channels=width, layers=layers)
     copies = whole_number(width, "width") // len(group.elements)
     if not copies:
-        raise ValueError(f"width is {width} but {group} has {len(group.elements)} elements; as many at least would do")
+        raise ValueError(f"width must be {len(group.elements)} or more, as {group} has so many elements, got {width}")
     return EMLP(rep_in, symmetry.rep_state, group, channels=copies * Regular, layers=layers, bilinear=False)
 
 
@@ -254,9 +255,7 @@ def _bound(symmetry: Any) -> tuple[Representation, Representation]:
     """rep_state + rep_action and rep_state, bound; raises TypeError for what is no symmetry."""
     lacking = [name for name in ("group", "rep_state", "rep_action") if not hasattr(symmetry, name)]
     if lacking:
-        raise TypeError(
-            f"symmetry is {symmetry!r}, which has no {', '.join(lacking)}; rl.symmetry('Walker2d-v5') would do"
-        )
+        raise TypeError(f"symmetry must have {lacking[0]}, got {symmetry!r}; rl.symmetry('Walker2d-v5') would do")
     state = bind_rep(symmetry.rep_state, symmetry.group, "rep_state")
     bind_rep(symmetry.rep_action, symmetry.group, "rep_action")
     return bind_rep(symmetry.rep_state + symmetry.rep_action, symmetry.group, "rep_state + rep_action"), state

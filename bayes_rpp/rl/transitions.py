@@ -13,7 +13,6 @@ from bayes_rpp._arrays import whole_number
 from bayes_rpp._files import reading, replacing, understanding
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import ROUNDING, rms
-from bayes_rpp.datasets.splits import check_seed
 
 if TYPE_CHECKING:
     import gymnasium
@@ -55,19 +54,17 @@ class Transitions:
             "states": states,
             "actions": finite_array(self.actions, "actions"),
             "next_states": finite_array(
-                self.next_states, "next_states", columns=states.shape[1], owner="states has {} columns"
+                self.next_states, "next_states", columns=states.shape[1], because=", as states"
             ),
         }
         ends = real_array(self.ends, "ends")
         if ends.dtype != bool or ends.ndim != 1:
-            raise TypeError(
-                f"ends has dtype {ends.dtype} and shape {ends.shape}; one True or False for each row would do"
-            )
+            raise TypeError(f"ends must be a True or False for each row, got {ends.dtype} of shape {ends.shape}")
         for name, value in (*found.items(), ("ends", ends)):
             if len(value) != len(states):
-                raise ValueError(f"states has {len(states)} rows but {name} has {len(value)}")
+                raise ValueError(f"{name} must have {len(states)} rows, as states has, got {len(value)}")
         if not len(states):
-            raise ValueError("states has no rows")
+            raise ValueError("states must have at least one row, got none")
         for name, value in found.items():
             object.__setattr__(self, name, np.asarray(value, dtype=np.float64))
         ends = ends.copy()
@@ -77,8 +74,8 @@ class Transitions:
         if jumps.any():
             row = int(np.flatnonzero(jumps)[0])
             raise ValueError(
-                f"next_states[{row}] is not states[{row + 1}], although ends[{row}] is False; True would do where an "
-                "episode ends"
+                f"next_states[{row}] must be states[{row + 1}] where ends[{row}] is False, got another; True, where an "
+                "episode ends, would do"
             )
 
     def __len__(self) -> int:
@@ -108,7 +105,7 @@ class Transitions:
         rows = np.sort(np.asarray(rows))
         fits = rows.ndim == 1 and np.issubdtype(rows.dtype, np.integer) and len(rows) and (np.diff(rows) > 0).all()
         if not fits or rows[0] < 0 or rows[-1] >= len(self):
-            raise ValueError(f"rows is {rows}; different whole numbers from 0 to {len(self) - 1} would do")
+            raise ValueError(f"rows must be different whole numbers from 0 to {len(self) - 1}, got {rows}")
         ends = self.ends[rows]
         ends[:-1] |= np.diff(rows) > 1
         return Transitions(self.states[rows], self.actions[rows], self.next_states[rows], ends, self.environment)
@@ -116,8 +113,8 @@ class Transitions:
     def sample(self, n: int, seed: int = 0) -> Transitions:
         """n rows drawn without replacement."""
         if whole_number(n, "n") > len(self):
-            raise ValueError(f"n is {n} but there are {len(self)} transitions; fewer would do")
-        check_seed(seed)
+            raise ValueError(f"n must be at most {len(self)}, the number of transitions, got {n}")
+        whole_number(seed, "seed", 0)
         return self.take(np.random.default_rng(seed).choice(len(self), n, replace=False))
 
     def split(self, validation: float = 0.1, test: float = 0.1, seed: int = 0) -> tuple[Transitions, ...]:
@@ -128,8 +125,8 @@ class Transitions:
         """
         for name, share in (("validation", validation), ("test", test)):
             if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
-                raise ValueError(f"{name} is {share!r}; a share between 0 and 1, such as 0.1, would do")
-        check_seed(seed)
+                raise ValueError(f"{name} must be a share between 0 and 1, got {share!r}; 0.1 would do")
+        whole_number(seed, "seed", 0)
         episode = self.episodes
         lengths = np.bincount(episode)
         order = np.random.default_rng(seed).permutation(len(lengths))
@@ -140,8 +137,8 @@ class Transitions:
         found = [np.flatnonzero(part[episode] == k) for k in (2, 1, 0)]
         if any(not len(rows) for rows in found):
             raise ValueError(
-                f"{len(lengths)} episode(s) cannot be divided into training, {validation} for validation and {test} "
-                "for testing; more transitions, or other shares, would do"
+                f"validation and test must leave transitions for training, got {validation} and {test} of "
+                f"{len(lengths)} episode(s), which cannot be divided so; more transitions, or other shares, would do"
             )
         return tuple(self.take(rows) for rows in found)
 
@@ -165,7 +162,7 @@ class Transitions:
         starts = np.concatenate([np.arange(a, b - steps + 1, every) for a, b in spans]).astype(np.int64)
         if not len(starts):
             longest = int(np.bincount(self.episodes).max())
-            raise ValueError(f"steps is {steps} but the longest episode has {longest}; at most that many would do")
+            raise ValueError(f"steps must be at most {longest}, as long as the longest episode is, got {steps}")
         rows = starts[:, None] + np.arange(steps)
         return np.concatenate([self.states[rows], self.next_states[rows[:, -1:]]], axis=1), self.actions[rows]
 
@@ -188,7 +185,7 @@ class Transitions:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"path is {str(path)!r}, where there is no file; one that `save` wrote would do")
+            raise FileNotFoundError(f"path must be a file that `save` wrote, got {str(path)!r}, where there is none")
         with reading(path, "is it a file of transitions, whole?"), path.open("rb") as file:
             arrays = np.load(file, allow_pickle=False)
             found = {name: arrays[name] for name in (*FIELDS, "environment")}
@@ -233,9 +230,9 @@ def collect_transitions(
         ImportError: if the packages of `pip install 'bayes-rpp[rl]'` are missing.
     """
     whole_number(n, "n")
-    check_seed(seed)
+    whole_number(seed, "seed", 0)
     if not isinstance(environment, str) and not hasattr(environment, "make"):
-        raise TypeError(f"environment is {environment!r}; rl.symmetry(...) or an id such as 'Swimmer-v5' would do")
+        raise TypeError(f"environment must be a Symmetry or an id, got {environment!r}; 'Swimmer-v5' would do")
     try:
         import gymnasium
         from stable_baselines3 import SAC as Agent
@@ -244,11 +241,11 @@ def collect_transitions(
     try:
         env = gymnasium.make(environment) if isinstance(environment, str) else environment.make()
     except gymnasium.error.Error as error:
-        raise ValueError(f"environment is {environment!r}, which Gymnasium cannot make: {error}") from error
+        raise ValueError(f"environment must be one that Gymnasium can make, got {environment!r}: {error}") from error
     name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
     for kind, space in (("observations", env.observation_space), ("actions", env.action_space)):
         if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-            raise ValueError(f"environment {name} has {kind} {space}; vectors of real numbers would do")
+            raise ValueError(f"environment must have vectors of real numbers as {kind}, got {space} of {name}")
     size = env.observation_space.shape[0]
     path = None if cache is None else Path(cache) / f"{name}-{size}-{n}-{seed}.npz"
     if path is not None and path.exists():

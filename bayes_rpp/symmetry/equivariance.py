@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
 from bayes_rpp._numerics import exponent, norm
 from bayes_rpp._types import ArrayLike, Float
@@ -42,10 +43,8 @@ def equivariance_error(
     Raises:
         TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
     """
-    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-        raise ValueError(f"samples is {samples!r}; a whole number >= 1 would do")
     rng = np.random.default_rng(seed)
-    probes = [Probe(x, rep_in, rep_out, group, rng) for _ in range(samples)]
+    probes = [Probe(x, rep_in, rep_out, group, rng) for _ in range(whole_number(samples, "samples"))]
     probes[0].warn_if_empty()
     return np.mean([p.error(f) for p in probes], axis=0)
 
@@ -62,11 +61,11 @@ class Probe:
         seed: int | np.random.Generator | None = 0,
     ) -> None:
         if not isinstance(group, Group):
-            raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
+            raise TypeError(f"group must be a Group, got {group!r}; O(3) would do")
         before, self._after = _bound(rep_in, group, "rep_in"), _bound(rep_out, group, "rep_out")
-        self.x = finite_array(x, "x", columns=before.size, owner="rep_in has size {}")
+        self.x = finite_array(x, "x", columns=before.size, because=", the size of rep_in")
         if not len(self.x):
-            raise ValueError("x has no points")
+            raise ValueError("x must have at least one point, got none")
         g = group.sample(len(self.x), seed)
         dtype = self.x.dtype if np.issubdtype(self.x.dtype, np.floating) else np.float64
         self.moved = np.stack([before.rho(m) @ p for m, p in zip(g, self.x, strict=True)]).astype(dtype)
@@ -85,11 +84,13 @@ class Probe:
     def error(self, f: Callable[[NDArray], Any]) -> Float[NDArray[np.float64], " n"]:
         """Eq. 2 at each point, (n,)."""
         a, b = (
-            finite_array(_plain(f(p)), "the function's output", columns=self._after.size, owner="rep_out has size {}")
+            finite_array(
+                _plain(f(p)), "the function's output", columns=self._after.size, because=", the size of rep_out"
+            )
             for p in (self.x, self.moved)
         )
         if len(a) != len(self.x) or len(b) != len(self.x):
-            raise ValueError(f"f gave {len(a)} rows for {len(self.x)} points; one row for each point would do")
+            raise ValueError(f"f must give one row for each point, got {len(a)} rows for {len(self.x)} points")
         return relative_gap(self._rho, a, b)[0]
 
 

@@ -84,7 +84,7 @@ class Factor:
             return group
         if not self.on < len(group.factors):
             count = len(group.factors) or "no"
-            raise ValueError(f"the representation uses factor on({self.on}) but group {group} has {count} factors")
+            raise ValueError(f"on must be one of the {count} factors of {group}, got {self.on}")
         return group.factors[self.on]
 
     def _cut(self, group: Group, g: Array) -> Array:
@@ -114,8 +114,8 @@ def _regular_listing(group: Group) -> Listing | Permutations:
             _ = group.elements  # says so
         size = f"{group.order:,}" if group.order < math.inf else "infinitely many, or very many,"
         raise ValueError(
-            f"Regular has an entry for each element of {group}, which has {size} of them; up to {MAX_REGULAR:,} would "
-            "do: a smaller group, or Vector and T(p), which take its generators alone"
+            f"Regular must be of a group of up to {MAX_REGULAR:,} elements, as it has an entry for each, got {group}, "
+            f"which has {size} of them; a smaller group, or Vector and T(p), which take its generators alone, would do"
         )
     return group.listing
 
@@ -124,7 +124,7 @@ def _regular(group: Group, g: Array) -> csr_array:
     """The permutation of the elements x by x -> g x."""
     images = _regular_listing(group).images(g)
     if (images < 0).any():
-        raise ValueError(f"g is no element of {group}")
+        raise ValueError(f"g must be an element of {group}, got another matrix")
     size = len(images)
     return csr_array((np.ones(size), (images, np.arange(size))), shape=(size, size))
 

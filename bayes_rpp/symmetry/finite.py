@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import frozen
+
 Array = NDArray[np.float64]
 
 
@@ -32,7 +34,7 @@ class Listing:
     def matrices(self) -> Array:
         """(count, d, d), in the order in which they were added."""
         if self._stacked is None or len(self._stacked) < len(self):
-            self._stacked = np.stack(self._matrices)
+            self._stacked = frozen(np.stack(self._matrices))
         return self._stacked
 
     def take(self, places: NDArray[np.int_]) -> Array:
@@ -89,7 +91,7 @@ class Permutations:
 
     @cached_property
     def matrices(self) -> Array:
-        return self.take(np.arange(len(self)))
+        return frozen(self.take(np.arange(len(self))))
 
     def take(self, places: NDArray[np.int_]) -> Array:
         rows = self._rows[places]

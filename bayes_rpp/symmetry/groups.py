@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayes_rpp._arrays import frozen
 from bayes_rpp.symmetry.exact import exact_generators, is_orthogonal, is_skew, is_traceless, is_unimodular
 from bayes_rpp.symmetry.exact_algebra import check_normal, exact_algebra
 from bayes_rpp.symmetry.finite import Listing, Permutations, list_elements
@@ -53,7 +54,7 @@ class Group:
         exact: bool = False,
     ) -> None:
         if not is_whole(dim) or dim < 1:
-            raise ValueError(f"dim is {dim!r}; a group acts on R^dim with a whole number dim >= 1")
+            raise ValueError(f"dim must be a whole number >= 1, as a group acts on R^dim, got {dim!r}")
         self.dim = int(dim)
         algebra = square_matrices(lie_algebra, self.dim, "lie_algebra")
         algebra = algebra[np.abs(algebra).max(axis=(1, 2), initial=0.0) > 0]
@@ -65,7 +66,7 @@ class Group:
             algebra = exact_algebra(algebra)
             h = exact_generators(h, algebra)
             check_normal(algebra, h)
-        self.lie_algebra, self.discrete_generators = _normalized(algebra), np.array(h)  # the user's array may change
+        self.lie_algebra, self.discrete_generators = frozen(_normalized(algebra)), frozen(np.array(h))  # not the user's
         self.name = name or f"Group(dim={self.dim})"
         # (family, n) of the classical groups, whose invariants are known in closed form; set only in this file.
         self.classical: tuple[str, int] | None = None
@@ -179,7 +180,7 @@ class Group:
         the discrete generators.
         """
         if not is_whole(n) or n < 1:
-            raise ValueError(f"n is {n!r}; sample() draws a whole number n >= 1 of elements")
+            raise ValueError(f"n must be a whole number >= 1, the elements that sample() draws, got {n!r}")
         rng = np.random.default_rng(seed)
         return sample_elements(self, int(n), rng)
 
@@ -211,7 +212,7 @@ def _classical(group: Group, family: str, n: int) -> Group:
 
 def _positive(n: int, name: str, least: int = 1) -> int:
     if not is_whole(n) or n < least:
-        raise ValueError(f"{name}(n) needs a whole number n >= {least}, not {n!r}")
+        raise ValueError(f"n of {name}(n) must be a whole number >= {least}, got {n!r}")
     return int(n)
 
 

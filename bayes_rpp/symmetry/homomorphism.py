@@ -36,9 +36,7 @@ def custom_matrix(rho: Callable[[Array], Any], g: Array, name: str) -> Array:
         ) from error
     m = real_matrices(value, f"rho(g) of {name}")
     if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
-        raise ValueError(
-            f"rho of {name} gave shape {m.shape} for a matrix g of shape {g.shape}; a finite square matrix would do"
-        )
+        raise ValueError(f"rho of {name} must give a finite square matrix, got shape {m.shape} for one of {g.shape}")
     return m
 
 

@@ -38,9 +38,9 @@ def square_matrices(value: ArrayLike, dim: int, name: str) -> Array:
     if a.ndim == 2:
         a = a[None]
     if a.shape[1:] != (dim, dim):
-        raise ValueError(f"{name} has shape {a.shape}; matrices of shape (count, {dim}, {dim}) would do (dim={dim})")
+        raise ValueError(f"{name} must be matrices of shape (count, {dim}, {dim}), got shape {a.shape} (dim={dim})")
     if not np.isfinite(a).all():
-        raise ValueError(f"{name} holds values that are not finite")
+        raise ValueError(f"{name} must be finite, got NaN or infinite values")
     return a
 
 

@@ -36,7 +36,7 @@ def parse_rep(text: str) -> Rep:
     """
     value = _parse(text, _rep)
     if not isinstance(value, Rep):
-        raise ValueError(f"{text!r} is a number, which does not say how a group acts; {value} * Scalar would do")
+        raise ValueError(f"text must say how a group acts, got {text!r}, a number; {value} * Scalar would do")
     return value
 
 
@@ -54,19 +54,19 @@ def parse_group(text: str) -> Group:
 def parse_named_group(text: str) -> tuple[str, Group]:
     """A group with the name to show it by: "none=Trivial(3)"; without one, the text itself is the name."""
     if not isinstance(text, str):
-        raise TypeError(f"text is {text!r}; a string such as 'none=Trivial(3)' would do")
+        raise TypeError(f"text must be a string, got {text!r}; 'none=Trivial(3)' would do")
     name, given, group = text.rpartition("=")
     return (name.strip() or group.strip(), parse_group(group)) if given else (text.strip(), parse_group(text))
 
 
 def _parse(text: Any, read: Callable[[ast.expr, str], Any]) -> Any:
     if not isinstance(text, str):
-        raise TypeError(f"text is {text!r}; a string such as '5*Scalar + 5*Vector' or 'O(3)' would do")
+        raise TypeError(f"text must be a string, got {text!r}; '5*Scalar + 5*Vector' or 'O(3)' would do")
     wanted = REP_HELP if read is _rep else GROUP_HELP
     if not text.strip():
-        raise ValueError(f"the text is empty; what would do: {wanted}")
+        raise ValueError(f"text must not be empty, got {text!r}; what would do: {wanted}")
     if len(text) > LONGEST:
-        raise ValueError(f"the text has {len(text)} characters; up to {LONGEST} would do")
+        raise ValueError(f"text must have up to {LONGEST} characters, got {len(text)}")
     try:
         tree = ast.parse(text.strip(), mode="eval")
         if _depth(tree.body) > DEEPEST:
@@ -92,7 +92,7 @@ def _rep(node: ast.expr, text: str) -> Any:
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             power = _whole(right, text)
             if power > 10:
-                raise ValueError(f"{_part(node, text)!r}: a power up to 10 would do")
+                raise ValueError(f"{_part(node, text)!r} must have a power up to 10")
             return _of_rep(left, text) ** power
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return _of_rep(left, text) + _of_rep(right, text)
@@ -105,7 +105,7 @@ def _rep(node: ast.expr, text: str) -> Any:
 def _of_rep(node: ast.expr, text: str) -> Rep:
     found = _rep(node, text)
     if not isinstance(found, Rep):
-        raise ValueError(f"{found} in {_short(text)!r} stands where a representation should; {found} * Scalar would do")
+        raise ValueError(f"{found} in {_short(text)!r} must be a representation; {found} * Scalar would do")
     return found
 
 
@@ -117,7 +117,7 @@ def _group(node: ast.expr, text: str) -> Group:
             make, least, most = _GROUPS[name]
             if not least <= len(args) <= most:
                 wanted = f"{least}" if least == most else f"{least} to {most}"
-                raise ValueError(f"{_part(node, text)!r} has {len(args)} argument(s); {wanted} would do")
+                raise ValueError(f"{_part(node, text)!r} must have {wanted} argument(s), got {len(args)}")
             limit = LARGEST_FINITE if name in ("S", "Z", "D", "Trivial", "Group") else LARGEST_LIE
             first = [_whole(a, text, limit) for a in args[:1]]
             return make(*first, *(_matrix(a, text) for a in args[1:]), **dict.fromkeys(["exact"] * len(options), True))
@@ -135,12 +135,12 @@ def _known(name: str, options: list[ast.keyword]) -> bool:
 def _whole(node: ast.expr, text: str, largest: int = LARGEST) -> int:
     if isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool):
         return _size(node.value, text, largest)
-    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is no whole number; one such as 3 would do")
+    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} must be a whole number; 3 would do")
 
 
 def _size(value: int, text: str, largest: int = LARGEST) -> int:
     if value > largest:
-        raise ValueError(f"{value} in {_short(text)!r} is too large; up to {largest} would do")
+        raise ValueError(f"{value} in {_short(text)!r} must be up to {largest}")
     return value
 
 
@@ -153,7 +153,9 @@ def _matrix(node: ast.expr, text: str) -> Any:
             return -node.operand.value  # type: ignore[attr-defined]
         case ast.Constant(value=int() | float() | complex()):  # Group says how complex ones are made real
             return node.value
-    raise ValueError(f"{_part(node, text)!r} in {_short(text)!r} is no list of matrices such as [[[0, -1], [1, 0]]]")
+    raise ValueError(
+        f"{_part(node, text)!r} in {_short(text)!r} must be a list of matrices; [[[0, -1], [1, 0]]] would do"
+    )
 
 
 def _depth(node: ast.AST) -> int:

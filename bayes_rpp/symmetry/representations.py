@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 
+from bayes_rpp._arrays import frozen
 from bayes_rpp.symmetry.factors import Factor, Term, check_custom, kronecker, tensor_term, term_name
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.matrices import real_matrices
@@ -52,7 +53,7 @@ class Rep:
     def __call__(self, group: Group) -> Representation:
         """Bind to a group; raises ValueError if the group does not fit."""
         if not isinstance(group, Group):
-            raise TypeError(f"a representation is bound to a Group, not to {type(group).__name__}")
+            raise TypeError(f"group must be a Group, got a {type(group).__name__}")
         return Representation(self, group)
 
     def __add__(self, other: Rep) -> Rep:
@@ -78,14 +79,14 @@ class Rep:
 
     def __rmul__(self, count: int) -> Rep:
         if not isinstance(count, (int, np.integer)) or count < 1:
-            raise ValueError(f"{count!r} * representation: the count must be a whole number >= 1")
+            raise ValueError(f"count of count * representation must be a whole number >= 1, got {count!r}")
         if len(self.terms) == 1:
             return Rep(((self.terms[0][0], self.terms[0][1] * int(count)),))
         return reduce(lambda a, b: a + b, [self] * int(count))
 
     def __pow__(self, k: int) -> Rep:
         if int(k) != k or k < 0:
-            raise ValueError(f"representation ** {k!r}: the power must be a whole number >= 0")
+            raise ValueError(f"k of representation ** k must be a whole number >= 0, got {k!r}")
         return reduce(lambda a, b: a * b, [self] * int(k), Scalar)
 
     @property
@@ -95,7 +96,7 @@ class Rep:
     def on(self, index: int) -> Rep:
         """The same representation of factor `index` of a product group."""
         if int(index) != index or index < 0:
-            raise ValueError(f"on({index!r}): the index of a factor is a whole number >= 0")
+            raise ValueError(f"index of on(index) must be a whole number >= 0, got {index!r}")
         return Rep(tuple((tuple(_on(f, int(index)) for f in t), n) for t, n in self.terms))
 
     @staticmethod
@@ -105,7 +106,7 @@ class Rep:
         Its derivative is taken numerically. `name` is what a saved file refers to it by.
         """
         if not callable(rho):
-            raise TypeError(f"rho must be a function of a (d, d) matrix, not {type(rho).__name__}")
+            raise TypeError(f"rho must be a function of a (d, d) matrix, got a {type(rho).__name__}")
         return Rep((((Factor("custom", rho=rho, name=name or getattr(rho, "__name__", "custom")),), 1),))
 
     @property
@@ -122,14 +123,14 @@ class Rep:
 
 def _on(f: Factor, index: int) -> Factor:
     if f.kind not in ("vector", "det", "regular"):
-        raise ValueError(f"on({index}) works on Vector, T(p, q), Pseudoscalar and Regular, not on {f.name or f.kind}")
+        raise ValueError(f"on({index}) must be of Vector, T(p, q), Pseudoscalar or Regular, got {f.name or f.kind}")
     return Factor(f.kind, f.dual, index)
 
 
 def T(p: int, q: int = 0) -> Rep:
     """Tensors with p vector and q dual indices, size d^(p+q)."""
     if int(p) != p or int(q) != q or p < 0 or q < 0:
-        raise ValueError(f"T({p!r}, {q!r}): both ranks must be whole numbers >= 0")
+        raise ValueError(f"p and q of T(p, q) must be whole numbers >= 0, got {p!r} and {q!r}")
     return Rep(((tensor_term(int(p), int(q)), 1),))
 
 
@@ -160,11 +161,11 @@ def bind_rep(rep: Any, group: Group, name: str) -> Representation:
         TypeError, ValueError: naming the argument, if it is no representation or does not fit the group.
     """
     if not isinstance(rep, Rep):
-        raise TypeError(f"{name} is {rep!r}; a representation such as 5 * Scalar + 5 * Vector would do")
+        raise TypeError(f"{name} must be a representation, got {rep!r}; 5 * Scalar + 5 * Vector would do")
     try:
         return rep(group)
     except ValueError as error:
-        raise ValueError(f"{name} = {rep} does not fit the group {group}: {error}") from error
+        raise ValueError(f"{name} must fit the group {group}, got {rep}: {error}") from error
 
 
 class Representation:
@@ -228,7 +229,7 @@ class Representation:
         g = real_matrices(g, name)
         d = self.group.dim
         if g.ndim not in (2, 3) or g.shape[-2:] != (d, d):
-            raise ValueError(f"{name} has shape {g.shape}; ({d}, {d}) or (n, {d}, {d}) fits {self.group}")
+            raise ValueError(f"{name} must have shape ({d}, {d}) or (n, {d}, {d}) for {self.group}, got {g.shape}")
         return g
 
     @cached_property
@@ -237,4 +238,4 @@ class Representation:
         found: dict[Term, list[Any]] = {}
         for b in self.blocks:
             found.setdefault(b.term, []).append(np.arange(b.offset, b.stop).reshape(b.count, b.size))
-        return {term: np.concatenate(parts) for term, parts in found.items()}
+        return {term: frozen(np.concatenate(parts)) for term, parts in found.items()}

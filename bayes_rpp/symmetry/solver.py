@@ -68,10 +68,10 @@ def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Array:
 def check_bound(**reps: Representation) -> None:
     for name, rep in reps.items():
         if not isinstance(rep, Representation):
-            raise TypeError(f"{name} is {rep!r}; a representation bound to a group would do: rep(G)")
+            raise TypeError(f"{name} must be a representation bound to a group, got {rep!r}; rep(G) would do")
     groups = {name: rep.group for name, rep in reps.items()}
     if len(set(groups.values())) > 1:
-        raise ValueError(f"the representations belong to different groups: {groups}")
+        raise ValueError(f"rep_in and rep_out must belong to one group, got {groups}")
 
 
 def term_basis(group: Group, out: Term, into: Term) -> Array:

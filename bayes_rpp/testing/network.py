@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_rpp._given import described
 from bayes_rpp.engines.base import ENGINES, get_engine
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network, Parameter
@@ -29,7 +30,7 @@ def check_network(net: Network, *, equivariant: bool = True, seed: int = 0) -> N
     Raises:
         AssertionError: naming what does not hold.
     """
-    assert isinstance(net, Network), f"net must be a Network, got a {type(net).__name__}"
+    assert isinstance(net, Network), f"net must be a Network, got {described(net)}"
     rng = np.random.default_rng(seed)
     assert net.parameters, "parameters must have a weight"
     for name, p in net.parameters.items():

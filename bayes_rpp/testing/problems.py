@@ -31,7 +31,8 @@ class LinearProblem:
         subgroups: as of EMLP.
 
     Attributes:
-        model, x, y: to be given to `fit`.
+        model, x, y: to be given to `fit`; x is (n, columns), y (n, rows).
+        net: the model's, one linear layer of W (rows, columns) and b (rows,).
         mean, covariance: of the posterior over theta = (vec W, b).
         mode: {parameter: W at the mode, which is also the mean}.
     """
@@ -72,15 +73,18 @@ class LinearProblem:
 
     @property
     def mean(self) -> NDArray:
+        """Of theta, (rows * columns + rows,)."""
         return self._gain[0] @ self.y.T.reshape(-1)
 
     @property
     def covariance(self) -> NDArray:
+        """Of theta, (k, k)."""
         gain, features, prior = self._gain
         return prior - gain @ features @ prior
 
     @property
     def mode(self) -> dict[str, NDArray]:
+        """The mean as weights by parameter name, in their shapes."""
         size, mean = self.rows * self.columns, self.mean
         return {"output.weight": mean[:size].reshape(self.rows, self.columns), "output.bias": mean[size:]}
 

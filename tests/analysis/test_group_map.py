@@ -95,20 +95,56 @@ def test_bad_input_is_named():
     post = fit(problem.model, problem.x, problem.y, MAP(epochs=1), progress=False)
     good = {"group": O(3), "rep_in": Vector, "rep_out": Vector}
     for call, error, message in [
-        (lambda: group_error_map(3, X), TypeError, "f is a int"),
-        (lambda: group_error_map(stretched, X), TypeError, "group, rep_in, rep_out missing"),
-        (lambda: group_error_map(stretched, X[:0], **good), ValueError, "x has no points"),
-        (lambda: group_error_map(stretched, X[:, :2], **good), ValueError, "rep_in has size 3 but x has 2"),
-        (lambda: group_error_map(stretched, X, **(good | {"group": 3})), TypeError, "group is 3"),
-        (lambda: group_error_map(stretched, X, **good, n=0), ValueError, "n is 0"),
-        (lambda: group_error_map(stretched, X, **good, draws=0), ValueError, "draws is 0"),
-        (lambda: group_error_map(stretched, X, **good, elements=np.eye(2)), ValueError, r"shape \(1, 2, 2\); \(k, 3"),
-        (lambda: group_error_map(stretched, X, **good, elements=np.nan * np.eye(3)), ValueError, "not finite"),
-        (lambda: group_error_map(lambda x: x[:1], X, **good), ValueError, "f gave 1 rows for 30 points"),
-        (lambda: group_error_map(post, X), ValueError, "rep_in has size 4"),
-        (lambda: plot_group_map(3), TypeError, "errors is a int"),
-        (lambda: plot_group_map(group_error_map(stretched, X, **good, n=4), names=["a"]), ValueError, "names has 1"),
-        (lambda: group_error_map(stretched, X, **good, n=4).interval(90), ValueError, "prob is 90"),
+        (
+            lambda: group_error_map(3, X),
+            TypeError,
+            r"f must be a Posterior, or a function of \(points, columns\), got a int",
+        ),
+        (
+            lambda: group_error_map(stretched, X),
+            TypeError,
+            "group, rep_in, rep_out must be given where f is a plain function,",
+        ),
+        (lambda: group_error_map(stretched, X[:0], **good), ValueError, "x must have at least one point, got none"),
+        (
+            lambda: group_error_map(stretched, X[:, :2], **good),
+            ValueError,
+            "x must have 3 columns, the size of rep_in, got 2",
+        ),
+        (lambda: group_error_map(stretched, X, **(good | {"group": 3})), TypeError, "group must be a Group, got 3"),
+        (lambda: group_error_map(stretched, X, **good, n=0), ValueError, "n must be a whole number >= 1, got 0"),
+        (
+            lambda: group_error_map(stretched, X, **good, draws=0),
+            ValueError,
+            "draws must be a whole number >= 1, got 0",
+        ),
+        (
+            lambda: group_error_map(stretched, X, **good, elements=np.eye(2)),
+            ValueError,
+            r"elements must have shape \(k, 3, 3\), as O\(3\) acts, got \(1, 2, 2\)",
+        ),
+        (
+            lambda: group_error_map(stretched, X, **good, elements=np.nan * np.eye(3)),
+            ValueError,
+            "elements must be finite, got NaN or infinite values",
+        ),
+        (
+            lambda: group_error_map(lambda x: x[:1], X, **good),
+            ValueError,
+            "f must give one row for each point, got 1 rows for 30 points",
+        ),
+        (lambda: group_error_map(post, X), ValueError, "x must have 4 columns, the size of rep_in, got 3"),
+        (lambda: plot_group_map(3), TypeError, "errors must be what group_error_map gives, got a int"),
+        (
+            lambda: plot_group_map(group_error_map(stretched, X, **good, n=4), names=["a"]),
+            ValueError,
+            "names must have 3 entries, one for each axis of a permutation group, got 1",
+        ),
+        (
+            lambda: group_error_map(stretched, X, **good, n=4).interval(90),
+            ValueError,
+            "prob must be a number between 0 and 1, got 90",
+        ),
     ]:
         with pytest.raises(error, match=message):
             call()

@@ -72,16 +72,21 @@ def test_five_recorded_epochs_are_chosen(posts):
 def test_bad_input_is_named(posts):
     for arguments, options, error, message in [
         (({},), {}, TypeError, "posteriors"),
-        (({"a": 3},), {}, TypeError, "posteriors\\['a'\\] is a int"),
-        (({"u": posts["untracked"]},), {}, ValueError, "no record 'equivariance_error' \\(it has 'loss'\\)"),
+        (({"a": 3},), {}, TypeError, r"posteriors\['a'\] must be a Posterior, got a int"),
+        (
+            ({"u": posts["untracked"]},),
+            {},
+            ValueError,
+            r"posteriors\['u'\] must have the record 'equivariance_error', got 'loss'",
+        ),
         (({"s": posts["single"]},), {}, ValueError, "at least 2"),
-        (({"a": posts["a"]},), {"epochs": [3]}, ValueError, "epochs \\[3\\] .* recorded are \\[1, 2, 4"),
+        (({"a": posts["a"]},), {"epochs": [3]}, ValueError, r"epochs must be recorded in posteriors\['a'\], got \[3\]"),
     ]:
         with pytest.raises(error, match=message):
             plot_equivariance_kde(*arguments, **options)
     with pytest.raises(ValueError, match="at least 2"):
         log_error_density([0.1, 0.1])
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="errors must hold finite numbers >= 0, got others"):
         log_error_density([0.1, -0.1])
 
 
@@ -132,12 +137,28 @@ def test_energy_splits_each_draws_weights(posts):
 def test_bad_input_to_posterior_pictures_is_named(posts, learned):
     x = LinearProblem().x
     for call, error, message in [
-        (lambda: plot_asymmetry({"a": posts["a"]}), ValueError, r"posteriors\['a'\] has fixed sigmas"),
+        (
+            lambda: plot_asymmetry({"a": posts["a"]}),
+            ValueError,
+            r"posteriors\['a'\] must have inferred sigmas and at least 2 draws, got fixed ones",
+        ),
         (lambda: plot_asymmetry({}), TypeError, "posteriors must be a dict"),
-        (lambda: plot_equivariance_posterior({"a": 3}, x), TypeError, "is a int"),
-        (lambda: plot_equivariance_posterior({"a": posts["a"]}, x[:, :3]), ValueError, "rep_in has size 4"),
-        (lambda: equivariance_interval(np.ones((2, 3))), ValueError, r"errors has shape \(2, 3\)"),
-        (lambda: equivariance_interval(np.ones((1, 2, 3)), 90), ValueError, "prob is 90"),
+        (
+            lambda: plot_equivariance_posterior({"a": 3}, x),
+            TypeError,
+            r"posteriors\['a'\] must be a Posterior, got a int",
+        ),
+        (
+            lambda: plot_equivariance_posterior({"a": posts["a"]}, x[:, :3]),
+            ValueError,
+            "x must have 4 columns, the size of rep_in, got 3",
+        ),
+        (lambda: equivariance_interval(np.ones((2, 3))), ValueError, r"errors must have shape.*, got \(2, 3\)"),
+        (
+            lambda: equivariance_interval(np.ones((1, 2, 3)), 90),
+            ValueError,
+            "prob must be a number between 0 and 1, got 90",
+        ),
     ]:
         with pytest.raises(error, match=message):
             call()

@@ -57,11 +57,11 @@ def test_zero_beside_others_is_the_best_and_has_a_colour():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"found": 3}, TypeError, "found is a int; what sweep gives"),
-        ({"found": FOUND.isel(sigma_a=0)}, ValueError, "found has no dimension sigma_a"),
-        ({"value": "nll"}, ValueError, "value is 'nll'; one of 'mse', 'loss' would do"),
-        ({"value": "loss"}, ValueError, "no result for 'loss'"),
-        ({"best": "most"}, ValueError, "best is 'most'"),
+        ({"found": 3}, TypeError, "found must be what sweep gives, got a int"),
+        ({"found": FOUND.isel(sigma_a=0)}, ValueError, "found must have sigma_a, got none"),
+        ({"value": "nll"}, ValueError, "value must be one of 'mse', 'loss', got 'nll'"),
+        ({"value": "loss"}, ValueError, "found must have a result for 'loss' in some cell, got none"),
+        ({"best": "most"}, ValueError, "best must be 'lowest' or 'highest', got 'most'"),
     ],
 )
 def test_bad_input_is_named(change, error, message):

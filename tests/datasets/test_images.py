@@ -135,7 +135,7 @@ def test_sizes_and_labels_are_checked(batches, tmp_path):
 
 def test_absent_files_say_what_to_download(batches, tmp_path):
     advice = r"download the binary version .* from the CIFAR-10 page of the University of Toronto, and put .*tar\.gz"
-    with pytest.raises(FileNotFoundError, match=r"nowhere', which does not exist; " + advice):
+    with pytest.raises(FileNotFoundError, match=r"folder must exist, got .*nowhere'; " + advice):
         datasets.cifar10(tmp_path / "nowhere")
     with pytest.raises(
         FileNotFoundError, match=r"holds neither cifar-10-binary\.tar\.gz nor test_batch\.bin; " + advice
@@ -148,13 +148,13 @@ def test_absent_files_say_what_to_download(batches, tmp_path):
 
 def test_bad_arguments_of_cifar10(batches, tmp_path):
     unpack(batches, tmp_path)
-    with pytest.raises(ValueError, match="split is 'all'; 'train' or 'test' would do"):
+    with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'all'"):
         datasets.cifar10(tmp_path, split="all")
-    with pytest.raises(ValueError, match="checksum is 'abc'; a md5 of 32 hexadecimal digits, or None, would do"):
+    with pytest.raises(ValueError, match="checksum must be a md5 of 32 hexadecimal digits, or None, got 'abc'"):
         datasets.cifar10(tmp_path, checksum="abc")
-    with pytest.raises(ValueError, match="checksum is given, but"):
+    with pytest.raises(ValueError, match=r"checksum must be None, as.*, got one"):
         datasets.cifar10(tmp_path, checksum="0" * 32)
-    with pytest.raises(TypeError, match="folder is 3; a folder's path would do"):
+    with pytest.raises(TypeError, match="folder must be a folder's path, got 3"):
         datasets.cifar10(3)
 
 
@@ -203,9 +203,9 @@ def test_the_group_of_digits_shifts_rows_and_columns():
 
 def test_bad_arguments_of_digits():
     pytest.importorskip("sklearn")
-    with pytest.raises(ValueError, match="split is 'val'; 'all', 'train' or 'test' would do"):
+    with pytest.raises(ValueError, match="split must be 'all', 'train' or 'test', got 'val'"):
         datasets.digits(split="val")
-    with pytest.raises(ValueError, match="test_size is 1797; a whole number of examples from 1 to 1796 would do"):
+    with pytest.raises(ValueError, match="test_size must be a whole number of examples from 1 to 1796, got 1797"):
         datasets.digits(test_size=1797)
-    with pytest.raises(ValueError, match="seed is -1; a whole number >= 0 would do"):
+    with pytest.raises(ValueError, match="seed must be a whole number >= 0, got -1"):
         datasets.digits(seed=-1)

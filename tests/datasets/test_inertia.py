@@ -32,5 +32,5 @@ def test_only_the_modified_task_breaks_the_symmetry():
 
 
 def test_bad_n_is_named():
-    with pytest.raises(ValueError, match="n is 0"):
+    with pytest.raises(ValueError, match="n must be a whole number >= 1, got 0"):
         datasets.inertia(0)

@@ -73,17 +73,19 @@ def test_many_are_solved_in_parts():
 
 
 def test_errors_name_the_argument():
-    with pytest.raises(ValueError, match="n is 0"):
+    with pytest.raises(ValueError, match="n must be a whole number >= 1, got 0"):
         datasets.pendulum(0)
-    with pytest.raises(ValueError, match=r"z has shape \(3,\); .* would do"):
+    with pytest.raises(
+        ValueError, match=r"z must have shape \(states, 12\), the columns x_1, x_2, p_1, p_2, got \(3,\)"
+    ):
         pendulum_states(np.zeros(3), [0.2])
     for times in ([], [0.2, 0.1], [-1.0], 0.2):
-        with pytest.raises(ValueError, match="times is"):
+        with pytest.raises(ValueError, match="times must be numbers that rise, the first >= 0, got"):
             pendulum_states(np.ones((2, 12)), times)
     hanging = datasets.pendulum(n=2).x
     for z in (np.zeros((0, 12)), np.ones((2, 12)), np.full((2, 12), np.nan)):
-        with pytest.raises(ValueError, match="z has no states, or some that are not finite or where a spring"):
+        with pytest.raises(ValueError, match=r"z must hold states that are finite and in.*, got none or others"):
             pendulum_states(z, [0.2])
-    with pytest.raises(ValueError, match="times is"):
+    with pytest.raises(ValueError, match="times must be numbers that rise, the first >= 0, got"):
         pendulum_states(hanging, [np.nan])
     np.testing.assert_array_equal(pendulum_states(hanging, [0.0])[:, 0], hanging)

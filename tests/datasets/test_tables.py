@@ -62,9 +62,9 @@ def test_splits_are_fixed_by_the_seed():
     first = datasets.diabetes(split="test", seed=1)
     np.testing.assert_array_equal(first.x, datasets.diabetes(split="test", seed=1).x)
     assert not np.array_equal(first.x, datasets.diabetes(split="test", seed=2).x)
-    with pytest.raises(ValueError, match="split is 'val'; 'all', 'train' or 'test' would do"):
+    with pytest.raises(ValueError, match="split must be 'all', 'train' or 'test', got 'val'"):
         datasets.diabetes(split="val")
-    with pytest.raises(ValueError, match="seed is True; a whole number >= 0 would do"):
+    with pytest.raises(ValueError, match="seed must be a whole number >= 0, got True"):
         datasets.wine(seed=True)
 
 
@@ -115,11 +115,11 @@ def test_energy_has_two_targets(tmp_path):
         assert data.x.shape == (768, 8)
         np.testing.assert_allclose(original(data), values[:, column], atol=1e-4)
     write(tmp_path / "energy.csv", values[:, :9])
-    with pytest.raises(ValueError, match=r"target is 'Y2' but energy\.csv has 9 columns; 'Y1' would do"):
+    with pytest.raises(ValueError, match=r"target must be 'Y1', as energy\.csv has 9 columns, not ten, got 'Y2'"):
         datasets.uci("energy", tmp_path, target="Y2")
-    with pytest.raises(ValueError, match="target is 'Y3'; 'Y1' or 'Y2' would do"):
+    with pytest.raises(ValueError, match="target must be 'Y1' or 'Y2', got 'Y3'"):
         datasets.uci("energy", tmp_path, target="Y3")
-    with pytest.raises(ValueError, match="target is 'Y2'; None"):
+    with pytest.raises(ValueError, match=r"target must be None \(the table 'wine' has one target\), got 'Y2'"):
         datasets.uci("wine", tmp_path, target="Y2")
 
 
@@ -133,11 +133,11 @@ def test_uci_checks_size_and_checksum(tmp_path):
     assert datasets.uci("wine", tmp_path, verify=False, checksum=sha).x.shape == (10, 11)
     with pytest.raises(ValueError, match=f"sha256 {sha}; {'0' * 64} would do"):
         datasets.uci("wine", tmp_path, verify=False, checksum="0" * 64)
-    with pytest.raises(ValueError, match="checksum is 'abc'; a sha256 of 64 hexadecimal digits, or None, would do"):
+    with pytest.raises(ValueError, match="checksum must be a sha256 of 64 hexadecimal digits, or None, got 'abc'"):
         datasets.uci("wine", tmp_path, checksum="abc")
     write(file, numbers("wine", rows=1))
     assert datasets.uci("wine", tmp_path, verify=False).x.shape == (1, 11)
-    with pytest.raises(ValueError, match="split is 'train' but UCI wine has one row; 'all' would do"):
+    with pytest.raises(ValueError, match="split must be 'all' of UCI wine with one row, got 'train'"):
         datasets.uci("wine", tmp_path, verify=False, split="train")
     file.write_text("1\n2\n")
     with pytest.raises(ValueError, match=r"wine\.csv has one column; inputs and a target would do"):
@@ -148,9 +148,9 @@ def test_absent_files_and_unknown_names(tmp_path):
     advice = "Energy Efficiency of the UCI Machine Learning Repository"
     with pytest.raises(FileNotFoundError, match=r"holds no energy\.csv and no ENB2012_data\.csv; " + advice):
         datasets.uci("energy", tmp_path)
-    with pytest.raises(FileNotFoundError, match="nowhere', which does not exist; " + advice):
+    with pytest.raises(FileNotFoundError, match="folder must exist, got .*nowhere'; " + advice):
         datasets.uci("energy", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="name is 'boston'; 'energy', 'fertility', 'pendulum' or 'wine' would do"):
+    with pytest.raises(ValueError, match="name must be 'energy', 'fertility', 'pendulum' or 'wine', got 'boston'"):
         datasets.uci("boston", tmp_path)
 
 

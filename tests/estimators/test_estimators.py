@@ -81,7 +81,7 @@ def test_a_group_may_permute_the_classes():
     assert model.score(x, y) > 0.9
     p = S(3).sample(1, seed=2)[0]
     np.testing.assert_allclose(model.predict_proba(x @ p.T), model.predict_proba(x) @ p.T, atol=1e-6)
-    with pytest.raises(ValueError, match="rep_out has size 3 but y has 2 classes"):
+    with pytest.raises(ValueError, match="rep_out must have size 2, as y has 2 classes, got 3"):
         model.fit(x, y == "a")
 
 
@@ -182,17 +182,25 @@ def test_the_default_method_suits_the_number_of_examples():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"group": None}, ValueError, "group is None but rep_in is 'Scalar"),
-        ({"rep_in": None}, ValueError, r"group is SO\(3\) but rep_in is None"),
-        ({"rep_in": "Vector"}, ValueError, "rep_in has size 3 but X has 7 columns"),
-        ({"rep_out": "2*Vector"}, ValueError, r"rep_out has size 6 but y has 3 column"),
+        (
+            {"group": None},
+            ValueError,
+            r"group must be given where rep_in is, got None and rep_in='Scalar \+ 2\*Vector'",
+        ),
+        ({"rep_in": None}, ValueError, r"rep_in must say how SO\(3\) acts on X, got None"),
+        ({"rep_in": "Vector"}, ValueError, "rep_in must have size 7, as X has 7 columns, got 3"),
+        ({"rep_out": "2*Vector"}, ValueError, r"rep_out must have size 3, as y has 3 column\(s\), got 6"),
         ({"group": "exit()"}, ValueError, r"group: 'exit\(\)' in 'exit\(\)' is not understood"),
-        ({"rep_out": 3}, TypeError, "rep_out is 3; a Rep, or text"),
-        ({"method": "MAP"}, TypeError, "method is 'MAP'"),
-        ({"validation_fraction": 0}, ValueError, "validation_fraction is 0; a number between 0 and 1"),
-        ({"validation_fraction": "a fifth"}, ValueError, "validation_fraction is 'a fifth'"),
-        ({"noise": -1.0}, ValueError, "noise is -1"),
-        ({"engine": "stan"}, ValueError, "engine is 'stan'"),
+        ({"rep_out": 3}, TypeError, "rep_out must be a Rep or text, got 3"),
+        ({"method": "MAP"}, TypeError, "method must be a Method, got 'MAP'"),
+        ({"validation_fraction": 0}, ValueError, "validation_fraction must be a number between 0 and 1, got 0"),
+        (
+            {"validation_fraction": "a fifth"},
+            ValueError,
+            "validation_fraction must be a number between 0 and 1, got 'a fifth'",
+        ),
+        ({"noise": -1.0}, ValueError, r"noise must be a number > 0, got -1\.0"),
+        ({"engine": "stan"}, ValueError, "engine must be 'pyro' or 'numpyro', got 'stan'"),
     ],
 )
 def test_fit_names_the_parameter_that_does_not_fit(settings, error, message):

@@ -182,16 +182,16 @@ def test_chains_do_not_depend_on_how_they_are_run(engine, tmp_path):
 def test_folders_of_other_runs_and_broken_files_are_named(tmp_path):
     run("ensemble", "pyro", checkpoint=tmp_path)
     for change, name in (({"seed": 3}, "seed"), ({"engine": "numpyro"}, "engine")):
-        with pytest.raises(ValueError, match=f"holds another run \\({name} differ"):
+        with pytest.raises(ValueError, match=f"checkpoint must hold this run, got .* of another \\({name} differ"):
             run("ensemble", **{"engine": "pyro", "checkpoint": tmp_path, **change})
     with pytest.raises(ValueError, match="method differ"):
         run("svi", "pyro", checkpoint=tmp_path)
     (tmp_path / "state.npz").write_bytes((tmp_path / "state.npz").read_bytes()[:100])
     with pytest.raises(ValueError, match=r"state.npz cannot be read .* remove the folder"):
         run("ensemble", "pyro", checkpoint=tmp_path)
-    with pytest.raises(TypeError, match="checkpoint is 3"):
+    with pytest.raises(TypeError, match="checkpoint must be a folder's path, got 3"):
         run("ensemble", "pyro", checkpoint=3)
-    with pytest.raises(ValueError, match="every is -1"):
+    with pytest.raises(ValueError, match="every must be a number of seconds >= 0, got -1"):
         Checkpoint(tmp_path, every=-1)
 
 

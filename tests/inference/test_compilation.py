@@ -40,7 +40,7 @@ def test_the_next_run_reads_what_was_compiled(tmp_path):
 
 @pytest.mark.parametrize("folder", [3, None, ""])
 def test_a_folder_that_is_no_path_is_named(folder):
-    with pytest.raises(TypeError, match="folder is"):
+    with pytest.raises(TypeError, match="folder must be a path, got"):
         rpp.inference.cache_compilations(folder)
 
 

@@ -117,7 +117,7 @@ def test_asymmetry_and_energy_of_nested_pathways():
     post = Posterior(model, samples, x=problem.x, y=problem.y)
     np.testing.assert_allclose(post.asymmetry()["output"], np.hypot(0.3, 0.4))
     np.testing.assert_allclose(post.asymmetry(pathway=1)["output"], 0.4 / np.hypot(1.0, 0.3))
-    with pytest.raises(ValueError, match="pathway is 2; a number from 0 to 1"):
+    with pytest.raises(ValueError, match="pathway must be a number from 0 to 1, got 2"):
         post.asymmetry(pathway=2)
     energy = energy_by_layer(post)["output"]
     np.testing.assert_allclose(energy.equivariant, (small.project(w) ** 2).sum(axis=(-1, -2)))

@@ -128,9 +128,12 @@ def test_another_module_is_refused(name, tmp_path):
     fitted(make(0), init=post)
     # With another state it is not.
     other = make(1)
-    with pytest.raises(ValueError, match=r"holds another run \(network's outputs differ\).*load its state_dict"):
+    with pytest.raises(
+        ValueError,
+        match=r"checkpoint must hold this run, got .* of another \(network's outputs differ\).*load its state_dict",
+    ):
         fitted(other, checkpoint=tmp_path / "run")
-    with pytest.raises(ValueError, match="net gives other outputs"):
+    with pytest.raises(ValueError, match="net must give the outputs of the file's network, got others"):
         rpp.Posterior.load(file, net=other)
     with pytest.raises(ValueError, match=f"whose network differs{NAMES.get(name, '')}: .*off by .*state_dict"):
         fitted(other, init=post)
@@ -177,9 +180,11 @@ def test_other_subspaces_of_the_same_rank_are_refused(tmp_path):
     file = post.save(tmp_path / "post.nc")
     fitted(net(0), checkpoint=tmp_path / "run")
     rpp.Posterior.load(file, net=net(0))
-    with pytest.raises(ValueError, match=r"holds another run \(network's subspaces differ\)"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint must hold this run, got .* of another \(network's subspaces differ\)"
+    ):
         fitted(net(1), checkpoint=tmp_path / "run")
-    with pytest.raises(ValueError, match="net has other subspaces"):
+    with pytest.raises(ValueError, match="net must have the subspaces of the file's network"):
         rpp.Posterior.load(file, net=net(1))
     fitted(net(1), init=post)  # the function is the same: a start like any other
 
@@ -296,7 +301,7 @@ def test_objects_are_known_by_their_class_and_state(tmp_path):
 
     run(Guide(0.1))
     run(Guide(0.1))
-    with pytest.raises(ValueError, match=r"holds another run \(method differ\)"):
+    with pytest.raises(ValueError, match=r"checkpoint must hold this run, got .* of another \(method differ\)"):
         run(Guide(0.2))
     with pytest.raises(TypeError, match="got a lock, which only its address tells from others; a function or class"):
         run(Guide(0.1, lock=threading.Lock()))
@@ -333,5 +338,5 @@ def test_a_parametrization_of_ones_own_can_be_resumed_and_saved(tmp_path):
     again = rpp.Posterior.load(path)
     assert again.model.parametrization is None
     np.testing.assert_array_equal(again.outputs(X), post.outputs(X))
-    with pytest.raises(ValueError, match=r"holds another run \(model differ\)"):
+    with pytest.raises(ValueError, match=r"checkpoint must hold this run, got .* of another \(model differ\)"):
         run(2)

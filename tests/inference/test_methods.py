@@ -174,30 +174,47 @@ X, Y = LinearProblem().x, LinearProblem().y
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"x": X[:, :3]}, ValueError, "rep_in has size 4 but x has 3 columns"),
-        ({"y": Y[:, :3]}, ValueError, "rep_out has size 4 but y has 3 columns"),
-        ({"y": Y[:5]}, ValueError, "x has 40 examples but y has 5"),
+        ({"x": X[:, :3]}, ValueError, "x must have 4 columns, the size of rep_in, got 3"),
+        ({"y": Y[:, :3]}, ValueError, "y must have 4 columns, the size of rep_out, got 3"),
+        ({"y": Y[:5]}, ValueError, "y must have 40 examples, as x has, got 5"),
         ({"x": X[0]}, ValueError, "two dimensions"),
-        ({"x": X[:0], "y": Y[:0]}, ValueError, "no examples"),
-        ({"x": np.where(np.arange(40)[:, None] == 7, np.nan, X)}, ValueError, "x has NaN or infinite .* row 7"),
-        ({"y": np.full_like(Y, np.inf)}, ValueError, "y has NaN or infinite"),
-        ({"x": np.full((40, 4), "a")}, TypeError, "x has dtype"),
-        ({"engine": "jax"}, ValueError, "engine is 'jax'; 'pyro' or 'numpyro' would do"),
+        ({"x": X[:0], "y": Y[:0]}, ValueError, "x must have at least one example, got none"),
+        (
+            {"x": np.where(np.arange(40)[:, None] == 7, np.nan, X)},
+            ValueError,
+            r"x must be finite, got NaN or infinite values in 1 of 40 rows \(first: row 7\)",
+        ),
+        (
+            {"y": np.full_like(Y, np.inf)},
+            ValueError,
+            r"y must be finite, got NaN or infinite values in 40 of 40 rows \(first: row 0\)",
+        ),
+        ({"x": np.full((40, 4), "a")}, TypeError, "x must hold numbers, got dtype <U1"),
+        ({"engine": "jax"}, ValueError, "engine must be 'pyro' or 'numpyro', got 'jax'"),
         ({"method": MAP}, TypeError, r"MAP\(\) would do"),
-        ({"method": "map"}, TypeError, "method is 'map'"),
-        ({"seed": -1}, ValueError, "seed is -1"),
-        ({"seed": None}, ValueError, "seed is None"),
+        ({"method": "map"}, TypeError, "method must be a Method, got 'map'"),
+        ({"seed": -1}, ValueError, "seed must be a whole number >= 0, got -1"),
+        ({"seed": None}, ValueError, "seed must be a whole number >= 0, got None"),
         ({"validation": X}, TypeError, "validation"),
-        ({"validation": (X[:, :1], Y)}, ValueError, "rep_in has size 4 but validation x"),
-        ({"method": MAP(patience=3)}, ValueError, "patience is 3 but there is no validation"),
-        ({"callbacks": [3]}, TypeError, "callbacks has 3"),
-        ({"callbacks": [EquivarianceTracker]}, TypeError, r"EquivarianceTracker\(group\), would do"),
-        ({"y": Y[:, 0]}, ValueError, r"y\[:, None\] makes it one column"),
-        ({"init": 3}, TypeError, "init is a int"),
-        ({"init": {}}, ValueError, "init has no 'output.weight'"),
-        ({"init": {"output.weight": np.zeros(3), "output.bias": np.zeros(4)}}, ValueError, "init.* has shape"),
-        ({"init": {"output.weight": np.full((4, 4), np.nan), "output.bias": np.zeros(4)}}, ValueError, "not finite"),
-        ({"model": "model"}, TypeError, "model is a str"),
+        ({"validation": (X[:, :1], Y)}, ValueError, "validation x must have 4 columns, the size of rep_in, got 1"),
+        ({"method": MAP(patience=3)}, ValueError, "patience must be None without validation data, got 3"),
+        ({"callbacks": [3]}, TypeError, "callbacks must be functions of Progress, got 3"),
+        ({"callbacks": [EquivarianceTracker]}, TypeError, "callbacks must be functions of Progress, got <class"),
+        ({"y": Y[:, 0]}, ValueError, r"y must have two dimensions \(examples, columns\), got shape \(40,\)"),
+        ({"init": 3}, TypeError, "init must be a Posterior, or weights by parameter name, got a int"),
+        ({"init": {}}, ValueError, r"init must have all weights, got no 'output\.weight', 'output\.bias'"),
+        (
+            {"init": {"output.weight": np.zeros(3), "output.bias": np.zeros(4)}},
+            ValueError,
+            r"init\['output\.weight'\] must have shape \(4, 4\) or \(1, 4, 4\), got \(3,\)",
+        ),
+        (
+            {"init": {"output.weight": np.full((4, 4), np.nan), "output.bias": np.zeros(4)}},
+            ValueError,
+            r"init\['output\.weight'\] must be finite, got NaN or infinite values",
+        ),
+        ({"model": "model"}, TypeError, "model must be a Model, got a str"),
+        ({"model": Model}, TypeError, "model must be a Model, got the class Model; Model"),
     ],
 )
 def test_bad_input_is_named(change, error, message):
@@ -209,12 +226,12 @@ def test_bad_input_is_named(change, error, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "epochs is 0"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"epochs": 0}, "epochs must be a whole number >= 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1, got 0"),
         ({"learning_rate": -1.0}, "learning_rate must be a number > 0, got -1"),
         ({"schedule": "step"}, "schedule must be 'cosine' or 'constant', got 'step'"),
-        ({"patience": 0}, "patience is 0"),
-        ({"members": True}, "members is True"),
+        ({"patience": 0}, "patience must be a whole number >= 1, got 0"),
+        ({"members": True}, "members must be a whole number >= 1, got True"),
     ],
 )
 def test_bad_methods_are_named(change, message):
@@ -245,7 +262,7 @@ def test_gaussian_is_the_default_likelihood():
 
 def test_nothing_to_infer_is_an_error(engine):
     model = Model(EMLP(Scalar, Vector, O(3), layers=0), sigma_b=0.0)
-    with pytest.raises(ValueError, match="nothing to infer"):
+    with pytest.raises(ValueError, match="model must have something to infer, got priors that fix every weight"):
         fit(model, np.ones((4, 1)), np.ones((4, 3)), MAP(), engine=engine, progress=False)
 
 

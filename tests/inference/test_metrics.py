@@ -118,5 +118,5 @@ def test_every_likelihood_trains_predicts_and_is_stored(likelihood, method, engi
     np.testing.assert_array_equal(again.predict(x).mean, post.predict(x).mean)
     assert again.model.likelihood == likelihood
     assert again.metrics(x, y) == pytest.approx(post.metrics(x, y))
-    with pytest.raises(ValueError, match="x has 200 examples but y has 100"):
+    with pytest.raises(ValueError, match="y must have 200 examples, as x has, got 100"):
         post.metrics(x, y[:100])

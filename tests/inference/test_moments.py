@@ -142,5 +142,5 @@ def test_estimators_predict_without_samples():
 
 def test_a_seed_needs_samples():
     post, x, _ = posterior(rpp.Gaussian(0.3))
-    with pytest.raises(ValueError, match="seed is 3 but samples is False"):
+    with pytest.raises(ValueError, match="seed must be None where samples is False, got 3"):
         post.predict(x, seed=3, samples=False)

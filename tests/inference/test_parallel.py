@@ -95,13 +95,18 @@ def _raise(progress):
 
 def test_bad_executors_are_named():
     for method, executor, error, message in [
-        (ENSEMBLE, 3, TypeError, "executor is 3"),
-        (MAP(epochs=2), 3, TypeError, "executor is 3"),
-        (SVI(epochs=2), ThreadPoolExecutor(1), ValueError, "SVI is one task, without it"),
+        (ENSEMBLE, 3, TypeError, r"executor must be a concurrent\.futures\.Executor, got 3"),
+        (MAP(epochs=2), 3, TypeError, r"executor must be a concurrent\.futures\.Executor, got 3"),
+        (
+            SVI(epochs=2),
+            ThreadPoolExecutor(1),
+            ValueError,
+            "executor must be None for SVI, which is one task, got a ThreadPoolExecutor",
+        ),
     ]:
         with pytest.raises(error, match=message):
             run(method, executor=executor)
-    with pytest.raises(TypeError, match="executor is 3"):
+    with pytest.raises(TypeError, match=r"executor must be a concurrent\.futures\.Executor, got 3"):
         sweep(PROBLEM.model, (PROBLEM.x, PROBLEM.y), MAP(epochs=2), sigma_b=[0.1], executor=3)
 
 

@@ -67,7 +67,7 @@ def test_a_posterior_does_not_change_and_can_be_replaced(post):
     assert type(first) is Posterior
     assert (first.draws, first.method, first.model) == (1, post.method, post.model)
     np.testing.assert_array_equal(first.outputs(post.x), post.outputs(post.x)[:, :1])
-    with pytest.raises(ValueError, match="samples has no"):
+    with pytest.raises(ValueError, match="samples must have all sites, got no "):
         post.replace(samples={})
 
 
@@ -145,11 +145,13 @@ def test_custom_representations_come_back_by_name(tmp_path):
 
 
 def test_bad_input_is_named(post, tmp_path):
-    with pytest.raises(ValueError, match="rep_in has size 20 but x has 19 columns"):
+    with pytest.raises(ValueError, match="x must have 20 columns, the size of rep_in, got 19"):
         post.predict(TEST.x[:, :19])
-    with pytest.raises(ValueError, match="x has NaN"):
+    with pytest.raises(
+        ValueError, match=r"x must be finite, got NaN or infinite values in 2 of 2 rows \(first: row 0\)"
+    ):
         post.equivariance_error(np.full((2, 20), np.nan))
-    with pytest.raises(ValueError, match="x and y go together"):
+    with pytest.raises(ValueError, match="x and y must be given together, got one"):
         post.log_likelihood(TEST.x)
     with pytest.raises(FileNotFoundError, match="no file"):
         Posterior.load(tmp_path / "nothing.nc")

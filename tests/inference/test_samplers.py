@@ -136,17 +136,27 @@ LEARNED = Model(PROBLEM.net, sigma_b=Prior("HalfNormal", {"scale": 1.0}), parame
 @pytest.mark.parametrize(
     ("method", "options", "error", "message"),
     [
-        (NUTS(), {"callbacks": [print]}, ValueError, "callbacks are for methods that train by epochs; NUTS has none"),
-        (HMC(), {"validation": (PROBLEM.x, PROBLEM.y)}, ValueError, "validation are for"),
-        (NUTS(chain_method="vectorized"), {"engine": "pyro"}, ValueError, "which Pyro's kernels cannot do"),
+        (
+            NUTS(),
+            {"callbacks": [print]},
+            ValueError,
+            "callbacks must be None for NUTS, which has no epochs, got a list",
+        ),
+        (
+            HMC(),
+            {"validation": (PROBLEM.x, PROBLEM.y)},
+            ValueError,
+            "validation must be None for HMC, which has no epochs, got a tuple",
+        ),
+        (NUTS(chain_method="vectorized"), {"engine": "pyro"}, ValueError, r"chain_method must.*, got 'vectorized'"),
         (
             MAP(),
             {"executor": ThreadPoolExecutor(1)},
             ValueError,
-            "executor is for the chains of NUTS and HMC and the members of DeepEnsemble; MAP",
+            "executor must be None for MAP, which is one task, got a ThreadPoolExecutor",
         ),
-        (NUTS(), {"executor": 3}, TypeError, "executor is 3"),
-        (MAP(), {"model": LEARNED}, ValueError, "parametrization is 'pathways', in which a model with inferred sigmas"),
+        (NUTS(), {"executor": 3}, TypeError, r"executor must be a concurrent\.futures\.Executor, got 3"),
+        (MAP(), {"model": LEARNED}, ValueError, r"parametrization must be one in which a.*, got 'pathways'"),
         (
             NUTS(3),
             {"init": {"output.weight": np.zeros((2, 2, 2)), "output.bias": np.zeros(2)}},
@@ -163,19 +173,19 @@ def test_bad_input_is_named(method, options, error, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NUTS(chains=0), "chains is 0"),
-        (lambda: NUTS(draws=1.5), "draws is 1.5"),
+        (lambda: NUTS(chains=0), "chains must be a whole number >= 1, got 0"),
+        (lambda: NUTS(draws=1.5), r"draws must be a whole number >= 1, got 1\.5"),
         (lambda: HMC(warmup=5), "warmup must be 20 or more, got 5"),
         (lambda: HMC(target_accept=1.0), "target_accept must be between 0 and 1, got 1.0"),
         (lambda: HMC(trajectory_length=-1), "trajectory_length must be a number > 0, got -1"),
-        (lambda: NUTS(trajectory_length=1), "trajectory_length is for HMC"),
+        (lambda: NUTS(trajectory_length=1), "trajectory_length must be None for NUTS, which finds it, got 1"),
         (lambda: NUTS(chain_method="batched"), "chain_method must be one of 'vectorized', .*, got 'batched'"),
-        (lambda: NUTS(max_tree_depth=0), "max_tree_depth is 0"),
+        (lambda: NUTS(max_tree_depth=0), "max_tree_depth must be a whole number >= 1, got 0"),
         (lambda: SVI(guide="flow"), "guide must be one of 'mean_field', .*, got 'flow'"),
         (lambda: SVI(rank=3), "rank must be None with guide='mean_field', got 3"),
-        (lambda: SVI(guide="low_rank", rank=0), "rank is 0"),
+        (lambda: SVI(guide="low_rank", rank=0), "rank must be a whole number >= 1, got 0"),
         (lambda: SVI(init_scale=0), "init_scale must be a number > 0, got 0"),
-        (lambda: SVI(particles=0), "particles is 0"),
+        (lambda: SVI(particles=0), "particles must be a whole number >= 1, got 0"),
     ],
 )
 def test_settings_out_of_range_are_named(make, message):

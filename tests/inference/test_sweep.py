@@ -187,7 +187,7 @@ def test_a_stopped_sweep_goes_on(tmp_path, monkeypatch):
     again = sweep(problem.model, data, METHOD, **options)
     assert saved == [1, 2, 3, 4, 1, 2, 3, 4]
     xr.testing.assert_allclose(again, whole, rtol=1e-5)
-    with pytest.raises(ValueError, match="holds another run"):
+    with pytest.raises(ValueError, match="checkpoint must hold this run, got"):
         sweep(problem.model, data, METHOD, **{**options, "seeds": range(1, 3)})
 
 
@@ -236,26 +236,34 @@ MODEL, X, Y = LinearProblem().model, LinearProblem().x, LinearProblem().y
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model": 3}, TypeError, r"model is a int; Model\("),
-        ({"data": X}, TypeError, "data is a ndarray; a Dataset or a pair"),
-        ({"data": (X[:, :3], Y)}, ValueError, "rep_in has size 4 but data x has 3 columns"),
-        ({"test": (X, Y[:5])}, ValueError, "test x has 40 examples but test y has 5"),
-        ({"method": DeepEnsemble()}, TypeError, r"method is DeepEnsemble; MAP\(...\), of which seeds="),
+        ({"model": 3}, TypeError, "model must be a Model, got a int"),
+        ({"data": X}, TypeError, r"data must be a Dataset or a pair \(x, y\), got a ndarray"),
+        ({"data": (X[:, :3], Y)}, ValueError, "data x must have 4 columns, the size of rep_in, got 3"),
+        ({"test": (X, Y[:5])}, ValueError, "test y must have 40 examples, as test x has, got 5"),
+        ({"method": DeepEnsemble()}, TypeError, r"method must be MAP\(\.\.\.\), of which.*, got DeepEnsemble"),
         ({"method": MAP}, TypeError, r"MAP\(\) would do"),
-        ({"method": MAP(patience=2)}, ValueError, "patience is 2 but a sweep has no validation data"),
-        ({"sigma_a": [-1.0]}, ValueError, "sigma_a is -1"),
-        ({"sigma_b": []}, ValueError, "sigma_b is .*different numbers >= 0"),
-        ({"sigma_b": [0.1, 0.1]}, ValueError, "sigma_b is .*different numbers >= 0"),
-        ({"sigma_b": [[0.1, 1.0]]}, TypeError, "sigma_b is .*a number >= 0 would do"),
-        ({"sigma_b": Prior("HalfNormal", {"scale": 1.0})}, TypeError, "sigma_b is Prior"),
-        ({"sigma_a": 0, "sigma_b": 0}, ValueError, "no cell has a result: .*both 0"),
-        ({"seeds": [-1]}, ValueError, "seeds is"),
+        ({"method": MAP(patience=2)}, ValueError, "patience must be None, as a sweep has no validation data, got 2"),
+        ({"sigma_a": [-1.0]}, ValueError, r"sigma_a must be a finite number >= 0, got -1\.0"),
+        ({"sigma_b": []}, ValueError, "sigma_b must be different numbers >= 0, got"),
+        ({"sigma_b": [0.1, 0.1]}, ValueError, "sigma_b must be different numbers >= 0, got"),
+        ({"sigma_b": [[0.1, 1.0]]}, TypeError, r"sigma_b must be a number >= 0, got \[0\.1, 1\.0\]"),
+        (
+            {"sigma_b": Prior("HalfNormal", {"scale": 1.0})},
+            TypeError,
+            r"sigma_b must be a number >= 0, got Prior\(family='HalfNormal',",
+        ),
+        (
+            {"sigma_a": 0, "sigma_b": 0},
+            ValueError,
+            r"no cell has a result: parameter output\.weight: sigma_a or sigma_b",
+        ),
+        ({"seeds": [-1]}, ValueError, "seeds must be whole numbers >= 0, got"),
         ({"seeds": [1, 1]}, ValueError, "one comes twice"),
-        ({"seeds": ()}, ValueError, "seeds is"),
-        ({"scores": 3}, TypeError, "scores is 3"),
-        ({"engine": "jax"}, ValueError, "engine is 'jax'"),
+        ({"seeds": ()}, ValueError, "seeds must be whole numbers >= 0, got"),
+        ({"scores": 3}, TypeError, "scores must be a function of a Posterior that returns a dict of numbers, got 3"),
+        ({"engine": "jax"}, ValueError, "engine must be 'pyro' or 'numpyro', got 'jax'"),
         ({"memory": 0}, ValueError, "memory must be a number > 0, got 0"),
-        ({"checkpoint": 3}, TypeError, "checkpoint is 3"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be a folder's path, got 3"),
         ({"model": NestedProblem().model, "sigma_a": [1.0]}, ValueError, r"no cell .* has 2 pathway\(s\)"),
     ],
 )

@@ -67,16 +67,16 @@ def test_shorter_weights_predict_the_same_to_rounding(dtype, given, within, shar
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"scale": 1e6}, "cannot hold"),  # overflows
-        ({"scale": 1e-9}, "cannot hold"),  # becomes zero
-        ({"spread": 1e-5}, "rounds '.*' by .* of the standard deviation of its draws"),
-        ({"spread": 1e-4, "size": 3.0}, "rounds '.*' by"),
-        ({"dtype": np.float64, "spread": 1e-6}, "rounds '.*' by"),
+        ({"scale": 1e6}, "hold '.*' .up to .*, got 'float16'"),  # overflows
+        ({"scale": 1e-9}, "hold '.*' .up to .*, got 'float16'"),  # becomes zero
+        ({"spread": 1e-5}, "keep '.*', got 'float16', which rounds it by .* of the standard deviation of its draws"),
+        ({"spread": 1e-4, "size": 3.0}, "keep '.*', got 'float16', which rounds it by"),
+        ({"dtype": np.float64, "spread": 1e-6}, "keep '.*', got 'float16', which rounds it by"),
     ],
 )
 def test_what_float16_cannot_hold_is_an_error(options, words, tmp_path):
     post = posterior(**options)
-    with pytest.raises(ValueError, match=f"dtype is 'float16', which {words}") as raised:
+    with pytest.raises(ValueError, match=f"dtype must {words}") as raised:
         post.save(tmp_path / "p.nc", dtype="float16")
     assert "'float32' would do" in str(raised.value)
     assert not list(tmp_path.iterdir())
@@ -102,13 +102,13 @@ def test_modes_with_centres(spread, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"thin": 0}, "thin is 0; a whole number >= 1"),
-        ({"thin": True}, "thin is True"),
-        ({"thin": 2.0}, "thin is 2.0"),
-        ({"thin": 41}, r"thin is 41 but a chain has 40 draw\(s\)"),
-        ({"dtype": "int8"}, "dtype is 'int8'; 'float16' or"),
-        ({"dtype": "half a byte"}, "dtype is 'half a byte'"),
-        ({"dtype": 7}, "dtype is 7"),
+        ({"thin": 0}, "thin must be a whole number >= 1, got 0"),
+        ({"thin": True}, "thin must be a whole number >= 1, got True"),
+        ({"thin": 2.0}, r"thin must be a whole number >= 1, got 2\.0"),
+        ({"thin": 41}, "thin must be from 1 to 40, the draws of a chain, got 41"),
+        ({"dtype": "int8"}, "dtype must be 'float16' or 'float32', got 'int8'"),
+        ({"dtype": "half a byte"}, "dtype must be 'float16' or 'float32', got 'half a byte'"),
+        ({"dtype": 7}, "dtype must be 'float16' or 'float32', got 7"),
     ],
 )
 def test_bad_options_are_named(options, message, tmp_path):

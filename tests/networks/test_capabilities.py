@@ -181,7 +181,7 @@ def test_changes():
     assert plain.replace(group=rpp.SO(3)).group == rpp.SO(3)
     with pytest.raises(TypeError, match="unexpected keyword argument 'width'"):
         MLP.replace(width=3)
-    with pytest.raises(ValueError, match="channels is 0"):
+    with pytest.raises(ValueError, match="channels must be a whole number >= 1, got 0"):
         MLP.replace(channels=0)
     restricted = restrict(MLP, {"output.weight": rpp.subspaces.ZeroSubspace((1, 5))})
     with pytest.raises(TypeError, match=r"restrict\(\.\.\.\) of another"):
@@ -266,3 +266,29 @@ def test_keys_tell_apart_what_is_not_the_same():
 def test_signatures_are_those_of_the_constructors():
     assert list(signature(rpp.MLP).parameters) == ["rep_in", "rep_out", "group", "channels", "layers"]
     assert list(signature(Own).parameters) == ["factor", "can"]
+
+
+class Unmade(Own):
+    """It forgets to call the constructor of Network."""
+
+    def __init__(self):
+        self.factor = 3.0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (Unmade, TypeError, r"Unmade\.__init__ must call super\(\)\.__init__\(rep_in, rep_out, group\), got no call"),
+        (lambda: Parameter(3), TypeError, r"subspace must be a Subspace, got 3; FullSubspace\(\(2, 3\)\) would do"),
+        (
+            lambda: Capabilities(engines="pyro"),
+            ValueError,
+            "engines must be a tuple of 'numpyro' or 'pyro', got 'pyro'",
+        ),
+        (lambda: Capabilities(engines=()), ValueError, r"engines must be a tuple .*, got \(\)"),
+        (lambda: Own(engines=("jax",)), ValueError, r"engines must be a tuple .*, got \('jax',\)"),
+    ],
+)
+def test_what_is_not_made_right_is_named(make, error, message):
+    with pytest.raises(error, match=message):
+        make()

@@ -133,7 +133,7 @@ def test_images_are_fitted_saved_and_predicted(engine, tmp_path):
     again = Posterior.load(post.save(tmp_path / "p.nc"))
     np.testing.assert_array_equal(again.predict(x).mean, post.predict(x.reshape(128, 64)).mean)
     assert repr(again.model.net) == repr(net)
-    with pytest.raises(ValueError, match=r"x has shape \(128, 8, 8, 1\); \(examples, 1, 8, 8\), or \(examples, 64\)"):
+    with pytest.raises(ValueError, match=r"x must have shape \(examples, 1, 8, 8\) or.*, got \(128, 8, 8, 1\)"):
         post.predict(x.reshape(128, 8, 8, 1))
 
 
@@ -156,20 +156,24 @@ def test_both_engines_train_the_same_network():
 @pytest.mark.parametrize(
     ("arguments", "settings", "message"),
     [
-        ((8, 1), {}, "input_shape is 8"),
-        (((3,), 1), {}, r"input_shape is \(3,\)"),
-        (((1, 4, 4), 0), {}, "outputs is 0"),
-        (((1, 4, 4), 1), {"channels": [0]}, "channels is 0"),
-        (((1, 4, 4), 1), {"strides": [1]}, r"strides is \[1\]; a number, or 2"),
-        (((1, 4, 4), 1), {"kernel_size": 9, "padding": 0}, "does not fit input_size"),
-        (((1, 4, 4), 1), {"columns": 17}, "columns is 17"),
-        (((1, 4, 4), 1), {"rep_in": Vector, "group": Z(4)}, "rep_in has size 4; 16 would do"),
-        (((1, 4, 4), 1), {"weights": "sparse"}, "weights is 'sparse'"),
-        (((1, 4, 4), 1), {"channels": []}, r"channels is \[\]; a list"),
-        (((1, 4, 4), 1), {"channels": 4}, "channels is 4; a list"),
-        (((1, -4, 4), 1), {}, r"input_shape is \(1, -4, 4\)"),
+        ((8, 1), {}, r"input_shape must be \(channels, \*grid\), got 8"),
+        (((3,), 1), {}, r"input_shape must be \(channels, \*grid\), got \(3,\)"),
+        (((1, 4, 4), 0), {}, "outputs must be a whole number >= 1, got 0"),
+        (((1, 4, 4), 1), {"channels": [0]}, "channels must be a whole number >= 1, got 0"),
+        (((1, 4, 4), 1), {"strides": [1]}, r"strides must be a number, or 2, one for each of channels, got \[1\]"),
+        (((1, 4, 4), 1), {"kernel_size": 9, "padding": 0}, r"kernel_size must fit input_size \(4, 4\), got \(9, 9\)"),
+        (
+            ((1, 4, 4), 1),
+            {"columns": 17},
+            r"columns must be from 1 to 16, the units of input_shape \(1, 4, 4\), got 17",
+        ),
+        (((1, 4, 4), 1), {"rep_in": Vector, "group": Z(4)}, "rep_in must have size 16, got 4"),
+        (((1, 4, 4), 1), {"weights": "sparse"}, "weights must be 'dense' or 'local', got 'sparse'"),
+        (((1, 4, 4), 1), {"channels": []}, r"channels must be a list of one number or more, got \[\]"),
+        (((1, 4, 4), 1), {"channels": 4}, "channels must be a list of one number or more, got 4"),
+        (((1, -4, 4), 1), {}, r"input_shape must be \(channels, \*grid\), got \(1, -4, 4\)"),
         (((3, 224, 224), 10), {"channels": [64]}, "layer 0 would have a weight of 3211264 x 150528.*weights='local'"),
-        (((1, 4, 4), 1), {"rep_in": 16 * Scalar}, "group is not; group="),
+        (((1, 4, 4), 1), {"rep_in": 16 * Scalar}, "group must be given with rep_in or rep_out, got None"),
     ],
 )
 def test_bad_input_is_named(arguments, settings, message):

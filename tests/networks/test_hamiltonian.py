@@ -190,7 +190,7 @@ def test_files(tmp_path):
     with pytest.raises(ValueError, match="net=, made again, would do"):
         rpp.load_network(path)
     assert rpp.load_network(path, net=springs)[0] is springs
-    with pytest.raises(ValueError, match="net gives other outputs"):
+    with pytest.raises(ValueError, match=r"net must give the outputs of the file's network, got others"):
         rpp.load_network(path, net=HamiltonianNetwork(Springs(), dt=0.2, steps=2))
 
 
@@ -214,22 +214,25 @@ def test_softened_modules_learn_energies():
 def test_errors_name_the_argument():
     good = MLP(4, 1)
     for options, message in [
-        ({"dt": 0.0}, "dt is 0.0; a number other than 0"),
-        ({"dt": np.inf}, "dt is inf"),
-        ({"dt": "0.1"}, "dt is '0.1'"),
-        ({"steps": 0}, "steps is 0; a whole number >= 1"),
-        ({"substeps": 1.5}, r"substeps is 1\.5"),
+        ({"dt": 0.0}, r"dt must be a number other than 0, got 0\.0"),
+        ({"dt": np.inf}, "dt must be a number other than 0, got inf"),
+        ({"dt": "0.1"}, r"dt must be a number other than 0, got '0\.1'"),
+        ({"steps": 0}, "steps must be a whole number >= 1, got 0"),
+        ({"substeps": 1.5}, r"substeps must be a whole number >= 1, got 1\.5"),
     ]:
         with pytest.raises(ValueError, match=message):
             HamiltonianNetwork(good, **({"dt": 0.1, "steps": 2} | options))
-    with pytest.raises(TypeError, match="energy is a int; a Network"):
+    with pytest.raises(TypeError, match="energy must be a Network, got a int"):
         HamiltonianNetwork(3, dt=0.1, steps=2)
     for energy, message in [
-        (MLP(4, 2), r"energy has rep_out 2 \* Scalar, of size 2"),
-        (EMLP(2 * Vector, Pseudoscalar, O(3), channels=8), "energy has rep_out Pseudoscalar"),
-        (MLP(3, 1), r"energy has rep_in 3 \* Scalar of size 3; an even size"),
-        (MLP(3 * Scalar + Vector, Scalar, SO(3)), "does not keep the form"),
-        (MLP(2 * Vector, Scalar, Lorentz()), "does not keep the form"),
+        (MLP(4, 2), r"energy must have one Scalar, which the.*, got 2 \* Scalar, of size 2, under Trivial\(1\)"),
+        (
+            EMLP(2 * Vector, Pseudoscalar, O(3), channels=8),
+            r"energy must have.*, got Pseudoscalar, of size 1, under O\(3\)",
+        ),
+        (MLP(3, 1), r"energy must have a rep_in of even size, q then p, got 3 \* Scalar of size 3"),
+        (MLP(3 * Scalar + Vector, Scalar, SO(3)), "energy must have a rep_in by which .* keeps the form dq"),
+        (MLP(2 * Vector, Scalar, Lorentz()), "energy must have a rep_in by which .* keeps the form dq"),
     ]:
         with pytest.raises(ValueError, match=message):
             HamiltonianNetwork(energy, dt=0.1, steps=2)

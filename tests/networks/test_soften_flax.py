@@ -295,7 +295,9 @@ def test_subspaces_by_pattern():
         "layers.2.weight": rpp.subspaces.EquivariantSubspace(rep(rpp.O(3)), rpp.Vector(rpp.O(3))),
         "*.bias": rpp.subspaces.ZeroSubspace((9,)),
     }
-    with pytest.raises(ValueError, match=r"subspaces\['\*.bias'\] has shape \(9,\) but layers.2.bias has \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"subspaces\['\*\.bias'\] must have shape \(3,\) of layers\.2\.bias, got \(9,\)"
+    ):
         rpp.soften(module, 9, subspaces=given)
     given["layers.0.bias"] = given.pop("*.bias")
     with pytest.warns(UserWarning, match=r"not equivariant under O\(3\) .* error is 0\.\d+\. A pointwise function"):
@@ -308,19 +310,29 @@ def test_subspaces_by_pattern():
 @pytest.mark.parametrize(
     ("make", "options", "error", "message"),
     [
-        (CNN, {"residual": "wide"}, ValueError, "residual is 'wide'"),
-        (CNN, {"residual": {"nothing": "local"}}, ValueError, "residual has 'nothing', which fits no layer"),
-        (CNN, {"skip": ["none*"]}, ValueError, r"skip has 'none\*', which fits no layer"),
+        (CNN, {"residual": "wide"}, ValueError, "residual must be 'dense', 'local', 'kernel' or.*, got 'wide'"),
+        (
+            CNN,
+            {"residual": {"nothing": "local"}},
+            ValueError,
+            "residual must have patterns that fit a layer, got 'nothing'",
+        ),
+        (CNN, {"skip": ["none*"]}, ValueError, r"skip must have patterns that fit a layer, got 'none\*'"),
         (
             CNN,
             {"subspaces": {"x": rpp.subspaces.ZeroSubspace((1,))}},
             ValueError,
-            "subspaces has 'x', which fits no parameter",
+            "subspaces must have patterns that fit a parameter, got 'x'",
         ),
-        (CNN, {"subspaces": {"out.weight": 3}}, TypeError, r"subspaces\['out.weight'\] is 3; a Subspace would do"),
-        (CNN, {"input_shape": (4, 6, 3)}, ValueError, "does not run on input_shape"),
-        (LinenCNN, {"input_shape": (4,)}, ValueError, "does not run on input_shape"),
-        (CNN, {"rep_in": rpp.Vector, "group": rpp.O(3)}, ValueError, "rep_in has size 3 but the module has 48"),
+        (CNN, {"subspaces": {"out.weight": 3}}, TypeError, r"subspaces\['out\.weight'\] must be a Subspace, got 3"),
+        (CNN, {"input_shape": (4, 6, 3)}, ValueError, r"module must run on input_shape \(.*got "),
+        (LinenCNN, {"input_shape": (4,)}, ValueError, r"module must run on input_shape \(.*got "),
+        (
+            CNN,
+            {"rep_in": rpp.Vector, "group": rpp.O(3)},
+            ValueError,
+            "rep_in must have size 48, the inputs of the module, got 3",
+        ),
         (lambda: nnx.Sequential(lambda x: x.sum()), {}, ValueError, r"one array of shape \(n, outputs\)"),
         (lambda: nnx.Sequential(lambda x: (x, x)), {}, ValueError, r"one array of shape \(n, outputs\)"),
     ],

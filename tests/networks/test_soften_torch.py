@@ -178,29 +178,45 @@ CONV = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"residual": "any"}, ValueError, "residual is 'any'; 'dense', 'local', 'kernel' or a dict"),
-        ({"residual": 3}, TypeError, "residual is 3"),
-        ({"residual": {"0": "any"}}, ValueError, r"residual\['0'\] is 'any'"),
-        ({"residual": {"conv": "local"}}, ValueError, "residual has 'conv', which fits no layer; there are 0, 2"),
-        ({"skip": "0"}, TypeError, "skip is '0'; a list"),
-        ({"skip": ["5"]}, ValueError, "skip has '5', which fits no layer"),
-        ({"subspaces": {"2.weight": 3}}, TypeError, r"subspaces\['2.weight'\] is 3"),
-        ({"subspaces": [3]}, TypeError, "subspaces is"),
+        ({"residual": "any"}, ValueError, "residual must be 'dense', 'local', 'kernel' or a dict.*, got 'any'"),
+        ({"residual": 3}, TypeError, "residual must be 'dense', 'local', 'kernel' or a dict of these by layer, got 3"),
+        (
+            {"residual": {"0": "any"}},
+            ValueError,
+            r"residual\['0'\] must be one of 'dense', 'local', 'kernel', got 'any'",
+        ),
+        ({"residual": {"conv": "local"}}, ValueError, "residual must have patterns that fit a layer, got 'conv'"),
+        ({"skip": "0"}, TypeError, "skip must be a list of patterns of layers, got '0'"),
+        ({"skip": ["5"]}, ValueError, "skip must have patterns that fit a layer, got '5'"),
+        ({"subspaces": {"2.weight": 3}}, TypeError, r"subspaces\['2\.weight'\] must be a Subspace, got 3"),
+        ({"subspaces": [3]}, TypeError, r"subspaces must be a dict of subspaces by parameter, got \[3\]"),
         (
             {"subspaces": {"x.*": rpp.subspaces.ZeroSubspace((2, 4))}},
             ValueError,
-            "subspaces has 'x..', which fits no parameter",
+            r"subspaces must have patterns that fit a parameter, got 'x\.\*'",
         ),
         (
             {"subspaces": {"2.weight": rpp.subspaces.ZeroSubspace((2, 3))}},
             ValueError,
-            r"shape \(2, 3\) but 2.weight has \(2, 4\)",
+            r"subspaces\['2\.weight'\] must have shape \(2, 4\) of 2\.weight, got \(2, 3\)",
         ),
-        ({"rep_in": rpp.Vector, "group": rpp.O(3)}, ValueError, "rep_in has size 3 but the module has 16 inputs"),
-        ({"rep_out": 3 * rpp.Scalar, "group": rpp.O(3)}, ValueError, "rep_out has size 3 but the module has 2 outputs"),
-        ({"input_shape": (2, 4, 4)}, ValueError, r"module does not run on an input of shape \(2, 2, 4, 4\)"),
-        ({"module": nn.ReLU()}, ValueError, "ReLU without parameters"),
-        ({"module": nn.Flatten(0), "input_shape": 4}, ValueError, r"output of shape \(8,\) of 2 examples"),
+        (
+            {"rep_in": rpp.Vector, "group": rpp.O(3)},
+            ValueError,
+            "rep_in must have size 16, the inputs of the module, got 3",
+        ),
+        (
+            {"rep_out": 3 * rpp.Scalar, "group": rpp.O(3)},
+            ValueError,
+            "rep_out must have size 2, the outputs of the module, got 3",
+        ),
+        ({"input_shape": (2, 4, 4)}, ValueError, r"module must run on an input of shape \(2, 2, 4, 4\), got an error:"),
+        ({"module": nn.ReLU()}, ValueError, "module must have parameters to infer, got a ReLU without"),
+        (
+            {"module": nn.Flatten(0), "input_shape": 4},
+            ValueError,
+            r"module must make an output \(2, \.\.\.\) of 2 examples, got \(8,\)",
+        ),
         ({"module": nn.GRU(4, 2), "input_shape": (3, 4)}, ValueError, "a tuple; one tensor"),
     ],
 )
@@ -230,7 +246,7 @@ def test_modules_that_look_into_their_layers_are_refused():
         def forward(self, x):
             return self.conv(x) * self.conv.stride[0]
 
-    with pytest.raises(ValueError, match=r"does not run with new layers.*skip"):
+    with pytest.raises(ValueError, match="module must run with new layers in place of its own, got an error:"):
         rpp.soften(Nosy(), (1, 5))
     assert rpp.soften(Nosy(), (1, 5), residual="kernel").layers[0].subspace is not None
 
@@ -327,14 +343,16 @@ def test_modules_keep_their_state_and_examples_apart(tmp_path):
         def forward(self, x):
             return super().forward(x - x.mean(0))
 
-    with pytest.raises(ValueError, match="depends on the other examples"):
+    with pytest.raises(
+        ValueError, match="module must map each example by itself, got an output that depends on the others"
+    ):
         rpp.soften(nn.Sequential(Mixing(3, 2)), 3)
 
     class Log(nn.Linear):
         def forward(self, x):
             return torch.log(-super().forward(x).abs())
 
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="module must give finite outputs at inputs between 0 and 1, got others"):
         rpp.soften(nn.Sequential(Log(3, 2)), 3)
 
 

@@ -188,7 +188,7 @@ REFUSED = [
     (lambda: Returns(lambda y: (y, y)), "the output is a tuple; one tensor would do"),
     (lambda: Returns(lambda y: {"logits": y}), "the output is a dict; one tensor would do"),
     (lambda: Returns(lambda y: y.tolist()), "the output is a list; one tensor would do"),
-    (lambda: nn.Linear(5, 2), r"does not run on an input of shape \(2, 4\)"),
+    (lambda: nn.Linear(5, 2), r"module must run on an input of shape \(2, 4\), got an error: mat1 and"),
     (NoGradient, "by its weights, got none for 'a.weight', 'a.bias', 'b.weight', 'b.bias'; a forward in"),
     (lambda: Net(between=lambda h: h.detach()), "got none for 'a.weight', 'a.bias'"),
     (lambda: Net(between=lambda h: torch.as_tensor(h.numpy())), "by its weights, got an error: .*numpy"),

@@ -166,11 +166,21 @@ class Other(rpp.networks.Network):
             Other(2, 2, None),
             {},
             TypeError,
-            "net is a Other, which has no torch module; ConvNet, EMLP, MLP, TorchNetwork have",
+            "net must be one that has a torch module, ConvNet, EMLP, MLP, TorchNetwork, got a Other",
         ),
-        (3, {}, TypeError, "net is a int"),
-        (NETWORKS["linear"], {"output.bias": np.ones(3)}, ValueError, r"params\['output.bias'\] has shape \(3,\)"),
-        (NETWORKS["linear"], None, ValueError, r"params\['output.weight'\] is missing"),
+        (3, {}, TypeError, "net must be a Network, got a int"),
+        (
+            NETWORKS["linear"],
+            {"output.bias": np.ones(3)},
+            ValueError,
+            r"params\['output\.bias'\] must have shape \(2,\), got one that has shape \(3,\)",
+        ),
+        (
+            NETWORKS["linear"],
+            None,
+            ValueError,
+            r"params\['output\.weight'\] must have shape \(2, 3\), got one that is missing",
+        ),
     ],
 )
 def test_bad_arguments_are_named(net, change, error, message):

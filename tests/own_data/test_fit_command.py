@@ -103,19 +103,22 @@ def test_other_methods(method, vectors, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--targets", "nope"], "targets has 'nope', but the columns of"),
-        ([*VECTORS, *SYMMETRY[:2], "--rep-in", "Vector"], "rep_in has size 3 but X has 4 columns"),
-        ([*VECTORS, *SYMMETRY[:4], "--rep-out", "T(2)"], "rep_out has size 9 but y has 3 column(s)"),
+        (["--targets", "nope"], "targets must be of the columns s, u, v"),
+        ([*VECTORS, *SYMMETRY[:2], "--rep-in", "Vector"], "rep_in must have size 4, as X has 4 columns, got 3"),
+        ([*VECTORS, *SYMMETRY[:4], "--rep-out", "T(2)"], "rep_out must have size 3, as y has 3 column(s), got 9"),
         ([*VECTORS, "--group", "__import__('os')", *SYMMETRY[2:]], "is not understood"),
-        ([*VECTORS, "--rep-in", "Vector"], "group is None but rep_in is 'Vector'"),
-        ([*VECTORS, "--kind", "classes"], "one column of classes would do"),
-        ([*VECTORS, "--test-fraction", 1], "test-fraction is 1; a number between 0 and 1"),
+        ([*VECTORS, "--rep-in", "Vector"], "group must be given where rep_in is, got None and rep_in='Vector'"),
+        ([*VECTORS, "--kind", "classes"], "targets must be one column of classes, got"),
+        ([*VECTORS, "--test-fraction", 1], "test-fraction must be a number between 0 and 1, got 1"),
         ([*VECTORS, "--test-fraction", 0.99], "the file has 120 rows, of which 119 are held out"),
-        ([*VECTORS, "--members", 2, "--method", "map"], "members is 2 but method is map; it is for ensemble"),
-        ([*VECTORS, "--epochs", 0], "epochs is 0"),
-        ([*VECTORS, "--channels", 0, "--layers", 1], "channels is 0"),
-        ([*VECTORS, "--engine", "stan"], "engine is 'stan'"),
-        ([*VECTORS, "--seed", -1], "seed is -1"),
+        (
+            [*VECTORS, "--members", 2, "--method", "map"],
+            "members must be left out where method is map, got 2; it is for ensemble",
+        ),
+        ([*VECTORS, "--epochs", 0], "epochs must be a whole number >= 1, got 0"),
+        ([*VECTORS, "--channels", 0, "--layers", 1], "channels must be a whole number >= 1, got 0"),
+        ([*VECTORS, "--engine", "stan"], "engine must be 'pyro' or 'numpyro', got 'stan'"),
+        ([*VECTORS, "--seed", -1], "seed must be a whole number >= 0, got -1"),
     ],
 )
 def test_bad_options_are_one_line_and_leave_nothing(options, message, vectors, tmp_path):
@@ -138,7 +141,7 @@ def test_what_is_in_a_folder_stays(vectors, tmp_path):
     for taken in (out, out / "posterior.nc"):
         result = run(vectors, *VECTORS, *SMALL, "--out", taken)
         assert result.exit_code == 2
-        assert f"error: out is {taken}, which exists" in result.output
+        assert f"error: out must be new or empty, got {taken}" in result.output
     assert [f.name for f in out.iterdir()] == ["posterior.nc"]
     assert (out / "posterior.nc").read_text() == "mine"
 
@@ -187,11 +190,14 @@ def test_a_smaller_posterior(vectors, tmp_path, monkeypatch):
     monkeypatch.setattr("bayes_rpp.inference.posterior.thinning.LOST", 0)
     result = run(*options, "--dtype", "float16", "--out", tmp_path / "coarse")
     assert result.exit_code == 0, result.output
-    assert "warning: dtype is 'float16', which cannot hold" in result.output
+    assert "warning: dtype must hold " in result.output
     assert "warning: posterior.nc takes" in result.output
     assert "--thin 10 keeps" in result.output
     assert Posterior.load(tmp_path / "coarse" / "posterior.nc").draws == 20
-    for more, message in ((["--thin", 21], "thin is 21 but a chain has 20"), (["--dtype", "int8"], "dtype is 'int8'")):
+    for more, message in (
+        (["--thin", 21], "thin must be from 1 to 20, the draws of a chain, got 21"),
+        (["--dtype", "int8"], "dtype must be 'float16' or 'float32', got 'int8'"),
+    ):
         result = run(*options, *more, "--out", tmp_path / "no")
         assert result.exit_code == 2
         assert f"error: {message}" in result.output

@@ -48,7 +48,7 @@ def test_inputs_left_out_are_all_that_is_no_target(csv):
     assert found.inputs == ["a", "b, c"]
     assert found.outputs == ["word", "t"]
     assert not found.are_classes
-    with pytest.raises(ValueError, match="targets are word, t; one column of classes"):
+    with pytest.raises(ValueError, match="targets must be one column of classes, got word, t"):
         found.labels()
     np.testing.assert_array_equal(read_columns(csv, ["a"], ["word"]).labels(), ["x", "y", "x"])
     np.testing.assert_array_equal(read_columns(csv, ["a"], ["t"]).labels(), [1, 0, 1])
@@ -84,13 +84,13 @@ def test_parquet_without_pyarrow(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "targets", "message"),
     [
-        (["a"], [], "targets is empty; names of columns"),
-        (["z"], ["t"], "inputs has 'z', but the columns of .* are a, b, c, t, word"),
-        (["a"], ["a"], "inputs and targets both have a"),
-        (["a,a"], ["t"], "inputs has 'a' twice"),
-        (["a,,t"], ["word"], "with an empty name in it"),
+        (["a"], [], r"targets must be names of columns of.*, got none"),
+        (["z"], ["t"], r"inputs must be of the columns a, b, c, t, word of .*, got 'z'"),
+        (["a"], ["a"], "inputs and targets must have no column in common, got a in both"),
+        (["a,a"], ["t"], "inputs must have each column once, got 'a' twice"),
+        (["a,,t"], ["word"], "inputs must be names with commas between, got 'a,,t', with an empty one"),
         (["word"], ["t"], "inputs: column 'word' has 'x' in row 1; a finite number would do"),
-        ([], ["a,word,t", "b, c"], "inputs is empty, and .* has no columns beside the targets"),
+        ([], ["a,word,t", "b, c"], "inputs must be columns, got none:"),
     ],
 )
 def test_names_that_do_not_fit(inputs, targets, message, csv):

@@ -92,17 +92,17 @@ def test_a_large_layer_is_projected_within_a_gigabyte():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"in_channels": 0}, "in_channels is 0"),
-        ({"groups": 3}, "groups is 3, which does not divide in_channels, 2"),
-        ({"kernel_size": (3, 3, 3)}, "kernel_size is"),
-        ({"kernel_size": 9}, "does not fit input_size"),
+        ({"in_channels": 0}, "in_channels must be a whole number >= 1, got 0"),
+        ({"groups": 3}, "groups must divide in_channels, 2, got 3"),
+        ({"kernel_size": (3, 3, 3)}, r"kernel_size must be one number, or 2, one for each dimension, got \(3, 3, 3\)"),
+        ({"kernel_size": 9}, r"kernel_size must fit input_size \(5, 5\), got \(9, 9\)"),
         ({"input_size": (1, 2, 3, 4)}, "1 to 3 dimensions"),
-        ({"stride": 0}, "stride is 0"),
-        ({"padding": -1}, "padding is -1"),
-        ({"padding": "full"}, "padding is 'full'"),
-        ({"padding": (1, 2, 3)}, "padding is"),
-        ({"padding_mode": "reflect"}, "padding_mode is 'reflect'"),
-        ({"weights": "sparse"}, "weights is 'sparse'"),
+        ({"stride": 0}, "stride must be a whole number >= 1, got 0"),
+        ({"padding": -1}, "padding must be whole numbers >= 0, or pairs of them, got -1"),
+        ({"padding": "full"}, r"padding must be a number, pairs \(before, after\), 'same' or 'valid', got 'full'"),
+        ({"padding": (1, 2, 3)}, r"padding must be one number, or 2, one for each dimension, got \(1, 2, 3\)"),
+        ({"padding_mode": "reflect"}, "padding_mode must be 'zeros' or 'circular', got 'reflect'"),
+        ({"weights": "sparse"}, "weights must be 'dense' or 'local', got 'sparse'"),
     ],
 )
 def test_bad_input_is_named(settings, message):

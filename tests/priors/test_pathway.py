@@ -217,15 +217,39 @@ def test_parametrisations_have_the_same_density_over_w(parametrization, engine, 
     ("make", "error", "message"),
     [
         (lambda: ResidualPathway("Q", 1.0, 1.0), TypeError, "subspace"),
-        (lambda: ResidualPathway(S, -1.0, 1.0), ValueError, "sigma_a is -1"),
-        (lambda: ResidualPathway(S, 1.0, float("nan")), ValueError, "sigma_b is nan"),
-        (lambda: ResidualPathway(S, 0.0, 0.0), ValueError, "both 0"),
-        (lambda: ResidualPathway(S, "1", 1.0), TypeError, "sigma_a is '1'"),
-        (lambda: ResidualPathway(CHAIN, 1.0, 1.0), ValueError, r"sigma_a has 1 number\(s\) but .* 2 level\(s\)"),
-        (lambda: ResidualPathway(CHAIN, (0.0, 0.0), 0.0), ValueError, "both 0"),
-        (lambda: ResidualPathway(S, 1.0, 0.0).log_prob(weights(PRIORS[0])), ValueError, "no density"),
-        (lambda: ResidualPathway(S, 1.0, 0.0).pyro(), ValueError, "no density"),
-        (lambda: ResidualPathway(S, 1.0, 0.0).numpyro(), ValueError, "no density"),
+        (lambda: ResidualPathway(S, -1.0, 1.0), ValueError, r"sigma_a must be a finite number >= 0, got -1\.0"),
+        (lambda: ResidualPathway(S, 1.0, float("nan")), ValueError, "sigma_b must be a finite number >= 0, got nan"),
+        (
+            lambda: ResidualPathway(S, 0.0, 0.0),
+            ValueError,
+            "sigma_a or sigma_b must be positive, got 0 for both, with which the",
+        ),
+        (lambda: ResidualPathway(S, "1", 1.0), TypeError, "sigma_a must be a number >= 0, got '1'"),
+        (
+            lambda: ResidualPathway(CHAIN, 1.0, 1.0),
+            ValueError,
+            r"sigma_a must have 2 number\(s\), one for each level, got 1",
+        ),
+        (
+            lambda: ResidualPathway(CHAIN, (0.0, 0.0), 0.0),
+            ValueError,
+            "sigma_a or sigma_b must be positive, got 0 for both, with which the",
+        ),
+        (
+            lambda: ResidualPathway(S, 1.0, 0.0).log_prob(weights(PRIORS[0])),
+            ValueError,
+            "sigma_b must be.*, got 0, with which it lies in the subspace",
+        ),
+        (
+            lambda: ResidualPathway(S, 1.0, 0.0).pyro(),
+            ValueError,
+            "sigma_b must be.*, got 0, with which it lies in the subspace",
+        ),
+        (
+            lambda: ResidualPathway(S, 1.0, 0.0).numpyro(),
+            ValueError,
+            "sigma_b must be.*, got 0, with which it lies in the subspace",
+        ),
     ],
 )
 def test_bad_input_is_named(make, error, message):

@@ -134,10 +134,10 @@ def _on_grid(kind, g, grid):
         (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), 3, "not linear in its parameters"),
         (nn.Sequential(nn.Tanh(), nn.Linear(3, 3)), 3, "not affine in its input: relative error"),
         (nn.LayerNorm(3), 3, "not affine in its input"),
-        (nn.ReLU(), 3, "ReLU without parameters"),
-        (nn.Conv2d(1, 1, 3), None, "input_shape is None, and a Conv2d does not say it"),
-        (nn.Bilinear(2, 3, 1), None, "input_shape is None"),
-        (nn.Conv2d(1, 1, 3), (4,), r"input_shape is \(4,\), and on such an input the Conv2d fails"),
+        (nn.ReLU(), 3, "layer must have parameters, for a choice of matrices, got a ReLU without"),
+        (nn.Conv2d(1, 1, 3), None, "input_shape must be given, as a Conv2d does not say it, got None"),
+        (nn.Bilinear(2, 3, 1), None, "input_shape must be given, as a Bilinear does not say it, got None"),
+        (nn.Conv2d(1, 1, 3), (4,), r"input_shape must suit Conv2d, got \(4,\), where it fails: Expected 3D"),
         (nn.Conv2d(64, 64, 3), (64, 16, 16), "too many numbers .*ConvolutionSubspace.*residual='kernel'"),
     ],
 )
@@ -147,5 +147,5 @@ def test_what_is_not_linear_is_refused(layer, shape, message):
 
 
 def test_what_is_no_module_is_refused():
-    with pytest.raises(TypeError, match="layer is a function"):
+    with pytest.raises(TypeError, match=r"layer must be a torch\.nn\.Module or a Flax module, got a function"):
         SpanSubspace.of(members)

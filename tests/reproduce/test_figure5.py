@@ -87,7 +87,7 @@ def test_a_stopped_run_goes_on(fakes, tmp_path):
     assert len(pd.read_csv(tmp_path / "trials.csv")) == 6
     refused = call(*options, "--steps", 77)
     assert refused.exit_code == 2
-    assert "holds a run with steps None" in refused.output
+    assert "with steps None; another folder, the same options" in refused.output
 
 
 def test_small_trainings(tmp_path):
@@ -123,14 +123,17 @@ def test_table_2(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("fig5", "--environment", "pendulum"), "environment is 'pendulum'; one of double-pendulum, tilted-double-p"),
-        (("fig5", "--arm", "PPO"), "arm is 'PPO'; one of SAC, two pathways, RPP, strict would do"),
-        (("fig5", "--steps", 0), "steps is 0"),
-        (("fig5", "--learning-rate", 2), "learning-rate is 2.0"),
-        (("fig5", "--first-seed", -1), "first-seed is -1"),
-        (("fig5", "--setting", "inertia"), "setting is ['inertia'] but fig5 has none"),
-        (("fig2", "--steps", 3), "steps is 3 but fig2 has none"),
-        (("table2", "--environment", "Walker"), "env_id is 'Walker'; known are Walker2d-v5"),
+        (
+            ("fig5", "--environment", "pendulum"),
+            "environment must be one of double-pendulum, tilted-double-pendulum, swimmer, walker2d, got",
+        ),
+        (("fig5", "--arm", "PPO"), "arm must be one of SAC, two pathways, RPP, strict, got 'PPO'"),
+        (("fig5", "--steps", 0), "steps must be a whole number >= 1, got 0"),
+        (("fig5", "--learning-rate", 2), "learning-rate must be a number between 0 and 1, got 2.0"),
+        (("fig5", "--first-seed", -1), "first-seed must be a whole number >= 0, got -1"),
+        (("fig5", "--setting", "inertia"), "setting must be left out of fig5, which has none, got ['inertia']"),
+        (("fig2", "--steps", 3), "steps must be left out of fig2, which has none, got 3"),
+        (("table2", "--environment", "Walker"), "env_id must be one of Walker2d-v5, Hopper-v5, HalfCheetah-v5"),
     ],
 )
 def test_bad_options_are_named(options, said, tmp_path):

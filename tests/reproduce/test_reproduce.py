@@ -134,7 +134,7 @@ def test_another_run_is_not_taken_up(fakes, tmp_path):
     assert call(*options, "--epochs", 3).exit_code == 0
     result = call(*options, "--epochs", 4)
     assert result.exit_code == 2
-    assert "holds a run with epochs 3" in result.output
+    assert "with epochs 3; another folder" in result.output
     assert "--no-resume" in result.output
 
 
@@ -196,12 +196,12 @@ def test_figure_3_right(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("fig2", "--trials", 0), "trials is 0"),
-        (("fig2", "--setting", "moment"), "setting is 'moment'; one of inertia, modified-inertia"),
-        (("fig3-left", "--setting", "inertia"), "fig3-left has none"),
-        (("fig3-left", "--trials", 1), "needs at least 2"),
-        (("fig3-left", "--jobs", 2), "jobs is 2 but fig3-left has none"),
-        (("fig2", "--engine", "stan"), "engine is 'stan'"),
+        (("fig2", "--trials", 0), "trials must be a whole number >= 1, got 0"),
+        (("fig2", "--setting", "moment"), "setting must be one of inertia, modified-inertia"),
+        (("fig3-left", "--setting", "inertia"), "setting must be left out of fig3-left, which has none, got"),
+        (("fig3-left", "--trials", 1), "trials must be 2 or more for a density over members, got 1"),
+        (("fig3-left", "--jobs", 2), "jobs must be left out of fig3-left, which has none, got 2"),
+        (("fig2", "--engine", "stan"), "engine must be 'pyro' or 'numpyro', got 'stan'"),
     ],
 )
 def test_bad_options_are_named(options, said, tmp_path):

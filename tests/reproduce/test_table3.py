@@ -72,7 +72,7 @@ def test_a_stopped_run_goes_on(fakes, tmp_path):
     assert "0.50 -> 0.90" in text
     result = call(*options, "--members", 5)
     assert result.exit_code == 2
-    assert "holds a run with members 3" in result.output
+    assert "with members 3; another folder" in result.output
 
 
 def test_small_trials(tmp_path):
@@ -117,11 +117,11 @@ def test_trials_come_smallest_and_first_seed_first():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--environment", "Ant-v5"), "environment is 'Ant-v5'"),
-        (("--members", 1), "members is 1"),
-        (("--transitions", 0), "transitions is 0"),
-        (("--arm", "RPP"), "arm is"),
-        (("--steps", 3), "steps is 3"),
+        (("--environment", "Ant-v5"), "environment must be one of Swimmer-v5, Hopper-v5, Walker2d-v5, got 'Ant-v5'"),
+        (("--members", 1), "members must be 2 or more for the spread of rollouts, got 1"),
+        (("--transitions", 0), "transitions must be a whole number >= 1, got 0"),
+        (("--arm", "RPP"), "arm must be left out of table3, which has none, got ['RPP']"),
+        (("--steps", 3), "steps must be left out of table3, which has none, got 3"),
     ],
 )
 def test_bad_options(options, message, tmp_path):

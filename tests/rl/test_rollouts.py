@@ -145,9 +145,9 @@ def test_networks():
     rotation = SimpleNamespace(group=rpp.SO(2), rep_state=rpp.Vector + rpp.Scalar, rep_action=rpp.Scalar)
     assert transition_network(rotation, width=12).rep_in.size == 4
     assert isinstance(transition_network(None, sizes=(2, 1)), rpp.MLP)
-    with pytest.raises(ValueError, match="width is 1"):
+    with pytest.raises(ValueError, match="width must be 2 or more, as mirror has so many elements, got 1"):
         transition_network(MIRROR, width=1)
-    with pytest.raises(TypeError, match="which has no group"):
+    with pytest.raises(TypeError, match="symmetry must have group, got 3"):
         transition_network(3)
     with pytest.raises(ValueError, match="sizes"):
         transition_network(None)
@@ -183,23 +183,79 @@ def test_standardising_commutes_with_the_group():
 def test_bad_input():
     model, states, actions = exact(), np.zeros((4, 2)), np.zeros((4, 5, 1))
     cases = [
-        (lambda: rollout(None, states, actions), TypeError, "model is a NoneType"),
-        (lambda: rollout(model, states, actions[:, 0]), ValueError, r"actions has shape \(4, 1\)"),
-        (lambda: rollout(model, states[:3], actions), ValueError, "for 4 rollouts"),
-        (lambda: rollout(model, states[:, :1], actions), ValueError, "states of size 2"),
-        (lambda: rollout(model, states, np.zeros((4, 5, 2))), ValueError, "actions of size 1"),
-        (lambda: rollout(model, states, actions * np.nan), ValueError, "actions has NaN"),
-        (lambda: relative_error(np.zeros((3, 2)), np.zeros((3, 2))), ValueError, "predicted has shape"),
-        (lambda: relative_error(np.zeros((1, 3, 2)), np.zeros((1, 4, 2))), ValueError, "true has shape"),
-        (lambda: relative_error(np.zeros((1, 3, 2)), np.zeros((1, 3, 2)), 3), ValueError, "steps is 3"),
-        (lambda: relative_error(np.zeros((1, 3, 2)), np.zeros((1, 3, 2)), metric="mse"), ValueError, "metric is"),
-        (lambda: fit_transitions(None), TypeError, "transitions is a NoneType"),
-        (lambda: fit_transitions(linear(), net=rpp.MLP(4, 2)), ValueError, "input of size 4"),
-        (lambda: fit_transitions(linear(), MIRROR, validation=3), TypeError, "validation is a int"),
+        (
+            lambda: rollout(None, states, actions),
+            TypeError,
+            r"model must be what rl\.fit_transitions returns, got a NoneType",
+        ),
+        (
+            lambda: rollout(model, states, actions[:, 0]),
+            ValueError,
+            r"actions must have shape \(rollouts, steps, size of an action\), got \(4, 1\)",
+        ),
+        (
+            lambda: rollout(model, states[:3], actions),
+            ValueError,
+            r"states must have a row for each of 4 rollouts, got shape \(3, 2\)",
+        ),
+        (
+            lambda: rollout(model, states[:, :1], actions),
+            ValueError,
+            "states must have 2 columns, as the model's states, got 1",
+        ),
+        (
+            lambda: rollout(model, states, np.zeros((4, 5, 2))),
+            ValueError,
+            "actions must have 1 column, as the model's actions, got 2",
+        ),
+        (
+            lambda: rollout(model, states, actions * np.nan),
+            ValueError,
+            "actions must be finite, got NaN or infinite values in 4 of 4 rows",
+        ),
+        (
+            lambda: relative_error(np.zeros((3, 2)), np.zeros((3, 2))),
+            ValueError,
+            r"predicted must have.*, got \(3, 2\)",
+        ),
+        (
+            lambda: relative_error(np.zeros((1, 3, 2)), np.zeros((1, 4, 2))),
+            ValueError,
+            r"true must have shape \(1, 3, 2\), as predicted has, got \(1, 4, 2\)",
+        ),
+        (
+            lambda: relative_error(np.zeros((1, 3, 2)), np.zeros((1, 3, 2)), 3),
+            ValueError,
+            "steps must be a whole number from 1 to 2, as long as the rollouts are, got 3",
+        ),
+        (
+            lambda: relative_error(np.zeros((1, 3, 2)), np.zeros((1, 3, 2)), metric="mse"),
+            ValueError,
+            "metric must be 'all' or 'reference', got 'mse'",
+        ),
+        (
+            lambda: fit_transitions(None),
+            TypeError,
+            r"transitions must be what rl\.collect_transitions gives, got a NoneType",
+        ),
+        (
+            lambda: fit_transitions(linear(), net=rpp.MLP(4, 2)),
+            ValueError,
+            "net must have an input of size 3, as states have size 2 and actions 1, got 4",
+        ),
+        (
+            lambda: fit_transitions(linear(), MIRROR, validation=3),
+            TypeError,
+            r"validation must be Transitions, as of split\(\), got a int",
+        ),
         (lambda: Recalibration.fit(rollout(model, states, actions), np.zeros((4, 6, 2))), ValueError, "1 member"),
         (lambda: Recalibration(np.ones(3), 0.9)(rollout(model, states, actions)), ValueError, "5 steps"),
-        (lambda: interval_coverage(rollout(model, states, actions), np.zeros((4, 6, 2)), 2), ValueError, "level is 2"),
-        (lambda: model.equivariance_error(states, actions[:, 0], 3), TypeError, "symmetry is 3"),
+        (
+            lambda: interval_coverage(rollout(model, states, actions), np.zeros((4, 6, 2)), 2),
+            ValueError,
+            "level must be a number between 0 and 1, got 2",
+        ),
+        (lambda: model.equivariance_error(states, actions[:, 0], 3), TypeError, "symmetry must have group, got 3"),
     ]
     for call, kind, message in cases:
         with pytest.raises(kind, match=message):

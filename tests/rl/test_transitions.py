@@ -34,7 +34,7 @@ def test_windows_are_trajectories():
     assert np.allclose(states[:, 1:] - states[:, :-1], actions)
     assert np.allclose(states[:, 0], t.states[[0, 3, 9]])
     assert len(t.windows(3, every=1)[0]) == 5 + 3
-    with pytest.raises(ValueError, match="the longest episode has 7"):
+    with pytest.raises(ValueError, match="steps must be at most 7, as long as the longest episode is, got 8"):
         t.windows(8)
 
 
@@ -57,7 +57,7 @@ def test_taken_rows_stay_trajectories_where_they_follow_one_another():
     assert t.ends.tolist() == [False, True, True, False, True]
     assert len(line([50]).sample(20, seed=1)) == 20
     for rows in ([0, 0], [-1], [10], [], [0.5]):
-        with pytest.raises(ValueError, match="rows is"):
+        with pytest.raises(ValueError, match="rows must be different whole numbers from 0 to 9, got"):
             line([6, 4]).take(rows)
 
 
@@ -78,11 +78,14 @@ def test_files(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"actions": np.zeros((4, 1))}, "states has 5 rows but actions has 4"),
-        ({"next_states": np.zeros((5, 3))}, "states has 2 columns but next_states has 3"),
-        ({"states": np.full((5, 2), np.nan)}, "states has NaN"),
-        ({"ends": np.zeros(5)}, "ends has dtype float64"),
-        ({"ends": np.array([False, False, False, False, True])}, r"next_states\[2\] is not states\[3\]"),
+        ({"actions": np.zeros((4, 1))}, "actions must have 5 rows, as states has, got 4"),
+        ({"next_states": np.zeros((5, 3))}, "next_states must have 2 columns, as states, got 3"),
+        ({"states": np.full((5, 2), np.nan)}, "states must be finite, got NaN or infinite values in 5 of 5 rows"),
+        ({"ends": np.zeros(5)}, r"ends must be a True or False for each row, got float64 of shape \(5,\)"),
+        (
+            {"ends": np.array([False, False, False, False, True])},
+            r"next_states\[2\] must be states\[3\] where ends\[2\] is False, got another",
+        ),
     ],
 )
 def test_bad_input(change, message):
@@ -95,9 +98,9 @@ def test_bad_input(change, message):
 def test_bad_settings_of_the_collection():
     pytest.importorskip("stable_baselines3")
     for arguments, message in (
-        (("Pendulum-v1", 0), "n is 0"),
-        ((3, 100), "environment is 3"),
-        (("NoSuchThing-v1", 100), "Gymnasium cannot make"),
+        (("Pendulum-v1", 0), "n must be a whole number >= 1, got 0"),
+        ((3, 100), "environment must be a Symmetry or an id, got 3"),
+        (("NoSuchThing-v1", 100), "environment must be one that Gymnasium can make, got"),
         (("CartPole-v1", 100), "vectors of real numbers"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):

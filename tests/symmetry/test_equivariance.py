@@ -33,11 +33,15 @@ def test_functions_of_other_libraries():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((outer, X[:, :2], Vector, T(2), O(3)), ValueError, "rep_in has size 3 but x has 2 columns"),
-        ((outer, X, Vector, T(1), O(3)), ValueError, "rep_out has size 3 but the function's output has 9"),
+        ((outer, X[:, :2], Vector, T(2), O(3)), ValueError, "x must have 3 columns, the size of rep_in, got 2"),
+        (
+            (outer, X, Vector, T(1), O(3)),
+            ValueError,
+            "the function's output must have 3 columns, the size of rep_out, got 9",
+        ),
         ((lambda x: outer(x)[:3], X, Vector, T(2), O(3)), ValueError, "3 rows for 50 points"),
         ((lambda x: outer(x) * np.nan, X, Vector, T(2), O(3)), ValueError, "NaN or infinite"),
-        ((outer, X[:0], Vector, T(2), O(3)), ValueError, "no points"),
+        ((outer, X[:0], Vector, T(2), O(3)), ValueError, "x must have at least one point, got none"),
         ((outer, X, 3, T(2), O(3)), TypeError, "rep_in"),
         ((outer, X, Vector, T(2), "O(3)"), TypeError, "group"),
         ((outer, X, Vector.on(1), T(2), O(3)), ValueError, "rep_in"),
@@ -55,5 +59,5 @@ def test_an_action_on_scalars_alone_is_warned_of():
 
 
 def test_samples_must_be_a_count():
-    with pytest.raises(ValueError, match="samples is 0"):
+    with pytest.raises(ValueError, match="samples must be a whole number >= 1, got 0"):
         equivariance_error(outer, X, Scalar, T(2), O(3), samples=0)

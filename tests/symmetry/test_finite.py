@@ -47,9 +47,7 @@ def test_regular_of_thousands_of_elements():
 def test_regular_of_more_elements_is_refused_at_once(group):
     start = time.process_time()
     size = f"{group.order:,}" if group.order < math.inf else "infinitely many, or very many,"
-    with pytest.raises(
-        ValueError, match=f"which has {size} of them; up to 10,000 would do: a smaller group, or Vector"
-    ):
+    with pytest.raises(ValueError, match=f"got .*, which has {size} of them; a smaller group, or Vector"):
         Regular(group)
     assert time.process_time() - start < 10
 
@@ -82,9 +80,9 @@ def test_regular_is_the_group_acting_on_its_elements(group):
         np.testing.assert_allclose(
             np.einsum("yx,yij->xij", m, elements), elements[k] @ elements, atol=1e-9
         )  # column x has its 1 in the row of g x
-    with pytest.raises(ValueError, match="no element"):
+    with pytest.raises(ValueError, match="g must be an element of"):
         rep.rho(1.5 * np.eye(group.dim))
-    with pytest.raises(ValueError, match="no element"):
+    with pytest.raises(ValueError, match="g must be an element of"):
         rep.rho(np.ones((group.dim, group.dim)))
 
 

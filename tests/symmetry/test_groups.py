@@ -60,16 +60,16 @@ def test_product_acts_block_by_block():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Group(0), "dim is 0"),
-        (lambda: Group(3, np.zeros((1, 2, 2))), "lie_algebra has shape"),
+        (lambda: Group(0), r"dim must be a whole number >= 1, as a group acts on R\^dim, got 0"),
+        (lambda: Group(3, np.zeros((1, 2, 2))), r"lie_algebra must be.*, got shape \(1, 2, 2\) \(dim=3\)"),
         (lambda: Group(2, discrete_generators=[np.zeros((2, 2))]), "singular"),
-        (lambda: Group(2, [[[np.nan, 0], [0, 0]]]), "not finite"),
+        (lambda: Group(2, [[[np.nan, 0], [0, 0]]]), "lie_algebra must be finite, got NaN or infinite values"),
         (lambda: O(0), "whole number"),
         (lambda: SO("a"), "whole number"),
-        (lambda: Group("a"), "dim is 'a'"),
-        (lambda: Group(3, [[1, 2], [3]]), "lie_algebra cannot be read"),
+        (lambda: Group("a"), r"dim must be a whole number >= 1, as a group acts on R\^dim, got 'a'"),
+        (lambda: Group(3, [[1, 2], [3]]), "lie_algebra must be an array of numbers, got one that cannot be read:"),
         (lambda: SO(3).elements, "cannot be listed"),
-        (lambda: O(3).sample(0), "n is 0"),
+        (lambda: O(3).sample(0), r"n must be a whole number >= 1, the elements that sample\(\) draws, got 0"),
     ],
 )
 def test_bad_input_is_named(make, message):

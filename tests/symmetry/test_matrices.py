@@ -71,7 +71,9 @@ def test_columns_of_the_user_are_not_changed():
 
 @pytest.mark.parametrize("dim", [np.inf, np.nan, 2 + 0j, "3", None, 2.5, True, -1])
 def test_dim_is_a_whole_number(dim):
-    with pytest.raises(ValueError, match=f"dim is {re.escape(repr(dim))}; a group acts on R\\^dim"):
+    with pytest.raises(
+        ValueError, match=f"dim must be a whole number >= 1, as a group acts on R\\^dim, got {re.escape(repr(dim))}"
+    ):
         Group(dim)
     assert Group(np.float32(2)).dim == Group(np.int64(2)).dim == 2
 
@@ -80,5 +82,5 @@ def test_tensors_that_need_a_gradient_are_named():
     torch = pytest.importorskip("torch")
     flip = torch.diag(torch.tensor([1.0, -1.0]))
     assert Group(2, (), flip) == Group(2, (), np.diag([1, -1]))
-    with pytest.raises(ValueError, match="discrete_generators cannot be read"):
+    with pytest.raises(ValueError, match="discrete_generators must be an array of numbers, got one that cannot"):
         Group(2, (), flip.requires_grad_())

@@ -52,16 +52,20 @@ def test_vectors_of_one_factor():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: T(-1), ValueError, "ranks"),
+        (lambda: T(-1), ValueError, r"p and q of T\(p, q\) must be whole numbers >= 0, got -1 and 0"),
         (lambda: 0 * Vector, ValueError, "count"),
-        (lambda: Vector**-1, ValueError, "power"),
-        (lambda: Vector(3), TypeError, "bound to a Group"),
+        (lambda: Vector**-1, ValueError, r"k of representation \*\* k must be a whole number >= 0, got -1"),
+        (lambda: Vector(3), TypeError, "group must be a Group, got a int"),
         (lambda: Regular(O(3)), ValueError, "cannot be listed"),
-        (lambda: Vector.on(2)(O(2) * S(3)), ValueError, "on\\(2\\)"),
+        (lambda: Vector.on(2)(O(2) * S(3)), ValueError, r"on must be one of the 2 factors of O\(2\) \* S\(3\), got 2"),
         (lambda: Vector.on(0)(Z(3)), ValueError, "no factors"),
         (lambda: Rep.custom(3), TypeError, "rho"),
         (lambda: Rep.custom(lambda g: g[:1])(O(3)), ValueError, "custom"),
-        (lambda: Vector(O(3)).rho(np.eye(2)), ValueError, "fits"),
+        (
+            lambda: Vector(O(3)).rho(np.eye(2)),
+            ValueError,
+            r"g must have shape \(3, 3\) or \(n, 3, 3\) for O\(3\), got \(2, 2\)",
+        ),
     ],
 )
 def test_bad_input_is_named(make, error, message):

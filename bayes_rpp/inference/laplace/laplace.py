@@ -189,15 +189,15 @@ class _Laplace:
         model = self.model
         if not model.latents:
             raise ValueError(
-                "evidence is 'maximize' but the model has no number to tune; a distribution for sigma_a, sigma_b or "
-                "the noise, such as sigma_b=HalfNormal(0.1), would do"
+                "evidence must be None for a model that has no number to tune, got 'maximize'; a distribution for "
+                "sigma_a, sigma_b or the noise, such as sigma_b=HalfNormal(0.1), would do"
             )
         seen = {number for k in names for _, number, _ in model.covariance_terms(k)} | set(model.likelihood.latents)
         unseen = [k for k in model.latents if k not in seen]
         if unseen:
             raise ValueError(
-                f"curvature is 'last_layer', whose evidence does not depend on {', '.join(unseen)}; 'auto', or numbers "
-                "in place of these distributions, would do"
+                f"curvature must be one whose evidence depends on {', '.join(unseen)}, got 'last_layer'; 'auto', or "
+                "numbers in place of these distributions, would do"
             )
         return tuple(model.latents)
 
@@ -216,8 +216,8 @@ class _Laplace:
             able = [k for k, size in gigabytes.items() if size <= self.method.memory]
             able += ["last_layer"] if self.method.curvature != "last_layer" else []
             raise ValueError(
-                f"curvature {self.method.curvature!r} needs about {gigabytes[kind]:.2g} GB for {n} outputs at the data "
-                f"and {p} weights, but memory is {self.method.memory:g} GB; curvature "
+                f"curvature must fit in memory, {self.method.memory:g} GB, got {self.method.curvature!r}, which needs "
+                f"about {gigabytes[kind]:.2g} GB for {n} outputs at the data and {p} weights; curvature "
                 f"{' or '.join(map(repr, able))}{', or ' if able else ''}more memory would do"
             )
         return kind

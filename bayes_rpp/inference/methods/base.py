@@ -45,7 +45,14 @@ class Method:
                 f"{type(self).__name__} has neither a home nor a run(task) of its own; "
                 'home: ClassVar[str] = "package.with.files", with a module for each engine, would do'
             )
-        found: Posterior = load_module(f"{self.home}.{task.engine}").fit(task)
+        try:
+            module = load_module(f"{self.home}.{task.engine}")
+        except ModuleNotFoundError as error:
+            if f"{self.home}.{task.engine}.".startswith(f"{error.name}."):
+                got = f"{self.home!r} without {error.name!r}"
+                raise ValueError(f"home must be a package with a module {task.engine!r}, got {got}") from error
+            raise  # of what that module imports
+        found: Posterior = module.fit(task)
         return found
 
     @property
@@ -106,16 +113,16 @@ class Optimizer(Method):
     def __post_init__(self) -> None:
         self._check_epochs()
         if self.batch_size is not None:
-            check_count(self.batch_size, "batch_size")
+            whole_number(self.batch_size, "batch_size")
         if self.patience is not None:
-            check_count(self.patience, "patience")
+            whole_number(self.patience, "patience")
         if self.learning_rate is not None:
             check_positive(self.learning_rate, "learning_rate", "0.03")
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"schedule must be 'cosine' or 'constant', got {self.schedule!r}")
 
     def _check_epochs(self) -> None:
-        check_count(self.epochs, "epochs")
+        whole_number(self.epochs, "epochs")
 
     @property
     def rate(self) -> float:
@@ -127,10 +134,6 @@ class Optimizer(Method):
         if self.schedule == "constant":
             return np.full(steps, self.rate)
         return 0.5 * self.rate * (1 + np.cos(math.pi * np.arange(steps) / steps))
-
-
-def check_count(value: Any, name: str) -> None:
-    whole_number(value, name)
 
 
 def check_positive(value: Any, name: str, example: str) -> float:

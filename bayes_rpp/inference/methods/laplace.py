@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._deprecation import renamed_values
-from bayes_rpp.inference.methods.base import check_count, check_positive
+from bayes_rpp.inference.methods.base import check_positive
 from bayes_rpp.inference.methods.optimisers import MAP
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ class Laplace(MAP):
         renamed_values(self, predictions={"linearised": "linearized"}, evidence={"maximise": "maximize"})
         super().__post_init__()
         for name in ("draws", "every", "steps"):
-            check_count(getattr(self, name), name)
-        if self.burn_in != 0 and self.burn_in is not None:
-            check_count(self.burn_in, "burn_in")
+            whole_number(getattr(self, name), name)
+        if self.burn_in is not None:
+            whole_number(self.burn_in, "burn_in", 0)
         if self.evidence and not self.polishing and self.burning and self.burning >= self.epochs:
             raise ValueError(
                 f"burn_in must be less than the {self.epochs} epochs where nothing is polished, got {self.burn_in}: "
@@ -108,5 +109,4 @@ class Laplace(MAP):
         return tuple(model.latents) if self.evidence else ()
 
     def _check_epochs(self) -> None:
-        if self.epochs != 0 or isinstance(self.epochs, bool):
-            super()._check_epochs()
+        whole_number(self.epochs, "epochs", 0)  # 0: from a mode that is given

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bayes_rpp.inference.methods.base import Optimizer, check_count, check_positive
+from bayes_rpp._arrays import whole_number
+from bayes_rpp.inference.methods.base import Optimizer, check_positive
 
 if TYPE_CHECKING:
     from bayes_rpp.models.model import AnyParametrization, Model
@@ -52,8 +53,8 @@ class MAP(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.polish != 0 and self.polish is not None:
-            check_count(self.polish, "polish")
+        if self.polish is not None:
+            whole_number(self.polish, "polish", 0)
 
     @property
     def polishing(self) -> int:
@@ -83,7 +84,7 @@ class DeepEnsemble(MAP):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self.members, "members")
+        whole_number(self.members, "members")
 
     @property
     def count(self) -> int:
@@ -130,10 +131,10 @@ class SVI(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("members", "draws", "particles"):
-            check_count(getattr(self, name), name)
+            whole_number(getattr(self, name), name)
         check_positive(self.init_scale, "init_scale", "0.1")
         if self.rank is not None:
-            check_count(self.rank, "rank")
+            whole_number(self.rank, "rank")
             if self.guide != "low_rank":
                 raise ValueError(
                     f"rank must be None with guide={self.guide!r}, got {self.rank}; guide='low_rank' would do"

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._deprecation import renamed_values
-from bayes_rpp.inference.methods.base import Method, check_count, check_positive
+from bayes_rpp.inference.methods.base import Method, check_positive
 
 CHAIN_METHODS = ("vectorized", "sequential", "parallel")
 
@@ -49,7 +50,7 @@ class HMC(Method):
     def __post_init__(self) -> None:
         renamed_values(self, chain_method={"vectorised": "vectorized"})
         for name in ("chains", "warmup", "draws"):
-            check_count(getattr(self, name), name)
+            whole_number(getattr(self, name), name)
         if self.warmup < 20:
             raise ValueError(f"warmup must be 20 or more, got {self.warmup}; 500 to 2000 would do")
         if not (check_positive(self.target_accept, "target_accept", "0.8") < 1):
@@ -81,9 +82,12 @@ class NUTS(HMC):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count(self.max_tree_depth, "max_tree_depth")
+        whole_number(self.max_tree_depth, "max_tree_depth")
         if self.trajectory_length != HMC.trajectory_length:
-            raise ValueError("trajectory_length is for HMC; NUTS finds it. HMC(trajectory_length=...) would do")
+            raise ValueError(
+                f"trajectory_length must be None for NUTS, which finds it, got {self.trajectory_length!r}; "
+                "HMC(trajectory_length=...) would do"
+            )
 
     @property
     def max_depth(self) -> int | None:

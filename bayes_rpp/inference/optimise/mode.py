@@ -61,8 +61,8 @@ def check(task: Task) -> None:
     needed = 8e-9 * (2 * n * p + 5 * min(n, p) ** 2)
     if needed > GIGABYTES:
         raise ValueError(
-            f"polish is {task.method.polish}, whose steps need about {needed:.2g} GB for {n} outputs at the data and "
-            f"{p} weights, more than {GIGABYTES:g} GB; polish=0 or None would do"
+            f"polish must fit in memory, {GIGABYTES:g} GB, got {task.method.polish}, whose steps need about "
+            f"{needed:.2g} GB for {n} outputs at the data and {p} weights; polish=0 or None would do"
         )
 
 

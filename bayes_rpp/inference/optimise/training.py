@@ -87,6 +87,7 @@ class Progress:
 
     @cached_property
     def posterior(self) -> Posterior:
+        """The members as they are at the end of this epoch, one draw each; made when first asked for."""
         return self._run.posterior(self._run.members())
 
     def record(self, name: str, value: NDArray) -> None:
@@ -109,7 +110,8 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     method = task.method
     if method.patience is not None and task.validation is None:
         raise ValueError(
-            f"patience is {method.patience} but there is no validation data; fit(..., validation=(x, y)) would do"
+            f"patience must be None without validation data, got {method.patience}; fit(..., validation=(x, y)) would "
+            "do"
         )
     run = _Run(task)
     for callback in task.callbacks:

@@ -75,7 +75,7 @@ def asymmetry(post: Draws, pathway: int = 0) -> dict[str, NDArray]:
     """See `Posterior.asymmetry`."""
     model, found = post.model, {}
     if isinstance(pathway, bool) or not isinstance(pathway, int) or not 0 <= pathway < len(model.sigmas_a):
-        raise ValueError(f"pathway is {pathway!r}; a number from 0 to {len(model.sigmas_a) - 1} would do")
+        raise ValueError(f"pathway must be a number from 0 to {len(model.sigmas_a) - 1}, got {pathway!r}")
     shape = (post.chains, post.draws)
     for name, prior in model.priors.items():
         layer, levels = layer_of(name), prior.subspace.levels

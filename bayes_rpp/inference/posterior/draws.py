@@ -105,8 +105,8 @@ class Draws:
         if not samples:
             if seed is not None:
                 raise ValueError(
-                    f"seed is {seed} but samples is False; seed adds noise to samples, and mean and std have it "
-                    "already: seed=None, or samples=True, would do"
+                    f"seed must be None where samples is False, got {seed}; it adds noise to samples, and mean and std "
+                    "have it already: seed=None, or samples=True, would do"
                 )
             mean, std = np.empty((2, len(x), self.model.net.rep_out.size))
             predictive_moments(likelihood, latents, self.blocks(x), mean, std)
@@ -166,7 +166,7 @@ class Draws:
     ) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """log p(y_i | x_i, W) of each draw and example, (chain, draw, n); of the training data if none are given."""
         if (x is None) != (y is None):
-            raise ValueError("x and y go together; give both, or neither for the training data")
+            raise ValueError("x and y must be given together, got one; neither, for the training data, would do")
         x, y = (self.x, self.y) if x is None or y is None else check_data(self.model, x, y)
         found = np.empty((self.chains, self.draws, len(x)))
         for b in self.blocks(x):
@@ -201,9 +201,11 @@ def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:
     wanted |= dict.fromkeys(model.likelihood.latents, ())
     missing = [k for k in wanted if k not in samples]
     if missing:
-        raise ValueError(f"samples has no {', '.join(map(repr, missing))}; the model has {', '.join(wanted)}")
+        raise ValueError(
+            f"samples must have all sites, got no {', '.join(map(repr, missing))}; the model has {', '.join(wanted)}"
+        )
     lead = samples[next(iter(wanted))].shape[:2]
     if 0 in lead or len(lead) < 2:
-        raise ValueError(f"samples has {lead} chains and draws; one of each at least would do")
+        raise ValueError(f"samples must have one chain and draw at least, got {lead}")
     for k, shape in wanted.items():
         check_weight(f"samples[{k!r}]", samples[k], lead + shape)

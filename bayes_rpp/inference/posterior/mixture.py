@@ -51,11 +51,11 @@ def mixture(posteriors: Sequence[Posterior], *, within: float = MODES) -> Poster
 def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[Posterior]:
     """Those that `mixture` keeps, the highest evidence first."""
     if not isinstance(posteriors, Sequence) or not all(isinstance(p, Posterior) for p in posteriors):
-        raise TypeError(f"posteriors is {posteriors!r}; a list of Posterior would do")
+        raise TypeError(f"posteriors must be a list of Posterior, got {posteriors!r}")
     if not posteriors:
-        raise ValueError("posteriors is empty; at least one would do")
+        raise ValueError("posteriors must have at least one, got none")
     if not within >= 0:
-        raise ValueError(f"within is {within!r}; a number >= 0, such as {MODES:g}, would do")
+        raise ValueError(f"within must be a number >= 0, got {within!r}; {MODES:g} would do")
     for p in posteriors[1:]:
         _check_alike(posteriors[0], p)
     evidences = [p.log_evidence for p in posteriors]
@@ -65,7 +65,8 @@ def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[P
     for value, p in zip(evidences, posteriors, strict=True):
         if value is None or not math.isfinite(value):
             raise ValueError(
-                f"posteriors has one with a log_evidence of {value}; fits of one method that ended would do"
+                f"posteriors must have finite evidences, got a log_evidence of {value}; fits of one method that ended "
+                "would do"
             )
         if all(abs(value - other) >= SAME for other, _ in found):
             found.append((value, p))
@@ -76,9 +77,12 @@ def best_modes(posteriors: Sequence[Posterior], within: float = MODES) -> list[P
 def _check_alike(first: Posterior, p: Posterior) -> None:
     """Raise ValueError unless chains of the two can stand in one posterior."""
     if {k: v.shape[1:] for k, v in p.samples.items()} != {k: v.shape[1:] for k, v in first.samples.items()}:
-        raise ValueError("posteriors are of different models or numbers of draws; fits of one model would do")
+        raise ValueError("posteriors must be of one model and number of draws, got others; fits of one model would do")
     if not (np.array_equal(p.x, first.x) and np.array_equal(p.y, first.y)):
-        raise ValueError("posteriors are of different data, whose evidences do not compare; fits of the same would do")
+        raise ValueError(
+            "posteriors must be of the same data, as evidences of others do not compare, got different ones; fits of "
+            "the same would do"
+        )
     weights = {k: first.samples[k][0, 0] for k in first.model.net.parameters}
     numbers = {k: first.samples[k][0, 0] for k in first.latents}
     here, there = (
@@ -86,6 +90,6 @@ def _check_alike(first: Posterior, p: Posterior) -> None:
         for post in (first, p)
     )
     if not np.allclose(here, there, rtol=1e-4, atol=1e-4, equal_nan=True):
-        raise ValueError("posteriors are of different networks or likelihoods; fits of one model would do")
+        raise ValueError("posteriors must be of one network and likelihood, got others; fits of one model would do")
     if (p.center is None) != (first.center is None):
-        raise ValueError("posteriors has linearized predictions beside others; one kind would do")
+        raise ValueError("posteriors must have predictions of one kind, got linearized ones beside others")

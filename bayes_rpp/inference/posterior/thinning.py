@@ -43,7 +43,7 @@ def thinned(post: D, thin: int = 1, dtype: Any = None) -> D:
 
 def check_thin(thin: Any, draws: int) -> None:
     if whole_number(thin, "thin") > draws:
-        raise ValueError(f"thin is {thin} but a chain has {draws} draw(s); 1 to {draws} would do")
+        raise ValueError(f"thin must be from 1 to {draws}, the draws of a chain, got {thin}")
 
 
 def check_dtype(dtype: Any) -> str | None:
@@ -53,7 +53,7 @@ def check_dtype(dtype: Any) -> str | None:
     except TypeError:
         name = repr(dtype)
     if name is not None and name not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; 'float16' or 'float32' would do")
+        raise ValueError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     return name
 
 
@@ -71,13 +71,11 @@ def _rounded(w: NDArray, name: str, parameter: str) -> NDArray:
     wide = "float32" if name == "float16" else "float64"
     if not loss <= LOST**2 * size:
         largest = float(np.abs(w).max())
-        raise ValueError(
-            f"dtype is {name!r}, which cannot hold {parameter!r} (of a size up to {largest:.2g}); {wide!r} would do"
-        )
+        raise ValueError(f"dtype must hold {parameter!r} (up to {largest:.2g}), got {name!r}; {wide!r} would do")
     if loss > BLUR**2 * spread > 0:
         raise ValueError(
-            f"dtype is {name!r}, which rounds {parameter!r} by {np.sqrt(loss / spread):.0%} of the standard deviation "
-            f"of its draws: predictions would be too unsure; {wide!r} would do"
+            f"dtype must keep {parameter!r}, got {name!r}, which rounds it by {np.sqrt(loss / spread):.0%} of the "
+            f"standard deviation of its draws: predictions would be too unsure; {wide!r} would do"
         )
     return short
 

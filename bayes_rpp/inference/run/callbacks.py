@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, Float, Shaped
-from bayes_rpp.inference.methods.base import check_count
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
@@ -47,16 +47,16 @@ class EquivarianceTracker:
         name: str = "equivariance_error",
     ) -> None:
         if not isinstance(group, Group):
-            raise TypeError(f"group is {group!r}; a Group such as O(3) would do")
-        check_count(every, "every")
-        check_count(points, "points")
+            raise TypeError(f"group must be a Group, got {group!r}; O(3) would do")
+        whole_number(every, "every")
+        whole_number(points, "points")
         self.group, self.every, self.points, self.seed, self.name = group, every, points, seed, name
         if (
             not isinstance(name, str)
             or not name.isidentifier()
             or name in ("loss", "validation_loss", "member", "epoch")
         ):
-            raise ValueError(f"name is {name!r}; a word such as 'error_of_rotations' would do")
+            raise ValueError(f"name must be a word, got {name!r}; 'error_of_rotations' would do")
         self._x = None if x is None else finite_array(x, "x")
         self._records: list[tuple[int, NDArray, NDArray]] = []
         self._probe: Probe | None = None
@@ -83,8 +83,8 @@ class EquivarianceTracker:
             size = bind_rep(own.rep, self.group, name).size
             if size != own.size:
                 raise ValueError(
-                    f"group of the tracker is {self.group}, under which {name} = {own.rep} has size {size}; "
-                    f"the network has {own.size}. A group on R^{net.group.dim} would do"
+                    f"group of the tracker must act as that of the network, got {self.group}, under which {name} = "
+                    f"{own.rep} has size {size}, not {own.size}; a group on R^{net.group.dim} would do"
                 )
         self._probe = Probe(x, net.rep_in, net.rep_out, self.group, self.seed)
         self._probe.warn_if_empty()

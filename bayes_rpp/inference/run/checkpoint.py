@@ -38,9 +38,9 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, (str, Path)):
-            raise TypeError(f"path of the checkpoint is {self.path!r}; a folder's path would do")
+            raise TypeError(f"path of the checkpoint must be a folder's path, got {self.path!r}")
         if isinstance(self.every, bool) or not isinstance(self.every, (int, float)) or not self.every >= 0:
-            raise ValueError(f"every is {self.every!r}; a number of seconds >= 0 would do")
+            raise ValueError(f"every must be a number of seconds >= 0, got {self.every!r}")
 
 
 class Store:

@@ -71,8 +71,8 @@ def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, A
         hint = f". If it is softened, {STATE}" if "network's outputs" in differ else ""
     if differ:
         raise ValueError(
-            f"checkpoint {folder!r} holds another run ({', '.join(differ)} differ); another folder, or "
-            f"the same call as before, would do{hint}"
+            f"checkpoint must hold this run, got {folder!r} of another ({', '.join(differ)} differ); another folder, "
+            f"or the same call as before, would do{hint}"
         )
 
 

@@ -19,7 +19,7 @@ WORKERS = 4  # of an executor that does not say
 def check_executor(executor: Any) -> None:
     """Raise TypeError unless it is None or has `submit`."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor is {executor!r}; a concurrent.futures.Executor would do")
+        raise TypeError(f"executor must be a concurrent.futures.Executor, got {executor!r}")
 
 
 def workers(executor: Any) -> int:

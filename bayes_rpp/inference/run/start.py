@@ -36,21 +36,23 @@ def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
         # The first draw of each chain, then the second of each.
         init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
     elif not isinstance(init, Mapping):
-        raise TypeError(f"init is a {type(init).__name__}; a Posterior, or weights by parameter name, would do")
+        raise TypeError(f"init must be a Posterior, or weights by parameter name, got a {type(init).__name__}")
     shapes = {name: p.shape for name, p in model.priors.items()}
     missing = [name for name in shapes if name not in init]
     if missing:
-        raise ValueError(f"init has no {', '.join(map(repr, missing))}; the network's weights are {', '.join(shapes)}")
+        raise ValueError(
+            f"init must have all weights, got no {', '.join(map(repr, missing))}; the network has {', '.join(shapes)}"
+        )
     shapes |= {k: () for k in model.latents if k in init}
     weights = {}
     for name, shape in shapes.items():
         w = real_array(init[name], f"init[{name!r}]").astype(np.float64)
         if w.shape not in (shape, (1, *shape), (members, *shape)):
-            raise ValueError(f"init[{name!r}] has shape {w.shape}; {shape} or {(members, *shape)} would do")
+            raise ValueError(f"init[{name!r}] must have shape {shape} or {(members, *shape)}, got {w.shape}")
         if not np.isfinite(w).all():
-            raise ValueError(f"init[{name!r}] holds values that are not finite")
+            raise ValueError(f"init[{name!r}] must be finite, got NaN or infinite values")
         if name not in model.priors and (w <= 0).any():
-            raise ValueError(f"init[{name!r}] holds values <= 0; positive numbers would do")
+            raise ValueError(f"init[{name!r}] must be positive, got values <= 0")
         weights[name] = np.broadcast_to(w, (members, *shape))
     return weights
 

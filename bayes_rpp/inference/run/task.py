@@ -25,9 +25,16 @@ Callback = Callable[["Progress"], Any]
 
 @dataclass(frozen=True)
 class Task:
-    """A fit to be done. `weights` are initial weights by parameter name, with leading dimension members, or None;
-    `chains` those of a sampler to run here, by number; `memory` is what members that are trained together may take,
-    in GB."""
+    """A fit to be done, checked: what a method's `run(task)`, and the `fit(task)` of its engines' files, are given.
+
+    Attributes:
+        model, method, engine, seed, callbacks, progress, executor: as given to `fit`.
+        x, y: (n, d_in) and (n, columns of y) arrays; validation: such a pair, or None.
+        weights: initial ones by parameter name, (members, *shape), or None.
+        checkpoint: where the state is kept, or None.
+        chains: those of a sampler to run here, by number.
+        memory: what members that are trained together may take, in GB.
+    """
 
     model: Model
     x: NDArray
@@ -66,7 +73,7 @@ def run_task(task: Task) -> Posterior:
 
 def check_method(method: Any) -> Method:
     if isinstance(method, type) and issubclass(method, Method):
-        raise TypeError(f"method is the class {method.__name__}; {method.__name__}() would do")
+        raise TypeError(f"method must be a Method, got the class {method.__name__}; {method.__name__}() would do")
     if not isinstance(method, Method):
-        raise TypeError(f"method is {method!r}; a method such as DeepEnsemble(members=10) would do")
+        raise TypeError(f"method must be a Method, got {method!r}; DeepEnsemble(members=10) would do")
     return method

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp._given import described
 from bayes_rpp._types import ArrayLike, EngineName, HasData
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.base import LOCK, check_engine
@@ -96,15 +97,15 @@ def sweep(
             result.
     """
     if not isinstance(model, Model):
-        raise TypeError(f"model is a {type(model).__name__}; Model(net, sigma_a=..., sigma_b=...) would do")
+        raise TypeError(f"model must be a Model, got {described(model)}; Model(net, sigma_b=0.1) would do")
     method = _check_map(MAP() if method is None else method)
     x, y = _pair(model, data, "data")
     tested = None if test is None else _pair(model, test, "test")
     if scores is not None and not callable(scores):
-        raise TypeError(f"scores is {scores!r}; a function of a Posterior that returns a dict of numbers would do")
+        raise TypeError(f"scores must be a function of a Posterior that returns a dict of numbers, got {scores!r}")
     check_positive(memory, "memory", "4.0")
     if checkpoint is not None and not isinstance(checkpoint, (str, Path, Checkpoint)):
-        raise TypeError(f"checkpoint is {checkpoint!r}; a folder's path would do")
+        raise TypeError(f"checkpoint must be a folder's path, got {checkpoint!r}")
     axes = {
         "sigma_a": _numbers("sigma_a", sigma_a, model.sigma_a),
         "sigma_b": _numbers("sigma_b", sigma_b, model.sigma_b.given),
@@ -270,9 +271,9 @@ def _folder(checkpoint: Checkpoint | str | Path, number: int) -> Checkpoint:
 def _check_map(method: Any) -> MAP:
     check_method(method)
     if type(method) is not MAP:
-        raise TypeError(f"method is {type(method).__name__}; MAP(...), of which seeds=range(10) makes ten, would do")
+        raise TypeError(f"method must be MAP(...), of which seeds=range(10) makes ten, got {type(method).__name__}")
     if method.patience is not None:
-        raise ValueError(f"patience is {method.patience} but a sweep has no validation data; patience=None would do")
+        raise ValueError(f"patience must be None, as a sweep has no validation data, got {method.patience}")
     return method
 
 
@@ -280,7 +281,7 @@ def _pair(model: Model, data: Any, name: str) -> Data:
     if hasattr(data, "x") and hasattr(data, "y"):
         data = (data.x, data.y)
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(f"{name} is a {type(data).__name__}; a Dataset or a pair (x, y) would do")
+        raise TypeError(f"{name} must be a Dataset or a pair (x, y), got a {type(data).__name__}")
     x, y = data
     return check_data(model, x, y, names=(f"{name} x", f"{name} y"))
 
@@ -292,17 +293,17 @@ def _numbers(name: str, values: Any, own: Any) -> list[Any]:
     try:
         values = [values] if np.ndim(values) == 0 else list(values)
     except ValueError as error:
-        raise TypeError(f"{name} is {values!r}; numbers >= 0, such as [0.0, 0.1, 1.0], would do") from error
+        raise TypeError(f"{name} must be numbers >= 0, got {values!r}; [0.0, 0.1, 1.0] would do") from error
     values = [check_sigma(v, name) for v in values]
     if not values or not all(isinstance(v, float) for v in values) or len(set(values)) < len(values):
-        raise ValueError(f"{name} is {values!r}; different numbers >= 0, such as [0.0, 0.1, 1.0], would do")
+        raise ValueError(f"{name} must be different numbers >= 0, got {values!r}; [0.0, 0.1, 1.0] would do")
     return values
 
 
 def _check_seeds(seeds: Any) -> list[int]:
     found = [seeds] if isinstance(seeds, (int, np.integer)) else list(seeds)
     if not found or any(isinstance(s, bool) or not isinstance(s, (int, np.integer)) or s < 0 for s in found):
-        raise ValueError(f"seeds is {seeds!r}; whole numbers >= 0, such as range(3), would do")
+        raise ValueError(f"seeds must be whole numbers >= 0, got {seeds!r}; range(3) would do")
     if len(set(found)) < len(found):
-        raise ValueError(f"seeds is {seeds!r}, in which one comes twice; different ones would do")
+        raise ValueError(f"seeds must differ, got {seeds!r}, in which one comes twice")
     return [int(s) for s in found]

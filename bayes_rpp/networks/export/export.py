@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp._arrays import Array
+from bayes_rpp._given import described
 from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def to_torch(net: Network, params: Mapping[str, Array]) -> torch.nn.Module:
         ValueError: if a weight is missing or of another shape.
     """
     if not isinstance(net, Network):
-        raise TypeError(f"net is a {type(net).__name__}; a Network would do")
+        raise TypeError(f"net must be a Network, got {described(net)}")
     for name, parameter in net.parameters.items():
         shape: Any = np.shape(params[name]) if name in params else None
         if shape != parameter.shape:
             found = "is missing" if shape is None else f"has shape {shape}"
-            raise ValueError(f"params[{name!r}] {found}; {parameter.shape} would do")
+            raise ValueError(f"params[{name!r}] must have shape {parameter.shape}, got one that {found}")
     from bayes_rpp.networks.export.torch import plain
 
     return plain(net, params)

@@ -24,7 +24,7 @@ from bayes_rpp.priors.subspaces.torch import copied
 def plain(net: Any, params: Mapping[str, Array]) -> nn.Module:
     """See `bayes_rpp.networks.to_torch`."""
     kinds = ", ".join(sorted(kind.__name__ for kind in plain.registry if kind is not object))
-    raise TypeError(f"net is a {type(net).__name__}, which has no torch module; {kinds} have")
+    raise TypeError(f"net must be one that has a torch module, {kinds}, got a {type(net).__name__}")
 
 
 @plain.register

@@ -70,12 +70,12 @@ class ModuleNetwork(Network):
         value; the values of the other parameters; the listing; normalisations that have seen no data; and how a group
         acts on the flattened input and output, if one does."""
         if group is None and (rep_in is not None or rep_out is not None):
-            raise ValueError("rep_in or rep_out is given but group is not; group=O(3), or whichever acts, would do")
+            raise ValueError("group must be given with rep_in or rep_out, got None; O(3), or whichever acts, would do")
         inputs = math.prod(capabilities.input_shape or ())
         super().__init__(rep_in or inputs, rep_out or outputs, group, capabilities=capabilities)
         for name, rep, size in (("rep_in", self.rep_in, inputs), ("rep_out", self.rep_out, outputs)):
             if rep.size != size:
-                raise ValueError(f"{name} has size {rep.size} but the module has {size} {name[4:]}puts")
+                raise ValueError(f"{name} must have size {size}, the {name[4:]}puts of the module, got {rep.size}")
         self.layers, self.untrained = tuple(layers), untrained
         self.initial: dict[str, NDArray] = {}
         self._center = {k: np.asarray(v) for k, v in rest.items()}

@@ -38,15 +38,15 @@ class Options:
             if given is not None and not isinstance(given, Mapping) and not (name == "residual" and given in RESIDUALS):
                 would = f"{', '.join(map(repr, RESIDUALS))} or a dict of these by layer"
                 would = would if name == "residual" else "a dict of subspaces by parameter"
-                raise (ValueError if isinstance(given, str) else TypeError)(f"{name} is {given!r}; {would} would do")
+                raise (ValueError if isinstance(given, str) else TypeError)(f"{name} must be {would}, got {given!r}")
         for key, value in residual.items() if isinstance(residual, Mapping) else ():
             if value not in RESIDUALS:
-                raise ValueError(f"residual[{key!r}] is {value!r}; {', '.join(map(repr, RESIDUALS))} would do")
+                raise ValueError(f"residual[{key!r}] must be one of {', '.join(map(repr, RESIDUALS))}, got {value!r}")
         for key, subspace in (subspaces or {}).items():
             if not isinstance(subspace, Subspace):
-                raise TypeError(f"subspaces[{key!r}] is {subspace!r}; a Subspace would do")
-        if not all(isinstance(p, str) for p in skip):
-            raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as ['head*'], would do")
+                raise TypeError(f"subspaces[{key!r}] must be a Subspace, got {subspace!r}")
+        if isinstance(skip, str) or not all(isinstance(p, str) for p in skip):
+            raise TypeError(f"skip must be a list of patterns of layers, got {skip!r}; ['head*'] would do")
         self._residual = residual
         self._subspaces, self._skip = dict(subspaces or {}), tuple(skip)
         self._used: set[tuple[str, str]] = set()
@@ -69,7 +69,9 @@ class Options:
             return default
         given = self._subspaces[pattern]
         if given.shape != default.shape:
-            raise ValueError(f"subspaces[{pattern!r}] has shape {given.shape} but {parameter} has {default.shape}")
+            raise ValueError(
+                f"subspaces[{pattern!r}] must have shape {default.shape} of {parameter}, got {given.shape}"
+            )
         return given
 
     def check_used(self, layers: Iterable[str], parameters: Iterable[str]) -> None:
@@ -83,7 +85,7 @@ class Options:
             for pattern in patterns:
                 if (name, pattern) not in self._used:
                     there = ", ".join(n or "(module)" for n in known)
-                    raise ValueError(f"{name} has {pattern!r}, which fits no {kind}; there are {there}")
+                    raise ValueError(f"{name} must have patterns that fit a {kind}, got {pattern!r}; there are {there}")
 
     def _first(self, name: str, patterns: Iterable[str], texts: Sequence[str]) -> str | None:
         found = None

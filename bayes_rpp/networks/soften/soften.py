@@ -10,6 +10,7 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
+from bayes_rpp.networks.soften.options import Options
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -66,20 +67,18 @@ def soften(
     homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
     shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
     if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
-        raise ValueError(f"input_shape is {input_shape!r}; the shape of one example, such as (3, 32, 32), would do")
-    if isinstance(skip, str):
-        raise TypeError(f"skip is {skip!r}; a list of patterns of layers, such as [{skip!r}], would do")
-    options: dict[str, Any] = {"residual": residual, "subspaces": subspaces or {}, "skip": tuple(skip)}
-    options |= {"rep_in": rep_in, "rep_out": rep_out, "group": group}
+        raise ValueError(f"input_shape must be the shape of one example, got {input_shape!r}; (3, 32, 32) would do")
+    options = Options(residual, subspaces, skip)
+    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group}
     if "torch" in homes:
         from bayes_rpp.networks.soften.torch.soften import soften as soften_torch
 
-        return _looked_at(soften_torch(module, shape, **options))
+        return _looked_at(soften_torch(module, shape, options, **reps))
     if "flax" in homes:
         from bayes_rpp.networks.soften.flax.soften import soften as soften_flax
 
-        return _looked_at(soften_flax(module, shape, **options))
-    raise TypeError(f"module is a {type(module).__name__}; a torch.nn.Module or a Flax module would do")
+        return _looked_at(soften_flax(module, shape, options, **reps))
+    raise TypeError(f"module must be a torch.nn.Module or a Flax module, got a {type(module).__name__}")
 
 
 def _looked_at(net: ModuleNetwork) -> ModuleNetwork:
@@ -88,9 +87,7 @@ def _looked_at(net: ModuleNetwork) -> ModuleNetwork:
     start = {k: w.astype(np.float32) for k, w in net.initial.items()}
     together, alone = net(start, x), net(start, x[:1])
     if np.abs(together[:1] - alone).max() > 1e-2 * max(1.0, np.abs(alone).max()):
-        raise ValueError(
-            "the module's output for an example depends on the other examples; a function of each example would do"
-        )
+        raise ValueError("module must map each example by itself, got an output that depends on the others")
     if net.untrained:
         warn_user(
             f"module has batch normalisation that has seen no data ({', '.join(net.untrained)}), which does nothing in "

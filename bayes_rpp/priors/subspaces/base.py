@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from bayes_rpp._arrays import Array, array_namespace, constant
+from bayes_rpp._arrays import Array, array_namespace, constant, frozen
 from bayes_rpp._given import float64_array
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed
@@ -77,9 +77,7 @@ class Subspace(ABC):
     def check_shape(self, value: Array, shape: tuple[int, ...], name: str) -> None:
         """Raise ValueError, naming the argument, unless an array ends in this shape."""
         if tuple(value.shape[len(value.shape) - len(shape) :]) != shape:
-            raise ValueError(
-                f"{name} has shape {tuple(value.shape)}; this subspace needs (..., {', '.join(map(str, shape))})"
-            )
+            raise ValueError(f"{name} must have shape (..., {', '.join(map(str, shape))}), got {tuple(value.shape)}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shape={self.shape}, rank={self.rank})"
@@ -142,11 +140,11 @@ class DenseSubspace(Subspace):
         self.shape = tuple(shape)
         columns = float64_array(columns, "columns", COMPLEX_COLUMNS)
         if columns.ndim != 2 or columns.shape[0] != self.size:
-            raise ValueError(f"columns has shape {columns.shape}; ({self.size}, k) fits weights of shape {self.shape}")
+            raise ValueError(f"columns must have shape ({self.size}, k) for weights {self.shape}, got {columns.shape}")
         if not np.isfinite(columns).all():
-            raise ValueError("columns holds values that are not finite")
+            raise ValueError("columns must be finite, got NaN or infinite values")
         u, s, _ = np.linalg.svd(columns, full_matrices=False)
-        self._q = u[:, s > 1e-10 * max(1.0, float(s.max(initial=0.0)))]
+        self._q = frozen(u[:, s > 1e-10 * max(1.0, float(s.max(initial=0.0)))])
         self.rank = self._q.shape[1]
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:

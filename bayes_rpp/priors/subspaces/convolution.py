@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, constant, indices, whole_number
+from bayes_rpp._arrays import Array, array_namespace, constant, frozen, indices, whole_number
 from bayes_rpp._types import Shaped
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.priors.subspaces.span import SpanSubspace
@@ -74,16 +74,16 @@ class ConvolutionSubspace(Subspace):
         self.groups = whole_number(groups, "groups")
         for name, value in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if value % self.groups:
-                raise ValueError(f"groups is {groups}, which does not divide {name}, {value}")
+                raise ValueError(f"groups must divide {name}, {value}, got {groups}")
         if padding_mode not in ("zeros", "circular"):
-            raise ValueError(f"padding_mode is {padding_mode!r}; 'zeros' or 'circular' would do")
+            raise ValueError(f"padding_mode must be 'zeros' or 'circular', got {padding_mode!r}")
         if weights not in ("dense", "local"):
-            raise ValueError(f"weights is {weights!r}; 'dense' or 'local' would do")
+            raise ValueError(f"weights must be 'dense' or 'local', got {weights!r}")
         self.padding_mode, self.weights = padding_mode, weights
         self.input_size = _sizes(input_size, "input_size")
         dims = len(self.input_size)
         if not 1 <= dims <= 3:
-            raise ValueError(f"input_size is {input_size}; 1 to 3 dimensions would do")
+            raise ValueError(f"input_size must have 1 to 3 dimensions, got {input_size}")
         self.kernel_size = _sizes(kernel_size, "kernel_size", dims)
         self.stride, self.dilation = _sizes(stride, "stride", dims), _sizes(dilation, "dilation", dims)
         self.padding = _pads(padding, self.input_size, self.kernel_size, self.stride, self.dilation)
@@ -95,8 +95,8 @@ class ConvolutionSubspace(Subspace):
         self.shape = (self.out_channels * outputs, columns)
         seen = self._inputs >= 0
         # One tap of each class stands for it; a class that no output sees has no weights.
-        self._taps = np.array([c[0] for c in self._classes if seen[:, c[0]].any()], dtype=np.int64)
-        self.counts = seen[:, self._taps].sum(axis=0)
+        self._taps = frozen(np.array([c[0] for c in self._classes if seen[:, c[0]].any()], dtype=np.int64))
+        self.counts = frozen(seen[:, self._taps].sum(axis=0))
         self.rank = self.out_channels * self._per_group * len(self._taps)
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
@@ -194,7 +194,7 @@ class ConvolutionSubspace(Subspace):
         ):
             outputs = (n + before + after - d * (k - 1) - 1) // s + 1
             if outputs < 1:
-                raise ValueError(f"kernel_size {self.kernel_size} does not fit input_size {self.input_size}")
+                raise ValueError(f"kernel_size must fit input_size {self.input_size}, got {self.kernel_size}")
             at = np.arange(outputs)[:, None] * s - before + np.arange(k) * d
             tables.append(at % n if self.padding_mode == "circular" else np.where((at < 0) | (at >= n), -1, at))
         flat = np.zeros((1, 1), dtype=np.int64)
@@ -202,7 +202,7 @@ class ConvolutionSubspace(Subspace):
             inside = (flat[:, None, :, None] >= 0) & (table[None, :, None, :] >= 0)
             joined = np.where(inside, flat[:, None, :, None] * n + table[None, :, None, :], -1)
             flat = joined.reshape(flat.shape[0] * table.shape[0], -1)
-        return flat, tuple(len(t) for t in tables)
+        return frozen(flat), tuple(len(t) for t in tables)
 
     def _merge_taps(self) -> list[list[int]]:
         """Taps that join the same positions: a circular kernel longer than the grid meets inputs twice."""
@@ -259,14 +259,14 @@ def _sizes(value: Any, name: str, dims: int | None = None) -> tuple[int, ...]:
     if given is None:
         return (whole_number(value, name),) * (dims or 1)
     if dims is not None and len(given) != dims:
-        raise ValueError(f"{name} is {value}; one number, or {dims}, one for each dimension, would do")
+        raise ValueError(f"{name} must be one number, or {dims}, one for each dimension, got {value}")
     return tuple(whole_number(v, name) for v in given)
 
 
 def _pads(padding: Any, n: Any, kernel: Any, stride: Any, dilation: Any) -> tuple[tuple[int, int], ...]:
     """(before, after) of each dimension."""
     if isinstance(padding, str) and padding not in ("same", "valid"):
-        raise ValueError(f"padding is {padding!r}; a number, pairs (before, after), 'same' or 'valid' would do")
+        raise ValueError(f"padding must be a number, pairs (before, after), 'same' or 'valid', got {padding!r}")
     if padding == "same":
         totals = [
             max((math.ceil(m / s) - 1) * s + d * (k - 1) + 1 - m, 0)
@@ -276,9 +276,9 @@ def _pads(padding: Any, n: Any, kernel: Any, stride: Any, dilation: Any) -> tupl
     each = [0] * len(n) if padding == "valid" else padding
     each = list(each) if isinstance(each, (Sequence, np.ndarray)) else [each] * len(n)
     if len(each) != len(n):
-        raise ValueError(f"padding is {padding}; one number, or {len(n)}, one for each dimension, would do")
+        raise ValueError(f"padding must be one number, or {len(n)}, one for each dimension, got {padding}")
     pairs = [tuple(p) if isinstance(p, Sequence) else (p, p) for p in each]
     for pair in pairs:
         if len(pair) != 2 or any(isinstance(p, bool) or not isinstance(p, (int, np.integer)) or p < 0 for p in pair):
-            raise ValueError(f"padding is {padding!r}; whole numbers >= 0, or pairs of them, would do")
+            raise ValueError(f"padding must be whole numbers >= 0, or pairs of them, got {padding!r}")
     return tuple((int(a), int(b)) for a, b in pairs)

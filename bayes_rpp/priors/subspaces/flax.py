@@ -76,17 +76,17 @@ class _Function:
         if input_shape is None:
             if not isinstance(layer, nnx.Linear) or not isinstance(layer.in_features, int):
                 raise ValueError(
-                    f"input_shape is None, which {self.kind} does not say itself; (height, width, channels), "
-                    "or whatever one example is, would do"
+                    f"input_shape must be given, as {self.kind} does not say it itself, got None; (height, width, "
+                    "channels), or whatever one example is, would do"
                 )
             input_shape = (layer.in_features,)
         self.shape, self.inputs = tuple(input_shape), math.prod(input_shape)
         try:
             self._view = view(layer, self.shape)
         except Exception as error:  # linen modules run here
-            raise ValueError(f"{self.kind} does not run on input_shape {self.shape}: {error}") from error
+            raise ValueError(f"input_shape must suit {self.kind}, got {self.shape}, where it fails: {error}") from error
         if not self._view.values:
-            raise ValueError(f"{self.kind} has no parameters; a layer that has some would do")
+            raise ValueError(f"layer must have parameters, got {self.kind} without")
         self.exact = True
         try:
             y = self._try()
@@ -95,9 +95,11 @@ class _Function:
             try:
                 y = self._try()
             except Exception as error:
-                raise ValueError(f"{self.kind} does not run on input_shape {self.shape}: {error}") from error
+                raise ValueError(
+                    f"input_shape must suit {self.kind}, got {self.shape}, where it fails: {error}"
+                ) from error
         if not hasattr(y, "shape") or y.shape[:1] != (2,) or not jnp.issubdtype(y.dtype, jnp.floating):
-            raise ValueError(f"{self.kind} gives {y} for two examples; one array (2, ...) of real numbers would do")
+            raise ValueError(f"layer must give one real array (2, ...) for two examples, got {y} of {self.kind}")
         self.exact = self.exact and y.dtype == np.float64
         self.outputs, self._tolerance = math.prod(y.shape[1:]), float(jnp.finfo(y.dtype).eps) ** 0.5
 

@@ -30,16 +30,16 @@ class NestedSubspace(Subspace):
     def __init__(self, levels: Sequence[Subspace], *, check: bool = True) -> None:
         levels = tuple(levels) if isinstance(levels, (list, tuple)) else ()
         if not levels or not all(isinstance(s, Subspace) for s in levels):
-            raise TypeError(f"levels is {levels or 'no list'}; a list of subspaces, the smallest first, would do")
+            raise TypeError(f"levels must be a list of subspaces, the smallest first, got {levels or 'no list'}")
         for k, (inner, outer) in enumerate(itertools.pairwise(levels) if check else ()):
             if inner.shape != outer.shape:
-                raise ValueError(f"levels[{k}] has shape {inner.shape} but levels[{k + 1}] has {outer.shape}")
+                raise ValueError(f"levels[{k}] must have the shape {outer.shape} of levels[{k + 1}], got {inner.shape}")
             w = inner.decode(np.random.default_rng(k).normal(size=inner.rank))
             error = np.linalg.norm(w - outer.project(w))
             if error > 1e-6 * max(float(np.linalg.norm(w)), 1e-300):
                 raise ValueError(
-                    f"levels[{k}] is not within levels[{k + 1}]: {error / np.linalg.norm(w):.2g} of a weight of it is "
-                    "outside; the larger symmetry, whose maps are the fewer, goes first"
+                    f"levels[{k}] must be within levels[{k + 1}], got {error / np.linalg.norm(w):.2g} of a weight of "
+                    "it outside; the larger symmetry, whose maps are the fewer, goes first"
                 )
         self._levels = levels
         self.shape, self.rank = levels[-1].shape, levels[-1].rank
@@ -74,7 +74,7 @@ class ComposedSubspace(Subspace):
 
     def __init__(self, outer: Subspace, inner: Subspace) -> None:
         if inner.shape != (outer.rank,):
-            raise ValueError(f"inner has shape {inner.shape}; ({outer.rank},), the rank of outer, would do")
+            raise ValueError(f"inner must have shape ({outer.rank},), the rank of outer, got {inner.shape}")
         self.outer, self.inner = outer, inner
         self.shape, self.rank = outer.shape, inner.rank
 

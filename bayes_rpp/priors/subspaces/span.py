@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, whole_number
+from bayes_rpp._arrays import Array, array_namespace, frozen, whole_number
 from bayes_rpp._given import float64_array, real_array
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed, fixed_indices
@@ -53,17 +53,18 @@ class SpanSubspace(Subspace):
             columns = float64_array(columns, "columns", COMPLEX_COLUMNS)
         t = sparse.csc_array(columns, dtype=np.float64, copy=True)
         if t.ndim != 2 or t.shape[0] != self.size:
-            raise ValueError(f"columns has shape {t.shape}; ({self.size}, k) fits weights of shape {self.shape}")
+            raise ValueError(f"columns must have shape ({self.size}, k) for weights {self.shape}, got {t.shape}")
         if not np.isfinite(t.data).all():
-            raise ValueError("columns holds values that are not finite")
+            raise ValueError("columns must be finite, got NaN or infinite values")
         largest = abs(t).max(axis=0).toarray().ravel() if t.nnz else np.zeros(t.shape[1])
         t.data[np.abs(t.data) <= 1e-12 * np.repeat(largest, np.diff(t.indptr))] = 0.0
         t.eliminate_zeros()
-        self._groups = _group(_blocks(t))
+        self._groups = [(frozen(rows), frozen(q)) for rows, q in _group(_blocks(t))]
         used = np.concatenate([rows.reshape(-1) for rows, _ in self._groups] or [np.zeros(0, dtype=np.int64)])
         # Where each entry of W stands among the used ones; the others stand at a zero behind them.
-        self._used, self._place = used, np.full(self.size, len(used))
-        self._place[used] = np.arange(len(used))
+        place = np.full(self.size, len(used))
+        place[used] = np.arange(len(used))
+        self._used, self._place = frozen(used), frozen(place)
         self.rank = sum(rows.shape[0] * q.shape[-1] for rows, q in self._groups)
 
     @staticmethod
@@ -99,7 +100,7 @@ class SpanSubspace(Subspace):
         """
         labels = real_array(labels, "labels")
         if not np.issubdtype(labels.dtype, np.integer):
-            raise TypeError(f"labels has dtype {labels.dtype}; whole numbers would do")
+            raise TypeError(f"labels must be whole numbers, got dtype {labels.dtype}")
         free = np.flatnonzero(labels.ravel() >= 0)
         _, column = np.unique(labels.ravel()[free], return_inverse=True)
         count = int(column.max(initial=-1)) + 1
@@ -115,7 +116,7 @@ class SpanSubspace(Subspace):
         """
         mask = real_array(mask, "mask")
         if mask.dtype != bool:
-            raise TypeError(f"mask has dtype {mask.dtype}; booleans would do")
+            raise TypeError(f"mask must be booleans, got dtype {mask.dtype}")
         return SpanSubspace.tied(np.where(mask, np.arange(mask.size).reshape(mask.shape), -1))
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
@@ -163,7 +164,7 @@ def columns_of(layer: Any, input_shape: Any) -> tuple[Any, Any, tuple[int, int]]
     elif "flax" in homes:
         from bayes_rpp.priors.subspaces.flax import columns_of as read
     else:
-        raise TypeError(f"layer is a {type(layer).__name__}; a torch.nn.Module or a Flax module would do")
+        raise TypeError(f"layer must be a torch.nn.Module or a Flax module, got a {type(layer).__name__}")
     if input_shape is not None:
         input_shape = (input_shape,) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
     return read(layer, input_shape)
@@ -171,8 +172,7 @@ def columns_of(layer: Any, input_shape: Any) -> tuple[Any, Any, tuple[int, int]]
 
 def band(rows: int, columns: int, width: int) -> NDArray[np.bool_]:
     """Mask of a local layer: output i sees the inputs at most `width` from its place, both spread over one line."""
-    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 0:
-        raise ValueError(f"width is {width!r}; a whole number >= 0 would do")
+    whole_number(width, "width", 0)
     last = max(whole_number(rows, "rows"), whole_number(columns, "columns")) - 1
     distance = np.linspace(0, last, rows)[:, None] - np.linspace(0, last, columns)
     return np.abs(distance) <= width + 1e-9
@@ -187,8 +187,8 @@ def block_pattern(pattern: Any, rows: Sequence[int], columns: Sequence[int]) -> 
     free = real_array(pattern, "pattern").astype(bool)
     if free.shape != (len(rows), len(columns)):
         raise ValueError(
-            f"pattern has shape {free.shape}; ({len(rows)}, {len(columns)}), a row for each of rows and a column for "
-            "each of columns, would do"
+            f"pattern must have shape ({len(rows)}, {len(columns)}), a row for each of rows and a column for each of "
+            f"columns, got {free.shape}"
         )
     return np.repeat(np.repeat(free, rows, axis=0), columns, axis=1)
 

@@ -55,7 +55,7 @@ class Reader:
         parameters = dict(self.layer.named_parameters())
         self.name = type(layer).__name__
         if not sum(p.numel() for p in parameters.values()):
-            raise ValueError(f"layer is a {self.name} without parameters, so it has no matrices to choose from")
+            raise ValueError(f"layer must have parameters, for a choice of matrices, got a {self.name} without")
         self._shapes = {name: p.shape for name, p in parameters.items()}
         self.theta = torch.cat([p.detach().reshape(-1) for p in parameters.values()])
         self._random = torch.Generator().manual_seed(0)
@@ -64,10 +64,10 @@ class Reader:
             y = self._run(self.theta, self._noise(2, inputs))
         except Exception as error:  # whatever the layer raises
             raise ValueError(
-                f"input_shape is {self.input_shape}, and on such an input the {self.name} fails: {error}"
+                f"input_shape must suit {self.name}, got {self.input_shape}, where it fails: {error}"
             ) from error
         if y.ndim < 1 or y.shape[0] != 2:
-            raise ValueError(f"the {self.name} makes an output of shape {tuple(y.shape)} of 2 examples")
+            raise ValueError(f"layer must make an output (2, ...) of 2 examples, got {tuple(y.shape)} of {self.name}")
         self.output_shape = tuple(y.shape[1:])
         self.shape = (math.prod(self.output_shape), inputs)
 
@@ -256,8 +256,8 @@ def _asked(layer: Any) -> tuple[int, ...]:
         if in_type is not None and getattr(in_type.gspace, "dimensionality", None) == 0:
             return (in_type.size,)
     raise ValueError(
-        f"input_shape is None, and a {type(layer).__name__} does not say it; the shape of one example, such as "
-        "(3, 32, 32), would do"
+        f"input_shape must be given, as a {type(layer).__name__} does not say it, got None; the shape of one example, "
+        "such as (3, 32, 32), would do"
     )
 
 

@@ -41,12 +41,12 @@ class SymmetricVecNormalize(VecNormalize):
 
     def __init__(self, venv: VecEnv, symmetry: Symmetry, **kwargs: Any) -> None:
         if not isinstance(symmetry, Symmetry):
-            raise TypeError(f"symmetry is {symmetry!r}; a Symmetry such as rl.symmetry('Walker2d-v5') would do")
+            raise TypeError(f"symmetry must be a Symmetry, got {symmetry!r}; rl.symmetry('Walker2d-v5') would do")
         shape = getattr(venv.observation_space, "shape", None)
         if shape != (symmetry.n_state,):
             raise ValueError(
-                f"the environment has observations {venv.observation_space}, the symmetry {symmetry.name!r} is for "
-                f"{symmetry.n_state} numbers"
+                f"venv must have observations of {symmetry.n_state} numbers, as the symmetry {symmetry.name!r} has, "
+                f"got {venv.observation_space}"
             )
         super().__init__(venv, **kwargs)
         if self.norm_obs:

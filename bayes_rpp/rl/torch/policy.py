@@ -58,13 +58,13 @@ class RPPPolicy(SACPolicy):
         **kwargs: Any,
     ) -> None:
         if use_sde:
-            raise ValueError("use_sde is True; RPPPolicy explores with independent noise, use_sde=False would do")
+            raise ValueError("use_sde must be False, as RPPPolicy explores with independent noise, got True")
         for name, value in (("sigma_a", sigma_a), ("sigma_b", sigma_b)):
             _check_number(name, value)
         for name, value in (("weight_decay", weight_decay), ("critic_weight_decay", critic_weight_decay)):
             _check_number(name, value)
         if sigma_a == 0 and sigma_b == 0:
-            raise ValueError("sigma_a and sigma_b are both 0; one of them > 0 would do")
+            raise ValueError("sigma_a or sigma_b must be positive, got 0 for both")
         self.symmetry, self.sigma_a, self.sigma_b = symmetry, float(sigma_a), float(sigma_b)
         self.weight_decay, self.critic_weight_decay = float(weight_decay), float(critic_weight_decay)
         self._reps = Representations(_fitting(symmetry, observation_space, action_space))
@@ -98,8 +98,8 @@ class RPPPolicy(SACPolicy):
     def _check_features(self, size: int) -> None:
         if size != self._reps.state.size:
             raise ValueError(
-                f"the features extractor gives {size} numbers but the symmetry acts on {self._reps.state.size}; one "
-                "that leaves observations as they are would do"
+                f"features_extractor must give {self._reps.state.size} numbers, on which the symmetry acts, got "
+                f"{size}; one that leaves observations as they are would do"
             )
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
@@ -182,39 +182,39 @@ class RPPCritic(ContinuousCritic):
 
 def _check_number(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value!r}; a number >= 0 would do")
+        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
 
 
 def _fitting(symmetry: Any, observation_space: Any, action_space: Any) -> Symmetry:
     for what, space in (("observations", observation_space), ("actions", action_space)):
         if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            raise ValueError(f"the environment has {what} {space}; one Box of numbers would do for RPPPolicy")
+            raise ValueError(f"env must have one Box of numbers as {what} for RPPPolicy, got {space}")
     n_state, n_action = observation_space.shape[0], action_space.shape[0]
     if symmetry is None:
         return Symmetry.trivial(n_state, n_action)
     if not isinstance(symmetry, Symmetry):
-        raise TypeError(f"symmetry is {symmetry!r}; a Symmetry such as rl.symmetry('Walker2d-v5') or None would do")
+        raise TypeError(f"symmetry must be a Symmetry or None, got {symmetry!r}; rl.symmetry('Walker2d-v5') would do")
     for what, size, wanted in (
         ("observations", n_state, symmetry.n_state),
         ("actions", n_action, symmetry.n_action),
     ):
         if size != wanted:
             hint = f"; symmetry.make() has these, with {symmetry.env_kwargs}" if symmetry.env_kwargs else ""
-            raise ValueError(f"the environment has {what} of size {size}, symmetry {symmetry.name!r} {wanted}{hint}")
+            raise ValueError(f"env must have {what} of size {wanted}, as {symmetry.name!r} has, got {size}{hint}")
     if symmetry.rotation:
-        raise ValueError(f"symmetry {symmetry.name!r} is a rotation; one of a finite group would do for RPPPolicy")
+        raise ValueError(f"symmetry must be that of a finite group for RPPPolicy, got {symmetry.name!r}, a rotation")
     for m in symmetry.action_generators:
         if not is_permutation(np.abs(m), 1e-6):
             raise ValueError(
-                f"symmetry {symmetry.name!r} mixes actions; one that permutes them and turns signs would do, as others "
-                "do not commute with tanh and with standard deviations"
+                "symmetry must permute actions and turn signs, as others do not commute with tanh and with standard "
+                f"deviations, got {symmetry.name!r}, which mixes them"
             )
         # SAC scales actions to [-1, 1], which commutes with the group if the bounds do.
         mid, half = (action_space.high + action_space.low) / 2, (action_space.high - action_space.low) / 2
         if not (np.allclose(m @ mid, mid) and np.allclose(np.abs(m) @ half, half)):
             raise ValueError(
-                f"the bounds of actions, {action_space.low} and {action_space.high}, are not those of the actions that "
-                f"the symmetry {symmetry.name!r} turns them into; equal ones would do"
+                f"env must have the same bounds for actions that the symmetry {symmetry.name!r} turns into one "
+                f"another, got {action_space.low} and {action_space.high}; equal ones would do"
             )
     return symmetry
 

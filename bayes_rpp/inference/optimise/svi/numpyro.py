@@ -72,7 +72,7 @@ class Trainer:
         found = jax.vmap(one)(self._svi.get_params(self._state), keys)
         missing = [site for site in self._shapes if site not in found]
         if missing:
-            raise ValueError(f"guide has no sample site {', '.join(map(repr, missing))}; the model has them")
+            raise ValueError(f"guide must have the model's sample sites, got no {', '.join(map(repr, missing))}")
         return {site: np.asarray(found[site]) for site in self._shapes}
 
     def state(self) -> Arrays:

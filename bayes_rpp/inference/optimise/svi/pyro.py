@@ -108,7 +108,7 @@ class _Member:
         self._random = before
         missing = [site for site in shapes if site not in traces[0]]
         if missing:
-            raise ValueError(f"guide has no sample site {', '.join(map(repr, missing))}; the model has them")
+            raise ValueError(f"guide must have the model's sample sites, got no {', '.join(map(repr, missing))}")
         found = {}
         for site, shape in shapes.items():
             draws = torch.cat([t[site]["value"].reshape((-1, *shape)) for t in traces])

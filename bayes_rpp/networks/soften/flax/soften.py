@@ -7,7 +7,7 @@ Others are replaced by a product with a dense or a local weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,17 +107,8 @@ class _Plan:
     replaced: dict[str, tuple[Apply, list[str]]] = field(default_factory=dict)
 
 
-def soften(
-    module: Any,
-    input_shape: tuple[int, ...],
-    *,
-    residual: str | Mapping[str, str] | None,
-    subspaces: Mapping[str, Subspace],
-    skip: Sequence[str],
-    **reps: Any,
-) -> FlaxNetwork:
+def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: Any) -> FlaxNetwork:
     """See `bayes_rpp.soften`."""
-    options = Options(residual, subspaces, skip)
     check_supported(module)
     try:
         module = bound(module, input_shape)
@@ -177,14 +168,14 @@ def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:
         except Exception as error:
             raise _does_not_run(shape, error) from error
         if not hasattr(y, "shape") or y.shape[:1] != (size,):
-            raise ValueError(f"the module gives {y} for {size} examples; one array of shape (n, outputs) would do")
+            raise ValueError(f"module must give one array of shape (n, outputs), got {y} for {size} examples")
     return seen, math.prod(y.shape[1:])
 
 
 def _does_not_run(shape: tuple[int, ...], error: Exception) -> ValueError:
     would = "; jnp.where or jax.lax.cond in place of Python that looks at values would do" if looks(error) else ""
     return ValueError(
-        f"the module does not run on input_shape {shape} (channels last, without the batch): {first_line(error)}{would}"
+        f"module must run on input_shape {shape} (channels last, without the batch), got {first_line(error)}{would}"
     )
 
 

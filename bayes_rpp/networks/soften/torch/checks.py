@@ -21,15 +21,16 @@ def check_same(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
             found = net(start, x.reshape(2, -1))
     except Exception as error:  # modules that ask their layers for what new ones lack
         raise ValueError(
-            f"module does not run with new layers in place of its own: {error}; skip=[...] leaves a layer alone"
+            f"module must run with new layers in place of its own, got an error: {error}; skip=[...] leaves a layer "
+            "alone"
         ) from error
     if not torch.isfinite(y).all():
-        raise ValueError("the module's output is not finite at inputs between 0 and 1")
+        raise ValueError("module must give finite outputs at inputs between 0 and 1, got others")
     change = float((found - y.reshape(2, -1)).abs().max() / y.abs().max().clamp_min(1e-30))
     if not change <= TOLERANCE:
         raise ValueError(
-            f"module's outputs change by {change:.2g} when layers of the same weights stand in place of its own: its "
-            "forward does not depend on them alone; skip=[...] leaves a layer alone"
+            f"module must depend on the parameters of its layers alone, got outputs that change by {change:.2g} when "
+            "layers of the same weights stand in place of its own; skip=[...] leaves a layer alone"
         )
 
 

@@ -74,7 +74,7 @@ class TorchNetwork(ModuleNetwork):
         x = self.rows(x)
         if x.shape[-1] != self.rep_in.size:
             image = ", ".join(map(str, self.input_shape))
-            raise ValueError(f"x has shape {tuple(x.shape)}; (n, {self.rep_in.size}) or (n, {image}) would do")
+            raise ValueError(f"x must have shape (n, {self.rep_in.size}) or (n, {image}), got {tuple(x.shape)}")
         values = self.actual(params)
         like = next(iter(values.values()))
         for name, b in self.module.named_buffers():

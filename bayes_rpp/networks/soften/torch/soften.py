@@ -32,35 +32,19 @@ class Calls:
     trouble: str | None = None
 
 
-def soften(
-    module: nn.Module,
-    input_shape: tuple[int, ...],
-    *,
-    residual: str | Mapping[str, str] | None,
-    subspaces: Mapping[str, Subspace],
-    skip: Sequence[str],
-    **reps: Any,
-) -> TorchNetwork:
+def soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
     with next(module.parameters(), torch.zeros(())).device:  # what is made while it is looked at is where it is
-        return _soften(module, input_shape, residual, subspaces, skip, **reps)
+        return _soften(module, input_shape, options, **reps)
 
 
-def _soften(
-    module: nn.Module,
-    input_shape: tuple[int, ...],
-    residual: str | Mapping[str, str] | None,
-    subspaces: Mapping[str, Subspace],
-    skip: Sequence[str],
-    **reps: Any,
-) -> TorchNetwork:
-    options = Options(residual, subspaces, skip)
+def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
     check_supported(module)
     module = uncompiled(_copied(module))
     for p in module.parameters():
         p.requires_grad_(False)
         if not p.is_floating_point():
-            raise TypeError(f"module has parameters of {p.dtype}; floating-point ones would do")
+            raise TypeError(f"module must have floating-point parameters, got some of {p.dtype}")
     x = _example(module, input_shape)
     calls, y = _watch(module, x)
     outputs = y.reshape(2, -1).shape[1]
@@ -87,7 +71,7 @@ def _soften(
         layers.append(Softened(path, type(layer).__name__, weight, note, _reason(layer, note, calls[path])))
     options.check_used([s.name for s in layers], weights)
     if not order:
-        raise ValueError(f"module is a {type(module).__name__} without parameters, so there is nothing to infer")
+        raise ValueError(f"module must have parameters to infer, got a {type(module).__name__} without")
     rest = {n: values[n].cpu().double().numpy() for n in order if n not in weights}
     softened = replace_layers(module, replaced)
     net = TorchNetwork(softened, input_shape, outputs, weights, rest, layers, whole=order, **reps)
@@ -190,14 +174,12 @@ def _watch(module: nn.Module, x: torch.Tensor) -> tuple[dict[str, Calls], torch.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             y = run(module, {}, x)
     except Exception as error:  # whatever the module raises
-        raise ValueError(f"module does not run on an input of shape {tuple(x.shape)}: {error}") from error
+        raise ValueError(f"module must run on an input of shape {tuple(x.shape)}, got an error: {error}") from error
     finally:
         for handle in hooks:
             handle.remove()
     if y.ndim < 1 or len(y) != len(x):
-        raise ValueError(
-            f"module makes an output of shape {tuple(y.shape)} of {len(x)} examples; ({len(x)}, ...) would do"
-        )
+        raise ValueError(f"module must make an output ({len(x)}, ...) of {len(x)} examples, got {tuple(y.shape)}")
     return calls, y
 
 
