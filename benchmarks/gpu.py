@@ -87,9 +87,12 @@ class Lane(threading.Thread):
         """One process for these rows; returns those to go on with, if it broke off at one."""
         quick = "quick" if self.rows.about["quick"] else "full"
         command = [sys.executable, "-m", "benchmarks.gpu_rows", engine, self.device, quick, *todo]
-        child = subprocess.Popen(
+        with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment()
-        )
+        ) as child:
+            return self._read(child, engine, todo)
+
+    def _read(self, child: subprocess.Popen[str], engine: str, todo: list[str]) -> list[str]:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(child.pid, self.cores)
         stop = threading.Timer(max(0.0, self.end - time.monotonic()), child.kill)
