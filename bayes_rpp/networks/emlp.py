@@ -46,8 +46,7 @@ class EMLP(Network, is_code=False):
             each layer.
         layers: number of hidden layers; 0 is one linear layer. A list of representations sets it.
         bilinear: the layer of the blocks that multiplies features: "channelwise", copies one with one; "full", all with
-            all, twice the time of a step and no better in [test error](results/bilinear.md); False, none; True is
-            "channelwise".
+            all, which takes twice the time of a step and did no better on inertia; False, none. True is "channelwise".
         products: whether the bilinear layers make products of two features directly where the hidden layers do not hold
             the type that they otherwise need.
         subgroups: smaller and smaller groups on the same R^dim, such as the rotations about one axis within SO(3): each
