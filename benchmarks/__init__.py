@@ -4,15 +4,6 @@ A benchmark is a file with a function of its name that returns rows; `python -m 
 """
 
 NAMES = (
-    "step",
-    "members",
-    "building",
-    "compiling",
-    "prior",
-    "pyro_step",
-    "nuts",
-    "prediction",
-    "scaling",
-    "sampling",
-    "sweep",
-)
+    "step", "members", "building", "compiling", "prior", "pyro_step", "nuts", "prediction", "scaling", "sampling",
+    "sweep", "laplace", "comparison",
+)  # fmt: skip
