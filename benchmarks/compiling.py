@@ -23,6 +23,8 @@ def compiling(quick: bool = False) -> list[Row]:
         "SVI": (rpp.SVI(epochs=2, draws=2), None),
         "NUTS": (rpp.NUTS(chains=1, warmup=20, draws=20, max_tree_depth=2), None),
     }
+    if quick:
+        del methods["SVI"]  # NumPyro's guides compile for half a minute, of any size
     rows = []
     for name, (method, limit) in methods.items():
         first, second = (_fit(method, n, seed, size) for seed in range(2))
