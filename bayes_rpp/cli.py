@@ -15,6 +15,7 @@ import bayes_rpp as rpp
 from bayes_rpp._files import replacing
 from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES, check_engine, get_engine
+from bayes_rpp.engines.compilation import OFF, VARIABLE, cache_compilations
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce
@@ -26,6 +27,26 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 
 app.command()(fit)
 app.command()(reproduce)
+
+
+@app.callback()
+def _cached(
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            envvar=VARIABLE, help='Folder for what NumPyro compiles, or "off". Left out: the user\'s cache folder.'
+        ),
+    ] = None,
+) -> None:
+    if cache == OFF:
+        return
+    try:
+        cache_compilations(cache)
+    except OSError as error:
+        if cache:
+            typer.echo(f"error: --cache: {error}", err=True)
+            raise typer.Exit(2) from error
+
 
 HEADER = ("data set", "test MSE, ensemble", "test MSE, median member", "equivariance error", "seconds")
 

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -153,3 +157,14 @@ def test_compare_says_what_is_wrong_with_a_file(tmp_path):
         result = run("compare", str(tmp_path / name), *LINEAR, "--group", "O(3)")
         assert result.exit_code == 2
         assert message in result.output
+
+
+def test_a_folder_for_what_is_compiled(tmp_path):
+    (tmp_path / "taken").write_text("")
+    result = run("--cache", str(tmp_path / "taken"), "info")
+    assert result.exit_code == 2
+    assert "error: --cache" in result.output
+    for folder, made in (("off", False), (str(tmp_path / "own"), True)):
+        command = [sys.executable, "-c", "from bayes_rpp.cli import app; app()", "--cache", folder, "info"]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
+        assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == (["own"] if made else [])

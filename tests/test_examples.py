@@ -27,6 +27,7 @@ EXAMPLES = {
         {'"channels": 3 * rpp.Scalar + 4 * rpp.Vector': '"layers": 0'},
         "docs/results/asymmetry_evidence.md docs/results/asymmetry_evidence.png",
     ),
+    "bilinear": ("2", {"(384, 64)": "(10,)", '"epochs": 40': '"epochs": 2'}, "docs/results/bilinear.md"),
     "classifiers": ("--trials 1 --data product --engine pyro", {}, "docs/results/classifiers.md"),
     "compare_inertia": (
         "2",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.outputs import errors_of
 from bayes_rpp.analysis.scores import Score, difference, stacking_weights
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 
@@ -56,7 +57,7 @@ def comparison_table(
                 "weight": weights[key],
                 "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
                 "sigma_ratio": max(ratios, default=0.0),
-                "error": float(np.median(post.equivariance_error(post.x[:POINTS], group=group).mean(axis=-1))),
+                "error": float(np.median(errors_of(post, post.x[:POINTS], group).mean(axis=-1))),
                 "seconds": seconds[key],
             }
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp._imports import load_module
+from bayes_rpp.analysis.outputs import outputs_of
 from bayes_rpp.models.likelihoods import Gaussian
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def score(post: Posterior) -> Score:
         ValueError: if there are fewer than 25 draws, or a draw gives an example no probability.
     """
     arviz_stats, from_dict = load_module("arviz_stats"), load_module("arviz_base").from_dict
-    logp = np.asarray(post.log_likelihood(), dtype=np.float64)
+    f = outputs_of(post, post.x)
+    logp = np.asarray(post.model.likelihood.log_prob(f, post.y, post.latents), dtype=np.float64)
     draws = logp[..., 0].size
     if draws < MIN_DRAWS:
         raise ValueError(
@@ -146,7 +148,7 @@ def score(post: Posterior) -> Score:
     evidence = np.nan if post.log_evidence is None else float(post.log_evidence)
     bad = np.flatnonzero(k > PARETO_K)
     if len(bad) and post.center is not None and isinstance(post.model.likelihood, Gaussian):
-        pointwise[bad] = _closed_form(post, bad)
+        pointwise[bad] = _closed_form(post, f[:, :, bad], bad)
         _put(loo, pointwise, logp)
     return Score(evidence, float(loo.elpd), float(loo.se), pointwise, k, float(loo.p), loo)
 
@@ -183,9 +185,8 @@ def _put(loo: Any, pointwise: NDArray, logp: NDArray) -> None:
     loo.p = (logsumexp(logp, axis=(0, 1)) - np.log(logp[..., 0].size) - pointwise).sum()
 
 
-def _closed_form(post: Posterior, examples: NDArray) -> NDArray:
-    """`left_out` of some examples, by all draws."""
-    f = post.outputs(post.x[examples]).astype(np.float64)
+def _closed_form(post: Posterior, f: NDArray, examples: NDArray) -> NDArray:
+    """`left_out` of some examples, by the outputs (chain, draw, n, d) of all draws there."""
     f = f.reshape(-1, *f.shape[2:])
     return left_out(f, f, post.y[examples], noise_of(post))
 

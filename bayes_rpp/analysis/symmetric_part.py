@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from bayes_rpp.analysis.outputs import outputs_of
 from bayes_rpp.analysis.scores import NATS, Difference, left_out, noise_of
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
 from bayes_rpp.models.likelihoods import Gaussian
@@ -56,7 +57,7 @@ def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Diff
     if isinstance(post, FunctionPosterior):
         whole, part = _of_functions(post, group, x, rng)
     else:
-        whole = _outputs(post, x)
+        whole = outputs_of(post, x, DRAWS)[0]
         part = _symmetric(post, group, x, rng)
     likelihood: Any = post.model.likelihood
     if isinstance(likelihood, Gaussian) and (functions or post.center is not None):
@@ -70,21 +71,14 @@ def against_symmetric_part(post: Posterior, group: Group, seed: int = 0) -> Diff
     return Difference(np.nan, float(gaps.sum() * total), error)
 
 
-def _outputs(post: Posterior, x: NDArray) -> NDArray:
-    """(draws, n, d_out) in float64, of the first draws of the first chain."""
-    functions = [post.function(0, d) for d in range(min(DRAWS, post.draws))]
-    return np.stack([np.asarray(f(x), dtype=np.float64) for f in functions])
-
-
 def _symmetric(post: Posterior, group: Group, x: NDArray, rng: np.random.Generator) -> NDArray:
     net = post.model.net
     before, after = net.rep_in.rep(group), net.rep_out.rep(group)
-    total = 0.0
     elements = group.elements if group.order <= ELEMENTS else group.sample(ELEMENTS, rng)
-    for g in elements:
-        moved = (x @ before.rho(g).T).astype(x.dtype)
-        total = total + _outputs(post, moved) @ np.linalg.inv(after.rho(g)).T
-    return np.asarray(total) / len(elements)
+    moved = np.concatenate([(x @ before.rho(g).T).astype(x.dtype) for g in elements])
+    f = outputs_of(post, moved, DRAWS)[0].reshape(-1, len(elements), len(x), after.size)
+    back = np.stack([np.linalg.inv(after.rho(g)).T for g in elements])
+    return (f @ back).mean(axis=1)
 
 
 def _of_functions(
