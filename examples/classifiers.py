@@ -2,6 +2,7 @@
 
     python examples/classifiers.py             seven data sets, 3 trials
     python examples/classifiers.py --trials 1 --data wine
+    python examples/classifiers.py --default-only      RPPClassifier() alone
 
 Writes docs/results/classifiers.md (or --out).
 """
@@ -45,7 +46,7 @@ def handedness(seed: int) -> Made:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(500, 3, 3))
     y = (rng.random(500) < 1 / (1 + np.exp(-3 * np.linalg.det(x)))).astype(int)
-    return x.reshape(500, 9), y, {"group": "SO(3)", "rep_in": "3*Vector", "channels": 64}
+    return x.reshape(500, 9), y, {"group": "SO(3)", "rep_in": "3*Vector"}
 
 
 def angles(seed: int) -> Made:
@@ -54,7 +55,7 @@ def angles(seed: int) -> Made:
     x = rng.normal(size=(500, 3, 3))
     acute = (x[:, 1] * (x[:, 0] + x[:, 2])).sum(axis=1)
     y = (rng.random(500) < 1 / (1 + np.exp(-2 * acute))).astype(int)
-    return x.reshape(500, 9), y, {"group": "SO(3)", "rep_in": "3*Vector", "channels": 64}
+    return x.reshape(500, 9), y, {"group": "SO(3)", "rep_in": "3*Vector"}
 
 
 DATA: dict[str, Callable[[int], Made]] = {
@@ -76,6 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--data", action="append", choices=list(DATA))
+    parser.add_argument("--default-only", action="store_true")
     parser.add_argument("--engine")
     parser.add_argument("--out", type=Path, default=Path("docs/results/classifiers.md"))
     args = parser.parse_args()
@@ -93,7 +95,7 @@ def compare(name: str, args: argparse.Namespace) -> list[list[str]]:
         x, y, symmetry = DATA[name](trial)
         train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=0.4, random_state=trial, stratify=y)
         size = len(train_x)
-        for label, model in models(symmetry, trial, args.engine).items():
+        for label, model in models(symmetry, trial, args).items():
             start = time.process_time()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # scikit-learn's optimisers say where they stop
@@ -108,11 +110,15 @@ def compare(name: str, args: argparse.Namespace) -> list[list[str]]:
     return rows
 
 
-def models(symmetry: dict, seed: int, engine: str | None) -> dict[str, Any]:
-    found = {"RPPClassifier": rpp.RPPClassifier(engine=engine, random_state=seed)}
-    if symmetry:
-        name = f"RPPClassifier, {symmetry['group']}"
-        found = {name: rpp.RPPClassifier(**symmetry, engine=engine, random_state=seed)} | found
+def models(symmetry: dict, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    ours: dict[str, Any] = {"engine": args.engine, "random_state": seed}
+    known = {f", {symmetry['group']}": symmetry, "": {}} if symmetry else {"": {}}
+    found: dict[str, Any] = {f"RPPClassifier{k}": rpp.RPPClassifier(**group, **ours) for k, group in known.items()}
+    if args.default_only:
+        return found
+    for k, group in known.items():
+        channels = 64 if group else None
+        found[f"RPPClassifier{k}, networks"] = rpp.RPPClassifier(**group, channels=channels, method=None, **ours)
     others = {
         "LogisticRegression": LogisticRegression(max_iter=2000),
         "GaussianProcessClassifier": GaussianProcessClassifier(ConstantKernel() * RBF(1.0), random_state=seed),
@@ -130,6 +136,7 @@ def scores(p: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 def report(rows: list[list[str]], args: argparse.Namespace, seconds: float) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     options = "".join(f" --data {d!r}" for d in args.data or ()) + (f" --engine {args.engine}" if args.engine else "")
+    options += " --default-only" if args.default_only else ""
     return (
         "# The classifier beside scikit-learn's\n\n"
         f"Made by `python examples/classifiers.py --trials {args.trials}{options}` in {seconds / 60:.0f} minutes. "

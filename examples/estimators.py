@@ -2,6 +2,7 @@
 
     python examples/estimators.py             five data sets, 3 trials
     python examples/estimators.py --trials 1 --data diabetes --data sine
+    python examples/estimators.py --default-only       RPPRegressor() alone
 
 Writes docs/results/estimators.md (or --out).
 """
@@ -72,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=3)
     parser.add_argument("--data", action="append", choices=list(DATA))
+    parser.add_argument("--default-only", action="store_true")
     parser.add_argument("--engine")
     parser.add_argument("--out", type=Path, default=Path("docs/results/estimators.md"))
     args = parser.parse_args()
@@ -88,7 +90,7 @@ def compare(name: str, args: argparse.Namespace) -> list[list[str]]:
     for trial in range(args.trials):
         (x, y), test, symmetry = DATA[name](trial)
         size = len(x)
-        for label, model in models(symmetry, trial, args.engine).items():
+        for label, model in models(symmetry, trial, args).items():
             mean, std = predict(model, x, y, test[0])
             found.setdefault(label, []).append(scores(test[1], mean, std))
     rows = []
@@ -100,18 +102,20 @@ def compare(name: str, args: argparse.Namespace) -> list[list[str]]:
     return rows
 
 
-def models(symmetry: dict, seed: int, engine: str | None) -> dict[str, Any]:
+def models(symmetry: dict, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     kernel = ConstantKernel() * RBF(1.0) + WhiteKernel()
-    found = {
-        "RPPRegressor" + (", O(3)" if symmetry else ""): rpp.RPPRegressor(**symmetry, engine=engine, random_state=seed)
-    }
+    ours: dict[str, Any] = {"engine": args.engine, "random_state": seed}
+    known = {", O(3)": symmetry, ", no symmetry": {}} if symmetry else {"": {}}
+    found = {f"RPPRegressor{name}": rpp.RPPRegressor(**group, **ours) for name, group in known.items()}
+    if args.default_only:
+        return found
+    for name, group in known.items():
+        found[f"RPPRegressor{name}, networks"] = rpp.RPPRegressor(**group, method=None, **ours)
     if not symmetry:
         evidence = rpp.Laplace(evidence="maximize", batch_size=None, every=50, steps=5)
         found["RPPRegressor, Laplace"] = rpp.RPPRegressor(
-            sigma_a=rpp.Prior("HalfNormal", {"scale": 1.0}), method=evidence, engine=engine, random_state=seed
+            sigma_a=rpp.Prior("HalfNormal", {"scale": 1.0}), method=evidence, **ours
         )
-    else:
-        found["RPPRegressor, no symmetry"] = rpp.RPPRegressor(engine=engine, random_state=seed)
     return found | {
         "BayesianRidge": BayesianRidge(),
         "GaussianProcessRegressor": GaussianProcessRegressor(kernel, normalize_y=True, random_state=seed),
@@ -145,6 +149,7 @@ def scores(y: np.ndarray, mean: np.ndarray, std: np.ndarray) -> tuple[float, flo
 def report(rows: list[list[str]], args: argparse.Namespace, seconds: float) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ["---"] * len(COLUMNS), *rows)]
     options = "".join(f" --data {d!r}" for d in args.data or ()) + (f" --engine {args.engine}" if args.engine else "")
+    options += " --default-only" if args.default_only else ""
     return (
         "# The estimators beside scikit-learn's\n\n"
         f"Made by `python examples/estimators.py --trials {args.trials}{options}` in {seconds / 60:.0f} minutes. Means "

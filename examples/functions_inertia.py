@@ -120,10 +120,11 @@ def report(rows: list[list[str]], args: argparse.Namespace) -> str:
     table = ["| " + " | ".join(row) + " |" for row in [COLUMNS, ["---"] * len(COLUMNS), *rows]]
     return f"""# Functions beside networks: inertia
 
-Made by `{command}`. Means over {args.seeds} seed(s) of the data; {TESTS} test points. RMSE and NLL (of a number) are in units of the
-test data's standard deviation: predicting the mean has an RMSE of 1 and an NLL of 1.42. "Inside of 90 %" is the share
-of test numbers within the central 90 % interval of a Gaussian of the predicted mean and standard deviation. All models
-are at their defaults but for MLPRegressor's two layers of 64; RPPRegressor is the ensemble of networks (`method=None`).
+Made by `{command}`. Means over {args.seeds} seed(s) of the data; {TESTS} test points. RMSE and NLL (of a number)
+are in units of the test data's standard deviation: predicting the mean has an RMSE of 1 and an NLL of 1.42. "Inside of
+90 %" is the share of test numbers within the central 90 % interval of a Gaussian of the predicted mean and standard
+deviation. All models are at their defaults but for MLPRegressor's two layers of 64; RPPRegressor is the ensemble of
+networks (`method=None`).
 
 {chr(10).join(table)}
 """

@@ -56,6 +56,11 @@ EXAMPLES = {
     ),
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
+    "prior_over_functions": (
+        "",
+        {"PIXELS, LENGTHSCALE = 41": "PIXELS, LENGTHSCALE = 15"},
+        "docs/results/prior_over_functions.png",
+    ),
     "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),
     "steerable_subgroup": (
         "",

@@ -9,7 +9,8 @@ import pytest
 import bayes_rpp
 
 FACES = [
-    "analysis", "engines", "groups", "inference", "models", "networks", "plots", "priors", "rl", "subspaces", "testing",
+    "analysis", "engines", "groups", "inference", "kernels", "models", "networks", "plots", "priors", "rl", "subspaces",
+    "testing",
 ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""What the estimators share: the symmetry, the network and the method that their parameters name."""
+"""What the estimators share: the symmetry, the network or the functions, and the method that their parameters name."""
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.engines.base import check_engine
+from bayes_rpp.estimators.functions import are_orthogonal, are_small, fit_functions, networks_alone
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimizer
@@ -23,10 +24,12 @@ from bayes_rpp.models.data import Data
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Categorical
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.networks.emlp import EMLP
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior, Sigma
+from bayes_rpp.priors.kernels.scalar import RBF
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.parse import parse_group, parse_rep
 from bayes_rpp.symmetry.representations import Rep, Scalar, bind_rep
@@ -38,12 +41,14 @@ try:
 except ImportError as error:
     raise ImportError("RPPRegressor and RPPClassifier need scikit-learn: pip install 'bayes-rpp[sklearn]'") from error
 
+LAYERS, SIGMA_A = 2, 1.0
 CHANNELS = (64, 128)  # without and with a group, whose tensors of higher rank need more
 FLOATS = [np.float64, np.float32]  # those of X that are kept, as they say what rounding is
 HYPERPRIOR = 0.005  # scale of sigma_b: exact, approximate and wrong symmetries are all told by it
 MEMBERS, STEPS, EPOCHS, PATIENCE = 5, 3000, (20, 300), 50
 BATCHES, BATCH_SIZE = 8, (16, 128)
 
+How: TypeAlias = Method | Literal["auto", "gp"] | None
 RandomState: TypeAlias = int | np.random.RandomState | None
 
 
@@ -54,10 +59,10 @@ class RPPEstimator(BaseEstimator):
     rep_in: Rep | str | None
     rep_out: Rep | str | None
     channels: int | Rep | None
-    layers: int
-    sigma_a: Sigma
+    layers: int | None
+    sigma_a: Sigma | None
     sigma_b: Sigma | None
-    method: Method | None
+    method: How
     validation_fraction: float
     engine: EngineName | None
     standardize: bool
@@ -100,7 +105,8 @@ class RPPEstimator(BaseEstimator):
             seed: of the group elements g.
 
         Returns:
-            (chain, draw, n), from 0 to 1, of the outputs in standardised units; for classes of the logits.
+            (chain, draw, n), from 0 to 1, of each draw of the network or functions, of the outputs in standardised
+            units; for classes of the logits.
         """
         x = self._points(X)
         return self.posterior_.equivariance_error(x, seed=seed)
@@ -114,7 +120,7 @@ class RPPEstimator(BaseEstimator):
 
     def _method(self, n: int) -> Method:
         """The method for n examples."""
-        return default_method(n) if self.method is None else check_method(self.method)
+        return default_method(n) if self.method in (None, "auto") else check_method(self.method)
 
     def _fit(
         self, x: NDArray, y: NDArray, net: Network, likelihood: Likelihood, *, calibrates: bool = False
@@ -125,9 +131,10 @@ class RPPEstimator(BaseEstimator):
         # A plain network has no residual: its weights are all inside.
         residual = PerLayer(Prior("HalfNormal", {"scale": HYPERPRIOR})) if isinstance(net, EMLP) else 0.0
         sigma_b = residual if self.sigma_b is None else self.sigma_b
-        model = Model(net, sigma_a=self.sigma_a, sigma_b=sigma_b, likelihood=likelihood)
+        sigma_a = SIGMA_A if self.sigma_a is None else self.sigma_a
+        model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=likelihood)
         method = self._method(len(x))
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = self._seed()
         x = self.standardize_x_(x.astype(np.float64))
         warn_of_rounding(check_engine(self.engine, net.engines), X=x, y=y)
         x, y = x.astype(np.float32), y.astype(np.float32)
@@ -150,6 +157,36 @@ class RPPEstimator(BaseEstimator):
         # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
         return post.replace(samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
 
+    def _functions(
+        self, n: int, columns: int, outputs: int, owner: str, likelihood: Likelihood | None
+    ) -> GaussianProcess | None:
+        """What to fit to n examples if it is functions; None for a network."""
+        if not isinstance(self.method, str):
+            return None
+        if self.method not in ("auto", "gp"):
+            raise TypeError(f"method must be 'auto', 'gp' or a Method such as MAP(), got {self.method!r}")
+        group, rep_in, rep_out = self._symmetry(columns, outputs, owner)
+        unused = networks_alone(self)
+        if self.method == "auto" and (unused or not are_orthogonal(group, rep_in, rep_out)):
+            return None
+        for name, value in unused.items():
+            raise ValueError(
+                f"{name} must be None with method='gp', as functions have no such thing, got {value!r}; method=None, "
+                "networks, would do"
+            )
+        sigmas: dict[str, Any] = {"sigma_a": self.sigma_a, "sigma_b": self.sigma_b}
+        kernel = RBF() if group.is_trivial else None
+        gp = GaussianProcess(rep_in, rep_out, group, kernel=kernel, **sigmas, likelihood=likelihood)
+        return gp if self.method == "gp" or are_small(gp, n) else None
+
+    def _fit_functions(self, gp: GaussianProcess, x: NDArray, y: NDArray) -> Posterior:
+        """Their posterior, as `_fit` finds that of networks."""
+        self.standardize_x_ = self._standardization(x, gp.rep_in.rep, gp.group, "X")
+        return fit_functions(gp, self.standardize_x_(x.astype(np.float64)), y, self.engine, self._seed())
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
     def _held_out(self, n: int) -> int:
         """How many of n examples to hold out, one at least."""
         share = self.validation_fraction
@@ -168,8 +205,17 @@ class RPPEstimator(BaseEstimator):
 
     def _network(self, columns: int, outputs: int, owner: str) -> Network:
         """The network from X of so many columns to so many outputs, of which `owner` is the description."""
+        group, rep_in, rep_out = self._symmetry(columns, outputs, owner)
+        known = self.group is not None
+        channels: Any = self.channels if self.channels is not None else CHANNELS[known]
+        layers = LAYERS if self.layers is None else self.layers
+        if not known:
+            return MLP(columns, outputs, group, channels=channels, layers=layers)
+        return EMLP(rep_in, rep_out, group, channels=channels, layers=layers)
+
+    def _symmetry(self, columns: int, outputs: int, owner: str) -> tuple[Group, Rep, Rep]:
+        """The group, and how it acts on X of so many columns and so many outputs; without a group the trivial one."""
         group = parsed(self.group, parse_group, Group, "group")
-        channels: Any = self.channels if self.channels is not None else CHANNELS[group is not None]
         if group is None:
             for name in ("rep_in", "rep_out"):
                 if getattr(self, name) is not None:
@@ -177,7 +223,7 @@ class RPPEstimator(BaseEstimator):
                         f"group must be given where {name} is, got None and {name}={getattr(self, name)!r}; "
                         "group='O(3)' would do"
                     )
-            return MLP(columns, outputs, Trivial(1), channels=channels, layers=self.layers)
+            return Trivial(1), columns * Scalar, outputs * Scalar
         rep_in = parsed(self.rep_in, parse_rep, Rep, "rep_in")
         rep_out = parsed(self.rep_out, parse_rep, Rep, "rep_out")
         if rep_in is None:
@@ -186,8 +232,7 @@ class RPPEstimator(BaseEstimator):
         for name, rep, size, what in sizes:
             if rep is not None and (found := bind_rep(rep, group, name).size) != size:
                 raise ValueError(f"{name} must have size {size}, as {what}, got {found}")
-        rep_out = outputs * Scalar if rep_out is None else rep_out
-        return EMLP(rep_in, rep_out, group, channels=channels, layers=self.layers)
+        return group, rep_in, outputs * Scalar if rep_out is None else rep_out
 
 
 def parsed(value: Any, parse: Any, kind: type, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""RPPClassifier: classes by a network with soft symmetry, as scikit-learn's tools take it."""
+"""RPPClassifier: classes with soft symmetry, as scikit-learn's tools take it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._types import ArrayLike, EngineName, Labels
-from bayes_rpp.estimators.base import FLOATS, RandomState, RPPEstimator, validate_data
-from bayes_rpp.inference.methods import Method
-from bayes_rpp.models.likelihoods import Categorical
+from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, validate_data
+from bayes_rpp.inference.posterior.functions import FunctionPosterior
+from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.priors.hyper import Sigma
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -20,26 +20,35 @@ from bayes_rpp.symmetry.representations import Rep
 from sklearn.base import ClassifierMixin  # isort: skip (base says what to install where it is missing)
 from sklearn.utils.multiclass import check_classification_targets  # isort: skip
 
+TEMPERATURE = 0.1
+
 
 @renamed_arguments(standardise="standardize")
 class RPPClassifier(ClassifierMixin, RPPEstimator):
-    """Two or more classes by a network whose prior prefers a symmetry as far as the data have it.
+    """Two or more classes by functions or a network whose prior prefers a symmetry as far as the data have it.
 
     Parameters are looked at in `fit`. Sample weights are not supported. Its probabilities are set beside those of
-    scikit-learn's classifiers in docs/results/estimators.md.
+    scikit-learn's classifiers in docs/results/classifiers.md.
 
     Args:
         group, rep_in: as in RPPRegressor.
         rep_out: how the group acts on the classes in the order of `classes_`, such as "Vector" where it permutes them;
             of the size of their number. None: it leaves them as they are.
-        channels, layers, sigma_a, sigma_b, method, engine, standardize, random_state: as in RPPRegressor.
-        temperature: what the network's outputs are divided by to give logits: below 1 the prior expects sure classes.
-            At 1 its probabilities stay near those of chance on tables of some hundred rows.
+        channels, layers, sigma_a, sigma_b, method, engine, standardize, random_state: as in RPPRegressor, but that
+            functions have sigmas in units of logits, and that "auto" takes them for up to 1,000 logits: examples, times
+            the number of classes where that is not 2.
+        temperature: what a network's outputs are divided by to give logits: below 1 the prior expects sure classes.
+            None: 0.1. At 1 its probabilities stay near those of chance on tables of some hundred rows. Functions have
+            none, as their sigmas are inferred: given, it means networks, and with method="gp" it is an error.
         validation_fraction: share of each class that is held out for early stopping, where the method has patience.
+
+    Of functions, probabilities are those of the posterior mean of the logits: averaged over Laplace's approximation, as
+    `posterior_.predict` has them, they come out shy where classes are well apart (Kuss and Rasmussen 2005, JMLR 6).
 
     Attributes:
         classes_: (n_classes,) the labels, sorted.
-        posterior_: the Posterior, of standardised X and of the classes' numbers in `classes_`.
+        posterior_: the Posterior, of standardised X and of the classes' numbers in `classes_`. Functions have one logit
+            for two classes.
         standardize_x_: from the units of the user to those of `posterior_`.
         n_features_in_, feature_names_in_: of X; names only where it has them.
     """
@@ -53,11 +62,11 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         rep_out: Rep | str | None = None,
         *,
         channels: int | Rep | None = None,
-        layers: int = 2,
-        sigma_a: Sigma = 1.0,
+        layers: int | None = None,
+        sigma_a: Sigma | None = None,
         sigma_b: Sigma | None = None,
-        temperature: float = 0.1,
-        method: Method | None = None,
+        temperature: float | None = None,
+        method: How = "auto",
         validation_fraction: float = 0.2,
         engine: EngineName | None = None,
         standardize: bool = True,
@@ -87,14 +96,25 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         count = len(self.classes_)
         if count < 2:
             raise ValueError(f"y must have two classes or more, got {self.classes_[0]!r} alone")
+        binary = count == 2 and self.rep_out is None
+        likelihood = Bernoulli() if binary else Categorical()
+        gp = self._functions(len(x), x.shape[1], 1 if binary else count, f"y has {count} classes", likelihood)
+        if gp is not None:
+            self.posterior_ = self._fit_functions(gp, x, numbers[:, None].astype(np.float64))
+            return self
         net = self._network(x.shape[1], count, f"y has {count} classes")
-        self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical(self.temperature))
+        temperature = TEMPERATURE if self.temperature is None else self.temperature
+        self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical(temperature))
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Probability of each class at points (n, n_features), (n, n_classes) in the order of `classes_`."""
         x = self._points(X)
-        return self.posterior_.predict(x, samples=False).mean
+        post = self.posterior_
+        if not isinstance(post, FunctionPosterior):
+            return post.predict(x, samples=False).mean
+        p = post.model.likelihood.mean(post.mean_function(x))
+        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
 
     def predict(self, X: ArrayLike) -> NDArray:
         """The most probable class at points (n, n_features), (n,) labels."""

@@ -13,9 +13,11 @@ from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.estimators.base import FLOATS, RandomState, RPPEstimator, check_random_state, validate_data
-from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, check_random_state, validate_data
+from bayes_rpp.inference.methods import MAP, Laplace
+from bayes_rpp.inference.posterior.functions import FunctionPosterior
 from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.priors.hyper import Inferable, Prior, Sigma
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -30,37 +32,48 @@ NOISES = (1e-3, 10.0)  # what is looked for
 
 @renamed_arguments(standardise="standardize")
 class RPPRegressor(RegressorMixin, RPPEstimator):
-    """Regression by a network whose prior prefers a symmetry as far as the data have it.
+    """Regression whose prior prefers a symmetry as far as the data have it: by functions or by networks.
 
-    Parameters are looked at in `fit`. Sample weights are not supported. The default is an ensemble that stops early by
-    a fifth of the examples, which it does not train on, and whose noise is the one that makes them most probable
-    (docs/results/estimators.md sets it beside other regressors).
+    Parameters are looked at in `fit`. Sample weights are not supported. The default is functions for small data, a
+    GaussianProcess whose numbers have the highest evidence, and networks above (docs/results/estimators.md sets both
+    beside other regressors).
 
     Args:
         group: that acts on inputs and outputs: a Group, or text such as "O(3)" or "SO(2) * Trivial(1)". None: no
             symmetry is known, and the network is an MLP.
         rep_in: how it acts on the columns of X: a Rep, or text such as "2*Scalar + Vector". Given exactly if group is.
         rep_out: how it acts on the columns of y, likewise. None: it leaves them as they are.
-        channels: width of the hidden layers. None: 128 with a group, 64 without.
-        layers: number of hidden layers; 0 is a linear model.
-        sigma_a: prior standard deviation of the equivariant weights, as in Model.
-        sigma_b: that of the residual ones; 0 is strictly equivariant. None: learned for each layer, with a HalfNormal
-            prior, which suits symmetries that hold, that nearly hold, and that do not.
+        channels: width of the hidden layers of networks. None: 128 with a group, 64 without.
+        layers: number of hidden layers of networks; 0 is a linear model. None: 2.
+        sigma_a: prior standard deviation of what is equivariant: of the weights, as in Model, or of f in standardised
+            units, as in GaussianProcess. None: 1 for weights; of f it is inferred.
+        sigma_b: that of the residual; 0 is strictly equivariant. None: learned, of networks for each layer with a
+            HalfNormal prior, which suits symmetries that hold, that nearly hold, and that do not.
         noise: standard deviation of y around the function, or a distribution to infer it from, in standardised units: 1
-            is the standard deviation of y (with standardize=False, in those of y). One for all columns. None: with MAP
-            and ensembles it is found on examples held out, as the joint mode of noise and weights takes all of y for
-            noise, or none; other methods infer it, Laplace best with evidence="maximize".
-        method: MAP, DeepEnsemble, Laplace, SVI, NUTS or HMC, whose numbers grids reach as "method__epochs". None: an
-            ensemble of 5, of up to 300 epochs, with early stopping. `Laplace(evidence="maximize")` with
-            `sigma_a=Prior("HalfNormal", {"scale": 1.0})` needs no examples held out.
-        validation_fraction: share of the examples that is held out, for methods with patience and to find the noise.
-        engine: "numpyro" or "pyro". None: as in `fit`.
+            is the standard deviation of y (with standardize=False, in those of y). One for all columns. None: it is
+            inferred, but for MAP and ensembles found on examples held out, as the joint mode of noise and weights takes
+            all of y for noise, or none; Laplace infers it best with evidence="maximize".
+        method: "auto", functions or networks by the rule below; "gp", functions of any number of examples that fit in
+            memory; None, an ensemble of 5 networks, of up to 300 epochs, that stops early; or MAP, DeepEnsemble,
+            Laplace, SVI, NUTS or HMC of a network, whose numbers grids reach as "method__epochs".
+            `Laplace(evidence="maximize")` with `sigma_a=Prior("HalfNormal", {"scale": 1.0})` holds out none.
+        validation_fraction: share of the examples that networks hold out, for methods with patience and to find the
+            noise; functions hold out none.
+        engine: "numpyro" or "pyro", for networks. None: as in `fit`.
         standardize: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along
             what it leaves fixed, and one scale for each copy of a representation. Predictions are in the units of y.
         random_state: an int makes fits repeatable; a RandomState, or None.
 
+    "auto" takes functions for up to 2,000 rows of the largest covariance matrix (examples, times the size of the
+    largest irreducible part of rep_out) and, with a group, up to 3e7 pairs of examples times elements of its average:
+    500 examples of O(3), 707 of SO(3). It takes networks for more, for groups that are not compact, do not act by
+    orthogonal matrices or are averaged over at random (S(6), SO(4) and larger ones), and where `channels`, `layers` or
+    sigmas by layer or parameter are given, which with "gp" are an error. Without a group the kernel is RBF or
+    Matern 5/2, with one lengthscale or (of up to 20 columns) one for each, by evidence less half of log n for each
+    number; with a group it is GaussianProcess's own, with a lengthscale for each kind of block.
+
     Attributes:
-        posterior_: the Posterior, of standardised data.
+        posterior_: the Posterior, of standardised data; its `model` is a GaussianProcess or a Model.
         standardize_x_, standardize_y_: from the units of the user to those of `posterior_`, and with `undo` back.
         n_features_in_, feature_names_in_: of X; names only where it has them.
     """
@@ -75,11 +88,11 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         rep_out: Rep | str | None = None,
         *,
         channels: int | Rep | None = None,
-        layers: int = 2,
-        sigma_a: Sigma = 1.0,
+        layers: int | None = None,
+        sigma_a: Sigma | None = None,
         sigma_b: Sigma | None = None,
         noise: Inferable | None = None,
-        method: Method | None = None,
+        method: How = "auto",
         validation_fraction: float = 0.2,
         engine: EngineName | None = None,
         standardize: bool = True,
@@ -106,17 +119,22 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         x, checked = validate_data(self, X, y, dtype=FLOATS, multi_output=True, y_numeric=True)
         self._one_target = checked.ndim == 1
         y = np.reshape(checked, (len(x), -1))
-        net = self._network(x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)")
-        self.standardize_y_ = self._standardization(y, net.rep_out.rep, net.group, "y")
+        shape = x.shape[1], y.shape[1], f"y has {y.shape[1]} column(s)"
+        likelihood = None if self.noise is None else Gaussian(self.noise)
+        model = self._functions(len(x), *shape, likelihood) or self._network(*shape)
+        self.standardize_y_ = self._standardization(y, model.rep_out.rep, model.group, "y")
         size = 1.0 if self.standardize or not varies(y).any() else float(rms(y - y.mean(axis=0), axis=0).max())
         y = self.standardize_y_(y.astype(np.float64))
+        if isinstance(model, GaussianProcess):
+            self.posterior_ = self._fit_functions(model, x, y)
+            return self
         method = self._method(len(x))
         calibrates = self.noise is None and isinstance(method, MAP) and not isinstance(method, Laplace)
         noise = self.noise
         if noise is None:
             start = START if isinstance(method, Laplace) else 1.0
             noise = FITTING * size if calibrates else Prior("HalfNormal", {"scale": start * size})
-        self.posterior_, held = self._fit(x, y, net, Gaussian(noise), calibrates=calibrates)
+        self.posterior_, held = self._fit(x, y, model, Gaussian(noise), calibrates=calibrates)
         if calibrates and held is not None:
             found = held_out_noise(self.posterior_.outputs(held[0])[0], held[1], size)
             post = self.posterior_
@@ -140,7 +158,8 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         return (mean, self._targets(p.std * self.standardize_y_.scale)) if return_std else mean
 
     def sample_y(self, X: ArrayLike, n_samples: int = 1, random_state: RandomState = 0) -> NDArray:
-        """Draw new observations. Each sample follows one draw of the network over all points, with noise on top.
+        """Draw new observations. Each sample follows one draw of the network, or function, over all points, with noise
+        on top; functions are drawn at up to 1,200 numbers together.
 
         Args:
             X: (n, n_features).
@@ -155,7 +174,10 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         post = self.posterior_
         chosen = rng.integers(post.chains * post.draws, size=n_samples)
         draws, which = np.unique(chosen, return_inverse=True)
-        f = np.stack([post.function(*divmod(int(d), post.draws))(x) for d in draws])
+        if isinstance(post, FunctionPosterior):
+            f = post.outputs(x).reshape(-1, len(x), post.model.rep_out.size)[draws]
+        else:
+            f = np.stack([post.function(*divmod(int(d), post.draws))(x) for d in draws])
         latents = {k: v.ravel()[chosen] for k, v in post.latents.items()}
         drawn = post.model.likelihood.sample(rng, f[which], latents)
         return np.moveaxis(self._targets(self.standardize_y_.undo(drawn)), 0, -1)

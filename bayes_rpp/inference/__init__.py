@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.methods import Method
     from bayes_rpp.inference.optimise.training import Progress, TrainingError
     from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning, Summary
+    from bayes_rpp.inference.posterior.functions import FunctionPosterior
     from bayes_rpp.inference.posterior.metrics import predictive_metrics
     from bayes_rpp.inference.posterior.posterior import Prediction
     from bayes_rpp.inference.run.checkpoint import Checkpoint
@@ -23,6 +24,7 @@ else:
             "inference.methods": "Method",
             "inference.optimise.training": "Progress TrainingError",
             "inference.posterior.diagnostics": "ConvergenceWarning Summary",
+            "inference.posterior.functions": "FunctionPosterior",
             "inference.posterior.metrics": "predictive_metrics",
             "inference.posterior.posterior": "Prediction",
             "inference.run.checkpoint": "Checkpoint",
@@ -31,6 +33,6 @@ else:
     )
 
 __all__ = [
-    "Checkpoint", "ConvergenceWarning", "Method", "Prediction", "Progress", "Summary", "Task", "TrainingError",
-    "cache_compilations", "predictive_metrics",
+    "Checkpoint", "ConvergenceWarning", "FunctionPosterior", "Method", "Prediction", "Progress", "Summary", "Task",
+    "TrainingError", "cache_compilations", "predictive_metrics",
 ]  # fmt: skip

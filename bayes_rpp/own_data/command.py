@@ -12,6 +12,7 @@ import typer
 from bayes_rpp._files import replacing
 from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.inference.posterior.thinning import check_dtype, check_thin
+from bayes_rpp.inference.process.process import FUNCTIONS
 from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns, make_method
 from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.symmetry.solver import SolverError
@@ -34,12 +35,16 @@ def fit(
     rep_out: Annotated[
         str | None, typer.Option(help='How it acts on the targets, "T(2)". Left out: not at all.')
     ] = None,
-    method: Annotated[How, typer.Option(help="How the posterior is found.")] = How.ensemble,
+    method: Annotated[
+        How, typer.Option(help="How the posterior is found; gp: of functions, with no network.")
+    ] = How.ensemble,
     kind: Annotated[Kind, typer.Option(help="What the targets are; auto: classes if they are text.")] = Kind.auto,
     channels: Annotated[
         int | None, typer.Option(help="Width of the hidden layers; 128 with a group, 64 without, if left out.")
     ] = None,
-    layers: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")] = 2,
+    layers: Annotated[
+        int | None, typer.Option(help="Hidden layers; 0 is a linear model, and 2 it is if left out.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, at most.")] = None,
     members: Annotated[int | None, typer.Option(help="Of the ensemble.")] = None,
     draws: Annotated[int | None, typer.Option(help="Of laplace, svi, and each chain of nuts.")] = None,
@@ -62,7 +67,7 @@ def fit(
         settings |= {"channels": channels, "layers": layers}
         numbers = {"epochs": epochs, "members": members, "draws": draws, "warmup": warmup, "chains": chains}
         planned = make_method(method, numbers, len(columns.x))
-        check_thin(thin, getattr(planned, "draws", planned.count))
+        check_thin(thin, FUNCTIONS if planned == "gp" else getattr(planned, "draws", planned.count))
         check_dtype(dtype)
         made = _claim(out)  # before the fit, which may take long
         typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from bayes_rpp.datasets.splits import split_rows
 from bayes_rpp.inference.methods import MAP, NUTS, SVI, DeepEnsemble, Laplace, Method
 from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
+from bayes_rpp.inference.posterior.metrics import class_scores
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.own_data.tables import Columns
 from bayes_rpp.priors.hyper import Prior
 
@@ -34,6 +36,7 @@ class How(StrEnum):
     laplace = "laplace"
     svi = "svi"
     nuts = "nuts"
+    gp = "gp"
 
 
 class Kind(StrEnum):
@@ -48,6 +51,7 @@ NUMBERS = {
     How.laplace: {"epochs", "draws"},
     How.svi: {"epochs", "draws"},
     How.nuts: {"draws", "warmup", "chains"},
+    How.gp: set(),
 }
 
 
@@ -127,14 +131,22 @@ class Fitted:
         """Inputs held out, in the units of the posterior: up to 1000 of them."""
         return self.model.standardize_x_(self.columns.x[self.test[:MOST]])
 
+    @property
+    def functions(self) -> GaussianProcess | None:
+        """The model where functions were fitted; None of networks."""
+        found: Any = self.model.posterior_.model
+        return found if isinstance(found, GaussianProcess) else None
+
     def _scores(self, rows: NDArray) -> dict[str, float]:
         model: Any = self.model
         x = model.standardize_x_(self.columns.x[rows])
-        if self.classes is not None:
-            y = np.searchsorted(self.classes, self.y[rows])[:, None]
-        else:
-            y = model.standardize_y_(self.y[rows])
-        return model.posterior_.metrics(x, y)
+        if self.classes is None:
+            return model.posterior_.metrics(x, model.standardize_y_(self.y[rows]))
+        y = np.searchsorted(self.classes, self.y[rows])[:, None]
+        if self.functions is None:
+            return model.posterior_.metrics(x, y)
+        p = self.probabilities[rows]  # those of the mean logits
+        return {"nll": float(-np.log(np.take_along_axis(p, y, axis=1)).mean())} | class_scores(p, y, True)
 
 
 def fit_columns(
@@ -185,8 +197,8 @@ def fit_columns(
     return Fitted(model, columns, y, train, test, said)
 
 
-def make_method(how: How, given: Mapping[str, int | None], n: int) -> Method:
-    """The method for n examples, with the numbers that are given.
+def make_method(how: How, given: Mapping[str, int | None], n: int) -> Method | Literal["gp"]:
+    """The method for n examples, with the numbers that are given; "gp", as the estimators take it, of functions.
 
     Raises:
         ValueError: if a number is given that the method has none of, or is out of range.
@@ -198,6 +210,8 @@ def make_method(how: How, given: Mapping[str, int | None], n: int) -> Method:
         if name not in NUMBERS[how]:
             able = ", ".join(method for method, names in NUMBERS.items() if name in names)
             raise ValueError(f"{name} must be left out where method is {how}, got {numbers[name]}; it is for {able}")
+    if how is How.gp:
+        return "gp"
     base = default_method(n)
     training: dict[str, Any] = {"epochs": base.epochs, "batch_size": base.batch_size, "patience": base.patience}
     if how is How.ensemble:

@@ -92,7 +92,6 @@ def _by_target(fitted: Fitted) -> list[tuple[str, str, str, str, str]]:
 def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
     model: Any = fitted.model
     post = model.posterior_
-    weights = sum(p.subspace.size for p in post.model.net.parameters.values())
     noise = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
     rows = [
         ("file", str(file)),
@@ -108,13 +107,28 @@ def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
         rows.append(("acts on targets", "not at all" if model.rep_out is None else str(model.rep_out)))
     else:
         rows.append(("symmetry", "none given"))
-    width = "" if model.channels is None else f" of {model.channels}"
-    rows.append(("network", f"{model.layers} hidden layer(s){width}, {weights} weights"))
+    rows.append(_shape(fitted))
     rows.append(("method", f"{post.method}, {post.engine}, seed {model.random_state}"))
     rows.append(("posterior", f"{post.chains} chain(s) of {post.draws} draw(s)"))
     if fitted.classes is None:
         rows.append(("noise", f"{np.median(noise):.3g} standard deviations of the targets"))
     return rows
+
+
+def _shape(fitted: Fitted) -> tuple[str, str]:
+    """What f is."""
+    from bayes_rpp.estimators.base import LAYERS
+
+    model: Any = fitted.model
+    gp = fitted.functions
+    if gp is not None:
+        scales = "a lengthscale for each column" if gp.ard else "a lengthscale for each kind of column"
+        numbers = len(gp.latents)
+        return "functions", f"Gaussian process, kernel {type(gp.kernel).__name__}, {scales}, {numbers} numbers inferred"
+    net = model.posterior_.model.net
+    width = "" if model.channels is None else f" of {model.channels}"
+    weights = sum(p.subspace.size for p in net.parameters.values())
+    return "network", f"{LAYERS if model.layers is None else model.layers} hidden layer(s){width}, {weights} weights"
 
 
 def _symmetry(fitted: Fitted, degrees: pd.DataFrame) -> str:
@@ -133,12 +147,17 @@ def _degrees(degrees: pd.DataFrame) -> list[tuple[str, ...]]:
 def _code(fitted: Fitted) -> str:
     back = "" if fitted.classes is not None else "\nto_y = units[units.role == 'target']"
     mean = "p.mean" if fitted.classes is not None else "p.mean * to_y.scale.values + to_y.centre.values"
+    points = "(x - to_x.centre.values) / to_x.scale.values"
+    predict = f"p = post.predict({points})  # x: (n, inputs)\n{mean}"
+    if fitted.classes is not None and fitted.functions is not None:
+        # As in predictions.csv; post.predict is shier.
+        each = "the second class" if len(fitted.classes) == 2 else "each class"
+        predict = f"post.model.likelihood.mean(post.mean_function({points}))  # of {each}"
     return (
         "import pandas as pd\nimport bayes_rpp as rpp\n\n"
         "post = rpp.Posterior.load('posterior.nc')\nunits = pd.read_csv('columns.csv')\n"
         f"to_x = units[units.role == 'input']{back}\n"
-        "p = post.predict((x - to_x.centre.values) / to_x.scale.values)  # x: (n, inputs)\n"
-        f"{mean}"
+        f"{predict}"
     )
 
 

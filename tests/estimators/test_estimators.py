@@ -192,7 +192,7 @@ def test_the_default_method_suits_the_number_of_examples():
         ({"rep_out": "2*Vector"}, ValueError, r"rep_out must have size 3, as y has 3 column\(s\), got 6"),
         ({"group": "exit()"}, ValueError, r"group: 'exit\(\)' in 'exit\(\)' is not understood"),
         ({"rep_out": 3}, TypeError, "rep_out must be a Rep or text, got 3"),
-        ({"method": "MAP"}, TypeError, "method must be a Method, got 'MAP'"),
+        ({"method": "MAP"}, TypeError, "method must be 'auto', 'gp' or a Method such as MAP.., got 'MAP'"),
         ({"validation_fraction": 0}, ValueError, "validation_fraction must be a number between 0 and 1, got 0"),
         (
             {"validation_fraction": "a fifth"},

@@ -113,14 +113,14 @@ def test_distributions_of_a_library():
 @pytest.mark.parametrize(
     ("settings", "changes", "message"),
     [
-        ({}, {"method__epochs": 5}, "method must have epochs for method__epochs to set, got None"),
+        ({}, {"method__epochs": 5}, "method must have epochs for method__epochs to set, got 'auto'"),
         (
             {"method": MAP()},
             {"method__draws": 5},
             "method must have draws for method__draws to set, got MAP",
         ),
         ({}, {"noise__scale": 1.0}, "noise must have scale for noise__scale to set, got None"),
-        ({}, {"sigma_a__scale": 1.0}, r"sigma_a must have scale for sigma_a__scale to set, got 1\.0"),
+        ({}, {"sigma_a__scale": 1.0}, r"sigma_a must have scale for sigma_a__scale to set, got None"),
         ({"noise": HALF}, {"noise__rate": 1.0}, "noise must have rate for noise__rate to set, got the distribution"),
         ({"noise": HALF}, {"noise__scale": -1.0}, r"scale of HalfNormal must be a finite number > 0, got -1\.0"),
         ({"method": MAP()}, {"method__epochs": 0}, "epochs must be a whole number >= 1, got 0"),

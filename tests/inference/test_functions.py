@@ -36,7 +36,7 @@ from bayes_rpp.models.process.laplace import evidence_of
 
 REPS = (Scalar + Vector, Vector + Scalar)
 MIRROR = Group(2, discrete_generators=[np.diag([1.0, -1.0])], name="mirror")
-FIXED = {"lengthscale": 1.5, "mean_size": 1.0, "likelihood": Gaussian(0.2)}
+FIXED = {"kernel": kernels.RBF(), "lengthscale": 1.5, "mean_size": 1.0, "likelihood": Gaussian(0.2)}
 
 
 def data(n=20, group=None, seed=0):
@@ -306,3 +306,19 @@ def test_the_ladder_of_symmetries_is_found():
     for y, wanted in ((kept, True), (broken, False)):
         ratio = float(run(gp, x, y + noise).asymmetry()["f"].flat[0])
         assert (ratio < 0.1) if wanted else (ratio > 1)
+
+
+def test_the_kernel_is_chosen_by_the_evidence():
+    """A cubic has the polynomial, waves have not, in whatever units; a kernel of which all is given is the RBF."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 2))
+    cubic, waves = x * (x**2).sum(1, keepdims=True), np.sin(4 * (x**2).sum(1, keepdims=True)) * x
+    for units in (1.0, 1e6):
+        leaves = [
+            len(run(GaussianProcess(Vector, Vector, O(2)), units * x, y).model.kernel.leaves) for y in (cubic, waves)
+        ]
+        assert leaves == [2, 1]
+    given = GaussianProcess(Vector, Vector, O(2), sigma_a=1.0, sigma_b=0.1, **FIXED | {"kernel": None})
+    assert run(given, x, cubic).model.kernel == kernels.RBF()
+    with pytest.raises(ValueError, match=r"init must be of 'lengthscale.Vector', .*got 'kernel'"):
+        run(GaussianProcess(Vector, Vector, O(2)), x, cubic, init={"kernel": 1.0})

@@ -87,6 +87,42 @@ def test_classes(tmp_path):
     assert not (out / "equivariance.png").exists()
 
 
+def test_functions(vectors, tmp_path):
+    out = tmp_path / "out"
+    result = run(vectors, *VECTORS, *SYMMETRY, "--engine", "pyro", "--method", "gp", "--thin", 10, "--out", out)
+    assert result.exit_code == 0, result.output
+    table, data = pd.read_csv(out / "predictions.csv"), pd.read_csv(vectors)
+    assert np.sqrt(((table["fy mean"] - data["fy"])[table["used"] == "test"] ** 2).mean()) < 3
+    post, units = Posterior.load(out / "posterior.nc"), pd.read_csv(out / "columns.csv")
+    assert post.draws == 10
+    to_x, to_y = units[units.role == "input"], units[units.role == "target"]
+    p = post.predict((data[["s", "u", "v", "w"]].to_numpy() - to_x.centre.values) / to_x.scale.values)
+    again = p.mean * to_y.scale.values + to_y.centre.values
+    np.testing.assert_allclose(again[:, 1], table["fy mean"], rtol=1e-6)
+    page = (out / "report.html").read_text()
+    assert "Gaussian process, kernel RBF" in page
+    assert "sigma_b / sigma_a" in page
+
+
+def test_classes_by_functions(tmp_path):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(90, 2))
+    np.savez(tmp_path / "d.npz", x=x, y=np.where(x[:, 0] > 0, "yes", "no"))
+    out = tmp_path / "out"
+    result = run(tmp_path / "d.npz", "--engine", "pyro", "--method", "gp", "--out", out)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(out / "predictions.csv")
+    test = table[table["used"] == "test"]
+    p = np.where(test["y"] == "yes", test["p(yes)"], test["p(no)"])
+    page = (out / "report.html").read_text()
+    assert f"{-np.log(p).mean():.3g}" in page
+    # What the page says to do gives what the table has.
+    post, units = Posterior.load(out / "posterior.nc"), pd.read_csv(out / "columns.csv")
+    assert "post.model.likelihood.mean(post.mean_function(" in page
+    again = post.model.likelihood.mean(post.mean_function((x - units.centre.values) / units.scale.values))
+    np.testing.assert_allclose(again[:, 0], table["p(yes)"], rtol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["laplace", "svi", "nuts"])
 def test_other_methods(method, vectors, tmp_path):
     numbers = {"laplace": ["--epochs", 5], "svi": ["--epochs", 5], "nuts": ["--warmup", 20, "--chains", 1]}[method]
@@ -116,6 +152,11 @@ def test_other_methods(method, vectors, tmp_path):
             "members must be left out where method is map, got 2; it is for ensemble",
         ),
         ([*VECTORS, "--epochs", 0], "epochs must be a whole number >= 1, got 0"),
+        (
+            [*VECTORS, "--method", "gp", "--epochs", 5],
+            "epochs must be left out where method is gp, got 5; it is for map, ensemble",
+        ),
+        ([*VECTORS, "--method", "gp", "--channels", 8], "channels must be None with method='gp'"),
         ([*VECTORS, "--channels", 0, "--layers", 1], "channels must be a whole number >= 1, got 0"),
         ([*VECTORS, "--engine", "stan"], "engine must be 'pyro' or 'numpyro', got 'stan'"),
         ([*VECTORS, "--seed", -1], "seed must be a whole number >= 0, got -1"),

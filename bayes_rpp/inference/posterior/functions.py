@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -44,6 +44,10 @@ class FunctionPosterior(Posterior):
     stored: ClassVar[str] = "process"
 
     level: int = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is computed again when it is needed: factors of covariances are large."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def predict(self, x: ArrayLike, seed: int | None = None, *, samples: bool = True) -> Prediction:
         """As `Posterior.predict`; with Gaussian noise mean and std are exact, and do not depend on the draws of f."""

@@ -58,7 +58,7 @@ def predictive_metrics(post: Draws, x: ArrayLike, y: ArrayLike, *, seed: int = 0
             shares.append(len(target) * _coverages(samples, target, np.array([*LEVELS, *LADDER])))
     found, mean = {"nll": float(np.concatenate(losses).mean())}, np.concatenate(means)
     if classes:
-        return found | _class_scores(mean, y, isinstance(likelihood, Categorical))
+        return found | class_scores(mean, y, isinstance(likelihood, Categorical))
     share = np.sum(shares, axis=0) / len(x)
     found["rmse"] = float(rms(mean - y))
     found["crps"] = float(np.concatenate(distances).mean())
@@ -66,7 +66,8 @@ def predictive_metrics(post: Draws, x: ArrayLike, y: ArrayLike, *, seed: int = 0
     return found | {"calibration_error": float(np.abs(share[len(LEVELS) :] - LADDER).mean())}
 
 
-def _class_scores(p: NDArray, y: NDArray, one_of_many: bool) -> dict[str, float]:
+def class_scores(p: NDArray, y: NDArray, one_of_many: bool) -> dict[str, float]:
+    """Of probabilities: p (n, classes) and y (n, 1) of one of many, or p and y (n, columns) of each by itself."""
     if one_of_many:
         truth = np.eye(p.shape[-1])[y[:, 0].astype(np.int64)]
         brier = ((p - truth) ** 2).sum(axis=-1).mean()

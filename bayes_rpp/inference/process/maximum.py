@@ -30,6 +30,7 @@ RANGE = {
     "": (1e-4, 1e3),
 }  # of the typical values
 HOPELESS = 1e25
+BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
 
 Latents = dict[str, float]
 
@@ -96,7 +97,7 @@ def maximize(
             wanted = _distinct(sorted(found, key=lambda r: r[0]))
         ends = []
         for start in wanted:
-            ends.append(_descend(whole, start, bounds, steps))
+            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps))
             bar.update()
     value, best = min(ends, key=lambda r: r[0])
     if value >= HOPELESS:
@@ -108,18 +109,30 @@ def maximize(
     return latents, whole.evidence(latents)[0]
 
 
+def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
+    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
+    singular to rounding with all of them."""
+    for share in BACK:
+        z = start + share * (typical - start)
+        if objective(z)[0] < HOPELESS:
+            return z
+    return start
+
+
 def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> GaussianProcess:
     """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start."""
     if "kernel" not in gp.open:
         return gp
+    if not gp.latents:  # all numbers are given, and what they are of is the plain one
+        return gp.replace(kernel=RBF())
     some = np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
     found = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start = np.log([p.start for p in tried.latents.values()])
         bounds = [_range(k, t) for k, t in zip(tried.latents, start, strict=True)]
-        value = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)[0]
-        found.append((value, tried))
+        value, best = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)
+        found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
     return min(found, key=lambda f: f[0])[1]
 
 

@@ -85,8 +85,8 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
         )
     found = {}
     for name, value in init.items():
-        if name not in gp.latents and name not in gp.open:
-            known = ", ".join(map(repr, sorted({*gp.latents, *gp.open})))
+        if name not in (sites := {*gp.latents, *gp.open} - {"kernel", "mean_size"}):
+            known = ", ".join(map(repr, sorted(sites)))
             raise ValueError(f"init must be of {known}, got {name!r}")
         if not np.ndim(value) == 0 or not np.isfinite(value) or value <= 0:
             raise ValueError(f"init[{name!r}] must be a number > 0, got {value!r}; 1.0 would do")

@@ -62,8 +62,9 @@ class Covariance:
         self._shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
         fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
-        # Where only distances count, a column's offset would cost digits.
-        self._shift = np.where(fixed & distances, np.mean(x, axis=0, dtype=np.float64), 0.0)
+        # A column's offset costs digits, and tells a polynomial what its zero is, which "data" takes from these.
+        centred = fixed & (distances or gp.scale == "data")
+        self._shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
         acting = [partial(_acting, self.outputs, after) for _, after in bound]

@@ -1,0 +1,84 @@
+"""Functions in place of networks: for which data the estimators take a GaussianProcess, and which kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.inference.fit import fit
+from bayes_rpp.inference.methods import MAP
+from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.irreducible import irreducible
+from bayes_rpp.priors.hyper import PerLayer
+from bayes_rpp.priors.kernels.scalar import Matern52
+from bayes_rpp.symmetry.averages import haar_average
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Rep
+
+# Up to which functions take about as long as an ensemble, or less (docs/results/estimators.md).
+ROWS = {True: 2000, False: 1000}  # of the largest covariance matrix, of numbers and of classes
+WORK = 3e7  # elements of the average over the group, times pairs of examples
+COLUMNS = 20  # that may have a lengthscale each
+
+
+def networks_alone(estimator: Any) -> dict[str, Any]:
+    """Those of the parameters that have been set and mean nothing to functions."""
+    found = {k: getattr(estimator, k, None) for k in ("channels", "layers", "temperature")}
+    sigmas = {k: getattr(estimator, k) for k in ("sigma_a", "sigma_b")}
+    by_layer = {k: v for k, v in sigmas.items() if isinstance(v, (PerLayer, Mapping))}
+    return {k: v for k, v in found.items() if v is not None} | by_layer
+
+
+def are_orthogonal(group: Group, *reps: Rep) -> bool:
+    """Whether functions that are equivariant have a prior: the group is compact, and acts by orthogonal matrices."""
+    if not group.is_orthogonal:
+        return False
+    g = group.sample(4, 0)
+    moved = [rep(group).rho(g) for rep in reps]
+    return all(np.allclose(rho @ rho.swapaxes(1, 2), np.eye(rho.shape[1]), atol=1e-8) for rho in moved)
+
+
+def are_small(gp: GaussianProcess, n: int) -> bool:
+    """Whether n examples are few enough, and the group is averaged over a closed set, not one drawn at random."""
+    numbers = isinstance(gp.likelihood, Gaussian)
+    size = max(p.shape[1] for p in irreducible([gp.rep_out]).places.values()) if numbers else gp.rep_out.size
+    if n * size > ROWS[numbers]:
+        return False
+    average = haar_average(gp.group)
+    return gp.group.is_trivial or (len(average.cosets) == 1 and len(average) * n**2 <= WORK)
+
+
+def fit_functions(gp: GaussianProcess, x: NDArray, y: NDArray, engine: Any, seed: int) -> Posterior:
+    """The posterior with the kernel of the highest evidence, less half of log n for each number (Schwarz 1978): RBF or,
+    of numbers, Matern 5/2, and with a lengthscale for all columns or one for each; with a group the
+    model's own, by kind of block.
+
+    Args:
+        x: (n, d_in); y: (n, columns), both of a size of about 1.
+    """
+
+    def fitted(gp: GaussianProcess, init: Any = None) -> tuple[float, GaussianProcess, Posterior]:
+        post = fit(gp, x, y, MAP(), engine=engine, seed=seed, init=init, progress=False)
+        return float(post.log_evidence or 0.0) - 0.5 * len(post.model.latents) * math.log(len(x)), gp, post
+
+    best = fitted(gp)
+    if gp.group.is_trivial:
+        if isinstance(gp.likelihood, Gaussian):  # classes do not tell one kernel from the other
+            best = max(best, fitted(gp.replace(kernel=Matern52())), key=_score)
+        if 1 < x.shape[1] <= COLUMNS:
+            _, gp, post = best
+            start = {k: float(post.samples[k].flat[0]) for k in post.model.latents}
+            shared = start.pop("lengthscale.Scalar")
+            start |= {f"lengthscale.x{c}": shared for c in range(x.shape[1])}
+            best = max(best, fitted(gp.replace(ard=True), start), key=_score)
+    return best[2]
+
+
+def _score(found: tuple[float, GaussianProcess, Posterior]) -> float:
+    return found[0]
