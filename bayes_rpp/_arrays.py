@@ -9,7 +9,7 @@ from array_api_compat import array_namespace, is_torch_array
 
 Array = Any  # an array of any supported library
 
-__all__ = ["Array", "array_namespace", "constant", "frozen", "indices", "sigmoid", "swish", "whole_number"]
+__all__ = ["Array", "array_namespace", "constant", "frozen", "indices", "sigmoid", "swish", "whole_number", "zeros"]
 
 
 def constant(value: np.ndarray, like: Array) -> Array:
@@ -37,6 +37,13 @@ def indices(value: np.ndarray, like: Array) -> Array:
     """Whole numbers to take entries by, as an array of the library and device of `like`."""
     xp = array_namespace(like)
     return xp.asarray(np.array(value), device=like.device) if is_torch_array(like) else xp.asarray(value)
+
+
+def zeros(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of the library, dtype and device of `like`."""
+    xp = array_namespace(like)
+    device = {"device": like.device} if is_torch_array(like) else {}
+    return xp.zeros(shape, dtype=like.dtype, **device)
 
 
 def sigmoid(x: Array) -> Array:

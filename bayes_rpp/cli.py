@@ -15,6 +15,7 @@ import bayes_rpp as rpp
 from bayes_rpp._files import replacing
 from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES, check_engine, get_engine
+from bayes_rpp.engines.compilation import OFF, VARIABLE, cache_compilations
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce
@@ -26,6 +27,26 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 
 app.command()(fit)
 app.command()(reproduce)
+
+
+@app.callback()
+def _cached(
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            envvar=VARIABLE, help='Folder for what NumPyro compiles, or "off". Left out: the user\'s cache folder.'
+        ),
+    ] = None,
+) -> None:
+    if cache == OFF:
+        return
+    try:
+        cache_compilations(cache)
+    except OSError as error:
+        if cache:
+            typer.echo(f"error: --cache: {error}", err=True)
+            raise typer.Exit(2) from error
+
 
 HEADER = ("data set", "test MSE, ensemble", "test MSE, median member", "equivariance error", "seconds")
 
@@ -73,11 +94,18 @@ def compare(
         typer.Option(help='Columns of x, "mass,speed_x,speed_y", or repeat it; an array of an npz counts whole.'),
     ] = None,
     targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
-    channels: Annotated[int, typer.Option(help="Width of the hidden layers.")] = 32,
-    layers: Annotated[int, typer.Option(help="Hidden layers; 0 is a linear model.")] = 1,
+    models: Annotated[
+        str, typer.Option(help='"functions", in seconds, "networks", or "auto": functions where they are exact.')
+    ] = "auto",
+    channels: Annotated[
+        int | None, typer.Option(help="Of networks: width of the hidden layers; 32 if left out.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Of networks: hidden layers; 1 if left out, and 0 is a linear model.")
+    ] = None,
     starts: Annotated[
         int | None,
-        typer.Option(help="Fits of each model, of which the best counts; if left out 3, or 1 of linear ones."),
+        typer.Option(help="Of networks: fits of each, of which the best counts; if left out 3, or 1 of linear ones."),
     ] = None,
     engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-compare"),
@@ -92,7 +120,7 @@ def compare(
         if len(groups) < len(group):
             raise ValueError("group must have names that differ, got one twice; 'none=Trivial(3)', 'O(3)' would do")
         options: dict[str, Any] = {"rep_in": rpp.groups.parse_rep(rep_in), "rep_out": rpp.groups.parse_rep(rep_out)}
-        options |= {"channels": channels, "layers": layers, "starts": starts, "engine": engine}
+        options |= {"models": models, "channels": channels, "layers": layers, "starts": starts, "engine": engine}
         found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, seed=seed)
         typer.echo(f"\n{found}\n\nWritten:")
         for written in _write_comparison(found, out):

@@ -3,4 +3,7 @@
 A benchmark is a file with a function of its name that returns rows; `python -m benchmarks` runs them.
 """
 
-NAMES = ("step", "members", "building", "prior", "pyro_step", "nuts", "prediction", "scaling", "sampling", "sweep")
+NAMES = (
+    "step", "members", "building", "compiling", "prior", "pyro_step", "nuts", "prediction", "scaling", "sampling",
+    "sweep", "laplace", "comparison",
+)  # fmt: skip

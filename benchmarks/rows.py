@@ -90,7 +90,8 @@ def inertia(net: Callable[..., Any] = rpp.EMLP, group: Any = None, **options: An
 
 
 class Training:
-    """The trainer of `fit`, without the loop around it: all members take `steps` steps on batches of inertia data."""
+    """The trainer of `fit`, without the loop around it: all members take `steps` steps on batches of inertia data, or
+    of other `data` (x, y)."""
 
     def __init__(
         self,
@@ -100,17 +101,19 @@ class Training:
         members: int = 1,
         batch: int = 500,
         steps: int = 5,
+        data: tuple[NDArray, NDArray] | None = None,
         **options: Any,
     ) -> None:
-        data, model = rpp.datasets.inertia(max(1000, batch)), rpp.Model(net, **options)
+        made, model = rpp.datasets.inertia(max(1000, batch)), rpp.Model(net, **options)
+        x, y = data or (made.x, made.y)
         method = rpp.DeepEnsemble(members=members, batch_size=batch)
-        task = Task(model, data.x, data.y, method, engine, 0, progress=False)
+        task = Task(model, x, y, method, engine, 0, progress=False)
         sites = Sites(model, task.parametrization, method.held(model), method.given())
         start = initial_values(sites, task, method.seeds(0), members)
         trainer = import_module(f"bayes_rpp.inference.optimise.map.{engine}").Trainer
         self.trainer = trainer(task, sites, start, method.rates(10**6))
         rng = np.random.default_rng(0)
-        orders = [[rng.permutation(len(data.x))[:batch] for _ in range(steps)] for _ in range(members)]
+        orders = [[rng.permutation(len(x))[:batch] for _ in range(steps)] for _ in range(members)]
         self.batches: NDArray[np.int64] = np.array(orders)
 
     def __call__(self) -> None:

@@ -45,8 +45,9 @@ def _rows(what: str, sizes: Sequence[int], make: Callable[[int], Any], repeats: 
 def _step(net: rpp.networks.Network, **options: Any) -> tuple[Callable[[], Any], float]:
     training = Training(net, steps=1, **options)
     trainer = training.trainer
-    args = (trainer._state, jnp.asarray(training.batches), trainer._given)
-    trainer._epoch = trainer._epoch.lower(args).compile()  # once, where a call would compile it again
+    batches, shared = trainer._epochs.arguments(training.batches, trainer._state[1][0].count)
+    args = (trainer._state, batches, trainer._given), shared
+    trainer._epoch = trainer._epoch.lower(*args).compile()  # once, where a call would compile it again
     found = trainer._epoch.memory_analysis()
     return training, (found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes) / 1e9
 

@@ -19,6 +19,8 @@ from numpyro.distributions import HalfNormal
 
 import bayes_rpp as rpp
 
+rpp.inference.cache_compilations()
+
 SEEDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
 DIALS = (0.0, 0.25, 0.5, 0.75, 1.0)
 NOISE, EXAMPLES = 0.3, 60

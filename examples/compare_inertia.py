@@ -60,4 +60,5 @@ def report(rows: list[tuple[str, ...]], members: int) -> str:
 
 # %% Run it
 if __name__ == "__main__":
+    rpp.inference.cache_compilations()
     main(*map(int, sys.argv[1:]))

@@ -16,6 +16,8 @@ import numpy as np
 
 import bayes_rpp as rpp
 
+rpp.inference.cache_compilations()
+
 NOISE, RADIUS = 0.3, 2.0
 SHEAR = 0.4 * np.array([[1.0, 0.5], [0.5, -1.0]])
 OUT = Path(__file__).parent.parent / "docs" / "results" / "compare_posteriors.png"

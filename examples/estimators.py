@@ -164,4 +164,5 @@ def report(rows: list[list[str]], args: argparse.Namespace, seconds: float) -> s
 
 # %% Run it
 if __name__ == "__main__":
+    rpp.inference.cache_compilations()
     main()

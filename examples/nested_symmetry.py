@@ -90,4 +90,5 @@ def picture(posts: dict[str, rpp.Posterior]) -> plt.Figure:
 
 # %% Run it
 if __name__ == "__main__":
+    rpp.inference.cache_compilations()
     main()

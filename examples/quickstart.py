@@ -5,6 +5,8 @@ import numpy as np
 
 import bayes_rpp as rpp
 
+rpp.inference.cache_compilations()
+
 # %% Data whose symmetry is broken a little
 data = rpp.datasets.modified_inertia(n=1000, seed=0)
 test = rpp.datasets.modified_inertia(n=1000, seed=1)

@@ -74,4 +74,5 @@ def three(sigma_b):
 
 # %% Run it
 if __name__ == "__main__":
+    rpp.inference.cache_compilations()
     main()

@@ -111,4 +111,5 @@ def report(rows: list[tuple[str, ...]], net: rpp.networks.ModuleNetwork) -> str:
 
 # %% Run it
 if __name__ == "__main__":
+    rpp.inference.cache_compilations()
     main()

@@ -8,7 +8,6 @@ docs/results/tuned_or_grid.md, and goes on where it stopped
 import itertools
 import json
 import sys
-import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -155,6 +154,5 @@ def report(rows: dict[str, dict[str, Any]]) -> str:
 
 # %% Run it
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        rpp.inference.cache_compilations(folder)  # one program for all initial values of a model
-        main()
+    rpp.inference.cache_compilations()  # one program for all initial values of a model
+    main()

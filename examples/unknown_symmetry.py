@@ -46,4 +46,5 @@ def main() -> None:
 
 # %% Run it
 if __name__ == "__main__":
+    rpp.inference.cache_compilations()
     main()

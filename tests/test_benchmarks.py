@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_medians_alternate_and_leave_out_the_first(rows):
 def test_every_name_is_a_benchmark():
     names = set(_run("-c", "import benchmarks; print(*benchmarks.NAMES)").stdout.split())
     files = {p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")}
-    assert names == files - {"rows"}
+    assert names == files - {"rows", "gpu", "gpu_rows"}
 
 
 def test_command_writes_rows(tmp_path):
@@ -50,6 +51,57 @@ def test_command_writes_rows(tmp_path):
         assert row["value"] > 0
         assert row["met"] == (row["value"] <= row["target"])
         assert row["name"] in done.stdout
+
+
+def test_gpu_benchmark_runs_and_goes_on_where_it_stopped(tmp_path):
+    """In tiny sizes on the CPU; two rows are taken away, and only they are measured again."""
+    pytest.importorskip("pyro")
+    pytest.importorskip("numpyro")
+    command = ("-m", "benchmarks.gpu", "--quick", "--out", str(tmp_path / "gpu"), "--seconds", "600")
+    done = _run(*command)
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "gpu" / "rows.json"
+    first = json.loads(file.read_text())
+    what = [(r["engine"], r["what"]) for r in first["rows"]]
+    assert len(set(what)) == len(what) == 15
+    assert {r["device"] for r in first["rows"]} == {"cpu"}
+    assert all(value > 0 for r in first["rows"] for value in r["figures"].values())
+    table = (tmp_path / "gpu" / "gpu.md").read_text()
+    for row in first["rows"]:
+        assert f"| {row['what']} | {row['engine']} | cpu |" in table
+    gone = ("step, MLP, width 8, batch 20", "members together: 2, MLP, width 8")
+    kept = [r for r in first["rows"] if (r["engine"], r["what"]) not in {("pyro", w) for w in gone}]
+    file.write_text(json.dumps(first | {"rows": kept}))
+    again = _run(*command)
+    assert again.returncode == 0, again.stderr
+    assert [text for text in again.stdout.splitlines() if "| pyro | cpu |" in text] == [
+        text for text in again.stdout.splitlines() if text.startswith("| ") and "ms a step" in text
+    ]
+    second = json.loads(file.read_text())
+    assert [r for r in second["rows"] if r in kept] == kept
+    assert sorted((r["engine"], r["what"]) for r in second["rows"]) == sorted(what)
+
+
+def test_gpu_benchmark_keeps_rows_of_machines_apart_and_says_what_is_left(tmp_path, rows):
+    gpu = pytest.importorskip("benchmarks.gpu")
+    kept = gpu.Rows(tmp_path, quick=True)
+    kept.keep(("pyro", "gpu", "Laplace, 10 examples"), {"first, s": 2.0, "again, s": 1.0})
+    kept.keep(("pyro", "cpu", "Laplace, 10 examples"), {"first, s": 3.0, "again, s": 2.5})
+    assert gpu.Rows(tmp_path, quick=True).rows == kept.rows
+    assert "| Laplace, 10 examples | pyro | gpu | first, s 2, again, s 1 | 2.5 |" in gpu.table(kept, "python")
+    with pytest.raises(ValueError, match="another would do"):
+        gpu.Rows(tmp_path, quick=False)
+    assert gpu.main(["--quick", "--out", str(tmp_path / "new"), "--seconds", "0"]) == 1
+
+
+def test_gpu_benchmark_says_where_there_is_no_gpu(tmp_path, rows, capsys):
+    gpu, torch = pytest.importorskip("benchmarks.gpu"), pytest.importorskip("torch")
+    pytest.importorskip("pyro")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    lane = gpu.Lane(gpu.Rows(tmp_path, quick=True), "gpu", {0}, end=time.monotonic() + 600)
+    assert lane._process("pyro", gpu.keys_of("pyro", True)) == []
+    assert "sees no GPU" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +83,20 @@ def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_pat
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compare_by_functions(linear_file, tmp_path):
+    out = tmp_path / "out"
+    groups = ["--group", "none=Trivial(3)", "--group", "about z=SO(2) * Trivial(1)"]
+    result = run("compare", str(linear_file), *LINEAR[:4], *groups, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert "about z holds" in result.output
+    assert "Functions were compared" in (out / "verdict.txt").read_text()
+    assert {"comparison.csv", "comparison.png", "map_1_about_z.png"} < {f.name for f in out.iterdir()}
+    result = run("compare", str(linear_file), *LINEAR, *groups, "--models", "functions", "--out", str(out))
+    assert result.exit_code == 2
+    assert "layers was given, which only networks have" in result.output
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, monkeypatch):
     pytest.importorskip("pyro")
     """The same table from an npz with more arrays than x and y, and from columns of a csv that are named."""
@@ -139,3 +157,14 @@ def test_compare_says_what_is_wrong_with_a_file(tmp_path):
         result = run("compare", str(tmp_path / name), *LINEAR, "--group", "O(3)")
         assert result.exit_code == 2
         assert message in result.output
+
+
+def test_a_folder_for_what_is_compiled(tmp_path):
+    (tmp_path / "taken").write_text("")
+    result = run("--cache", str(tmp_path / "taken"), "info")
+    assert result.exit_code == 2
+    assert "error: --cache" in result.output
+    for folder, made in (("off", False), (str(tmp_path / "own"), True)):
+        command = [sys.executable, "-c", "from bayes_rpp.cli import app; app()", "--cache", folder, "info"]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)})
+        assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == (["own"] if made else [])

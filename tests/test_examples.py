@@ -1,6 +1,7 @@
 """Every example runs as a script from start to end, with smaller numbers, and writes what it says."""
 
 import os
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -26,6 +27,7 @@ EXAMPLES = {
         {'"channels": 3 * rpp.Scalar + 4 * rpp.Vector': '"layers": 0'},
         "docs/results/asymmetry_evidence.md docs/results/asymmetry_evidence.png",
     ),
+    "bilinear": ("2", {"(384, 64)": "(10,)", '"epochs": 40': '"epochs": 2'}, "docs/results/bilinear.md"),
     "classifiers": ("--trials 1 --data product --engine pyro", {}, "docs/results/classifiers.md"),
     "compare_inertia": (
         "2",
@@ -43,6 +45,11 @@ EXAMPLES = {
         "docs/results/compare_posteriors.png",
     ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
+    "functions_compare": (
+        "0",
+        {'TASKS["EXAMPLES"]\n': "20\n", "1000, 1_000": "50, 1_000"},
+        "docs/results/functions_compare.md",
+    ),
     "functions_inertia": (
         "--examples 20 --noise 0 --seeds 1",
         {"TESTS = 1000": "TESTS = 20", "method=None": "method=rpp.MAP(epochs=2)"},
@@ -86,7 +93,7 @@ def test_an_example_runs(name, tmp_path):
     for large, small in smaller.items():
         assert large in code, f"examples/{name}.py does not say {large!r} any more"
         code = code.replace(large, small)
-    (tmp_path / "examples").mkdir()
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "docs" / "results").mkdir(parents=True)
     script = tmp_path / "examples" / f"{name}.py"
     script.write_text(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_c
 from bayes_rpp.analysis.compare_fits import Fits
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
+from bayes_rpp.analysis.function_candidates import FunctionCandidate, why_networks
+from bayes_rpp.analysis.function_fits import FunctionFits
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.analysis.trivial import with_trivial_factors
@@ -25,6 +27,7 @@ from bayes_rpp.analysis.verdict import Verdict, highest, judge
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Gaussian, StudentT
+from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group
@@ -38,8 +41,13 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
 NOISE = 0.3  # where its tuning starts, in standardised units
+FEWER = 50
 Key = tuple[str, str]
 STARTS = 3  # of methods that find one of many modes
+FUNCTIONS = (
+    "Functions were compared (Gaussian processes): evidences and LOO are exact, at the best sigmas, lengthscales and "
+    "noise."
+)
 METHOD = Laplace(evidence="maximize", epochs=200, batch_size=None, draws=200, every=100, steps=5, polish=15)
 
 
@@ -50,9 +58,10 @@ class Comparison:
     Attributes:
         table: a row for each (candidate, model), the highest evidence first: log_evidence, d_evidence (to the best),
             elpd, se, d_elpd and d_se (to the best elpd, and the standard error of that difference), p (effective
-            parameters), pareto_k (the largest), bad_k (how many are above 0.7), weight (stacking), noise, sigma_ratio
-            (of the layers' sigma_b / sigma_a the largest; of a nested model all beyond the candidate's own symmetry
-            against all within), error (Eq. 2 for the candidate's group, median over draws), seconds.
+            parameters), pareto_k (the largest; 0 of functions, whose LOO is exact), bad_k (how many are above 0.7),
+            weight (stacking), noise, sigma_ratio (of the layers' sigma_b / sigma_a the largest; of a nested model all
+            beyond the candidate's own symmetry against all within), error (Eq. 2 for the candidate's group, median over
+            draws), seconds.
         best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
             the strict ones of smaller symmetries, or only for want of capacity. None if none does.
         verdict: in words, with the doubts; print it.
@@ -87,7 +96,8 @@ class Comparison:
 
     @property
     def recommended(self) -> Key:
-        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with."""
+        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with. Of functions less half
+        of log n for each number that was tuned (Schwarz 1978), as their evidence is at the best numbers."""
         return highest(self.scores, self.best)
 
     def posterior(self, name: str | None = None, model: str | None = None) -> Posterior:
@@ -115,7 +125,8 @@ class Comparison:
         from bayes_rpp.analysis.group_map import group_error_map
 
         post = self.posterior(name, "soft")
-        return group_error_map(post, post.x[:POINTS], **options)
+        points = POINTS if isinstance(post.model, Model) else FEWER  # whose functions are drawn anew for each element
+        return group_error_map(post, post.x[:points], **options)
 
     def metrics(self, x: ArrayLike, y: ArrayLike) -> DataFrame:
         """Held-out scores of every model on data in the user's units, in standardised units; see `Posterior.metrics`.
@@ -156,8 +167,9 @@ def compare_symmetries(
     *,
     rep_in: Rep | str,
     rep_out: Rep | str,
-    channels: int | Rep = 32,
-    layers: int = 1,
+    models: Literal["auto", "functions", "networks"] = "auto",
+    channels: int | Rep | None = None,
+    layers: int | None = None,
     network: Callable[[Group], Network] | None = None,
     likelihood: Likelihood | None = None,
     method: Method | None = None,
@@ -169,8 +181,8 @@ def compare_symmetries(
     """Which of several symmetries do the data have, how sure is that, and how far is it broken?
 
     For each candidate the strict (sigma_b = 0), the soft (sigmas tuned, sigma_b by layer) and the free (sigma_a = 0)
-    model are fitted and scored by log evidence and PSIS-LOO; and for one that others contain the nested model, soft
-    with a pathway for each of those too. All share the likelihood and the hidden layers' widths.
+    model are fitted and scored by log evidence and LOO; and for one that others contain the nested model, soft with a
+    pathway for each of those too. All share the likelihood, and the kernel or the hidden layers' widths.
 
     Args:
         x, y: (n, d_in) and (n, d_out) arrays. They are standardised in a way that keeps every candidate's symmetry:
@@ -180,8 +192,14 @@ def compare_symmetries(
             Without a Trivial one "none" cannot be the answer. Where rep_in and rep_out name the factors of products
             (`Vector.on(0)`), a Trivial(n) of any n stands for the product of Trivial groups with the factors' sizes.
         rep_in, rep_out: how they act on the columns. These and the groups may be text, such as "2*Vector" and "O(3)".
+        models: "functions" are Gaussian processes (`GaussianProcess`), whose posteriors, evidences and LOO are exact
+            and take seconds; sigmas, lengthscales and noise have the values of the highest evidence. "networks" are
+            EMLPs. "auto" takes functions where they are exact and quick, and says which it took: compact groups that
+            act by orthogonal matrices and have an average over few elements, Gaussian noise, up to 3,000 numbers in y;
+            and networks where an argument of theirs is given.
         channels: width of the hidden layers, or their representation; layers: how many. 0 is a linear model, for which
-            the evidence of a Gaussian likelihood is exact.
+            the evidence of a Gaussian likelihood is exact. None: 32 and 1. These, network, method and starts are of
+            networks alone.
         network: group -> Network, in place of an EMLP of these channels and layers; then there are no nested models.
         likelihood: None: Gaussian, with its noise tuned.
         method: of each fit. None: Laplace(evidence="maximize"), which tunes sigmas and noise. One without an evidence,
@@ -201,6 +219,9 @@ def compare_symmetries(
     if starts is not None:
         whole_number(starts, "starts")
     likelihood = likelihood if likelihood is not None else Gaussian(Prior("HalfNormal", {"scale": NOISE}))
+    of_networks = {"channels": channels, "layers": layers, "network": network, "method": method, "starts": starts}
+    given = [name for name, value in of_networks.items() if value is not None]
+    channels, layers = 32 if channels is None else channels, 1 if layers is None else layers
     candidates = make_candidates(
         named, rep_in, rep_out, channels=channels, layers=layers, network=network, likelihood=likelihood
     )
@@ -212,14 +233,33 @@ def compare_symmetries(
     if isinstance(likelihood, (Gaussian, StudentT)):
         to_y = Standardization.of(y, rep_out, list(named.values()))
         to_y.warn_of_offset(y, "y")
-    method = method if method is not None else METHOD
-    many = isinstance(method, MAP) and (layers > 0 or network is not None)
     by_name = {c.name: c for c in candidates}
-    fits = Fits(by_name, to_x(x), to_y(y), method, starts or (STARTS if many else 1), engine, seed)
+    x, y = to_x(x), to_y(y)
+    why = _why_networks(models, named, rep_in, rep_out, likelihood, y, given)
+    fits: Fits
+    if why is None:
+        by_name = dict(FunctionCandidate.of(by_name, x, y))
+        fits, by = FunctionFits(by_name, x, y, MAP(), 1, engine, seed), FUNCTIONS
+    else:
+        method = method if method is not None else METHOD
+        many = isinstance(method, MAP) and (layers > 0 or network is not None)
+        fits = Fits(by_name, x, y, method, starts or (STARTS if many else 1), engine, seed)
+        by = f"Networks were compared, not functions: {why}." if why else ""
     fits.run(progress)
     table = comparison_table(by_name, fits.posteriors, fits.scores, fits.seconds)
-    verdict = judge(by_name, fits.posteriors, fits.scores, table)
+    verdict = judge(by_name, fits.posteriors, fits.scores, table, by)
+    verdict.doubts.extend(getattr(fits, "doubts", ()))
     return Comparison(table, verdict.best, verdict, by_name, fits.mixtures(), fits.scores, to_x, to_y)
+
+
+def _why_networks(models: Any, *comparison: Any) -> str | None:
+    """Why the models are networks, in words, "" as it was asked for; None if they are functions."""
+    if models not in ("auto", "functions", "networks"):
+        raise ValueError(f"models must be 'auto', 'functions' or 'networks', got {models!r}")
+    why = "" if models == "networks" else why_networks(*comparison)
+    if why and models == "functions":
+        raise ValueError(f"models must be 'networks', or 'auto', for this comparison, got 'functions': {why}")
+    return why if why or models == "networks" else None
 
 
 def _read(groups: Any, rep_in: Any, rep_out: Any) -> tuple[Rep, Rep, dict[str, Group]]:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,19 +48,18 @@ class Fits:
     seconds: dict[Key, float] = field(default_factory=dict)
     modes: dict[Key, list[Posterior]] = field(default_factory=dict)
 
+    phases: ClassVar[tuple[tuple[str, ...], ...]] = (("strict", "soft", "free"), ("nested",))
+
     def run(self, progress: bool) -> None:
         """Fit all; nested models last, as they start from the others too."""
-        for kinds in (("strict", "soft", "free"), ("nested",)):
+        for kinds in self.phases:
             for candidate in self.candidates.values():
                 keys = [(candidate.name, kind) for kind in candidate.kinds if kind in kinds]
                 for key in keys:
                     if not self._is_known(key):
                         self._fit(key)
-                        self._go_on(key, self._neighbors(candidate, key[1]))
-                if self._has_modes and (candidate.name, "soft") in keys:
-                    strict, soft = keys[0], keys[1]
-                    self._go_on(strict, [self.posteriors[soft]])
-                    self._go_on(soft, [self.posteriors[strict]])
+                        self._complete(candidate, key)
+                self._exchange(keys)
                 if progress:
                     for key in keys:
                         _say(key, self.scores[key], self.seconds[key])
@@ -73,6 +72,17 @@ class Fits:
     @property
     def _has_modes(self) -> bool:
         return isinstance(self.method, MAP)
+
+    def _complete(self, candidate: Candidate, key: Key) -> None:
+        """Fit a model from its neighbours' modes."""
+        self._go_on(key, self._neighbors(candidate, key[1]))
+
+    def _exchange(self, keys: Sequence[Key]) -> None:
+        """Fit the strict and the soft model from each other's modes."""
+        if self._has_modes and any(kind == "soft" for _, kind in keys):
+            strict, soft = keys[0], keys[1]
+            self._go_on(strict, [self.posteriors[soft]])
+            self._go_on(soft, [self.posteriors[strict]])
 
     def _is_known(self, key: Key) -> bool:
         """Whether another candidate has the same model; its fit is taken."""
@@ -112,11 +122,14 @@ class Fits:
         return fit_candidate(model, self.x, self.y, method, engine=self.engine, progress=False, **options)
 
     def _keep(self, key: Key, post: Posterior) -> None:
-        found = score(post)
+        found = self._scored(post)
         self.modes.setdefault(key, []).append(post)
         before = (is_settled(self.posteriors[key]), self.scores[key].rank) if key in self.scores else None
         if before is None or (is_settled(post), found.rank) > before:
             self.posteriors[key], self.scores[key] = post, found
+
+    def _scored(self, post: Posterior) -> Score:
+        return score(post)
 
     def _best(self, key: Key) -> Sequence[Posterior]:
         """The best mode and those whose evidence is not clearly lower, each once."""

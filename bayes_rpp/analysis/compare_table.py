@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.outputs import errors_of
 from bayes_rpp.analysis.scores import Score, difference, stacking_weights
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,7 +39,10 @@ def comparison_table(
         s, latents = scores[key], post.samples
         gap = difference(s, most)
         group = candidates[key[0]].group
-        ratios = [float(np.median(r)) for r in post.asymmetry(len(post.model.sigmas_a) - 1).values()]
+        model = post.model
+        nothing = isinstance(model, GaussianProcess) and not any((*model.sigmas_a, model.sigma_b))
+        asymmetry = {} if nothing else post.asymmetry(len(model.sigmas_a) - 1)
+        ratios = [float(np.median(r)) for r in asymmetry.values()]
         rows.append(
             {
                 "log_evidence": s.log_evidence,
@@ -52,7 +57,7 @@ def comparison_table(
                 "weight": weights[key],
                 "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
                 "sigma_ratio": max(ratios, default=0.0),
-                "error": float(np.median(post.equivariance_error(post.x[:POINTS], group=group).mean(axis=-1))),
+                "error": float(np.median(errors_of(post, post.x[:POINTS], group).mean(axis=-1))),
                 "seconds": seconds[key],
             }
         )

@@ -25,9 +25,9 @@ def degree_of_symmetry(post: Posterior, x: ArrayLike, *, prob: float = 0.9, seed
 
     Returns:
         A row for each (layer, quantity) with its low, median and high: "sigma_b / sigma_a" (a single number where the
-        evidence tuned it: then low = high) and "residual energy" (|W - P W|^2 / |W|^2) of each layer, of functions
-        the ratio of "f" alone; and of ("function", "equivariance error") Eq. 2, mean over points. By group element:
-        `group_error_map`.
+        evidence tuned it: then low = high) and "residual energy" (|W - P W|^2 / |W|^2) of each layer; and of
+        ("function", "equivariance error") Eq. 2, mean over points. By group element: `group_error_map`. A
+        GaussianProcess has one layer, "f", and no weights with an energy.
 
     Raises:
         TypeError, ValueError: if x does not fit, or prob is not between 0 and 1.
@@ -36,9 +36,9 @@ def degree_of_symmetry(post: Posterior, x: ArrayLike, *, prob: float = 0.9, seed
 
     errors = post.equivariance_error(x, seed=seed).mean(axis=-1)
     found = {(layer, "sigma_b / sigma_a"): ratio for layer, ratio in post.asymmetry().items()}
-    if isinstance(post.model, Model):  # functions have no weights
-        shares = {layer: e.share for layer, e in energy_by_layer(post).items() if layer_has(post, layer)}
-        found |= {(layer, "residual energy"): share for layer, share in shares.items()}
+    if isinstance(post.model, Model):
+        energies = energy_by_layer(post).items()
+        found |= {(layer, "residual energy"): e.share for layer, e in energies if layer_has(post, layer)}
     order = {layer: k for k, (layer, _) in enumerate(found)}
     keys = sorted(found, key=lambda key: order[key[0]])
     found = {key: found[key] for key in keys} | {("function", "equivariance error"): errors}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import real_array
 from bayes_rpp._imports import load_module
+from bayes_rpp.models.model import Model
 from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
@@ -100,7 +101,15 @@ def energy_by_layer(post: Posterior) -> dict[str, Energy]:
 
     A share says little on its own: a residual of many small directions has energy that the function hardly shows.
     Compare it with that of the prior, or between data sets. With nested pathways the first, most symmetric one counts.
+
+    Raises:
+        TypeError: of the posterior of a GaussianProcess, which has no weights.
     """
+    if not isinstance(post.model, Model):
+        raise TypeError(
+            f"post must be of a network, whose weights have energies, got that of a {type(post.model).__name__}; "
+            "post.asymmetry(), the sizes of the two parts of the function, would do"
+        )
     sums: dict[str, list[NDArray]] = {}
     for name, parameter in post.model.net.parameters.items():
         w = np.asarray(post.samples[name], dtype=np.float64)

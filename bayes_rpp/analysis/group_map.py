@@ -14,6 +14,8 @@ from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._numerics import norm, rms
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.analysis.equivariance import equal_tailed
+from bayes_rpp.inference.posterior.functions import TOGETHER, FunctionPosterior
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
 from bayes_rpp.symmetry.equivariance import relative_gap
 from bayes_rpp.symmetry.groups import Group
@@ -100,6 +102,9 @@ def group_error_map(
     x = x if np.issubdtype(x.dtype, np.floating) else x.astype(np.float64)
     g = _elements(elements, group, n, seed)
     rho_in, rho_out = before.rho(g), after.rho(g)
+    if isinstance(f, FunctionPosterior):
+        errors, differences, spread = _of_functions(f, len(functions), after, x, rho_in, rho_out)
+        return GroupErrorMap(errors, differences, describe_elements(g), spread, group)
     errors, differences = np.empty((2, len(functions), len(g)))
     spreads = []
     step = max(1, CHUNK // len(x))
@@ -115,12 +120,36 @@ def group_error_map(
     return GroupErrorMap(errors, differences, describe_elements(g), float(rms(np.array(spreads))), group)
 
 
+def _of_functions(
+    post: FunctionPosterior, draws: int, after: Representation, x: NDArray, rho_in: NDArray, rho_out: NDArray
+) -> tuple[NDArray, NDArray, float]:
+    """Errors and differences (draws, k) and the spread, of functions drawn at x and gx together, anew for each g."""
+    chosen = _chosen(post, draws)
+    errors, squares = np.zeros((2, len(chosen), len(rho_in)))
+    for start in range(0, len(x), some := max(1, TOGETHER // (2 * after.size))):
+        part = x[start : start + some]
+        for k, (move, turn) in enumerate(zip(rho_in, rho_out, strict=True)):
+            f = post.outputs(np.concatenate([part, part @ move.T])).reshape(-1, 2, len(part), after.size)[chosen]
+            error, gap = relative_gap(turn, f[:, 0], f[:, 1])
+            errors[:, k] += error.sum(axis=1)
+            squares[:, k] += (gap**2).sum(axis=1)
+    f = post.mean_function(x)
+    return errors / len(x), np.sqrt(squares / len(x)), float(rms(norm(f - f.mean(axis=0))))
+
+
+def _chosen(post: Any, draws: int) -> NDArray:
+    """Numbers of at most so many draws, evenly spaced."""
+    count = post.chains * post.draws
+    return np.unique(np.linspace(0, count - 1, min(draws, count)).round().astype(int))
+
+
 def _sources(
     f: Any, group: Group | None, rep_in: Rep | None, rep_out: Rep | None, draws: int
 ) -> tuple[list[Callable[[NDArray], Any]], Group, Representation, Representation]:
     """The functions, one for each draw, and the representations."""
     whole_number(draws, "draws")
-    net = getattr(getattr(f, "model", None), "net", None)
+    model = getattr(f, "model", None)
+    net = model if isinstance(model, GaussianProcess) else getattr(model, "net", None)
     if net is None:
         if not callable(f):
             raise TypeError(f"f must be a Posterior, or a function of (points, columns), got a {type(f).__name__}")
@@ -135,9 +164,7 @@ def _sources(
         group = group if group is not None else net.group
         rep_in = rep_in if rep_in is not None else net.rep_in.rep
         rep_out = rep_out if rep_out is not None else net.rep_out.rep
-        count = f.chains * f.draws
-        chosen = np.unique(np.linspace(0, count - 1, min(draws, count)).round().astype(int))
-        functions = [f.function(int(i // f.draws), int(i % f.draws)) for i in chosen]
+        functions = [f.function(int(i // f.draws), int(i % f.draws)) for i in _chosen(f, draws)]
     if not isinstance(group, Group):
         raise TypeError(f"group must be a Group, got {group!r}; O(3) would do")
     return functions, group, bind_rep(rep_in, group, "rep_in"), bind_rep(rep_out, group, "rep_out")

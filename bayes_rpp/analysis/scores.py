@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp._imports import load_module
+from bayes_rpp.analysis.outputs import outputs_of
 from bayes_rpp.models.likelihoods import Gaussian
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Score:
         pareto_k: (n,) of each example.
         effective: the effective number of parameters.
         loo: as ArviZ gives it.
+        cost: nats for numbers that were tuned where the evidence is exact given them, which weigh on comparisons.
     """
 
     log_evidence: float
@@ -45,11 +47,12 @@ class Score:
     pareto_k: NDArray = field(repr=False)
     effective: float
     loo: Any = field(repr=False)
+    cost: float = 0.0
 
     @property
     def rank(self) -> float:
-        """What models are ranked by: the log evidence, or else LOO."""
-        return self.log_evidence if np.isfinite(self.log_evidence) else self.elpd
+        """What models are ranked by: the log evidence less its cost, or else LOO."""
+        return self.log_evidence - self.cost if np.isfinite(self.log_evidence) else self.elpd
 
     @property
     def bad(self) -> int:
@@ -64,17 +67,25 @@ class Difference:
     Attributes:
         evidence: of log evidences, in nats; NaN where one has none.
         elpd, se: of PSIS-LOO, and its standard error from the differences of each example.
+        cost: nats for numbers that were tuned, likewise.
     """
 
     evidence: float
     elpd: float
     se: float
+    cost: float = 0.0
 
     @property
     def is_worse(self) -> bool:
-        """Whether the first is worse: by 3 nats of evidence; without an evidence by 2 standard errors of LOO. Modes of
-        a network differ by more, so that a reason is to be found for it (`is_capacity`)."""
-        return self.evidence < -NATS if np.isfinite(self.evidence) else self.loo_is_worse
+        """Whether the first is worse: by 3 nats of evidence, beyond what the numbers cost that the second has more;
+        without an evidence by 2 standard errors of LOO. Modes of a network differ by more, so that a reason is to be
+        found for it (`is_capacity`)."""
+        return self.net < -NATS if np.isfinite(self.evidence) else self.loo_is_worse
+
+    @property
+    def net(self) -> float:
+        """Of log evidences less costs."""
+        return self.evidence - self.cost
 
     @property
     def loo_is_worse(self) -> bool:
@@ -87,7 +98,7 @@ class Difference:
     @property
     def disagree(self) -> bool:
         """Whether evidence and LOO point in different directions, both clearly."""
-        return bool((self.evidence < -NATS and self.loo_is_better) or (self.evidence > NATS and self.loo_is_worse))
+        return bool((self.net < -NATS and self.loo_is_better) or (self.net > NATS and self.loo_is_worse))
 
     @property
     def is_close(self) -> bool:
@@ -112,7 +123,8 @@ def score(post: Posterior) -> Score:
         ValueError: if there are fewer than 25 draws, or a draw gives an example no probability.
     """
     arviz_stats, from_dict = load_module("arviz_stats"), load_module("arviz_base").from_dict
-    logp = np.asarray(post.log_likelihood(), dtype=np.float64)
+    f = outputs_of(post, post.x)
+    logp = np.asarray(post.model.likelihood.log_prob(f, post.y, post.latents), dtype=np.float64)
     draws = logp[..., 0].size
     if draws < MIN_DRAWS:
         raise ValueError(
@@ -136,7 +148,7 @@ def score(post: Posterior) -> Score:
     evidence = np.nan if post.log_evidence is None else float(post.log_evidence)
     bad = np.flatnonzero(k > PARETO_K)
     if len(bad) and post.center is not None and isinstance(post.model.likelihood, Gaussian):
-        pointwise[bad] = _closed_form(post, bad)
+        pointwise[bad] = _closed_form(post, f[:, :, bad], bad)
         _put(loo, pointwise, logp)
     return Score(evidence, float(loo.elpd), float(loo.se), pointwise, k, float(loo.p), loo)
 
@@ -173,9 +185,8 @@ def _put(loo: Any, pointwise: NDArray, logp: NDArray) -> None:
     loo.p = (logsumexp(logp, axis=(0, 1)) - np.log(logp[..., 0].size) - pointwise).sum()
 
 
-def _closed_form(post: Posterior, examples: NDArray) -> NDArray:
-    """`left_out` of some examples, by all draws."""
-    f = post.outputs(post.x[examples]).astype(np.float64)
+def _closed_form(post: Posterior, f: NDArray, examples: NDArray) -> NDArray:
+    """`left_out` of some examples, by the outputs (chain, draw, n, d) of all draws there."""
     f = f.reshape(-1, *f.shape[2:])
     return left_out(f, f, post.y[examples], noise_of(post))
 
@@ -215,7 +226,7 @@ def difference(a: Score, b: Score) -> Difference:
     """Score a minus score b, of models fitted to the same examples."""
     gaps = a.pointwise - b.pointwise
     error = float(np.sqrt(len(gaps) * gaps.var(ddof=1))) if len(gaps) > 1 else np.nan
-    return Difference(a.log_evidence - b.log_evidence, float(gaps.sum()), error)
+    return Difference(a.log_evidence - b.log_evidence, float(gaps.sum()), error, a.cost - b.cost)
 
 
 def stacking_weights(scores: Mapping[Any, Score]) -> dict[Any, float]:

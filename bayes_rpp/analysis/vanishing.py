@@ -14,6 +14,7 @@ from bayes_rpp.inference.laplace.laplace import RANGE
 from bayes_rpp.inference.methods import Laplace, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.networks.polynomials import polynomials, strict_weights
 
 DRAWS = 200
@@ -21,10 +22,10 @@ POINTS = 50
 ZERO = 1e-6  # beside standardised y
 
 
-def fit_candidate(model: Model, x: NDArray, y: NDArray, method: Method, **options: Any) -> Posterior:
+def fit_candidate(model: Model | GaussianProcess, x: NDArray, y: NDArray, method: Method, **options: Any) -> Posterior:
     """`fit`, and where the prior fixes every weight at zero the posterior of that: f = 0, with the likelihood's numbers
     at their most probable values, as Laplace's evidence tunes them."""
-    if model.sites:
+    if model.sites or isinstance(model, GaussianProcess):
         return fit(model, x, y, method, **options)
     likelihood, zeros = model.likelihood, np.zeros((len(x), model.net.rep_out.size))
     numbers = dict.fromkeys(likelihood.latents, 1.0)
@@ -46,6 +47,8 @@ def fit_candidate(model: Model, x: NDArray, y: NDArray, method: Method, **option
 def must_vanish(post: Posterior) -> bool:
     """Whether a symmetry makes all outputs at the data zero: those of its strict network whatever the weights, and of
     the equivariant polynomials of degree two, or three where there are none. False if some are too large to be sure."""
+    if isinstance(post.model, GaussianProcess):
+        return not any((*post.model.sigmas_a, post.model.sigma_b))  # as `FunctionCandidate` has found it
     net, rng, x = post.model.net, np.random.default_rng(0), post.x[:POINTS].astype(np.float64)
     if np.abs(net(strict_weights(net, rng), x)).max() > ZERO:
         return False

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.function_verdict import chain_sentences
 from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
 from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 from bayes_rpp.analysis.vanishing import must_vanish
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,8 +51,9 @@ def judge(
     posteriors: Mapping[Key, Posterior],
     scores: Mapping[Key, Score],
     table: DataFrame,
+    by: str = "",
 ) -> Verdict:
-    """The verdict on fitted candidates.
+    """The verdict on fitted candidates; `by` says what the models are, and why.
 
     A symmetry holds if its strict model is not worse (`Difference.is_worse`) than its own soft and free models and the
     strict models of the smaller symmetries within it, or only than such whose equivariant part predicts as well as the
@@ -67,8 +70,11 @@ def judge(
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
     sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals, parts))
+    if _are_functions(posteriors):
+        sentences += chain_sentences(candidates, posteriors)
+    sentences += [by] if by else []
     doubts = list(_doubts(best, kept, candidates, posteriors, scores, rivals, table))
-    doubts[:0] = _incapable(kept, worse, rivals, parts, candidates)
+    doubts[:0] = _incapable(kept, worse, rivals, parts, candidates, posteriors)
     return Verdict(best, kept, sentences, doubts)
 
 
@@ -104,8 +110,11 @@ def _incapable(
     rivals: Mapping[str, dict[Key, Difference]],
     parts: Mapping[tuple[str, Key], Difference],
     candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
 ) -> Iterator[str]:
     """Strict models that are worse than others though their symmetry holds, or that lack simple functions at all."""
+    functions = _are_functions(posteriors)
+    help_ = "more data would tell" if functions else "wider channels, more layers or more starts would do"
     for name, keys in worse.items():
         lacks = candidates[name].lacks
         if name in kept and keys:
@@ -113,7 +122,7 @@ def _incapable(
             yield (
                 f"the strict model of {name} cannot carry this function as well as {_of(key)} ({rivals[name][key]}), "
                 f"of which the part that has the symmetry predicts as well as the whole ({parts[name, key]}): "
-                + (lacks or "wider channels, more layers or more starts would do")
+                + (lacks or help_)
             )
         elif lacks:
             yield f"the strict model of {name} cannot carry all functions with its symmetry: {lacks}"
@@ -181,6 +190,8 @@ def _how_broken(name: str, posteriors: Mapping[Key, Posterior]) -> str:
     if not ratios:  # no layer has maps both within the symmetry and outside
         return f"{error}."
     layer = max(ratios, key=lambda k: ratios[k])
+    if isinstance(post.model, GaussianProcess):
+        return f"{error}, and sigma_b / sigma_a is {ratios[layer]:.2g}."
     return f"{error}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
 
 
@@ -202,12 +213,13 @@ def _doubts(
         yield from _close(best, candidates, scores)
         if candidates[best].same:
             same = ", ".join(candidates[best].same)
-            yield f"{best} and {same} allow the same linear maps here: these data and networks cannot tell them apart"
+            models = "models" if _are_functions(posteriors) else "networks"
+            yield f"{best} and {same} allow the same linear maps here: these data and {models} cannot tell them apart"
     for name, found in rivals.items():
         for key, d in found.items():
             if d.disagree:
                 yield f"evidence and LOO disagree on {name}, strict, against {_of(key)}: {d}"
-        worse = {key: d for key, d in found.items() if not d.disagree and d.evidence < -NATS}
+        worse = {key: d for key, d in found.items() if not d.disagree and d.net < -NATS}
         if name not in kept and worse and not any(other.loo_is_worse for other in found.values()):
             key, d = min(worse.items(), key=lambda item: _worth(item[1]))
             yield f"{name} was rejected by the evidence alone; LOO sees no clear difference from {_of(key)}: {d}"
@@ -229,9 +241,12 @@ def _doubts(
         yield "the method gives no evidence; LOO alone decided, which prefers larger models more than evidence does"
     noise = table["noise"].min()
     if np.isfinite(noise) and noise > 0.7:
+        models, more = (
+            ("functions", "More") if _are_functions(posteriors) else ("networks", "Wider ones (channels=) or more")
+        )
         yield (
-            f"even the best fit leaves noise of {noise:.2f} of the size of y: the networks explain little, and what "
-            "they cannot fit they cannot judge. Wider ones (channels=) or more data may help"
+            f"even the best fit leaves noise of {noise:.2f} of the size of y: the {models} explain little, and what "
+            f"they cannot fit they cannot judge. {more} data may help"
         )
 
 
@@ -264,9 +279,13 @@ def is_settled(post: Posterior) -> bool:
     return bool(residual < SETTLED * post.samples["noise"].flat[0])
 
 
+def _are_functions(posteriors: Mapping[Key, Posterior]) -> bool:
+    return any(isinstance(post.model, GaussianProcess) for post in posteriors.values())
+
+
 def _of(key: Key) -> str:
     return f"{key[0]}, {key[1]}"
 
 
 def _worth(d: Difference) -> Any:
-    return d.evidence if np.isfinite(d.evidence) else d.elpd
+    return d.net if np.isfinite(d.evidence) else d.elpd

@@ -50,6 +50,12 @@ def x64() -> AbstractContextManager[Any]:
     return home.enable_x64(True)
 
 
+def precise() -> AbstractContextManager[Any]:
+    """Products within in the precision of their factors: on a GPU JAX rounds float32 to TF32, an error of 1e-3, which
+    in a projection is a residual that is not there."""
+    return jax.default_matmul_precision("float32") if jax.default_backend() == "gpu" else nullcontext()
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0, 2))
 def sums_of_squares(split: Split, w: jax.Array, dims: int) -> tuple[jax.Array, ...]:
     """|C_k w|^2 over the last dims of w, for orthogonal projectors C_k; split(w) gives all sums and all parts C_k w.

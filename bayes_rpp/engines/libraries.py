@@ -12,7 +12,7 @@ import numpy as np
 from array_api_compat import is_jax_array, is_torch_array
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, constant
+from bayes_rpp._arrays import Array, constant, indices
 from bayes_rpp._imports import load_module
 from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES
@@ -54,6 +54,11 @@ def library_of(x: Array, engines: Sequence[EngineName]) -> tuple[Derivatives, bo
 def fixed(value: np.ndarray, like: Array) -> Array:
     """`constant` of an array that is never changed: torch has it converted once, for as long as it lives."""
     return _module("torch").converted(value, like) if is_torch_array(like) else constant(value, like)
+
+
+def fixed_indices(value: np.ndarray, like: Array) -> Array:
+    """`indices` likewise: on a GPU each call of `indices` is a transfer."""
+    return _module("torch").converted_indices(value, like) if is_torch_array(like) else indices(value, like)
 
 
 @cache

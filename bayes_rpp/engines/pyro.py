@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ class PyroEngine:
 
     @property
     def device(self) -> str:
-        return "torch: " + ("cuda" if torch.cuda.is_available() else "cpu")
+        return f"torch: {torch.get_default_device().type}"
 
     def array(self, value: Any) -> torch.Tensor:
         return torch.as_tensor(value, dtype=torch.get_default_dtype())
@@ -62,6 +62,31 @@ def _one_by_one(net: Network, in_dims: Sequence[int | None], params: Any, x: tor
     count = len(next(iter(params.values())))
     rows = [({k: v[i] for k, v in params.items()}, x if in_dims[1] is None else x[i]) for i in range(count)]
     return torch.stack([net(*row) for row in rows])
+
+
+def seeded(seed: int) -> torch.Tensor:
+    """The state of the default device's random numbers after a seed."""
+    with random_state(None):
+        _random().manual_seed(seed)
+        return _random().get_rng_state()
+
+
+@contextlib.contextmanager
+def random_state(state: torch.Tensor | None) -> Iterator[Callable[[], torch.Tensor]]:
+    """With this state in place of the default device's own, which comes back; gives a function for the state within."""
+    before = _random().get_rng_state()
+    try:
+        if state is not None:
+            _random().set_rng_state(state)
+        yield _random().get_rng_state
+    finally:
+        _random().set_rng_state(before)
+
+
+def _random() -> Any:
+    """Where torch draws on the default device."""
+    device = torch.get_default_device()
+    return torch.random if device.type == "cpu" else getattr(torch, device.type)
 
 
 def settings() -> Any:

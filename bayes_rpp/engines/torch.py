@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def loop(body: Callable[[Any, Any], tuple[Any, Any]], start: Any, values: Any, l
 def on_numpy(function: Callable[..., torch.Tensor], params: Mapping[str, Any], x: NDArray) -> NDArray:
     """The function of numpy arrays, in the weights' precision."""
     dtype = np.result_type(*params.values())
-    with torch.no_grad():
+    with torch.no_grad(), torch.device("cpu"):  # where numpy's arrays are, whatever the default device is
         # A copy: torch warns of arrays that it may not write to.
         arrays = {k: torch.from_numpy(np.array(w, dtype=dtype)) for k, w in params.items()}
         return function(arrays, torch.from_numpy(np.array(x, dtype=dtype))).numpy()
@@ -39,20 +40,26 @@ def on_numpy(function: Callable[..., torch.Tensor], params: Mapping[str, Any], x
 _converted: dict[int, tuple[Any, dict[Any, torch.Tensor]]] = {}
 
 
-def converted(value: NDArray, like: torch.Tensor) -> torch.Tensor:
-    """An array as a tensor of this dtype and device; the same one each time, until the array is gone."""
-    key, kind = id(value), (like.dtype, like.device)
+def converted(value: NDArray, like: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """An array as a tensor of this dtype, or another, and device; the same one each time, until the array is gone."""
+    key, kind = id(value), (dtype or like.dtype, like.device)
     # Not where torch stands in for tensors itself, to compile or to export.
     plain = type(like) in (torch.Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
     if plain and key in _converted and kind in _converted[key][1]:
         return _converted[key][1][kind]
-    tensor = torch.asarray(np.array(value), dtype=like.dtype, device=like.device)
-    # Those made within a transform or in inference mode are of no use outside of it.
-    if plain and not (torch._C._are_functorch_transforms_active() or tensor.is_inference()):
+    # Outside of transforms, within which it would be of no use later: networks of members run in no other place.
+    with torch._C._DisableFuncTorch() if plain else nullcontext():
+        tensor = torch.asarray(np.array(value), dtype=kind[0], device=like.device)
+    if plain and not tensor.is_inference():  # likewise
         if key not in _converted:
             _converted[key] = weakref.ref(value, lambda _: _converted.pop(key, None)), {}
         _converted[key][1][kind] = tensor
     return tensor
+
+
+def converted_indices(value: NDArray, like: torch.Tensor) -> torch.Tensor:
+    """The same of whole numbers."""
+    return converted(value, like, torch.int64)
 
 
 def sums_of_squares(split: Split, w: torch.Tensor, dims: int) -> tuple[torch.Tensor, ...]:

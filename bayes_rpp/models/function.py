@@ -47,7 +47,7 @@ def run(
                 latents[k] = engine.sample(k, p.distribution(engine))
         params = {name: _weight(model, engine, form, name, latents) for name in model.priors}
         n, f = x.shape[-2], _outputs(model, engine, params, x)
-        with engine.plate("data", n, dim=-1), engine.scale((size or n) / n):
+        with engine.plate("data", n, dim=-1), engine.scale((n if size is None else size) / n):
             seen = None if y is None else likelihood.observed(engine, y)
             engine.sample("y", likelihood.distribution(engine, f, latents), obs=seen)
     return f

@@ -13,23 +13,50 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bayes_rpp._arrays import Array, array_namespace
-from bayes_rpp.networks.products import Product, Products
+from bayes_rpp._arrays import Array, array_namespace, zeros
+from bayes_rpp.networks.products import Product, Products, makes_by_maps
 from bayes_rpp.networks.terms import signature
 from bayes_rpp.priors.subspaces.base import Layout
+from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Representation, Term
 
 
 @dataclass(frozen=True)
-class _Path:
+class Path:
     """One triple (out term, in term, type R of their maps) with the R copies it uses."""
 
     out: Term
     into: Term
     kind: Term
     axes: tuple[int, ...]  # from the index order of R to (out indices, in indices)
+    shape: tuple[int, ...]  # of R's indices
     first: int
     count: int
+
+
+def find_paths(layout: Layout, group: Group) -> list[Path]:
+    """All triples of types among the features."""
+    paths: list[Path] = []
+    known = {t: signature(t, group) for t in layout.copies}
+    for out in known:
+        for into in known:
+            wanted = signature(out + tuple(f.dualised for f in into), group)
+            if not wanted:
+                continue  # maps between equal scalars: the linear layer has them
+            match = next((t for t, s in known.items() if Counter(s) == Counter(wanted)), None)
+            if match is None:
+                continue
+            # The determinant's slot has size one and no axis of its own.
+            have = [f for f in known[match] if f.kind != "det"]
+            axes: list[int] = []
+            for f in (f for f in wanted if f.kind != "det"):
+                axes.append(next(k for k, h in enumerate(have) if h == f and k not in axes))
+            copies, shape = layout.copies[match], tuple(f.size(group) for f in match if f.kind != "det")
+            count = min(copies, layout.sizes[match])
+            # Different paths start at different copies, so that all of them are used.
+            first = (len(paths) * count) % (copies - count + 1)
+            paths.append(Path(out, into, match, tuple(axes), shape, first, count))
+    return paths
 
 
 class Bilinear:
@@ -40,40 +67,23 @@ class Bilinear:
 
     Attributes:
         shapes: of the free numbers, one (m_out, k * m_in) for each path, then one for each product.
+        scale: of what it makes, beside its input.
     """
+
+    scale = 0.1
 
     def __init__(self, rep: Representation, products: Sequence[Product] = ()) -> None:
         self.rep = rep
         self.layout = Layout(rep)
-        self._sizes = {t: [f.size(rep.group) for f in t if f.kind != "det"] for t in self.layout.copies}
-        self.paths = self._find_paths()
+        self.paths = find_paths(self.layout, rep.group)
         copies = self.layout.copies
         self.products = Products(self.layout, products)
         self.shapes = [(copies[p.out], p.count * copies[p.into]) for p in self.paths] + self.products.shapes
 
-    def _find_paths(self) -> list[_Path]:
-        group = self.rep.group
-        paths: list[_Path] = []
-        known = {t: signature(t, group) for t in self.layout.copies}
-        for out in known:
-            for into in known:
-                wanted = signature(out + tuple(f.dualised for f in into), group)
-                if not wanted:
-                    continue  # maps between equal scalars: the linear layer has them
-                match = next((t for t, s in known.items() if Counter(s) == Counter(wanted)), None)
-                if match is None:
-                    continue
-                # The determinant's slot has size one and no axis of its own.
-                have = [f for f in known[match] if f.kind != "det"]
-                axes = []
-                for f in (f for f in wanted if f.kind != "det"):
-                    axes.append(next(k for k, h in enumerate(have) if h == f and k not in axes))
-                copies = self.layout.copies[match]
-                count = min(copies, self.layout.sizes[match])
-                # Different paths start at different copies, so that all of them are used.
-                first = (len(paths) * count) % (copies - count + 1)
-                paths.append(_Path(out, into, match, tuple(axes), first, count))
-        return paths
+    @staticmethod
+    def makes(a: Term, b: Term, out: Term, features: Representation) -> bool:
+        """Whether the layer makes all products of two types, without a product."""
+        return makes_by_maps(a, b, out, features)
 
     def __call__(self, thetas: list[Array], x: Array) -> Array:
         """Features (..., rep.size) -> (..., rep.size)."""
@@ -88,7 +98,7 @@ class Bilinear:
             a, b, k, p, q = copies[path.out], copies[path.into], path.count, sizes[path.out], sizes[path.into]
             maps = features[path.kind][:, path.first : path.first + k, :]
             if path.axes != tuple(range(len(path.axes))):
-                maps = maps.reshape((n, k, *self._sizes[path.kind]))
+                maps = maps.reshape((n, k, *path.shape))
                 maps = xp.permute_dims(maps, (0, 1, *[axis + 2 for axis in path.axes]))
             maps = maps.reshape((n, k, p, q))
             y = _contract(theta.reshape((a, k, b)), maps, features[path.into])
@@ -96,9 +106,7 @@ class Bilinear:
         for out, y in self.products(thetas[len(self.paths) :], features):
             totals[out] = totals[out] + y if out in totals else y
         parts = {
-            t: totals[t].reshape((n, copies[t] * sizes[t]))
-            if t in totals
-            else xp.zeros((n, copies[t] * sizes[t]), dtype=x.dtype)
+            t: totals[t].reshape((n, copies[t] * sizes[t])) if t in totals else zeros((n, copies[t] * sizes[t]), x)
             for t in copies
         }
         return self.layout.merge(parts, -1).reshape((*lead, self.rep.size))

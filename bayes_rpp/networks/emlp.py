@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.bilinear import Bilinear
+from bayes_rpp.networks.channelwise import Channelwise
 from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
 from bayes_rpp.networks.polynomials import Capacity, capacity
@@ -29,7 +30,8 @@ from bayes_rpp.priors.subspaces.nested import NestedSubspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term, Vector, term_name
 
-BILINEAR_SCALE = 0.1
+BILINEAR: dict[str, type[Channelwise] | type[Bilinear]] = {"channelwise": Channelwise, "full": Bilinear}
+AnyBilinear = Literal["channelwise", "full"] | bool
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
@@ -43,7 +45,8 @@ class EMLP(Network, is_code=False):
             between them (`net.hidden` says which); or one representation for all hidden layers, or a list of one for
             each layer.
         layers: number of hidden layers; 0 is one linear layer. A list of representations sets it.
-        bilinear: whether the blocks contain the bilinear layer.
+        bilinear: the layer of the blocks that multiplies features: "channelwise", copies one with one; "full", all with
+            all, which takes twice the time of a step and did no better on inertia; False, none. True is "channelwise".
         products: whether the bilinear layers make products of two features directly where the hidden layers do not hold
             the type that they otherwise need.
         subgroups: smaller and smaller groups on the same R^dim, such as the rotations about one axis within SO(3): each
@@ -66,7 +69,7 @@ class EMLP(Network, is_code=False):
         channels: int | Rep | Sequence[Rep] = 384,
         layers: int | None = None,
         *,
-        bilinear: bool = True,
+        bilinear: AnyBilinear = True,
         products: bool = True,
         subgroups: Sequence[Group] = (),
     ) -> None:
@@ -77,7 +80,7 @@ class EMLP(Network, is_code=False):
                     "them as they are, or Vector, which moves them, would do"
                 )
         super().__init__(rep_in, rep_out, group)
-        self.bilinear, self.subgroups = bool(bilinear), _check_subgroups(subgroups, group)
+        self.bilinear, self.subgroups = check_bilinear(bilinear), _check_subgroups(subgroups, group)
         self.hidden = _hidden(channels, layers, self.rep_in, self.rep_out)
         self.blocks: list[Block] = []
         current, ends = self.rep_in, (self.rep_in, self.rep_out) if products else None
@@ -88,7 +91,8 @@ class EMLP(Network, is_code=False):
             current = block.rep_out
         self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
         if self.blocks and products and not _quiet.get():
-            remedy = "wider channels, or channels= with the types that are missing," if bilinear else "bilinear=True"
+            remedy = "wider channels, or channels= with the types that are missing,"
+            remedy = remedy if self.bilinear else "bilinear=True"
             for reason in (lacks(self), few_copies(self) if isinstance(channels, int) else ""):
                 if reason:
                     warn_user(f"{reason}; {remedy} would do")
@@ -122,7 +126,7 @@ class EMLP(Network, is_code=False):
         found = dict(params)
         for ours, theirs in zip(self.blocks, other.blocks, strict=True):
             if ours.bilinear and theirs.bilinear:
-                first = len(ours.bilinear.paths)
+                first = len(ours.bilinear.shapes) - len(ours.bilinear.products.shapes)
                 thetas = [np.asarray(params[k]) for k in theirs.bilinear_names[first:]]
                 made = ours.bilinear.products.taken_from(theirs.bilinear.products, thetas)
                 found |= dict(zip(ours.bilinear_names[first:], made, strict=True))
@@ -144,7 +148,7 @@ class Block:
         rep_in: Representation,
         rep: Rep,
         group: Group,
-        with_bilinear: bool,
+        bilinear: Literal["channelwise", "full", False],
         subgroups: Sequence[Group],
         ends: tuple[Representation, Representation] | None = None,
     ) -> None:
@@ -160,8 +164,9 @@ class Block:
         inner = self.gates * Scalar + rep if self.gates else rep
         features = inner(group)
         self.parameters = equivariant_parameters(name, rep_in, features, subgroups)
-        products, self.left_out = needed_products(*ends, features) if with_bilinear and ends else ([], [])
-        self.bilinear = Bilinear(features, products) if with_bilinear else None
+        kind = BILINEAR[bilinear] if bilinear else None
+        products, self.left_out = needed_products(*ends, features, kind.makes) if kind and ends else ([], [])
+        self.bilinear = kind(features, products) if kind else None
         for theta, shape in zip(self.bilinear_names, self.bilinear.shapes if self.bilinear else [], strict=True):
             self.parameters[theta] = Parameter(FullSubspace(shape))
         self.mixes = self.gates > 0
@@ -180,13 +185,22 @@ class Block:
     def activate(self, h: Array, thetas: list[Array], mix: Array | None) -> Array:
         """What follows the linear layer: bilinear layer with these thetas, gates, and mix * swish (None: without)."""
         if self.bilinear:
-            h = h + BILINEAR_SCALE * self.bilinear(thetas, h)
+            h = h + self.bilinear.scale * self.bilinear(thetas, h)
         gate, h = h[..., : self.gates], h[..., self.gates :]
         if not self.gates:
             return swish(h)
         # One product for the gates of all copies: slices of each would be many small operations.
         own = fixed(self._own, h) if mix is None else fixed(self._own, h) + mix
         return h * (own * sigmoid(h) + sigmoid(gate) @ fixed(self._spread, h))
+
+
+def check_bilinear(value: Any) -> Literal["channelwise", "full", False]:
+    """By its name; raises ValueError for any other value."""
+    if value is False or (isinstance(value, str) and value in BILINEAR):
+        return value  # type: ignore[return-value]
+    if value is True:
+        return "channelwise"
+    raise ValueError(f"bilinear must be 'channelwise', 'full', True or False, got {value!r}")
 
 
 def equivariant_parameters(

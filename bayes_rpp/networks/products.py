@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, indices
-from bayes_rpp.engines.libraries import fixed
+from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp.engines.libraries import fixed, fixed_indices
 from bayes_rpp.networks.terms import alike, is_permutation, signature
 from bayes_rpp.priors.subspaces.base import Layout
 from bayes_rpp.symmetry.groups import Group
@@ -79,7 +79,7 @@ class Products:
         for product, theta, (first, second) in zip(self.all, thetas, self._pairs, strict=True):
             xp = array_namespace(theta)
             a, b = (
-                xp.take(features[term], indices(copies, theta), axis=1)
+                xp.take(features[term], fixed_indices(copies, theta), axis=1)
                 for term, copies in ((product.a, first), (product.b, second))
             )
             n, pairs = a.shape[:2]
@@ -88,12 +88,31 @@ class Products:
             yield product.out, theta @ outer.reshape((n, pairs * (outer.shape[2] // d), d))
 
 
+def makes_by_maps(a: Term, b: Term, out: Term, features: Representation, square: bool = False) -> bool:
+    """Whether maps W(x) of features make these products: those of a third type R = J (x) A^* or J (x) B^*, which the
+    features hold; with `square`, of as many rows as columns, or of one row."""
+    group = features.group
+    kinds = {_bag(signature(t, group)) for t in features.types}
+    sizes = {t: w.shape[1] for t, w in features.types.items()}
+    for one, other in ((a, b), (b, a)):
+        if not signature(one, group):
+            return True  # a map of the other alone, scaled
+        wanted = signature((*out, *(f.dualised for f in one)), group)
+        fits = not square or not signature(out, group) or sizes[out] == sizes[one]
+        if (wanted and fits and _bag(wanted) in kinds) or not (wanted or signature(other, group)):
+            return True
+    return False
+
+
 def needed_products(
-    rep_in: Representation, rep_out: Representation, features: Representation
+    rep_in: Representation,
+    rep_out: Representation,
+    features: Representation,
+    is_made: Callable[[Term, Term, Term, Representation], bool] = makes_by_maps,
 ) -> tuple[list[Product], list[str]]:
-    """Products that functions of degree two from rep_in to rep_out, and invariants of the input, need and that no path
-    through a third type of the features makes; where no product of two types of the input gives a type of the output,
-    those with the types between them. And the names of those that are too large to be made."""
+    """Products that functions of degree two from rep_in to rep_out, and invariants of the input, need and that the
+    bilinear layer does not make of two types of the features (`is_made`); where no product of two types of the input
+    gives a type of the output, those with the types between them. And the names of those that are too large."""
     group = features.group
     if group.is_trivial:
         return [], []
@@ -110,7 +129,7 @@ def needed_products(
         wanted |= dict.fromkeys((a, b, out) for a, b in pairs)
     found, left_out = [], []
     for a, b, out in wanted:
-        if _is_made(a, b, out, features):
+        if is_made(a, b, out, features):
             continue
         rank = hom_rank(group, a, b, out)
         d, da, db = (features.types[t].shape[1] for t in (out, a, b))
@@ -149,19 +168,6 @@ def _is_odd(group: Group, factors: Term) -> bool:
     if any(f.kind not in ("vector", "det") or f.on is not None for f in factors):
         return False
     return sum(1 if f.kind == "vector" else group.dim for f in factors) % 2 == 1
-
-
-def _is_made(a: Term, b: Term, out: Term, features: Representation) -> bool:
-    """Whether a path of the bilinear layer makes these products: through R = J (x) A^* or J (x) B^*."""
-    group = features.group
-    kinds = {_bag(signature(t, group)) for t in features.types}
-    for one, other in ((a, b), (b, a)):
-        if not signature(one, group):
-            return True  # a map of the other alone, scaled
-        wanted = signature((*out, *(f.dualised for f in one)), group)
-        if (wanted and _bag(wanted) in kinds) or not (wanted or signature(other, group)):
-            return True
-    return False
 
 
 def _bag(factors: tuple[Factor, ...]) -> frozenset[tuple[Factor, int]]:

@@ -116,6 +116,8 @@ def network_from_spec(
     settings = {k: _SETTINGS[k][1](v, custom) if k in _SETTINGS else v for k, v in spec["settings"].items()}
     if kind == "EMLP":  # those that have none, and those from before there were any
         settings.setdefault("products", False)
+        if settings.get("bilinear") is True:  # from before there was another
+            settings["bilinear"] = "full"
     ends = {name: rep_from_spec(spec[name], custom) for name in ("rep_in", "rep_out")}
     with quiet():
         return NETWORKS[kind](**ends, group=group_from_spec(spec["group"]), **settings)

@@ -11,6 +11,8 @@ import numpyro.distributions as distributions
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
+from bayes_rpp.engines.jax import precise
+
 if TYPE_CHECKING:
     from bayes_rpp.priors import pathway
     from bayes_rpp.priors.parametrization import Parametrization
@@ -30,10 +32,12 @@ class ResidualPathwayTransform(distributions.transforms.Transform):
     codomain = domain
 
     def __call__(self, x: Any) -> Any:
-        return self.prior.color(jnp.asarray(x))
+        with precise():
+            return self.prior.color(jnp.asarray(x))
 
     def _inverse(self, y: Any) -> Any:
-        return self.prior.whiten(jnp.asarray(y))
+        with precise():
+            return self.prior.whiten(jnp.asarray(y))
 
     def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         batch = jnp.shape(x)[: jnp.ndim(x) - len(self.prior.shape)]
@@ -91,7 +95,8 @@ class ResidualPathway(distributions.TransformedDistribution):
         # One projection for value and gradient, where the inherited formula whitens and differentiates that.
         value = jnp.asarray(value)
         lead = jnp.broadcast_shapes(value.shape[: value.ndim - self.event_dim], self.batch_shape)
-        return jnp.broadcast_to(self.prior.log_prob(value), lead)
+        with precise():
+            return jnp.broadcast_to(self.prior.log_prob(value), lead)
 
     @property
     def prior(self) -> pathway.ResidualPathway:
@@ -110,15 +115,9 @@ class ResidualPathway(distributions.TransformedDistribution):
 
 def sample(form: Parametrization, site: str, prior: pathway.ResidualPathway) -> jax.Array:
     """See `Parametrization.sample`."""
-    values = {s: numpyro.sample(s, _distribution(p)) for s, p in form.parts(site, prior).items()}
-    return values[site] if site in values else numpyro.deterministic(site, form.join(site, prior, values))
-
-
-def _distribution(prior: pathway.ResidualPathway) -> Any:
-    """The library's own where all directions are alike."""
-    sigma, shape = prior.isotropic_sigma, prior.shape
-    if sigma is None:
-        return ResidualPathway(prior)
-    scale = jnp.asarray(sigma, dtype=jnp.result_type(float))[(...,) + (None,) * len(shape)]
-    scale = jnp.broadcast_to(scale, scale.shape[: scale.ndim - len(shape)] + shape)
-    return distributions.Normal(jnp.zeros_like(scale), scale).to_event(len(shape))
+    values = {s: numpyro.sample(s, ResidualPathway(p)) for s, p in form.parts(site, prior).items()}
+    if site in values:
+        return values[site]
+    with precise():
+        w = form.join(site, prior, values)
+    return numpyro.deterministic(site, w)

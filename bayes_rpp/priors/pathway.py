@@ -160,11 +160,19 @@ class ResidualPathway:
         """
         self.check_density()
         variances = self.variances
+        total = _total([q / v for q, v in zip(self.squares(w), variances, strict=False)])
+        return -0.5 * (total + (self._logarithms(variances) + self.subspace.size * math.log(2 * math.pi)))
+
+    def squares(self, w: Shaped[Array, "*w"]) -> tuple[Shaped[Array, "*batch"], ...]:
+        """|.|^2 of what of w is in each proper subspace of `active` beyond the one before, and outside of all: in the
+        order of `variances`."""
         # With one variance for all directions, there is nothing to project.
         levels = [] if self.isotropic_sigma is not None else self._proper
-        squares = _sums_of_squares(levels, w, len(self.shape))
-        total = _total([q / v for q, v in zip(squares, variances, strict=False)])
-        return -0.5 * (total + (self._logarithms(variances) + self.subspace.size * math.log(2 * math.pi)))
+        return _sums_of_squares(levels, w, len(self.shape))
+
+    def position(self, level: Subspace) -> int:
+        """Of the last of `squares` that lies in one of the prior's levels."""
+        return next((k for k, s in enumerate(self._proper) if s is level), len(self._proper))
 
     def _logarithms(self, variances: list[Any]) -> Any:
         """log of the covariance's determinant."""

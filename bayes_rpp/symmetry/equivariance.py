@@ -91,7 +91,11 @@ class Probe:
         )
         if len(a) != len(self.x) or len(b) != len(self.x):
             raise ValueError(f"f must give one row for each point, got {len(a)} rows for {len(self.x)} points")
-        return relative_gap(self._rho, a, b)[0]
+        return self.gap(a, b)
+
+    def gap(self, here: NDArray, moved: NDArray) -> Float[NDArray[np.float64], "*batch n"]:
+        """Eq. 2 by outputs (..., n, d_out) at the points and at those that the elements moved."""
+        return relative_gap(self._rho, here, moved)[0]
 
     def errors(self, at_x: NDArray, moved: NDArray, rows: slice) -> Float[NDArray[np.float64], "draws n"]:
         """Eq. 2 of functions (draws, n, d_out) that are known at some of the points, x and moved, (draws, n)."""

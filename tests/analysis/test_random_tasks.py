@@ -55,7 +55,15 @@ def verdict(seed, size):
     group, rep_in, rep_out, x, y, broken, noise = task(seed)
     groups = {"none": Trivial(group.dim), "group": group}
     return rpp.compare_symmetries(
-        x, y + size * broken + noise, groups, rep_in=rep_in, rep_out=rep_out, seed=seed, engine="pyro", progress=False
+        x,
+        y + size * broken + noise,
+        groups,
+        rep_in=rep_in,
+        rep_out=rep_out,
+        models="networks",
+        seed=seed,
+        engine="pyro",
+        progress=False,
     )
 
 

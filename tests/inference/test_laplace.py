@@ -66,13 +66,13 @@ def exact_evidence(problem, noise=NOISE):
     return multivariate_normal(np.zeros(len(features)), covariance).logpdf(problem.y.T.reshape(-1))
 
 
-def linearized(model, engine, seed=0):
+def linearized(model, engine, seed=0, x=X):
     names = list(model.net.parameters)
     coordinates = Coordinates(model, names)
     rng = np.random.default_rng(seed)
     weights = {k: p.color(rng.normal(size=p.shape)) for k, p in model.priors.items()}
     jacobian = importlib.import_module(f"bayes_rpp.inference.curvature.{engine}").jacobian(model.net, names)
-    return Linearization(model, X, Y, weights, coordinates, jacobian)
+    return Linearization(model, x, np.resize(Y, x.shape), weights, coordinates, jacobian)
 
 
 def dense_prior(model):
@@ -520,14 +520,36 @@ def test_posteriors_without_evidence_are_all_kept():
     assert mixture(posts).chains == 2
 
 
-def test_output_covariances_agree(engine, monkeypatch):
-    """By the inverse, and for likelihoods whose curvature has none."""
-    model = nonlinear()
-    found = [DataSpace(linearized(model, engine)).at_numbers({}).output_covariance()]
-    monkeypatch.setattr("bayes_rpp.inference.curvature.full.INVERTIBLE", 2.0)
-    found += [kind(linearized(model, engine)).at_numbers({}).output_covariance() for kind in (DataSpace, WeightSpace)]
-    np.testing.assert_allclose(found[0], found[1], atol=1e-9)
-    np.testing.assert_allclose(found[0], found[2], atol=1e-9)
+@pytest.mark.parametrize("x", [X, X[:2].repeat(60, axis=0)], ids=["fewer outputs", "fewer weights"])
+@pytest.mark.parametrize("name", ["isotropic", "by outputs", "singular"])
+def test_full_curvature_is_that_of_dense_matrices(engine, x, name):
+    """Steps, gains, covariances of outputs and |H|, for fewer outputs or weights, and for any curvature L."""
+    model = nonlinear(sigma_a=[1.0, 0.5], sigma_b=0.0)
+    at = linearized(model, engine, x=x)
+    n, d = at.f.shape
+    root = {"isotropic": np.eye(d), "by outputs": np.diag([1.0, 2.0]), "singular": np.ones((d, d)) / 2}[name] / 0.3
+    slope, r = np.random.default_rng(1).normal(size=(n, d)), np.broadcast_to(root, (n, d, d))
+    j, prior = at.jacobian.reshape(n * d, -1), dense_prior(model)
+    values, vectors = np.linalg.eigh(prior)
+    a = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+    bend = block_diag(*r @ r.swapaxes(1, 2))
+    h = np.eye(len(a)) + a @ j.T @ bend @ j @ a
+    g = a @ j.T @ slope.reshape(-1) - np.linalg.pinv(a, rcond=1e-6) @ at.at
+    covariance = (j @ a @ np.linalg.solve(h, a @ j.T)).reshape(n, d, n, d)[np.arange(n), :, np.arange(n)]
+    for kind in (WeightSpace, DataSpace):
+        curvature = kind(at)
+        for _ in range(2):  # numbers that are known from before go another way
+            found = curvature.factorize({}, slope, r)
+            assert found.logdet == pytest.approx(np.linalg.slogdet(h)[1])
+            assert found.gain == pytest.approx(g @ np.linalg.solve(h, g) / 2)
+            np.testing.assert_allclose(found.step(), a @ np.linalg.solve(h, g), atol=1e-8)
+            for weight in (np.eye(d), np.diag([1.0, 2.0])):
+                weights = np.broadcast_to(weight, (n, d, d))
+                assert found.spread(weights) == pytest.approx((weights * covariance).sum())
+            np.testing.assert_allclose(found.first(True), (j @ found.step()).reshape(n, d), atol=1e-8)
+            assert not found.first(False).any()
+            draws = found.draw(np.random.default_rng(2), 20_000)
+            np.testing.assert_allclose(np.cov(draws.T), np.linalg.inv(h), atol=0.06)
 
 
 def test_softened_torch_modules():

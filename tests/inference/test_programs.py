@@ -57,11 +57,11 @@ def test_models_of_one_configuration_are_equal():
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     home = pytest.importorskip("bayes_rpp.inference.sample.numpyro")
-    home._compiled.cache_clear()
+    home._programs.cache_clear()
 
     def draws(one):
         post = rpp.fit(one, X, X, METHOD, engine="numpyro", progress=False)
-        info = home._compiled.cache_info()
+        info = home._programs.cache_info()
         return post.samples["output.weight"], (info.hits, info.misses)
 
     first, counts = draws(model())

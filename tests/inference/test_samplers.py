@@ -71,7 +71,11 @@ def test_each_chain_starts_at_a_member(engine, kind):
         initial = {k: v[None] for k, v in sites.values({k: v[chain] for k, v in start.items()}).items()}
         made = sampler(task, sites, initial, [0])
         state = made.state()
-        z = dict(made._state.z) if engine == "numpyro" else {k: v.numpy() for k, v in made._z.items()}
+        z = (
+            made._cut(np.asarray(made._state.z["sites"]))
+            if engine == "numpyro"
+            else {k: v.numpy() for k, v in made._z.items()}
+        )
         assert float(np.squeeze(z["sigma_b"])) == pytest.approx(np.log(start["sigma_b"][chain]), abs=1e-5)
         np.testing.assert_allclose(np.squeeze(z["output.weight_base"]), initial["output.weight_base"][0], atol=1e-4)
         assert state

@@ -54,7 +54,9 @@ def test_layers_from_a_width_carry_functions_of_degree_two(rep_in, rep_out, grou
 
 
 def test_what_is_missing_is_named():
-    found = capacity(EMLP(Vector, T(2), O(3), channels=uniform_rep(32, O(3)), layers=2, products=False))
+    narrow = {"channels": uniform_rep(32, O(3)), "layers": 2, "products": False}
+    assert capacity(EMLP(Vector, T(2), O(3), **narrow)).is_full  # by outer products
+    found = capacity(EMLP(Vector, T(2), O(3), **narrow, bilinear="full"))
     assert found.missing == ("Vector and Vector to T(2)",)
     assert (found.rank, found.wanted) == (2, 3)
     found = capacity(EMLP(2 * Vector, Vector + Scalar, O(3), channels=16 * Scalar, layers=1, products=False))

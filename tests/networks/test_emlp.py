@@ -34,7 +34,7 @@ def strict_weights(net, seed=0, dtype=np.float64):
 
 
 @pytest.mark.filterwarnings("ignore:the strict network cannot carry all")  # SL(3) without bilinear layers
-@pytest.mark.parametrize("bilinear", [True, False])
+@pytest.mark.parametrize("bilinear", [True, "full", False])
 @pytest.mark.parametrize("group", GROUPS, ids=str)
 @pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 def test_strict_network_is_equivariant(group, dtype, limit, bilinear):
@@ -51,7 +51,14 @@ def test_strict_network_is_equivariant(group, dtype, limit, bilinear):
     assert np.abs(a).max() > 1e-3  # not the zero function
 
 
-@pytest.mark.parametrize("net", [EMLP(Scalar + Vector, T(2), O(3), channels=40, layers=2), MLP(3, 2, channels=8)])
+@pytest.mark.parametrize(
+    "net",
+    [
+        EMLP(Scalar + Vector, T(2), O(3), channels=40, layers=2),
+        EMLP(Scalar + Vector, T(2), O(3), channels=40, layers=2, bilinear="full"),
+        MLP(3, 2, channels=8),
+    ],
+)
 def test_the_same_on_numpy_torch_and_jax(net):
     jax, jnp, torch = (pytest.importorskip(name) for name in ("jax", "jax.numpy", "torch"))
     params = strict_weights(net, dtype=np.float32)
@@ -135,6 +142,8 @@ def test_explicit_hidden_representations():
             ValueError,
             "layers must be None where channels lists 1 representations, got 2",
         ),
+        (lambda: EMLP(Vector, Scalar, O(3), bilinear="half"), ValueError, "bilinear must be .*, got 'half'"),
+        (lambda: EMLP(Vector, Scalar, O(3), bilinear=1), ValueError, "bilinear must be .*, got 1"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=[3]), TypeError, "channels"),
         (lambda: EMLP(Vector, Scalar, O(3), channels=Regular), ValueError, "channels\\[0\\]"),
         (lambda: EMLP(Vector, Scalar, SO(3), subgroups=[O(3)]), ValueError, r"O\(3\), does not lie in SO\(3\)"),

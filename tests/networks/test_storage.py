@@ -28,6 +28,7 @@ FILES = Path(__file__).parent / "files"  # written at commit 0945f08, with the o
 
 NETS = [
     EMLP(Scalar + 2 * Vector, T(2), O(3), channels=30, layers=1),
+    EMLP(Scalar + 2 * Vector, T(2), O(3), channels=30, layers=1, bilinear="full"),
     EMLP(Vector, T(1, 1), Lorentz(), channels=[2 * Scalar + Vector + T(1, 1)]),
     EMLP(Vector.on(0) + Vector.on(1), Pseudoscalar, O(2) * S(3), channels=20, layers=1),
     EMLP(Regular, Vector * (Scalar + Vector), D(4), channels=3 * Regular, layers=1, bilinear=False),

@@ -20,26 +20,40 @@ STEP = 1e-5  # of the logarithm of a number, in differences of the likelihood
 
 
 class Factorized(ABC):
-    """H at some values of the numbers."""
+    """H at some values of the numbers, and the mode of the linearised model there."""
 
     logdet: float
 
+    @property
     @abstractmethod
-    def solve(self, v: NDArray) -> NDArray:
-        """H^-1 v for one vector (size,)."""
+    def gain(self) -> float:
+        """g^T H^-1 g / 2, with g the gradient of the log density: how much higher it is at that mode."""
+
+    @abstractmethod
+    def step(self) -> NDArray:
+        """From W_0 to that mode, (size,)."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> NDArray:
         """(count, size) from N(0, H^-1)."""
 
     @abstractmethod
-    def information(self, site: str) -> float:
-        """Sum of scale^2 tr(P J^T (L^-1 + J A A J^T)^-1 J) over the pathways of a sigma, P their projectors: how
-        log|H| grows with its square."""
+    def inside(self, site: str, moved: bool) -> float:
+        """Sum of scale^2 |P C^+ m|^2 over the pathways of a sigma, P their projectors and C = A A, for m that mode
+        (`moved`) or W_0."""
 
     @abstractmethod
-    def output_covariance(self) -> NDArray:
-        """J A H^-1 A J^T of each example, (n, d, d)."""
+    def information(self, site: str) -> float:
+        """Sum of scale^2 tr(P J^T (L^-1 + J C J^T)^-1 J) over the pathways of a sigma: how log|H| grows with its
+        square."""
+
+    @abstractmethod
+    def first(self, moved: bool) -> NDArray:
+        """J (m - W_0), (n, d)."""
+
+    @abstractmethod
+    def spread(self, bend: NDArray) -> float:
+        """Sum over examples of tr(bend J A H^-1 A J^T), for bend (n, d, d)."""
 
 
 class Curvature(ABC):
@@ -54,19 +68,15 @@ class Curvature(ABC):
         self._last: tuple[tuple[tuple[str, float], ...], Factorized] | None = None
 
     @abstractmethod
-    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
-        """H, given R, (n, d, d)."""
-
-    def pull(self, v: NDArray) -> NDArray:
-        """J^T v, for v (n, d)."""
-        return v.reshape(-1) @ self.at.jacobian.reshape(-1, self.coordinates.size)
+    def factorize(self, numbers: Numbers, slope: NDArray, r: NDArray) -> Factorized:
+        """H, given the gradient of the likelihood in the outputs, (n, d), and R, (n, d, d)."""
 
     def at_numbers(self, numbers: Numbers) -> Factorized:
         """H at these numbers; the last one is kept."""
         key = tuple(sorted(numbers.items()))
         if self._last is None or self._last[0] != key:
-            bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[1]
-            self._last = key, self.factorize(numbers, square_root(bend))
+            slope, bend = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)
+            self._last = key, self.factorize(numbers, slope, square_root(bend))
         return self._last[1]
 
     def evidence(self, numbers: Numbers) -> float:
@@ -74,51 +84,38 @@ class Curvature(ABC):
         return self.at.log_joint(numbers) - 0.5 * self.at_numbers(numbers).logdet
 
     def newton(self, numbers: Numbers) -> tuple[NDArray, float]:
-        """From W_0 to the mode of the linearised model, (size,), and g^T H^-1 g / 2: how much higher its density is."""
-        c = self.coordinates
-        slope = self.at.model.likelihood.expansion(self.at.f, self.at.y, numbers)[0]
-        g = c.color(self.pull(slope), numbers) - c.whiten(self.at.at, numbers)
-        step = self.at_numbers(numbers).solve(g)
-        return c.color(step, numbers), 0.5 * float(g @ step)
+        """From W_0 to the mode of the linearised model, (size,), and how much higher its density is."""
+        h = self.at_numbers(numbers)
+        return h.step(), h.gain
 
     def gradient(self, numbers: Numbers, sites: Iterable[str], moved: bool = False) -> tuple[float, dict[str, float]]:
         """The evidence, and its gradient in the logarithm of some numbers.
 
         It is the mean of the log joint density's gradient under N(m, H^-1): in sigma^2 of a pathway, (|P C^+ m|^2 -
-        information) / 2 with C = A A, and in a number of the likelihood, that of its quadratic expansion.
+        information) / 2, and in a number of the likelihood, that of its quadratic expansion.
 
         Args:
             moved: whether m is the mode of the linearised model at these numbers, whose evidence has the gain of the
                 step to it added (Antoran et al. 2022); else it is W_0 (Immer et al. 2021b). At the mode they are equal.
         """
         h, value = self.at_numbers(numbers), self.evidence(numbers)
-        step, gain = self.newton(numbers) if moved else (np.zeros(self.coordinates.size), 0.0)
-        gradient = self._of_sigmas(h, numbers, sites, self.at.at + step)
-        own = set(gradient) & set(self.at.model.likelihood.latents)
-        return value + gain, gradient | (self._of_likelihood(h, numbers, own, step) if own else {})
-
-    def _of_sigmas(self, h: Factorized, numbers: Numbers, sites: Iterable[str], mean: NDArray) -> dict[str, float]:
-        """For the posterior's mean W; 0 for other sites."""
-        c = self.coordinates
-        u = c.weights(c.whiten(c.whiten(mean, numbers), numbers))
         gradient = dict.fromkeys(sites, 0.0)
         for site in gradient:
-            terms = c.terms(site)
-            if terms:
-                inside = sum(scale**2 * float((level.encode(u[name]) ** 2).sum()) for name, level, scale in terms)
-                gradient[site] = numbers[site] ** 2 * (inside - h.information(site))
-        return gradient
+            if self.coordinates.terms(site):
+                gradient[site] = numbers[site] ** 2 * (h.inside(site, moved) - h.information(site))
+        own = set(gradient) & set(self.at.model.likelihood.latents)
+        found = gradient | (self._of_likelihood(h, numbers, own, moved) if own else {})
+        return value + (h.gain if moved else 0.0), found
 
-    def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+    def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], moved: bool) -> dict[str, float]:
         """Of the mean of the likelihood's expansion around f_0."""
-        likelihood, at = self.at.model.likelihood, self.at
-        first = (at.jacobian.reshape(-1, len(step)) @ step).reshape(at.f.shape)
-        second = h.output_covariance() + first[:, :, None] * first[:, None, :]
+        likelihood, at, first = self.at.model.likelihood, self.at, h.first(moved)
 
         def mean(numbers: Numbers) -> float:
             slope, bend = likelihood.expansion(at.f, at.y, numbers)
             here = likelihood.log_prob(at.f, at.y, numbers).sum()
-            return float(here + (slope * first).sum() - 0.5 * (bend * second).sum())
+            second = np.einsum("nd,nde,ne", first, bend, first) + h.spread(bend)
+            return float(here + (slope * first).sum() - 0.5 * second)
 
         return {site: difference(mean, numbers, site) for site in sites}
 
@@ -131,8 +128,21 @@ def difference(function: Callable[[Numbers], float], numbers: Numbers, site: str
 
 def square_root(bend: NDArray) -> NDArray:
     """R with R R^T = L, for positive semi-definite L (n, d, d)."""
+    factor = multiple(bend)
+    if factor is not None:
+        return np.sqrt(factor) * np.broadcast_to(np.eye(bend.shape[-1]), bend.shape)
     values, vectors = np.linalg.eigh(bend)
     return vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+
+
+def multiple(matrices: NDArray) -> float | None:
+    """The number that (n, d, d) are the identity times, if there is one: as with Gaussian noise."""
+    factor = float(matrices.flat[0])
+    return (
+        factor
+        if np.array_equal(matrices, factor * np.broadcast_to(np.eye(matrices.shape[-1]), matrices.shape))
+        else None
+    )
 
 
 def proportion(r: NDArray, root: NDArray | None) -> float | None:

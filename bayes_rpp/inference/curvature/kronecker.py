@@ -11,6 +11,7 @@ so that, given the factors, nothing is approximate, and no matrix is larger than
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, difference, proportion
-from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
+from bayes_rpp.inference.curvature.linearisation import Linearization
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 
@@ -47,12 +48,12 @@ class Kronecker(Curvature):
         self._root: NDArray | None = None
         self._factors: dict[str, Factors] = {}
 
-    def factorize(self, numbers: Numbers, r: NDArray) -> Factorized:
+    def factorize(self, numbers: Numbers, slope: NDArray, r: NDArray) -> Factorized:
         factor = proportion(r, self._root)
         if factor is None:
             self._root, factor = r, 1.0
             self._factors = {name: Factors(*sides) for name, sides in self._sides(r).items()}
-        return _OfKronecker(self.coordinates, self._factors, factor**2, numbers)
+        return _OfKronecker(self, self._factors, factor**2, numbers, slope)
 
     def _sides(self, r: NDArray) -> dict[str, tuple[NDArray, NDArray]]:
         """Partial traces of J^T L J of each weight, over its columns and over its rows."""
@@ -67,24 +68,39 @@ class Kronecker(Curvature):
         return sums
 
     def pull(self, v: NDArray) -> NDArray:
+        """J^T v, for v (n, d)."""
         found = np.zeros(self.coordinates.size)
         for rows, block in self.at.blocks():
             found += np.einsum("ndp,nd->p", block, v[rows])
         return found
 
-    def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], step: NDArray) -> dict[str, float]:
+    def _of_likelihood(self, h: Factorized, numbers: Numbers, sites: set[str], moved: bool) -> dict[str, float]:
         # The covariance of the outputs would take the Jacobian again.
         return {site: difference(self.evidence, numbers, site) for site in sites}
 
 
 class _OfKronecker(Factorized):
-    def __init__(self, coordinates: Coordinates, factors: dict[str, Factors], factor: float, numbers: Numbers) -> None:
-        self._c, self._numbers = coordinates, numbers
-        self._parts = {k: _Weight(coordinates.prior(k, numbers), factors[k], factor) for k in coordinates.names}
+    def __init__(
+        self, curvature: Kronecker, factors: dict[str, Factors], factor: float, numbers: Numbers, slope: NDArray
+    ) -> None:
+        self._curvature, self._c, self._numbers, self._slope = curvature, curvature.coordinates, numbers, slope
+        self._parts = {k: _Weight(self._c.prior(k, numbers), factors[k], factor) for k in self._c.names}
         self.logdet = sum(part.logdet for part in self._parts.values())
 
-    def solve(self, v: NDArray) -> NDArray:
-        return v - self._each(self._each(self._each(v, _Weight.color), _Weight.f), _Weight.color)
+    @cached_property
+    def _newton(self) -> tuple[NDArray, float]:
+        """The step in eps, and its gain."""
+        c, numbers = self._c, self._numbers
+        g = c.color(self._curvature.pull(self._slope), numbers) - c.whiten(self._curvature.at.at, numbers)
+        step = self.solve(g)
+        return step, 0.5 * float(g @ step)
+
+    @property
+    def gain(self) -> float:
+        return self._newton[1]
+
+    def step(self) -> NDArray:
+        return self._c.color(self._newton[0], self._numbers)
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray:
         # Perturb and optimise (Papandreou and Yuille 2010): the mean given noisy data is a draw.
@@ -92,11 +108,22 @@ class _OfKronecker(Factorized):
         data = self._each(noise, _Weight.root) - self._each(self._each(white, _Weight.color), _Weight.g)
         return white + self.solve(self._each(data, _Weight.color))
 
+    def inside(self, site: str, moved: bool) -> float:
+        at = self._curvature.at
+        return (at.moved(at.at + self.step()) if moved else at).inside(site, self._numbers)
+
     def information(self, site: str) -> float:
         return sum(scale**2 * self._parts[name].trace(level) for name, level, scale in self._c.terms(site))
 
-    def output_covariance(self) -> NDArray:
+    def first(self, moved: bool) -> NDArray:
         raise NotImplementedError("it would take the Jacobian again")
+
+    def spread(self, bend: NDArray) -> float:
+        raise NotImplementedError("it would take the Jacobian again")
+
+    def solve(self, v: NDArray) -> NDArray:
+        """H^-1 v for v (..., size)."""
+        return v - self._each(self._each(self._each(v, _Weight.color), _Weight.f), _Weight.color)
 
     def _each(self, v: NDArray, apply: Callable[[_Weight, NDArray], NDArray]) -> NDArray:
         return self._c.flat({k: apply(self._parts[k], w) for k, w in self._c.weights(v).items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,13 +135,41 @@ class Linearization:
     @cached_property
     def jacobian(self) -> NDArray:
         """(n, d, size)."""
-        found = np.empty((*self.f.shape, self.coordinates.size))
+        n, d = self.f.shape
+        if n * d * self.coordinates.size <= CHUNK:
+            return next(self.blocks())[1]
+        found = np.empty((n, d, self.coordinates.size))
         for where, block in self.blocks():
             found[where] = block
         return found
 
+    @cached_property
+    def squares(self) -> dict[str, tuple[NDArray, ...]]:
+        """|.|^2 of what of each weight of W_0 is in each level of its prior beyond the one before, and outside."""
+        return {k: self.model.priors[k].squares(self.weights[k]) for k in self.coordinates.names}
+
+    def norm(self, numbers: Mapping[str, float]) -> float:
+        """|eps_0|^2."""
+        return sum(q / v for k in self.coordinates.names for q, v in self._variances(k, numbers))
+
+    def inside(self, site: str, numbers: Mapping[str, float]) -> float:
+        """Sum of scale^2 |P C^+ W_0|^2 over the pathways of a sigma, with their projectors P and the covariance C."""
+        total = 0.0
+        for name, level, scale in self.coordinates.terms(site):
+            within = [q / v**2 for q, v in self._variances(name, numbers)]
+            total += scale**2 * sum(within[: self.model.priors[name].position(level) + 1])
+        return float(total)
+
+    def _variances(self, name: str, numbers: Mapping[str, float]) -> list[tuple[Any, float]]:
+        """The squares of one weight, each with its variance, as far as the prior has mass."""
+        variances = self.coordinates.prior(name, numbers).variances
+        return [(q, v) for q, v in zip(self.squares[name], variances, strict=False) if v]
+
     def log_joint(self, numbers: Mapping[str, float], flat: NDArray | None = None) -> float:
         """log p(y | W) - |eps|^2 / 2, at W_0 or at other weights."""
-        f, flat = (self.f, self.at) if flat is None else (self.outputs(flat), flat)
-        eps = self.coordinates.whiten(flat, numbers)
-        return float(self.model.likelihood.log_prob(f, self.y, numbers).sum() - 0.5 * eps @ eps)
+        if flat is None:
+            f, norm = self.f, self.norm(numbers)
+        else:
+            eps = self.coordinates.whiten(flat, numbers)
+            f, norm = self.outputs(flat), eps @ eps
+        return float(self.model.likelihood.log_prob(f, self.y, numbers).sum() - 0.5 * norm)

@@ -204,14 +204,15 @@ class _Laplace:
     def _kind(self) -> str:
         """Which class does it: the one asked for, if it has the memory."""
         n, p = len(self.task.x) * self.model.net.rep_out.size, self.coordinates.size
-        parts = len(self.tuned) + 1
+        m = min(n, p)
+        full = 2 * n * p + n * m + (len(self.tuned) + 6) * m**2
         gigabytes = {
-            "weights": 8e-9 * (2 * n * p + 5 * p**2),
-            "data": 8e-9 * (2 * n * p + (parts + 5) * n**2),
+            "weights": 8e-9 * (full + 2 * p**2),
+            "data": 8e-9 * full,
             "kronecker": 8e-9 * (3 * CHUNK + sum(_factors(self.model.priors[k]) for k in self.coordinates.names)),
         }
-        full = "data" if n < p else "weights"
-        kind = self.method.curvature if self.method.curvature in gigabytes else full
+        smaller = "data" if n < p else "weights"
+        kind = self.method.curvature if self.method.curvature in gigabytes else smaller
         if gigabytes[kind] > self.method.memory:
             able = [k for k, size in gigabytes.items() if size <= self.method.memory]
             able += ["last_layer"] if self.method.curvature != "last_layer" else []

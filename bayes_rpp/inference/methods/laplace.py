@@ -28,13 +28,14 @@ class Laplace(MAP):
     `Posterior.samples`.
 
     Args:
-        curvature: "weights" (full, H itself), "data" (full, through the covariance of the outputs at the data: the same
-            result, faster with fewer outputs than weights), "auto" (the smaller of the two), "kronecker" (weights apart
-            from each other, and J^T L J of each the product A (x) B / tr A of a factor for its rows and one for its
-            columns, its partial traces, as in K-FAC (Martens and Grosse 2015); exact in the prior and its pathways; for
-            large networks, but with more weights than outputs log|H| comes out some 1.6 to 1.8 times the full one, so
-            compare its evidence with its own kind alone), or "last_layer" (full, of the last layer alone; the others
-            keep their MAP, and the evidence is that of the last layer given them).
+        curvature: full, through the covariance of the outputs at the data or, where the weights are fewer, of as many
+            combinations of them, with draws by the covariance of the weights ("weights"), by that of the outputs
+            ("data", cheaper with fewer outputs than weights) or by the smaller of the two ("auto"); "kronecker"
+            (weights apart from each other, and J^T L J of each the product A (x) B / tr A of a factor for its rows and
+            one for its columns, its partial traces, as in K-FAC (Martens and Grosse 2015); exact in the prior and its
+            pathways; for large networks, but with more weights than outputs log|H| comes out some 1.6 to 1.8 times the
+            full one, so compare its evidence with its own kind alone), or "last_layer" (full, of the last layer alone;
+            the others keep their MAP, and the evidence is that of the last layer given them).
         draws: samples of the weights.
         predictions: "linearized" (of f(W_map) + J (W - W_map), as the curvature presumes; without J, by a difference)
             or "network" (of the network at each sample, which underfits where the Gaussian is wide).

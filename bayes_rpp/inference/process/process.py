@@ -71,7 +71,10 @@ def check_size(gp: GaussianProcess, n: int) -> None:
 
 
 def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
-    """Numbers to start from, as `fit(..., init=)` gives them: a posterior of a GaussianProcess, or numbers by site."""
+    """Numbers to start from, as `fit(..., init=)` gives them: a posterior of a GaussianProcess, or numbers by site, or
+    a list of these."""
+    if isinstance(init, (list, tuple)) and init:
+        return [start for one in init for start in start_numbers(gp, one)]
     if isinstance(init, FunctionPosterior):
         return [
             {k: float(v.flat[int(np.argmax(init.samples[EVIDENCE]))]) for k, v in init.samples.items() if k != EVIDENCE}

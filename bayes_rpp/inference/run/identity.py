@@ -25,7 +25,7 @@ from bayes_rpp.networks.storage import network_spec
 if TYPE_CHECKING:
     from bayes_rpp.inference.run.task import Task
 
-FORMAT = 2
+FORMAT = 3
 
 
 def identity_of(task: Task) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""HMC and NUTS in NumPyro: its kernels, all chains in one batch, draws in compiled blocks."""
+"""HMC and NUTS in NumPyro: its kernels on one vector of all sites, draws in compiled blocks."""
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from numpy.typing import NDArray
 from numpyro.distributions import biject_to
-from numpyro.infer import HMC, NUTS
+from numpyro.infer.hmc import hmc
+from numpyro.infer.util import potential_energy
 
 from bayes_rpp.engines.numpyro import ENGINE
 from bayes_rpp.inference.optimise.map.numpyro import from_arrays, to_arrays
@@ -22,6 +25,10 @@ from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import BLOCK, sample
 from bayes_rpp.models.model import AnyParametrization
 
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+
+ALL = "sites"  # the one site that kernels see: with an array for each, most of what is compiled would move arrays
+MANY = 8  # chains on a CPU: fewer are faster one after the other, as those of a batch wait for the deepest tree
 TOGETHER = True  # all chains are one batch
 
 
@@ -33,25 +40,33 @@ class Sampler:
     """See `bayes_rpp.inference.sample.sampling.Sampler`."""
 
     def __init__(self, task: Task, sites: Sites, initial: Values, seeds: list[int]) -> None:
-        dtype = jnp.result_type(float)
-        self._data = (jnp.asarray(task.x, dtype=dtype), jnp.asarray(task.y, dtype=dtype))
+        self._data = ENGINE.array(task.x), ENGINE.array(task.y)
         self._positive = {k: biject_to(p.distribution(ENGINE).support) for k, p in task.model.latents.items()}
-        start = {site: jnp.asarray(v, dtype=dtype) for site, v in initial.items()}
-        start |= {k: self._positive[k].inv(start[k]) for k in self._positive}
+        start = {k: self._positive[k].inv(v) if k in self._positive else v for k, v in sorted(initial.items())}
+        flat = np.concatenate([np.reshape(v, (len(seeds), -1)) for v in start.values()], axis=1)
+        self._shapes = tuple((k, v.shape[1:]) for k, v in start.items())
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-        init, self._block = _compiled(Configured.of(task.model), sites.parametrization, task.method)
-        self._state = init(keys, start, self._data)
+        known = Configured.of(task.model), sites.parametrization, self._shapes, task.method
+        init, self._block = _programs(*known, len(seeds) >= MANY or jax.default_backend() != "cpu")
+        self._state = init(keys, ENGINE.array(flat), self._data)
 
     def is_finite(self) -> NDArray[np.bool_]:
-        parts = [self._state.potential_energy, *self._state.z_grad.values()]
+        parts = self._state.potential_energy, *self._state.z_grad.values()
         return np.all([np.isfinite(np.asarray(p)).reshape(len(p), -1).all(axis=1) for p in parts], axis=0)
 
     def advance(self, count: int) -> tuple[Values, Values]:
-        self._state, (z, stats) = self._block(self._state, count, self._data)
-        draws = {k: self._positive[k](v[:count]) if k in self._positive else v[:count] for k, v in z.items()}
-        found = {k: np.asarray(v[:count]).swapaxes(0, 1) for k, v in stats.items()}
+        self._state, kept = self._block(self._state, count, self._data)
+        # Cut by numpy, which compiles nothing for each count.
+        z, found = jax.tree.map(lambda a: np.asarray(a)[:, :count], kept)
         found["tree_depth"] = np.floor(np.log2(np.maximum(found["n_steps"], 1))).astype(np.int64) + 1
-        return {k: np.asarray(v).swapaxes(0, 1) for k, v in draws.items()}, found
+        draws = {k: np.asarray(self._positive[k](v)) if k in self._positive else v for k, v in self._cut(z).items()}
+        return draws, found
+
+    def _cut(self, z: NDArray) -> Values:
+        """(..., entries of all sites) by site."""
+        ends = np.cumsum([math.prod(shape) for _, shape in self._shapes])
+        parts = np.split(z, ends[:-1], axis=-1)
+        return {k: part.reshape(z.shape[:-1] + shape) for (k, shape), part in zip(self._shapes, parts, strict=True)}
 
     def state(self) -> Arrays:
         return to_arrays(self._state)
@@ -61,38 +76,57 @@ class Sampler:
 
 
 @lru_cache(maxsize=8)
-def _compiled(configured: Configured, parametrization: AnyParametrization, method: Any) -> tuple[Any, Any]:
+def _programs(
+    configured: Configured, parametrization: AnyParametrization, shapes: Shapes, method: Any, together: bool
+) -> tuple[Any, Any]:
     """The start of chains, and a block of their draws, compiled once for all data of one shape, and for all models that
     are configured alike."""
     function = partial(configured.model.numpyro, parametrization=parametrization)
-    shared = {"target_accept_prob": method.target_accept, "dense_mass": method.dense_mass}
-    if method.max_depth is None:
-        kernel = HMC(function, trajectory_length=method.trajectory_length, **shared)
-    else:
-        kernel = NUTS(function, max_tree_depth=method.max_depth, **shared)
+    _, sites = ravel_pytree({k: jnp.zeros(shape) for k, shape in shapes})
 
-    def init(key: Any, start: Any, data: Any) -> Any:
-        return kernel.init(key, method.warmup, start, model_args=data)
+    @jax.jit
+    def potential(z: Any, data: Any) -> Any:
+        """-log p(y, W | x) and of the change of variables; traced once, wherever a kernel asks for it."""
+        return potential_energy(function, data, {}, sites(z[ALL]))
+
+    nuts = method.max_depth is not None
+    start, advance = hmc(potential_fn_gen=lambda *data: partial(potential, data=data), algo="NUTS" if nuts else "HMC")
+    limit = {"max_tree_depth": method.max_depth} if nuts else {"trajectory_length": method.trajectory_length}
+    limit |= {"target_accept_prob": method.target_accept, "dense_mass": [(ALL,)] if method.dense_mass else []}
+    chains = jax.vmap if together else lambda function: partial(jax.lax.map, function)
+
+    def init(keys: Any, flat: Any, data: Any) -> Any:
+        def one(chain: Any) -> Any:
+            key, z = chain
+            key = jax.random.split(key)[0]  # as HMC.init, which takes the other for the start of a model
+            return start({ALL: z}, method.warmup, rng_key=key, model_args=data, **limit)
+
+        return chains(one)((keys, flat))
 
     def block(state: Any, count: Any, data: Any) -> Any:
         """`count` draws, in buffers of the size of a block, so that one compilation serves all counts."""
-        shapes = jax.eval_shape(_seen, state)
-        buffers = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
-        advance = jax.vmap(lambda chain: kernel.sample(chain, data, {}))
 
-        def step(i: Any, carry: Any) -> Any:
-            state, buffers = carry
-            state = advance(state)
-            return state, jax.tree.map(lambda b, new: b.at[i].set(new), buffers, _seen(state))
+        def one(state: Any) -> Any:
+            shapes = jax.eval_shape(_seen, state)
+            buffers = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), shapes)
 
-        return jax.lax.fori_loop(0, count, step, (state, buffers))
+            def step(i: Any, carry: Any) -> Any:
+                state, buffers = carry
+                state = advance(state, data)
+                return state, jax.tree.map(lambda b, new: b.at[i].set(new), buffers, _seen(state))
 
-    return jax.jit(jax.vmap(init, in_axes=(0, 0, None))), jax.jit(block)
+            return jax.lax.fori_loop(0, count, step, (state, buffers))
+
+        return chains(one)(state)
+
+    # What runs once need not be fast.
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(init, compiler_options=options), jax.jit(block)
 
 
 def _seen(state: Any) -> Any:
     """What is kept of a state: the draw, and its statistics."""
-    return state.z, {
+    return state.z[ALL], {
         "diverging": state.diverging,
         "n_steps": state.num_steps,
         "acceptance_rate": state.accept_prob,

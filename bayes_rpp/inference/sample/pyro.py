@@ -17,7 +17,7 @@ from pyro.infer.autoguide.initialization import init_to_value
 from pyro.ops.integrator import potential_grad
 from torch.distributions import biject_to
 
-from bayes_rpp.engines.pyro import ENGINE, settings
+from bayes_rpp.engines.pyro import ENGINE, random_state, seeded, settings
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
 from bayes_rpp.inference.run.sites import Sites, Values
@@ -91,7 +91,7 @@ class Sampler:
         else:
             self._kernel = _NUTS(model, max_tree_depth=method.max_depth, **shared)
         self._warmup = method.warmup
-        self._random = torch.Generator().manual_seed(seeds[0]).get_state()
+        self._random = seeded(seeds[0])
         data = (torch.as_tensor(task.x, dtype=dtype), torch.as_tensor(task.y, dtype=dtype))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch.jit.trace", category=DeprecationWarning)
@@ -144,10 +144,9 @@ class Sampler:
 
     def _with_random(self, function: Callable[[], Any]) -> Any:
         """Call with the chain's own random numbers in place of torch's global ones."""
-        with settings(), torch.random.fork_rng(devices=[]):
-            torch.random.set_rng_state(self._random)
+        with settings(), random_state(self._random) as now:
             found = function()
-            self._random = torch.random.get_rng_state()
+            self._random = now()
         return found
 
     def state(self) -> Arrays:
@@ -191,7 +190,7 @@ class Sampler:
         self._z = {k: tensor(f"z/{k}") for k in self._z}
         gradients = {k: tensor(f"gradient/{k}") for k in self._z}
         kernel._cache(self._z, tensor("potential"), gradients)
-        self._random = torch.as_tensor(state["random"])
+        self._random = torch.from_numpy(state["random"])
 
 
 KERNEL = ("_t", "_accept_cnt", "_mean_accept_prob", "_divergences")

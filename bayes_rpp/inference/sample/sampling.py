@@ -160,8 +160,8 @@ def _chains(task: Task, sampler_type: type[Sampler]) -> tuple[Values, Values]:
                 store.save({f"sampler/{k}": v for k, v in sampler.state().items()} | {"done": np.array(done)}, block)
                 kept, unsaved = kept + ([block] if block else []), []
             if task.progress:
+                bar.set_postfix(_shown(warming, stats, kept + unsaved), refresh=False)  # for the line that follows
                 bar.update(count)
-                bar.set_postfix(_shown(warming, stats, kept + unsaved), refresh=False)
     whole = _join(kept + unsaved) or {}
     return _under("draw/", whole), _under("stat/", whole)
 

@@ -190,7 +190,7 @@ class Covariance:
         checked = list(zip(self.parts, self.gp.bound, self.averages, strict=False))
         checked += [(part, *checked[0][1:]) for part in self.parts if part.fixed]  # the linear mean
         for part, (before, after), average in checked:
-            if average.is_exact:
+            if average.is_exact or part.sigma == 0.0:
                 continue
             values = part.fixed or all_values
             k = part.kernel.cross(x, x, values)

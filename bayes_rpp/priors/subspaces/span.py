@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayes_rpp._arrays import Array, array_namespace, frozen, indices, whole_number
+from bayes_rpp._arrays import Array, array_namespace, frozen, whole_number
 from bayes_rpp._given import float64_array, real_array
 from bayes_rpp._types import Shaped
-from bayes_rpp.engines.libraries import fixed
+from bayes_rpp.engines.libraries import fixed, fixed_indices
 from bayes_rpp.priors.subspaces.base import COMPLEX_COLUMNS, Subspace
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value of a block: columns read off float32 constants depend so nearly
@@ -122,7 +122,7 @@ class SpanSubspace(Subspace):
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
         xp, lead = array_namespace(w), tuple(w.shape[: w.ndim - len(self.shape)])
-        w = xp.take(w.reshape((*lead, self.size)), indices(self._used, w), axis=-1)
+        w = xp.take(w.reshape((*lead, self.size)), fixed_indices(self._used, w), axis=-1)
         parts, start = [w[..., :0]], 0
         for rows, q in self._groups:
             part = w[..., start : start + rows.size].reshape((*lead, *rows.shape))
@@ -138,7 +138,7 @@ class SpanSubspace(Subspace):
             part = beta[..., start : start + rows.shape[0] * q.shape[-1]].reshape((*lead, rows.shape[0], q.shape[-1]))
             start += rows.shape[0] * q.shape[-1]
             parts.append(self._outer(part, q).reshape((*lead, rows.size)))
-        return xp.take(xp.concat([*parts, zero], axis=-1), indices(self._place, beta), axis=-1).reshape(
+        return xp.take(xp.concat([*parts, zero], axis=-1), fixed_indices(self._place, beta), axis=-1).reshape(
             lead + self.shape
         )
 

@@ -51,7 +51,7 @@ class Reader:
 
     def __init__(self, layer: nn.Module, input_shape: tuple[int, ...] | None) -> None:
         self.input_shape = _asked(layer) if input_shape is None else input_shape
-        self.layer = copied(layer).double()
+        self.layer = copied(layer).cpu().double()
         parameters = dict(self.layer.named_parameters())
         self.name = type(layer).__name__
         if not sum(p.numel() for p in parameters.values()):
@@ -102,12 +102,12 @@ class Reader:
                 f"the {self.name} has {k} parameters and a matrix of {outputs} x {inputs}, too many numbers to read "
                 "off; for a convolution, ConvolutionSubspace, or soften with residual='kernel', would do"
             )
-        x = torch.cat([torch.zeros(1, inputs).double(), torch.eye(inputs).double()])
+        x = _corners(inputs)
         size = max(1, CHUNK // ((inputs + 1) * max(outputs, 1)))
         weight, bias = [], []
         for start in range(0, k, size):
-            thetas = torch.zeros(min(size, k - start), k).double()
-            thetas[torch.arange(len(thetas)), start + torch.arange(len(thetas))] = 1.0
+            thetas = torch.zeros(min(size, k - start), k, dtype=torch.float64, device="cpu")
+            thetas.diagonal(start).fill_(1.0)
             y = each(lambda t: self._run(t, x), thetas).reshape(len(thetas), inputs + 1, outputs)
             weight.append(_sparse((y[:, 1:] - y[:, :1]).transpose(1, 2)))
             bias.append(_sparse(y[:, 0]))
@@ -117,7 +117,7 @@ class Reader:
     def matrix(self) -> tuple[NDArray, NDArray]:
         """W (outputs, inputs) and b (outputs,) of the layer as it is, float64."""
         inputs = self.shape[1]
-        x = torch.cat([torch.zeros(1, inputs).double(), torch.eye(inputs).double()])
+        x = _corners(inputs)
         y = self._outputs(self.theta, x)
         return (y[1:] - y[:1]).T.numpy().copy(), y[0].numpy().copy()
 
@@ -132,7 +132,12 @@ class Reader:
             return run(self.layer, values, x.reshape(len(x), *self.input_shape))
 
     def _noise(self, *shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=self._random, dtype=torch.float64)
+        return torch.randn(*shape, generator=self._random, dtype=torch.float64, device="cpu")
+
+
+def _corners(size: int) -> torch.Tensor:
+    """0 and all e_k, on the CPU whatever the default device is."""
+    return torch.cat([torch.zeros(1, size, device="cpu"), torch.eye(size, device="cpu")]).double()
 
 
 @torch.no_grad()
@@ -149,8 +154,8 @@ def each(function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor) -
 
 def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """The module's output for these values of its parameters; tensors go through escnn's types where it speaks them.
-    Tensors that are plain attributes get the precision of x. The module is left as it was, whatever it keeps of what it
-    computes, also if it raises.
+    Tensors that are plain attributes get the precision and device of x. The module is left as it was, whatever it keeps
+    of what it computes, also if it raises.
 
     Raises:
         TypeError: if the output is no tensor.
@@ -163,8 +168,8 @@ def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) 
     with _left_as_it_was(module):
         for attributes in map(vars, module.modules()):
             for k, v in attributes.items():
-                if isinstance(v, torch.Tensor) and v.is_floating_point() and v.dtype != x.dtype:
-                    attributes[k] = v.to(x.dtype)
+                if isinstance(v, torch.Tensor) and v.is_floating_point() and (v.dtype, v.device) != (x.dtype, x.device):
+                    attributes[k] = v.to(x)
         y = torch.func.functional_call(module, _everywhere(module, values), (argument,), tie_weights=False)
     y = getattr(y, "tensor", y)
     if not isinstance(y, torch.Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ class Trainer:
         per_member = partial(jnp.broadcast_to, shape=(members,))
         units = {site: per_member(array(sites.steps[site])) for site in initial}
         self._given = units, {k: per_member(array(v)) for k, v in sites.given.items()}
-        self._shared = array(task.x), array(task.y), array(rates)
+        self._epochs = Epochs(task, rates)
         devices = _devices(members)
         together = members_together(task, members // devices)
         known = Configured.of(task.model), sites.parametrization, tuple(sorted(initial))
@@ -53,8 +53,9 @@ class Trainer:
         self._state = self._start({site: array(v) for site, v in initial.items()})
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        self._state, losses = self._epoch((self._state, jnp.asarray(batches), self._given), self._shared)
-        return np.asarray(losses)
+        padded, shared = self._epochs.arguments(batches, self._state[1][0].count)
+        self._state, losses = self._epoch((self._state, padded, self._given), shared)
+        return np.asarray(losses)[:, : batches.shape[1]]
 
     def state(self) -> Arrays:
         return to_arrays(self._state)
@@ -82,29 +83,30 @@ def _programs(
     transforms = {site: biject_to(constraints.positive) for site in sites if site in model.latents}
     constrain = partial(transform_fn, transforms)
 
-    def loss(params: Any, given: Any, size: int, *data: Any) -> Any:
+    def loss(params: Any, given: Any, size: Any, *data: Any) -> Any:
         """-log p(y, W | x), in which numbers have their own density though the steps are in their logarithms."""
         options = {"given": given, "size": size, "parametrization": form}
         return -log_density(model.numpyro, data, options, constrain(params))[0]
 
-    def steps(x: jax.Array, y: jax.Array, rates: jax.Array, member: Any) -> Any:
+    def steps(shared: Shared, member: Any) -> Any:
         state, batches, (units, given) = member
-        adam = optimizer(rates, optax.stateless(lambda updates, _: {k: u * units[k] for k, u in updates.items()}))
+        adam = optimizer(shared, optax.stateless(lambda updates, _: {k: u * units[k] for k, u in updates.items()}))
 
         def step(state: Any, *data: Any) -> Any:
             params, moments = state
-            value, gradient = jax.value_and_grad(loss)(params, given, len(x), *data)
+            value, gradient = jax.value_and_grad(loss)(params, given, shared.size, *data)
             updates, moments = adam.update(gradient, moments)
             return (optax.apply_updates(params, updates), moments), value
 
-        return one_epoch(step, x, y)(state, batches)
+        return one_epoch(step, shared)(state, batches)
 
     def start(values: Any) -> Any:
         params = constrain(values, invert=True)
-        return params, jax.vmap(optimizer(jnp.zeros(1), optax.identity()).init)(params)
+        return params, jax.vmap(optimizer(None, optax.identity()).init)(params)
 
     def epoch(members: Any, shared: Any) -> Any:
-        return jax.lax.map(partial(steps, *shared), members, batch_size=together)
+        # A batch of one member would be traced, and compiled, with one more dimension.
+        return jax.lax.map(partial(steps, shared), members, batch_size=together if together > 1 else None)
 
     if devices > 1:
         mesh, spread = Mesh(np.array(jax.local_devices()[:devices]), ("members",)), PartitionSpec("members")
@@ -128,21 +130,64 @@ def members_together(task: Task, members: int) -> int:
     return evenly(members, most)
 
 
-def one_epoch(step: Callable[..., Any], x: jax.Array, y: jax.Array) -> Callable[..., Any]:
+class Shared(NamedTuple):
+    """What an epoch is given for all members: x and y, in which rows follow that no batch has; how many examples there
+    are, and steps; and the learning rate of each step."""
+
+    x: jax.Array
+    y: jax.Array
+    size: jax.Array
+    steps: jax.Array
+    rates: jax.Array
+
+
+class Epochs:
+    """The arguments of each epoch, padded: data of slightly different length, such as folds, share a program, and so do
+    trainings of different length."""
+
+    def __init__(self, task: Task, rates: NDArray) -> None:
+        room = ((0, roomy(len(task.x)) - len(task.x)), (0, 0))
+        self._data = array(np.pad(task.x, room)), array(np.pad(task.y, room)), array(len(task.x))
+        self._rates = rates
+
+    def arguments(self, batches: NDArray[np.int64], counts: Any) -> tuple[jax.Array, Shared]:
+        """For row numbers (members, steps, batch size), of members that have made so many steps."""
+        first, steps = int(np.asarray(counts)[0]), batches.shape[1]
+        room = 0, roomy(steps) - steps
+        rates = np.pad(self._rates[first : first + steps], room)
+        padded = jnp.asarray(np.pad(batches, ((0, 0), room, (0, 0))))
+        return padded, Shared(*self._data, jnp.asarray(steps), array(rates))
+
+
+def roomy(count: int) -> int:
+    """The next size that is in use: eight of them from each power of two to the next."""
+    unit = max(1, 2 ** (count.bit_length() - 4))
+    return -(-count // unit) * unit
+
+
+def one_epoch(step: Callable[..., Any], shared: Shared) -> Callable[..., Any]:
     """A function that takes one member's state over batches of rows (steps, size): new state, losses / n.
     `step(state, x, y)` returns a new state and the loss."""
 
     def epoch(state: Any, batches: Any) -> Any:
-        state, losses = jax.lax.scan(lambda s, rows: step(s, x[rows], y[rows]), state, batches)
-        return state, losses / len(x)
+        def one(i: Any, carry: Any) -> Any:
+            state, losses = carry
+            state, loss = step(state, shared.x[batches[i]], shared.y[batches[i]])
+            return state, losses.at[i].set(loss / shared.size)
+
+        losses = jnp.zeros(len(batches), dtype=shared.x.dtype)
+        return jax.lax.fori_loop(0, shared.steps, one, (state, losses))
 
     return epoch
 
 
-def optimizer(rates: Any, *more: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Adam with a learning rate for each step; `more` comes before the rates."""
-    table = array(rates)
-    return optax.chain(optax.scale_by_adam(), *more, optax.scale_by_schedule(lambda count: -table[count]))
+def optimizer(shared: Shared | None, *more: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Adam with a learning rate for each step of an epoch (None: only to start); `more` comes before the rates."""
+
+    def rate(count: Any) -> Any:
+        return 0.0 if shared is None else -shared.rates[count % shared.steps]
+
+    return optax.chain(optax.scale_by_adam(), *more, optax.scale_by_schedule(rate))
 
 
 def to_arrays(tree: Any) -> Arrays:

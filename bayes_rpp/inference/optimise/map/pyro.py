@@ -53,8 +53,7 @@ class Trainer:
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         losses = []
         with settings():
-            for step in range(batches.shape[1]):
-                rows = torch.as_tensor(batches[:, step])
+            for rows in torch.as_tensor(batches).swapaxes(0, 1):  # one transfer to a GPU
                 loss = self._loss(self._x[rows], self._y[rows])
                 self._optimizer.step(loss.sum())
                 losses.append(loss.detach() / len(self._x))
@@ -98,6 +97,12 @@ class Adam:
         self._adam = torch.optim.Adam(groups, lr=0.0, fused=True)
         self._parameters = [p for g in self._adam.param_groups for p in g["params"]]
         self._rates, self._count = rates, 0
+        self._parts = {
+            p: torch.as_tensor(g["unit"], dtype=p.dtype, device=p.device).reshape((-1,) + (1,) * (p.dim() - 1))
+            for g in self._adam.param_groups
+            for p in g["params"]
+            if np.ndim(g.get("unit", 1.0))
+        }
 
     def step(self, loss: torch.Tensor) -> None:
         self._adam.zero_grad()
@@ -106,11 +111,11 @@ class Adam:
         for group in self._adam.param_groups:
             unit = group.get("unit", 1.0)
             group["lr"] = self._rates[self._count] * (1.0 if np.ndim(unit) else unit)
-            starts += [(p, unit, p.detach().clone()) for p in group["params"] if np.ndim(unit)]
+            if np.ndim(unit):
+                starts += [(p, self._parts[p], p.detach().clone()) for p in group["params"]]
         self._adam.step()
         with torch.no_grad():
-            for p, unit, start in starts:  # torch has one rate for all members: go the member's part of the way
-                part = torch.as_tensor(unit, dtype=p.dtype, device=p.device).reshape((-1,) + (1,) * (p.dim() - 1))
+            for p, part, start in starts:  # torch has one rate for all members: go the member's part of the way
                 p.copy_(torch.lerp(start, p, part))
         self._count += 1
 
@@ -131,7 +136,7 @@ class Adam:
             for i, p in enumerate(self._parameters):
                 p.copy_(torch.as_tensor(state[f"{i}/value"]))
                 moments = {k: torch.as_tensor(state[f"{i}/{k}"]).to(p).clone() for k in MOMENTS}
-                self._adam.state[p] = {"step": torch.tensor(float(self._count)), **moments}
+                self._adam.state[p] = {"step": torch.tensor(float(self._count), device=p.device), **moments}
 
 
 MOMENTS = ("exp_avg", "exp_avg_sq")

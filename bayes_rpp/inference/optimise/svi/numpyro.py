@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from copy import copy
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +14,20 @@ from numpy.typing import NDArray
 from numpyro.infer import SVI, Predictive, Trace_ELBO
 from numpyro.infer import autoguide as guides
 from numpyro.infer.initialization import init_to_value
+from numpyro.optim import optax_to_numpyro
 
-from bayes_rpp.inference.optimise.map.numpyro import from_arrays, one_epoch, optimizer, to_arrays
+from bayes_rpp.engines.numpyro import ENGINE
+from bayes_rpp.inference.optimise.map.numpyro import Epochs, from_arrays, one_epoch, optimizer, to_arrays
 from bayes_rpp.inference.optimise.svi.guides import make_guide
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
+from bayes_rpp.inference.run.identity import Configured
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
+from bayes_rpp.priors.parametrization import Parametrization
+
+array = ENGINE.array
 
 
 def fit(task: Task) -> Posterior:
@@ -30,53 +38,100 @@ class Trainer:
     """See `bayes_rpp.inference.optimise.training.Trainer`. The state of each member has its own random key."""
 
     def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray) -> None:
-        self._method, self._seed = task.method, task.seed
-        self._x, self._y = (jnp.asarray(a, dtype=jnp.result_type(float)) for a in (task.x, task.y))
-        self._row = (self._x[:1], self._y[:1])  # cut here: guides keep what they are first called with
-        model = partial(task.model.numpyro, size=len(task.x), parametrization=sites.parametrization)
-        self._shapes = {site: v.shape[1:] for site, v in initial.items()}
-        states = []
-        for member in range(task.method.count):
-            start = {site: jnp.asarray(v[member], dtype=jnp.result_type(float)) for site, v in initial.items()}
-            guide = make_guide(task.method, guides, model, init_to_value(values=start))
-            svi = SVI(model, guide, optimizer(rates), Trace_ELBO(num_particles=task.method.particles))
-            if member == 0:
-                self._svi, self._guide = svi, guide
-            key = jax.random.fold_in(jax.random.PRNGKey(task.seed), member)
-            # Operation by operation, as it comes, the start of a small EMLP would take 20 s.
-            states.append(jax.jit(lambda key, svi=svi: svi.init(key, *self._row))(key))
-        self._state = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-        self._epoch = jax.jit(jax.vmap(one_epoch(self._svi.update, self._x, self._y)))
-        if hasattr(self._guide, "median"):
-            self._median = jax.jit(jax.vmap(self._guide.median))
+        self._method, self._seed, self._sites = task.method, task.seed, tuple(initial)
+        self._epochs = Epochs(task, rates)
+        self._row = array(task.x[:1]), array(task.y[:1])
+        known = Configured.of(task.model), sites.parametrization
+        like = tuple((k, v.shape[1:]) for k, v in initial.items()), self._row[0].shape, self._row[1].shape
+        self._programs = _programs(*known, task.method, like)
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.PRNGKey(task.seed)))(jnp.arange(task.method.count))
+        self._state = self._programs.start(keys, {k: array(v) for k, v in initial.items()}, self._row)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
-        self._state, losses = self._epoch(self._state, jnp.asarray(batches))
-        return np.asarray(losses)
+        padded, shared = self._epochs.arguments(batches, self._state.optim_state[0])
+        self._state, losses = self._programs.epoch(self._state, padded, shared)
+        return np.asarray(losses)[:, : batches.shape[1]]
 
     def values(self) -> Values:
-        if hasattr(self._guide, "median"):
-            found = self._median(self._svi.get_params(self._state))
-            return {site: np.asarray(found[site]) for site in self._shapes}
-        return {site: v[:, 0] for site, v in self._sample(1, 0).items()}
+        found = self._programs.median(self._state)
+        if found is None:
+            return {site: v[:, 0] for site, v in self._sample(1, 0).items()}
+        return {site: np.asarray(found[site]) for site in self._sites}
 
     def draws(self) -> Values:
         return self._sample(self._method.draws, self._seed + 1)
 
     def _sample(self, count: int, seed: int) -> Values:
         keys = jax.random.split(jax.random.PRNGKey(seed), self._method.count)
-
-        def one(params: Any, key: Any) -> Any:
-            return Predictive(self._guide, params=params, num_samples=count)(key, *self._row)
-
-        found = jax.vmap(one)(self._svi.get_params(self._state), keys)
-        missing = [site for site in self._shapes if site not in found]
+        found = self._programs.sample(self._state, keys, count, self._row)
+        missing = [site for site in self._sites if site not in found]
         if missing:
             raise ValueError(f"guide must have the model's sample sites, got no {', '.join(map(repr, missing))}")
-        return {site: np.asarray(found[site]) for site in self._shapes}
+        return {site: np.asarray(found[site]) for site in self._sites}
 
     def state(self) -> Arrays:
         return to_arrays(self._state)
 
     def restore(self, state: Arrays) -> None:
         self._state = from_arrays(self._state, state)
+
+
+class _Programs(NamedTuple):
+    """What is compiled for members: their start, an epoch, the centres of their guides (None of a guide that has none),
+    and draws."""
+
+    start: Callable[..., Any]
+    epoch: Callable[..., Any]
+    median: Callable[..., Any]
+    sample: Callable[..., Any]
+
+
+class _ELBO(Trace_ELBO):
+    """Adds its sites up in the order of their names; NumPyro's own, in that of a set, is another program in each
+    process."""
+
+    def loss_with_mutable_state(self, *args: Any, **options: Any) -> Any:
+        found = super().loss_with_mutable_state(*args, **options)
+        terms = found["loss"]
+        return found | {"loss": sum(terms[site] for site in sorted(terms))}
+
+
+@lru_cache(maxsize=8)
+def _programs(configured: Configured, form: Parametrization, method: Any, like: Any) -> _Programs:
+    """Data, rates, keys and where members start are arguments, so that what is compiled serves all fits of models that
+    are configured alike. `like` has the shapes of sites, and of a row of x and y."""
+    model = partial(configured.model.numpyro, parametrization=form)
+
+    def of(values: Any) -> SVI:
+        guide = make_guide(method, guides, model, init_to_value(values=values))
+        return SVI(model, guide, optimizer(None), _ELBO(num_particles=method.particles, sum_sites=False))
+
+    def start(key: Any, values: Any, row: Any) -> Any:
+        return of(values).init(key, *row)
+
+    # All but the start ask of a guide only the shapes that it was first called with. That it keeps, so no tracers.
+    sites, x, y = like
+    svi, row = of({k: jnp.ones(shape) for k, shape in sites}), (jnp.ones(x), jnp.ones(y))
+    jax.eval_shape(lambda key: svi.init(key, *row), jax.random.PRNGKey(0))
+
+    def epoch(state: Any, batches: Any, shared: Any) -> Any:
+        steps = copy(svi)
+        steps.model, steps.optim = partial(model, size=shared.size), optax_to_numpyro(optimizer(shared))
+        return one_epoch(steps.update, shared)(state, batches)
+
+    def median(state: Any) -> Any:
+        return svi.guide.median(svi.get_params(state)) if hasattr(svi.guide, "median") else None
+
+    def sample(state: Any, key: Any, count: int, row: Any) -> Any:
+        return Predictive(svi.guide, params=svi.get_params(state), num_samples=count)(key, *row)
+
+    return _Programs(
+        # Operation by operation, as it comes, the start of a small EMLP would take 20 s.
+        jax.jit(jax.vmap(start, (0, 0, None))),
+        jax.jit(jax.vmap(epoch, (0, 0, None))),
+        jax.jit(jax.vmap(median)),
+        jax.jit(
+            lambda state, keys, count, row: jax.vmap(partial(sample, count=count, row=row))(state, keys),
+            static_argnums=2,
+        ),
+    )

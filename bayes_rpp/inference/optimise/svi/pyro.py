@@ -16,7 +16,7 @@ from pyro.infer import Trace_ELBO
 from pyro.infer import autoguide as guides
 from pyro.infer.autoguide.initialization import init_to_value
 
-from bayes_rpp.engines.pyro import settings
+from bayes_rpp.engines.pyro import random_state, seeded, settings
 from bayes_rpp.inference.optimise.map.pyro import Adam
 from bayes_rpp.inference.optimise.svi.guides import make_guide
 from bayes_rpp.inference.optimise.training import train
@@ -69,7 +69,7 @@ class _Member:
         self._model = partial(task.model.pyro, size=len(task.x), parametrization=sites.parametrization)
         start = {site: torch.as_tensor(v, dtype=dtype).clone() for site, v in sites.with_weights(initial).items()}
         seed = int(np.random.SeedSequence([task.seed, number]).generate_state(1)[0])
-        self._random = torch.Generator().manual_seed(seed).get_state()
+        self._random = seeded(seed)
         self._store = None
         with self._alone():
             self._guide = make_guide(task.method, guides, self._model, init_to_value(values=start))
@@ -83,12 +83,11 @@ class _Member:
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         losses = []
         with self._alone():
-            for batch in batches:
-                rows = torch.as_tensor(batch)
+            for rows in torch.as_tensor(batches):
                 loss = self._elbo.differentiable_loss(self._model, self._guide, self._x[rows], self._y[rows])
                 self._adam.step(loss)
-                losses.append(loss.item() / len(self._x))
-        return np.array(losses)
+                losses.append(loss.detach() / len(self._x))
+        return torch.stack(losses).cpu().numpy().astype(np.float64)
 
     def center(self, shapes: dict[str, tuple[int, ...]]) -> Values:
         if not hasattr(self._guide, "median"):
@@ -123,13 +122,12 @@ class _Member:
         return self._adam.state() | {"random": self._random.numpy().copy()}
 
     def restore(self, state: Arrays) -> None:
-        self._random = torch.as_tensor(state["random"])
+        self._random = torch.from_numpy(state["random"])
         self._adam.restore(state)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """With random numbers and a parameter store of its own, in place of the global ones."""
-        with settings(), torch.random.fork_rng(devices=[]), pyro.get_param_store().scope(self._store) as store:
-            torch.random.set_rng_state(self._random)
+        with settings(), random_state(self._random) as now, pyro.get_param_store().scope(self._store) as store:
             yield
-            self._random, self._store = torch.random.get_rng_state(), store
+            self._random, self._store = now(), store

@@ -15,7 +15,7 @@ TOLERANCE = 1e-2  # relative, in the module's own precision, which may be half; 
 
 def check_same(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
     """The network at its initial weights must be the module; else a layer does more than it was seen to do."""
-    start = {k: torch.as_tensor(v).to(x) for k, v in net.initial.items()}
+    start = {k: torch.as_tensor(v, dtype=x.dtype, device=x.device) for k, v in net.initial.items()}
     try:
         with torch.no_grad():
             found = net(start, x.reshape(2, -1))
@@ -37,7 +37,7 @@ def check_same(net: TorchNetwork, x: torch.Tensor, y: torch.Tensor) -> None:
 def without_gradient(net: TorchNetwork, x: torch.Tensor) -> list[str]:
     """Weights that no derivative reaches, if the output depends on any of them; raises ValueError if there is no
     derivative at all."""
-    weights = {k: torch.as_tensor(v).to(x).requires_grad_() for k, v in net.initial.items()}
+    weights = {k: torch.as_tensor(v, dtype=x.dtype, device=x.device).requires_grad_() for k, v in net.initial.items()}
     try:
         y = net(weights, x.reshape(2, -1))
         rows = list(weights.values())
@@ -51,7 +51,10 @@ def without_gradient(net: TorchNetwork, x: torch.Tensor) -> list[str]:
         return []
     with torch.no_grad():
         random = torch.Generator().manual_seed(0)
-        moved = {k: w + torch.rand(w.shape, generator=random).to(w) if k in without else w for k, w in weights.items()}
+        moved = {
+            k: w + torch.rand(w.shape, generator=random, device="cpu").to(w) if k in without else w
+            for k, w in weights.items()
+        }
         change = float((net(moved, x.reshape(2, -1)) - y).abs().max() / y.abs().max().clamp_min(1e-30))
     return without if not change <= TOLERANCE else []
 
@@ -75,7 +78,7 @@ def runs_as_one(net: TorchNetwork, x: torch.Tensor) -> bool:
     """Whether vmap works on it: over weights, as in an ensemble; over x too, as where each member has examples of its
     own; and over x alone, as in the Jacobian. A branch on values of x is found by the last two, whichever side the
     example takes."""
-    one = {k: torch.as_tensor(v).to(x) for k, v in net.initial.items()}
+    one = {k: torch.as_tensor(v, dtype=x.dtype, device=x.device) for k, v in net.initial.items()}
     two = {k: v.expand(2, *v.shape) for k, v in one.items()}
     rows = x.reshape(2, -1)
     try:

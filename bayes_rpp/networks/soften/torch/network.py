@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bayes_rpp._arrays import Array
 from bayes_rpp._types import Shaped
+from bayes_rpp.engines.torch import converted
 from bayes_rpp.networks.network import Capabilities
 from bayes_rpp.networks.soften.module import ModuleNetwork
 from bayes_rpp.networks.soften.torch.packed import packed, unpacked
@@ -46,7 +47,7 @@ class TorchNetwork(ModuleNetwork):
             return self._outputs(params, x)
         dtype = np.result_type(*(np.asarray(params[name]) for name in self.parameters))
         dtype = dtype if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
-        with torch.no_grad():
+        with torch.no_grad(), torch.device("cpu"):  # where numpy's arrays are
             return self._outputs({k: _tensor(params[k], dtype) for k in self.parameters}, _tensor(x, dtype)).numpy()
 
     def state(self) -> dict[str, NDArray]:
@@ -64,8 +65,7 @@ class TorchNetwork(ModuleNetwork):
         for name in self.parameters:
             value = torch.as_tensor(params[name])
             if name in self._center:
-                center = np.array(self._center[name])
-                value = value + torch.as_tensor(center, dtype=value.dtype, device=value.device)
+                value = value + converted(self._center[name], value)
             values[name] = value
         return values
 

@@ -34,6 +34,11 @@ class Calls:
 
 def soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
+    with next(module.parameters(), torch.zeros(())).device:  # what is made while it is looked at is where it is
+        return _soften(module, input_shape, options, **reps)
+
+
+def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
     check_supported(module)
     module = uncompiled(_copied(module))
     for p in module.parameters():
@@ -154,7 +159,7 @@ def _example(module: nn.Module, input_shape: tuple[int, ...]) -> torch.Tensor:
     """Two examples of positive numbers below 1, which are zero where a module rounds them to indices."""
     like = next(module.parameters(), torch.zeros(()))
     random = torch.Generator().manual_seed(0)
-    return torch.rand(2, *input_shape, generator=random, dtype=torch.float64).to(like)
+    return torch.rand(2, *input_shape, generator=random, dtype=torch.float64, device="cpu").to(like)
 
 
 def _watch(module: nn.Module, x: torch.Tensor) -> tuple[dict[str, Calls], torch.Tensor]:

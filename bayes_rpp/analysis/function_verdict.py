@@ -1,0 +1,42 @@
+"""What a verdict says of Gaussian processes beside what it says of networks: how much of f each symmetry has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.models.process.covariance import number_of
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior.posterior import Posterior
+
+
+def pathway_sizes(post: Posterior) -> list[float]:
+    """Standard deviations of the parts of f, one for each group and that of the rest, at the best numbers."""
+    model: Any = post.model
+    latents = {k: float(v.flat[0]) for k, v in post.samples.items()}
+    return [number_of(s, latents) for s in (*model.sigmas_a, model.sigma_b)]
+
+
+def chain_sentences(
+    candidates: Mapping[str, Candidate], posteriors: Mapping[tuple[str, str], Posterior]
+) -> Iterator[str]:
+    """Of each chain of symmetries one after the other, how large the part of the function is that each has."""
+    said = set()
+    for (name, kind), post in posteriors.items():
+        if kind != "nested" or id(post) in said:
+            continue
+        said.add(id(post))
+        c = candidates[name]
+        names = [*c.larger, *([] if c.is_free else [name])]
+        sizes = pathway_sizes(post)
+        shares = np.square(sizes) / max(sum(np.square(sizes)), 1e-300)
+        parts = [f"{n} {_share(p)} (sigma {s:.2g})" for n, p, s in zip([*names, "beyond"], shares, sizes, strict=True)]
+        yield f"Shares of the function's variance in the chain {' > '.join(names)}: {', '.join(parts)}."
+
+
+def _share(p: float) -> str:
+    return "under 0.1 %" if 0 < p < 0.001 else f"{100 * p:.1f} %"
