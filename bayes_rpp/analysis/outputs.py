@@ -50,4 +50,5 @@ def errors_of(post: Posterior, x: NDArray, group: Group) -> NDArray:
     probe.warn_if_empty()
     if post.stored:  # of functions, at both points together
         return post.measure(probe)
-    return probe.gap(*np.split(outputs_of(post, np.concatenate([probe.x, probe.moved])), 2, axis=2))
+    here, moved = np.split(outputs_of(post, np.concatenate([probe.x, probe.moved])), 2, axis=2)
+    return probe.gap(here, moved)
