@@ -123,8 +123,9 @@ def score(post: Posterior) -> Score:
         ValueError: if there are fewer than 25 draws, or a draw gives an example no probability.
     """
     arviz_stats, from_dict = load_module("arviz_stats"), load_module("arviz_base").from_dict
-    f = outputs_of(post, post.x)
-    logp = np.asarray(post.model.likelihood.log_prob(f, post.y, post.latents), dtype=np.float64)
+    f = None if post.center is None else outputs_of(post, post.x)
+    logp = post.log_likelihood() if f is None else post.model.likelihood.log_prob(f, post.y, post.latents)
+    logp = np.asarray(logp, dtype=np.float64)
     draws = logp[..., 0].size
     if draws < MIN_DRAWS:
         raise ValueError(
@@ -147,7 +148,7 @@ def score(post: Posterior) -> Score:
         loo.pareto_k.values[:] = k
     evidence = np.nan if post.log_evidence is None else float(post.log_evidence)
     bad = np.flatnonzero(k > PARETO_K)
-    if len(bad) and post.center is not None and isinstance(post.model.likelihood, Gaussian):
+    if len(bad) and f is not None and isinstance(post.model.likelihood, Gaussian):
         pointwise[bad] = _closed_form(post, f[:, :, bad], bad)
         _put(loo, pointwise, logp)
     return Score(evidence, float(loo.elpd), float(loo.se), pointwise, k, float(loo.p), loo)
