@@ -46,7 +46,9 @@ def outputs_of(post: Posterior, x: NDArray, draws: int | None = None) -> NDArray
 
 def errors_of(post: Posterior, x: NDArray, group: Group) -> NDArray:
     """`post.equivariance_error(x, group=group)`, (chain, draw, n)."""
-    net = post.model.net
-    probe = Probe(x, net.rep_in, net.rep_out, group)
+    probe = Probe(x, post.model.rep_in, post.model.rep_out, group)
     probe.warn_if_empty()
-    return probe.gap(*np.split(outputs_of(post, np.concatenate([probe.x, probe.moved])), 2, axis=2))
+    if post.stored:  # of functions, at both points together
+        return post.measure(probe)
+    here, moved = np.split(outputs_of(post, np.concatenate([probe.x, probe.moved])), 2, axis=2)
+    return probe.gap(here, moved)

@@ -118,7 +118,7 @@ def plot_asymmetry(posteriors: Mapping[str, Posterior], *, prob: float = 0.9, ax
         shared = all(np.array_equal(first, r) for r in ratios.values())
         named = {label: first} if shared else {f"{label}, {layer}": r for layer, r in ratios.items()}
         rows += [(name, r, f"C{k}") for name, r in named.items()]
-    nested = any(post.model.net.pathways > 1 for post in posteriors.values())
+    nested = any(len(post.model.sigmas_a) > 1 for post in posteriors.values())
     ax = ax if ax is not None else new_axes()
     for row, (_, ratio, color) in enumerate(rows):
         _density_row(ax, ratio.ravel(), -row, color, prob)

@@ -39,7 +39,7 @@ def left(members: int, epochs: int, engine: EngineName, *, examples: int, channe
     for make in (inertia, modified_inertia):
         data, test = make(examples, seed=0), make(examples, seed=TEST)
         path = out / f"{data.name.replace(' ', '_')}.nc"
-        net = EMLP(data.rep_in, data.rep_out, data.group, channels=channels, layers=layers)
+        net = EMLP(data.rep_in, data.rep_out, data.group, channels=channels, layers=layers, bilinear="full")
         model = Model(net, sigma_a=1.0, sigma_b=learned(), likelihood=Gaussian(0.1))
         tracker = EquivarianceTracker(data.group, every=5, x=test.x)
         method = DeepEnsemble(members=members, epochs=epochs, batch_size=max(1, examples // 10))
@@ -60,7 +60,7 @@ def right(
 ) -> xr.Dataset:
     """Test errors on modified inertia over a grid of both priors, as one sweep."""
     data, test = modified_inertia(examples, seed=0), modified_inertia(examples, seed=TEST)
-    net = EMLP(data.rep_in, data.rep_out, data.group, channels=channels, layers=layers)
+    net = EMLP(data.rep_in, data.rep_out, data.group, channels=channels, layers=layers, bilinear="full")
     model = Model(net, likelihood=likelihood_of(data))
     found = sweep(
         model, data, MAP(epochs=epochs, batch_size=max(1, examples // 2)), sigma_a=SIGMAS_A, sigma_b=SIGMAS_B,

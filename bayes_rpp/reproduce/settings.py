@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,15 +66,15 @@ class Setting:
         return found if self.group is None else dataclasses.replace(found, group=self.group)
 
     def network(self, method: str, data: Dataset) -> Network:
+        # As in the paper, whose bilinear layers multiply all copies with all.
+        kind: Any = MLP if method == "MLP" else partial(EMLP, bilinear="full")
         if not self.is_mechanical:
-            kind = MLP if method == "MLP" else EMLP
-            return kind(data.rep_in, data.rep_out, data.group, channels=self.channels, layers=self.layers)
+            found: Network = kind(data.rep_in, data.rep_out, data.group, channels=self.channels, layers=self.layers)
+            return found
         # Scalars and vectors alone, about half of the width each: an energy needs no more, and half the time.
         vectors = max(1, round(self.channels * 20 / 128))
         hidden: Any = self.channels if method == "MLP" else (self.channels - 3 * vectors) * Scalar + vectors * Vector
-        energy = (MLP if method == "MLP" else EMLP)(
-            data.rep_in, Scalar, data.group, channels=hidden, layers=self.layers
-        )
+        energy = kind(data.rep_in, Scalar, data.group, channels=hidden, layers=self.layers)
         return HamiltonianNetwork(energy, dt=STEP, steps=CHUNK - 1)
 
     def model(self, method: str, data: Dataset) -> Model:

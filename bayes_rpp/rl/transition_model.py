@@ -224,7 +224,7 @@ def transition_network(
     _bound(symmetry)
     group, rep_in = symmetry.group, symmetry.rep_state + symmetry.rep_action
     if not group.is_discrete:
-        return EMLP(rep_in, symmetry.rep_state, group, channels=width, layers=layers)
+        return EMLP(rep_in, symmetry.rep_state, group, channels=width, layers=layers, bilinear="full")
     copies = whole_number(width, "width") // len(group.elements)
     if not copies:
         raise ValueError(f"width must be {len(group.elements)} or more, as {group} has so many elements, got {width}")

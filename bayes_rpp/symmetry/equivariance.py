@@ -93,13 +93,9 @@ class Probe:
             raise ValueError(f"f must give one row for each point, got {len(a)} rows for {len(self.x)} points")
         return self.gap(a, b)
 
-    def gap(self, here: NDArray, moved: NDArray) -> Float[NDArray[np.float64], "*batch n"]:
-        """Eq. 2 by outputs (..., n, d_out) at the points and at those that the elements moved."""
-        return relative_gap(self._rho, here, moved)[0]
-
-    def errors(self, at_x: NDArray, moved: NDArray, rows: slice) -> Float[NDArray[np.float64], "draws n"]:
-        """Eq. 2 of functions (draws, n, d_out) that are known at some of the points, x and moved, (draws, n)."""
-        return relative_gap(self._rho[rows], at_x, moved)[0]
+    def gap(self, here: NDArray, moved: NDArray, rows: slice = slice(None)) -> Float[NDArray[np.float64], "*batch n"]:
+        """Eq. 2 by outputs (..., n, d_out) at the points, or some of them, and at those that the elements moved."""
+        return relative_gap(self._rho[rows], here, moved)[0]
 
 
 def relative_gap(rho: NDArray, f: NDArray, b: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

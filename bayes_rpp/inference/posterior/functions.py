@@ -117,7 +117,7 @@ class FunctionPosterior(Posterior):
                 both = np.concatenate([probe.x[some], probe.moved[some]])
                 f = conditional.draws(both, len(members), rng)
                 half = len(both) // 2
-                found[members, some] = probe.errors(f[:, :half], f[:, half:], some)
+                found[members, some] = probe.gap(f[:, :half], f[:, half:], some)
         return found.reshape(self.chains, self.draws, n)
 
     def log_predictive(
