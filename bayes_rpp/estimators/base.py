@@ -193,7 +193,7 @@ class RPPEstimator(BaseEstimator):
         if isinstance(share, bool) or not isinstance(share, (int, float, np.number)) or not 0 < share < 1:
             raise ValueError(f"validation_fraction must be a number between 0 and 1, got {share!r}; 0.2 would do")
         if n < 2:
-            raise ValueError("X must have 2 samples or more where some are held out, got 1")
+            raise ValueError("X must have 2 samples or more where some are held out, got 1 sample")
         return min(max(1, round(share * n)), n - 1)
 
     def _standardization(self, values: NDArray, rep: Rep, group: Group, name: str) -> Standardization:
