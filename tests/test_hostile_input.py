@@ -119,7 +119,7 @@ def test_other_files_are_not_read(saved, tmp_path):
         (lambda s: s["net"].update(network="Popen"), "a network 'Popen', which this version does not know"),
         (lambda s: s.update(likelihood="eval"), "likelihood must be given, as 'eval' of the file is not ours"),
         (lambda s: s.update(sigma_b={"__import__": {}}), "family must be one of .*, got '__import__'"),
-        (lambda s: s.update(format=99), "it has format 99; this version reads up to 2: upgrade"),
+        (lambda s: s.update(format=99), "it has format 99; this version reads up to 3: upgrade"),
         (lambda s: s.pop("net"), "it has no 'net'"),
         (lambda s: s["net"].update(settings=3), "its content is not what was written"),
     ],

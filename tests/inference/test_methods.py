@@ -213,8 +213,8 @@ X, Y = LinearProblem().x, LinearProblem().y
             ValueError,
             r"init\['output\.weight'\] must be finite, got NaN or infinite values",
         ),
-        ({"model": "model"}, TypeError, "model must be a Model, got a str"),
-        ({"model": Model}, TypeError, "model must be a Model, got the class Model; Model"),
+        ({"model": "model"}, TypeError, "model must be a Model or a GaussianProcess, got a str"),
+        ({"model": Model}, TypeError, "model must be a Model or a GaussianProcess, got the class Model; Model"),
     ],
 )
 def test_bad_input_is_named(change, error, message):

@@ -74,7 +74,7 @@ def test_emlp_with_zeros_in_both_priors():
     data = datasets.modified_inertia(40)
     net = EMLP(data.rep_in, data.rep_out, data.group, channels=8, layers=1)
     model, pair = Model(net, likelihood=Gaussian(0.5)), (data.x, data.y)
-    with pytest.warns(RuntimeWarning, match="1 of 4 cells .* both 0.*: sigma_a=0, sigma_b=0, seed=0$"):
+    with pytest.warns(RuntimeWarning, match="1 of 4 cells .* 0 for both.*: sigma_a=0, sigma_b=0, seed=0$"):
         found = sweep(model, data, METHOD, sigma_a=[0, 1], sigma_b=[0, 0.1], test=data, engine="pyro", **QUIET)
     assert found["equivariance_error"].sel(sigma_a=1, sigma_b=0) < 1e-5
     one_by_one(model, pair, pair, found, engine="pyro")

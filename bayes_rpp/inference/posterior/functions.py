@@ -241,5 +241,5 @@ class FunctionPosterior(Posterior):
         return f"{len(self.model.latents)} numbers of a GaussianProcess"
 
     @property
-    def _shown(self) -> Any:
-        return self.model
+    def _shown(self) -> dict[str, Any]:
+        return {"model": self.model}

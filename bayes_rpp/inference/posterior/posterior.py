@@ -96,13 +96,13 @@ class Posterior(Draws):
         made = {"method": self.method, "engine": self.engine, "chains": self.chains, "draws": self.draws}
         if self.log_evidence is not None:
             made["log evidence"] = f"{self.log_evidence:.4g}"
-        made |= {"model": self._shown, "inferred": ", ".join(self.model.latents) or "weights alone", "ask": ASK}
+        made |= self._shown | {"inferred": ", ".join(self.model.latents) or "weights alone", "ask": ASK}
         return paragraph(type(self).__name__, "font-weight: bold") + table(made.items())
 
     @property
-    def _shown(self) -> Any:
+    def _shown(self) -> dict[str, Any]:
         """What was fitted, in few words."""
-        return self.model.net
+        return {"network": self.model.net}
 
     def to_arviz(self) -> Any:
         """Groups posterior, sample_stats, posterior_predictive, log_likelihood, observed_data, constant_data and

@@ -175,7 +175,7 @@ def one_epoch(step: Callable[..., Any], shared: Shared) -> Callable[..., Any]:
             state, loss = step(state, shared.x[batches[i]], shared.y[batches[i]])
             return state, losses.at[i].set(loss / shared.size)
 
-        losses = jnp.zeros(len(batches), dtype=shared.x.dtype)
+        losses = jnp.zeros(len(batches), shared.x.dtype) * batches[:, 0]  # of the member, where these are sharded
         return jax.lax.fori_loop(0, shared.steps, one, (state, losses))
 
     return epoch

@@ -11,10 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
+from numpyro.handlers import replay, seed
 from numpyro.infer import SVI, Predictive, Trace_ELBO
 from numpyro.infer import autoguide as guides
 from numpyro.infer.initialization import init_to_value
+from numpyro.infer.util import log_density
 from numpyro.optim import optax_to_numpyro
+from numpyro.util import check_model_guide_match
 
 from bayes_rpp.engines.numpyro import ENGINE
 from bayes_rpp.inference.optimise.map.numpyro import Epochs, from_arrays, one_epoch, optimizer, to_arrays
@@ -87,13 +90,23 @@ class _Programs(NamedTuple):
 
 
 class _ELBO(Trace_ELBO):
-    """Adds its sites up in the order of their names; NumPyro's own, in that of a set, is another program in each
-    process."""
+    """The same, with the sites in the order of their traces; in NumPyro's own it is that of a set, which makes another
+    program in each process."""
 
-    def loss_with_mutable_state(self, *args: Any, **options: Any) -> Any:
-        found = super().loss_with_mutable_state(*args, **options)
-        terms = found["loss"]
-        return found | {"loss": sum(terms[site] for site in sorted(terms))}
+    def loss_with_mutable_state(
+        self, rng_key: Any, param_map: Any, model: Any, guide: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        def one(key: Any) -> Any:
+            model_key, guide_key = jax.random.split(key)
+            log_guide, guided = log_density(seed(guide, guide_key), args, kwargs, param_map)
+            log_model, found = log_density(replay(seed(model, model_key), guided), args, kwargs, param_map)
+            check_model_guide_match(found, guided)
+            return log_guide - log_model
+
+        if self.num_particles == 1:
+            return {"loss": one(rng_key), "mutable_state": None}
+        losses = jax.vmap(one)(jax.random.split(rng_key, self.num_particles))
+        return {"loss": losses.mean(), "mutable_state": None}
 
 
 @lru_cache(maxsize=8)
@@ -104,7 +117,7 @@ def _programs(configured: Configured, form: Parametrization, method: Any, like: 
 
     def of(values: Any) -> SVI:
         guide = make_guide(method, guides, model, init_to_value(values=values))
-        return SVI(model, guide, optimizer(None), _ELBO(num_particles=method.particles, sum_sites=False))
+        return SVI(model, guide, optimizer(None), _ELBO(num_particles=method.particles))
 
     def start(key: Any, values: Any, row: Any) -> Any:
         return of(values).init(key, *row)
