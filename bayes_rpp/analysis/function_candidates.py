@@ -16,6 +16,7 @@ from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.kinds import fixed_part
 from bayes_rpp.priors.kernels.scalar import RBF
 from bayes_rpp.symmetry.averages import haar_average
 from bayes_rpp.symmetry.groups import Group, Trivial, product_group
@@ -88,8 +89,7 @@ def _vanishes(candidate: Candidate, x: NDArray, y: NDArray) -> bool:
     )
     covariance = Covariance(gp, x)
     values = covariance.values({k: p.start for k, p in gp.latents.items()})
-    elements, weights = haar_average(group).whole
-    constant = np.tensordot(weights, gp.rep_out.rho(elements), 1)
+    constant = fixed_part(gp.rep_out)
     blocks = covariance.parts[0].kernel.diagonal(covariance.x, values).values()
     return bool(max(np.abs(b).max() for b in (constant, *blocks)) < ZERO)
 
@@ -114,7 +114,7 @@ def why_networks(
         except ValueError as error:
             return f"functions have no average over {name}: {error}"
         average = haar_average(group)
-        if "at random" in average.words:  # no closed set of few elements stands for the group
+        if not average.is_closed:  # no closed set of few elements stands for the group
             return f"the average over {name} would be of elements drawn at random, which keep its symmetry roughly"
         if len(average) * len(y) ** 2 > MOST_PAIRS:
             return f"an average over {len(average):,} elements of {name} for {len(y):,} examples takes long"

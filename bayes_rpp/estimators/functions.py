@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.inference.fit import fit
@@ -17,7 +16,7 @@ from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.irreducible import irreducible
 from bayes_rpp.priors.hyper import PerLayer
 from bayes_rpp.priors.kernels.scalar import Matern52
-from bayes_rpp.symmetry.averages import haar_average
+from bayes_rpp.symmetry.averages import ORTHOGONAL, haar_average, off_orthogonal
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
@@ -37,11 +36,7 @@ def networks_alone(estimator: Any) -> dict[str, Any]:
 
 def are_orthogonal(group: Group, *reps: Rep) -> bool:
     """Whether functions that are equivariant have a prior: the group is compact, and acts by orthogonal matrices."""
-    if not group.is_orthogonal:
-        return False
-    g = group.sample(4, 0)
-    moved = [rep(group).rho(g) for rep in reps]
-    return all(np.allclose(rho @ rho.swapaxes(1, 2), np.eye(rho.shape[1]), atol=1e-8) for rho in moved)
+    return group.is_orthogonal and all(off_orthogonal(rep(group)) <= ORTHOGONAL for rep in reps)
 
 
 def are_small(gp: GaussianProcess, n: int) -> bool:
@@ -51,7 +46,7 @@ def are_small(gp: GaussianProcess, n: int) -> bool:
     if n * size > ROWS[numbers]:
         return False
     average = haar_average(gp.group)
-    return gp.group.is_trivial or (len(average.cosets) == 1 and len(average) * n**2 <= WORK)
+    return gp.group.is_trivial or (average.is_closed and len(average) * n**2 <= WORK)
 
 
 def fit_functions(gp: GaussianProcess, x: NDArray, y: NDArray, engine: Any, seed: int) -> Posterior:

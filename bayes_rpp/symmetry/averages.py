@@ -21,11 +21,13 @@ from scipy.spatial.transform import Rotation
 
 from bayes_rpp.symmetry.finite import list_elements
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
 ALL = 5040  # elements of a finite group that are summed over, one and all
 ANGLES = 16  # of rotations about an axis, on the lowest level
 LEVELS, MOST = 4, 32  # of accuracy; and elements that thicken, at most
+ORTHOGONAL = 1e-8  # by how much a representation that keeps distances may be off
 TOGETHER = 1e-9  # relative, by which two multiples of a frequency may differ
 
 
@@ -47,6 +49,11 @@ class Average:
 
     def __len__(self) -> int:
         return len(self.closed) * len(self.cosets) ** 2
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is over a subgroup alone."""
+        return len(self.cosets) == 1
 
     @cached_property
     def whole(self) -> tuple[Array, Array]:
@@ -90,6 +97,12 @@ def haar_average(group: Group, level: int = 0) -> Average:
         chosen = [np.concatenate([p.cosets[:1], p.cosets[rng.integers(len(p.cosets), size=MOST - 1)]]) for p in parts]
         cosets = np.stack([block_diag(*together) for together in zip(*chosen, strict=True)])
     return Average(closed, cosets, all(p.is_exact for p in parts), " * ".join(p.words for p in parts))
+
+
+def off_orthogonal(rep: Representation) -> float:
+    """How far a representation is from acting by orthogonal matrices, at some elements of its group."""
+    rho = rep.rho(rep.group.sample(4, 0))
+    return float(np.abs(rho @ rho.swapaxes(1, 2) - np.eye(rep.size)).max(initial=0.0))
 
 
 def check_compact(group: Group, name: str = "group") -> None:

@@ -21,7 +21,7 @@ from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
-from bayes_rpp.symmetry.averages import LEVELS
+from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
 FURTHER = 15  # iterations after an average has been made finer
@@ -103,7 +103,7 @@ def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPos
         if error <= gp.tolerance or not _may_refine(gp, x, level):
             break
         level, given = level + 1, [latents]
-    _warn_of_error(gp, x, level, error)
+    _warn_of_error(gp, level, error)
     shape = (1, FUNCTIONS)
     samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}
     return _posterior(task, gp, samples, level, log_evidence=evidence)
@@ -120,7 +120,7 @@ def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> Functio
     level = 0
     while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
         level += 1
-    _warn_of_error(gp, x, level, error)
+    _warn_of_error(gp, level, error)
     rng, method = np.random.default_rng(task.seed), task.method
     starts = {k: v * np.exp(SPREAD * rng.normal(size=method.chains)) for k, v in mode.items()}
     bound: Any = BoundProcess(gp, x, y, level)
@@ -142,16 +142,21 @@ def _given(task: Task) -> list[Latents]:
     return list(found)
 
 
+def _averages(gp: GaussianProcess, level: int) -> list[Average]:
+    """Those over the groups that are not exact."""
+    return [a for a in (haar_average(g, level) for g in gp.groups) if not a.is_exact]
+
+
 def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
     if level + 1 >= LEVELS:
         return False
-    elements = sum(len(a) for a in Covariance(gp, x[:2], level + 1).averages if not a.is_exact)
+    elements = sum(len(a) for a in _averages(gp, level + 1))
     return elements * len(x) ** 2 <= WORK
 
 
-def _warn_of_error(gp: GaussianProcess, x: NDArray, level: int, error: float) -> None:
+def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
     if error > gp.tolerance:
-        words = ", ".join(a.words for a in Covariance(gp, x[:2], level).averages if not a.is_exact)
+        words = ", ".join(a.words for a in _averages(gp, level))
         warn_user(
             f"averages over {words} keep the symmetry to {error:.1g} of the size of f, not to the tolerance "
             f"{gp.tolerance:g}: lengthscales are short beside the data. Fewer examples allow a finer average, and "

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, EngineName
@@ -16,7 +15,7 @@ from bayes_rpp.models.process.kinds import block_kinds
 from bayes_rpp.priors.hyper import Inferable, Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Kernel, Lengthscale, number
 from bayes_rpp.priors.pathway import check_sigma
-from bayes_rpp.symmetry.averages import check_compact
+from bayes_rpp.symmetry.averages import ORTHOGONAL, check_compact, off_orthogonal
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
@@ -196,9 +195,8 @@ def _by_group(sigma_a: Any, count: int) -> dict[str, Any]:
 
 def _orthogonal(rep: Representation, name: str) -> Representation:
     """Raise ValueError unless it acts by orthogonal matrices, which keep distances and so the kernel."""
-    rho: NDArray = rep.rho(rep.group.sample(4, 0))
-    off = np.abs(rho @ rho.swapaxes(1, 2) - np.eye(rep.size)).max(initial=0.0)
-    if off > 1e-8:
+    off = off_orthogonal(rep)
+    if off > ORTHOGONAL:
         raise ValueError(
             f"{name} must act by orthogonal matrices, which keep the distances that the kernel looks at, got {rep.rep} "
             f"(off by {off:.2g}); a network, Model(EMLP(...)), would do"

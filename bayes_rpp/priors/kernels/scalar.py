@@ -141,8 +141,8 @@ class Polynomial(Leaf):
 
 
 @dataclass(frozen=True)
-class Sum(Kernel):
-    """first + second: a sum of independent functions."""
+class Pair(Kernel):
+    """Of two kernels."""
 
     first: Kernel
     second: Kernel
@@ -150,6 +150,11 @@ class Sum(Kernel):
     @property
     def leaves(self) -> tuple[Leaf, ...]:
         return self.first.leaves + self.second.leaves
+
+
+@dataclass(frozen=True)
+class Sum(Pair):
+    """first + second: a sum of independent functions."""
 
     def combine(self, values: Iterator[Array]) -> tuple[Array, list[Array | None]]:
         (a, by_a), (b, by_b) = self.first.combine(values), self.second.combine(values)
@@ -157,15 +162,8 @@ class Sum(Kernel):
 
 
 @dataclass(frozen=True)
-class Product(Kernel):
+class Product(Pair):
     """first * second."""
-
-    first: Kernel
-    second: Kernel
-
-    @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        return self.first.leaves + self.second.leaves
 
     def combine(self, values: Iterator[Array]) -> tuple[Array, list[Array | None]]:
         (a, by_a), (b, by_b) = self.first.combine(values), self.second.combine(values)
