@@ -81,14 +81,13 @@ def maximize(
     """
     if not gp.latents:
         return {}, evidence_of(gp, x, y, level)({})[0]
-    typical = np.log([p.start for p in gp.latents.values()])
-    bounds = [_range(k, t) for k, t in zip(gp.latents, typical, strict=True)]
+    typical, bounds = _typical(gp)
     wanted = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
     wanted = wanted or list(_starts(gp, typical))
     whole = Objective(gp, evidence_of(gp, x, y, level))
     with tqdm(total=len(wanted) + KEPT, desc="GaussianProcess", unit="start", disable=not progress) as bar:
         if len(wanted) > 1:
-            some = np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+            some = _some(x, seed)
             part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > ROWS else whole
             found = []
             for start in wanted:
@@ -125,12 +124,11 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> Gau
         return gp
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF())
-    some = np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+    some = _some(x, seed)
     found = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
-        start = np.log([p.start for p in tried.latents.values()])
-        bounds = [_range(k, t) for k, t in zip(tried.latents, start, strict=True)]
+        start, bounds = _typical(tried)
         value, best = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)
         found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
     return min(found, key=lambda f: f[0])[1]
@@ -175,6 +173,17 @@ def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
         if len(kept) == KEPT:
             break
     return kept or [found[0][1]]
+
+
+def _some(x: NDArray, seed: int) -> NDArray:
+    """Rows of a part of the data."""
+    return np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+
+
+def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:
+    """Logarithms of typical numbers, and the bounds of what is looked for."""
+    found = np.log([p.start for p in gp.latents.values()])
+    return found, [_range(k, t) for k, t in zip(gp.latents, found, strict=True)]
 
 
 def _range(name: str, typical: float) -> tuple[float, float]:
