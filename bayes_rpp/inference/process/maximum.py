@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from tqdm import tqdm
 
+from bayes_rpp.models.process.bound import density
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
@@ -49,14 +50,9 @@ class Objective:
 
     def __call__(self, z: NDArray) -> tuple[float, NDArray]:
         self.evaluations += 1
-        latents = dict(zip(self.gp.latents, np.exp(z).tolist(), strict=True))
-        try:
-            value, slopes = self.evidence(latents)
-        except np.linalg.LinAlgError:
-            return HOPELESS, np.zeros(len(z))
-        slope = np.array([slopes[k] for k in self.gp.latents])
-        for i, (k, prior) in enumerate(self.gp.latents.items()):
-            logp, by_log = prior.log_prob(latents[k])
+        value, slope = density(self.evidence, self.gp.latents, z)
+        for i, (number, prior) in enumerate(zip(np.exp(z).tolist(), self.gp.latents.values(), strict=True)):
+            logp, by_log = prior.log_prob(number)
             value, slope[i] = value + logp, slope[i] + by_log
         if not np.isfinite(value) or not np.isfinite(slope).all():
             return HOPELESS, np.zeros(len(z))

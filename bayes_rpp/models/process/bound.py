@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,13 +78,7 @@ class BoundProcess:
 
     def density(self, z: NDArray) -> tuple[float, NDArray]:
         """log p(y | x, numbers) and its gradient, by the logarithms z (k,) of the numbers."""
-        latents = dict(zip(self.latents, np.exp(z).tolist(), strict=True))
-        with np.errstate(all="ignore"):
-            try:
-                value, slopes = self.evidence(latents)
-            except np.linalg.LinAlgError:
-                return -np.inf, np.zeros(len(z))
-        return value, np.array([slopes[k] for k in self.latents])
+        return density(self.evidence, self.latents, z)
 
     def _run(self, name: EngineName) -> Any:
         engine = get_engine(name)
@@ -92,3 +87,15 @@ class BoundProcess:
         value = engine.external(self.density, array_namespace(z).log(z))
         engine.factor("y", value)
         return value
+
+
+def density(evidence: Any, names: Iterable[str], z: NDArray) -> tuple[float, NDArray]:
+    """An evidence and its gradient by the logarithms z (k,) of the numbers of these names; minus infinity where the
+    covariance is singular to rounding."""
+    latents = dict(zip(names, np.exp(z).tolist(), strict=True))
+    with np.errstate(all="ignore"):
+        try:
+            value, slopes = evidence(latents)
+        except np.linalg.LinAlgError:
+            return -np.inf, np.zeros(len(z))
+    return value, np.array([slopes[k] for k in latents])
