@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bayes_rpp.models.likelihoods import LIKELIHOODS
+from bayes_rpp.models.likelihoods import Gaussian, StudentT
 from bayes_rpp.models.model import Model
 from bayes_rpp.priors.hyper import Prior, Sigmas
 
@@ -13,7 +13,8 @@ ANY = Prior("HalfNormal", {"scale": 1.0})  # its density is never asked for, as 
 
 
 def opened(model: Model) -> tuple[Model, dict[str, float]]:
-    """The same with a site for each positive number of its sigmas and its likelihood, and these numbers, to be `given`.
+    """The same with a site for each positive number of its sigmas and of Gaussian or StudentT, and these numbers, to be
+    `given`.
 
     Zeros stay, as they decide which sites there are; so do dicts, and likelihoods of the user's own, which may ask for
     the plain number.
@@ -31,7 +32,7 @@ def opened(model: Model) -> tuple[Model, dict[str, float]]:
     changes: dict[str, Any] = {"sigma_a": sigmas if many else sigmas[0]}
     changes["sigma_b"] = _free(model.sigma_b, "sigma_b", free)
     likelihood = model.likelihood
-    if type(likelihood) in LIKELIHOODS.values():
+    if type(likelihood) in (Gaussian, StudentT):
         own = {k: v for k, v in likelihood.config().items() if isinstance(v, float)}
         numbers |= own
         changes["likelihood"] = replace(likelihood, **dict.fromkeys(own, ANY))  # type: ignore[type-var]
