@@ -151,7 +151,7 @@ def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
     if level + 1 >= LEVELS:
         return False
     elements = sum(len(a) for a in _averages(gp, level + 1))
-    return elements * len(x) ** 2 <= WORK
+    return elements * len(x) ** 2 * (1 if gp.forces is None else gp.rep_out.size) <= WORK
 
 
 def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
