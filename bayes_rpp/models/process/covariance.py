@@ -54,6 +54,7 @@ class Covariance:
     Attributes:
         outputs: the coordinates of the outputs; places: part -> (copies, d) of these.
         averages: over each of the groups.
+        shift: (d_in,) what is taken from inputs first.
     """
 
     def __init__(self, gp: FunctionPrior, x: NDArray, level: int = 0) -> None:
@@ -66,7 +67,7 @@ class Covariance:
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
         # A column's offset costs digits, and tells a polynomial what its zero is, which "data" takes from these.
         centred = fixed & (distances or gp.scale == "data")
-        self._shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
+        self.shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
         self.parts = [
@@ -196,7 +197,7 @@ class Covariance:
         return total
 
     def _shifted(self, x: NDArray) -> Array:
-        return np.asarray(x, dtype=np.float64) - self._shift
+        return np.asarray(x, dtype=np.float64) - self.shift
 
     def error(self, latents: Latents, points: int = 24, seed: int = 0) -> float:
         """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at training inputs from the nearest to the

@@ -36,7 +36,8 @@ class DerivativeKernel:
     def __init__(
         self, kernel: Kernel, rep_in: Representation, columns: NDArray[np.int_], energy: bool, average: Average
     ) -> None:
-        self.kernel, self._columns, self._first = kernel, columns, 0 if energy else 1
+        self.kernel, self.average = kernel, average
+        self._columns, self._first = columns, 0 if energy else 1
         (half, self._half), (whole, self._whole) = average.half, average.whole
         self._own, self._cross = rep_in.rho(half), rep_in.rho(whole)
 
