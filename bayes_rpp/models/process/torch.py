@@ -82,7 +82,10 @@ class EquivariantKernel(gpytorch.kernels.Kernel):
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         x1, x2 = x1 - self.shift, x2 - self.shift
-        total: Any = torch.diagonal(self.constants) if diag else self.constants[:, None, :]
+        d = len(self.constants)
+        total: Any = self.constants[:, None, :].expand(*x1.shape[:-1], d, x2.shape[-2], d)
+        if diag:
+            total = torch.diagonal(self.constants).expand(*x1.shape[:-1], d)
         for i, part in enumerate(self._covariance.parts):
             if part.sigma != 0.0:
                 k, acting = self._scalar(i, part, x1, x2, diag), self._acting(i, part)
@@ -98,9 +101,7 @@ class EquivariantKernel(gpytorch.kernels.Kernel):
             means = self._scalar(i, part, self.x, self.x, True).mean(dim=0) @ torch.einsum("kaa->ka", acting)
             places = self._covariance.places.values()
             variances = torch.stack([means[p[0]].mean() for p in places])
-            shares = torch.tensor(
-                [p.size / len(self.basis) for p in places], dtype=variances.dtype, device=variances.device
-            )
+            shares = variances.new_tensor([p.size / len(self.basis) for p in places])
             variances = (variances + FLOOR * (shares * variances).sum()).clamp_min(torch.finfo(variances.dtype).tiny)
             for p, variance in zip(places, variances, strict=True):
                 root = root.index_put((torch.as_tensor(p.ravel()),), variance.rsqrt())
