@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from bayes_rpp import (
+    EMLP,
     MAP,
     NUTS,
     D,
@@ -12,6 +13,7 @@ from bayes_rpp import (
     Gaussian,
     GaussianProcess,
     Group,
+    Model,
     O,
     Posterior,
     Prior,
@@ -230,6 +232,19 @@ def test_nuts_samples_a_noise_each(engine):
     evidence = evidence_of(post.model, x, y)
     at = {k: float(v[0, 3]) for k, v in post.samples.items()}
     assert evidence(at)[0] == pytest.approx(at["log_evidence"], abs=1e-2)
+
+
+@pytest.mark.parametrize("likelihood", [EnergyForces(0.2, 0.05), EnergyForces(SOME, 0.05)], ids=str)
+def test_networks_take_a_noise_each(likelihood, engine):
+    x, y = springs(20)
+    net = EMLP(3 * Vector, Scalar + 3 * Vector, O(2), layers=0)
+    post = fit(Model(net, likelihood=likelihood), x, y, MAP(epochs=3), engine=engine, progress=False)
+    assert ("noise.energy" in post.samples) == bool(likelihood.latents)
+    numbers = {k: np.asarray(v) for k, v in post.samples.items() if k in likelihood.latents}
+    sizes = [numbers.get("noise.energy", np.array([[0.2]]))[0, 0], *[0.05] * 6]
+    f = post.outputs(x.astype(np.float32))[0, 0]
+    wanted = multivariate_normal.logpdf(y - f, cov=np.diag(sizes) ** 2)
+    np.testing.assert_allclose(post.log_predictive(x, y), wanted, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
