@@ -34,7 +34,7 @@ def opened(model: Model) -> tuple[Model, dict[str, float]]:
     likelihood = model.likelihood
     if type(likelihood) in (Gaussian, StudentT):
         own = {k: v for k, v in likelihood.config().items() if isinstance(v, float)}
-        numbers |= own
+        numbers |= {likelihood.prefix + k: v for k, v in own.items()}
         changes["likelihood"] = replace(likelihood, **dict.fromkeys(own, ANY))  # type: ignore[type-var]
     return model.replace(**changes), numbers
 

@@ -20,7 +20,7 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS = 100  # of the part of the data
+ROWS, FEW = 100, 20  # of the part of the data, at most and at least
 SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
 KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
@@ -83,8 +83,8 @@ def maximize(
     whole = Objective(gp, evidence_of(gp, x, y, level))
     with tqdm(total=len(wanted) + KEPT, desc="GaussianProcess", unit="start", disable=not progress) as bar:
         if len(wanted) > 1:
-            some = _some(x, seed)
-            part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > ROWS else whole
+            some = _some(gp, x, seed)
+            part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > len(some) else whole
             found = []
             for start in wanted:
                 found.append(_descend(part, start, bounds, SHORT))
@@ -120,7 +120,7 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> Gau
         return gp
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF())
-    some = _some(x, seed)
+    some = _some(gp, x, seed)
     found = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
@@ -171,9 +171,10 @@ def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
     return kept or [found[0][1]]
 
 
-def _some(x: NDArray, seed: int) -> NDArray:
-    """Rows of a part of the data."""
-    return np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+def _some(gp: GaussianProcess, x: NDArray, seed: int) -> NDArray:
+    """Rows of a part of the data; fewer of energies with their forces, which say as much."""
+    rows = ROWS if gp.forces is None else max(FEW, ROWS // len(gp.forces.columns))
+    return np.sort(np.random.default_rng(seed).permutation(len(x))[:rows])
 
 
 def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:

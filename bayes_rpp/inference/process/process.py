@@ -151,7 +151,7 @@ def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
     if level + 1 >= LEVELS:
         return False
     elements = sum(len(a) for a in _averages(gp, level + 1))
-    return elements * len(x) ** 2 <= WORK
+    return elements * len(x) ** 2 * (1 if gp.forces is None else gp.rep_out.size) <= WORK
 
 
 def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
@@ -167,7 +167,8 @@ def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
 def _warn_of_copies(gp: GaussianProcess, x: NDArray, y: NDArray, samples: dict[str, NDArray]) -> None:
     """Of examples whose noise is the same to the last digit, which says that there is none."""
     copies = len(x) - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
-    if copies and "noise" in gp.latents and np.median(samples["noise"]) < COLLAPSED * gp.latents["noise"].start:
+    noises = [k for k in gp.latents if k.startswith("noise")]
+    if copies and any(np.median(samples[k]) < COLLAPSED * gp.latents[k].start for k in noises):
         warn_user(
             f"x and y have {copies:,} examples that are copies of others, noise and all, so that the noise seems to be "
             "next to nothing, and functions go through every example; without the copies, or with "
