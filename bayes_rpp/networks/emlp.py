@@ -122,6 +122,11 @@ class EMLP(Network, is_code=False):
         """Of nested groups, those within the first."""
         return self.groups[1:] if is_chain(self.groups) else ()
 
+    @property
+    def pathways(self) -> int:
+        """One for each group, also where no weight tells two of them apart."""
+        return max(len(self.groups), super().pathways)
+
     def replace(self, **changes: Any) -> Self:
         """Another network with the arguments of this one, with changes; `layers` alone where all hidden layers are
         alike."""
