@@ -45,8 +45,6 @@ def test_threads_get_what_they_would_get_alone(engine, forgetful):
         pytest.skip("Pyro keeps no programs")
     todo = tasks(engine)[:4] if forgetful else tasks(engine)
     alone = [work(engine, *task) for task in todo]
-    if engine == "numpyro":
-        clear()
     start, errors = threading.Barrier(4), []
 
     def at_once(number):
@@ -62,3 +60,27 @@ def test_threads_get_what_they_would_get_alone(engine, forgetful):
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(at_once, range(4)))
     assert not errors
+
+
+@pytest.mark.parametrize("kind", ["network", "function"])
+def test_threads_may_ask_one_posterior_at_once(engine, kind):
+    gp = rpp.GaussianProcess(rpp.Vector, rpp.Vector, rpp.SO(2) * rpp.Trivial(1))
+    one = model(0.1) if kind == "network" else gp
+    fitted = rpp.fit(one, X, X, MAP if kind == "network" else rpp.MAP(), engine=engine, progress=False)
+    start, points = threading.Barrier(4), [X[: 3 + k] + 1 for k in range(4)]  # of other shapes, which compile anew
+
+    def asked(post, x):
+        p = post.predict(x)
+        return p.mean, p.std, post.equivariance_error(x), post.log_likelihood(x, x)
+
+    def at_once(number):
+        start.wait()
+        return [asked(fitted, points[(number + k) % 4]) for k in range(4)]
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(at_once, range(4)))
+    alone = [asked(fitted, x) for x in points]
+    for number, answers in enumerate(found):
+        for k, answer in enumerate(answers):
+            for got, want in zip(answer, alone[(number + k) % 4], strict=True):
+                np.testing.assert_array_equal(got, want)
