@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_rpp.priors.mixed import MixedPathway
 from bayes_rpp.priors.parametrization import Parametrization
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import DenseSubspace, FullSubspace
 from bayes_rpp.priors.subspaces.nested import NestedSubspace
-from bayes_rpp.priors.subspaces.sums import SumSubspace
 from bayes_rpp.testing.arrays import libraries, same
 
 DRAWS = 40_000
@@ -20,7 +18,7 @@ def check_parametrization(form: Parametrization, seed: int = 0) -> None:
     """Check that a parametrization does what models and methods ask of it.
 
     join(split(w)) is w, for numpy, torch and JAX arrays with leading dimensions; what is drawn at the sites, joined,
-    has the covariance of the prior: with one pathway, with two that are nested or not, and the same in all directions.
+    has the covariance of the prior: with one pathway, with two, and the same in all directions.
 
     Args:
         form: to be given to `Model(parametrization=...)`.
@@ -34,11 +32,9 @@ def check_parametrization(form: Parametrization, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     inner = DenseSubspace((2, 2), rng.normal(size=(4, 1)))
     outer = DenseSubspace((2, 2), np.column_stack([inner.basis(), rng.normal(size=4)]))
-    other = DenseSubspace((2, 2), inner.basis() + 0.5 * rng.normal(size=(4, 1)))
     for prior in (
         ResidualPathway(outer, 1.3, 0.4),
         ResidualPathway(NestedSubspace([inner, outer]), (1.3, 0.7), 0.4),
-        MixedPathway(SumSubspace([inner, other]), (1.3, 0.7), 0.4),
         ResidualPathway(FullSubspace((2, 2)), 0.8, 0.0),
     ):
         _check(form, prior, rng)
