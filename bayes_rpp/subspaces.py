@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
     from bayes_rpp.priors.subspaces.nested import ComposedSubspace, NestedSubspace
     from bayes_rpp.priors.subspaces.span import SpanSubspace, band, block_pattern
+    from bayes_rpp.priors.subspaces.sums import SumSubspace
     from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
 else:
     __getattr__, __dir__ = lazy(
@@ -20,12 +21,13 @@ else:
             "priors.subspaces.convolution": "ConvolutionSubspace",
             "priors.subspaces.nested": "ComposedSubspace NestedSubspace",
             "priors.subspaces.span": "SpanSubspace band block_pattern",
+            "priors.subspaces.sums": "SumSubspace",
             "symmetry.solver": "SolverError equivariant_basis",
         },
     )
 
 __all__ = [
     "ComposedSubspace", "ConvolutionSubspace", "DenseSubspace", "EquivariantSubspace", "FullSubspace",
-    "NestedSubspace", "SolverError", "SpanSubspace", "Subspace", "ZeroSubspace", "band", "block_pattern",
+    "NestedSubspace", "SolverError", "SpanSubspace", "Subspace", "SumSubspace", "ZeroSubspace", "band", "block_pattern",
     "equivariant_basis",
 ]  # fmt: skip

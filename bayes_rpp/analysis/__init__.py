@@ -9,7 +9,13 @@ from bayes_rpp._lazy import lazy
 if TYPE_CHECKING:
     from bayes_rpp.analysis.compare import Comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
-    from bayes_rpp.analysis.equivariance import Energy, energy_by_layer, equivariance_interval, log_error_density
+    from bayes_rpp.analysis.equivariance import (
+        Energy,
+        energy_by_layer,
+        energy_by_pathway,
+        equivariance_interval,
+        log_error_density,
+    )
     from bayes_rpp.analysis.group_map import GroupErrorMap, group_error_map
 else:
     __getattr__, __dir__ = lazy(
@@ -17,12 +23,12 @@ else:
         {
             "analysis.compare": "Comparison",
             "analysis.degree": "degree_of_symmetry",
-            "analysis.equivariance": "Energy energy_by_layer equivariance_interval log_error_density",
+            "analysis.equivariance": "Energy energy_by_layer energy_by_pathway equivariance_interval log_error_density",
             "analysis.group_map": "GroupErrorMap group_error_map",
         },
     )
 
 __all__ = [
-    "Comparison", "Energy", "GroupErrorMap", "degree_of_symmetry", "energy_by_layer", "equivariance_interval",
-    "group_error_map", "log_error_density",
+    "Comparison", "Energy", "GroupErrorMap", "degree_of_symmetry", "energy_by_layer", "energy_by_pathway",
+    "equivariance_interval", "group_error_map", "log_error_density",
 ]  # fmt: skip

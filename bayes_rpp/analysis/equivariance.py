@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,14 @@ from bayes_rpp.symmetry.equivariance import equivariance_error
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
-__all__ = ["Energy", "energy_by_layer", "equivariance_error", "equivariance_interval", "log_error_density"]
+__all__ = [
+    "Energy",
+    "energy_by_layer",
+    "energy_by_pathway",
+    "equivariance_error",
+    "equivariance_interval",
+    "log_error_density",
+]
 
 FLOOR = 1e-16  # errors of exactly zero have no logarithm
 SAME = 1e-9  # of log10 of errors
@@ -100,16 +108,13 @@ def energy_by_layer(post: Posterior) -> dict[str, Energy]:
     """How each draw's weights divide between the symmetry and what breaks it, by layer (paper, Section 4).
 
     A share says little on its own: a residual of many small directions has energy that the function hardly shows.
-    Compare it with that of the prior, or between data sets. With nested pathways the first, most symmetric one counts.
+    Compare it with that of the prior, or between data sets. With several pathways the first, most symmetric one counts;
+    `energy_by_pathway` has all of them.
 
     Raises:
         TypeError: of the posterior of a GaussianProcess, which has no weights.
     """
-    if not isinstance(post.model, Model):
-        raise TypeError(
-            f"post must be of a network, whose weights have energies, got that of a {type(post.model).__name__}; "
-            "post.asymmetry(), the sizes of the two parts of the function, would do"
-        )
+    _check_network(post)
     sums: dict[str, list[NDArray]] = {}
     for name, parameter in post.model.net.parameters.items():
         w = np.asarray(post.samples[name], dtype=np.float64)
@@ -118,3 +123,39 @@ def energy_by_layer(post: Posterior) -> dict[str, Energy]:
         parts = [(inside**2).sum(axis=dims), ((w - inside) ** 2).sum(axis=dims)]
         sums[layer_of(name)] = [a + b for a, b in zip(sums.get(layer_of(name), [0.0, 0.0]), parts, strict=True)]
     return {layer: Energy(*parts) for layer, parts in sums.items()}
+
+
+def energy_by_pathway(post: Posterior) -> dict[str, NDArray]:
+    """What each pathway has of a layer's weights: E |W_k|^2 given W, (pathway, chain, draw), the residual last.
+
+    Pathways overlap, so that a draw of W does not say what is whose; given it they are Gaussian, with the mean
+    sigma_k^2 P_k C^-1 W and the covariance sigma_k^2 P_k - sigma_k^4 P_k C^-1 P_k, for the prior's covariance C. Where
+    the prior alone speaks it is sigma_k^2 times the rank.
+
+    Raises:
+        TypeError: as `energy_by_layer`.
+    """
+    _check_network(post)
+    model, sums = post.model, defaultdict[str, Any](float)
+    numbers: dict[str, Any] = {k: np.asarray(post.samples[k], dtype=np.float64) for k in model.latents}
+    for name in model.net.parameters:
+        prior, terms = model.prior(name, numbers), list(model.covariance_terms(name))
+        squares = prior.squares(np.asarray(post.samples[name], dtype=np.float64))
+        found = np.zeros((len(terms), post.chains, post.draws))
+        for k, (level, number, scale) in enumerate(terms):
+            variance = (scale * (numbers[number] if isinstance(number, str) else number)) ** 2
+            is_residual = k == len(terms) - 1
+            if np.any(variance) and (is_residual or any(level is s for s in prior.active)):
+                within = None if is_residual else level
+                gain = prior.inside(squares, within) - prior.information(within)
+                found[k] = variance * level.rank + variance**2 * gain
+        sums[layer_of(name)] += found
+    return dict(sums)
+
+
+def _check_network(post: Posterior) -> None:
+    if not isinstance(post.model, Model):
+        raise TypeError(
+            f"post must be of a network, whose weights have energies, got that of a {type(post.model).__name__}; "
+            "post.asymmetry(), the sizes of the two parts of the function, would do"
+        )

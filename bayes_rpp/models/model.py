@@ -20,6 +20,7 @@ from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigma, Sigmas
+from bayes_rpp.priors.mixed import prior_of
 from bayes_rpp.priors.parametrization import Parametrization, get_parametrization
 from bayes_rpp.priors.pathway import ResidualPathway, fan_in_scale
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
@@ -39,15 +40,16 @@ class Model:
             unstructured); a distribution of either library, such as HalfNormal(1.0), and then it is inferred (site
             "sigma_a"); PerLayer(distribution), one for each layer (sites "sigma_a.layers.0", ...); or a dict of these
             by parameter, in which a key may be a pattern ("layers.*"; the first that fits counts). Of a network with
-            nested pathways (`net.pathways` > 1) a list of these, one for each pathway, the most symmetric first (sites
-            "sigma_a_0", "sigma_a_1", ...).
+            several pathways (`net.pathways` > 1), as of a list of groups, a list of these, one for each in the order
+            of the groups (sites "sigma_a_0", "sigma_a_1", ...).
         sigma_b: that of the residual pathway, likewise. 0 is the strictly equivariant network.
         likelihood: Gaussian(noise), or another Likelihood.
         scale: "fan_in" multiplies sigma_a by sqrt(n_out / r) and sigma_b by sqrt(n_out / n), for a weight of n entries,
             n_out rows and a subspace of rank r: then sigma_a = 1 keeps the variance of the signal from layer to layer.
             None takes the numbers as they are, as the paper does.
         parametrization: "pathways" (beta and B), "weights" (W) or "whitened" (eps): the same prior over W, with other
-            latent sites; or a Parametrization of your own. None lets the method choose.
+            latent sites; or a Parametrization of your own. None lets the method choose. Where groups are not nested,
+            "weights" needs sigmas that are numbers.
 
     Attributes:
         sigmas_a: one for each pathway.
@@ -179,7 +181,7 @@ class Model:
         if len(subspace.levels) < len(a):  # one subspace serves as every level
             a = [sum(s**2 for s in a) ** 0.5]
         a = [s * scale(rows, level.rank) for s, level in zip(a, subspace.levels, strict=True)]
-        return ResidualPathway(subspace, a, self.sigma_b.value(name, latents) * scale(rows, subspace.size))
+        return prior_of(subspace, a, self.sigma_b.value(name, latents) * scale(rows, subspace.size))
 
     def site(self, name: str, latents: Mapping[str, Any]) -> tuple[str, ResidualPathway]:
         """A parameter's sample site and the prior there, as `sites`, given the values of `latents`."""
@@ -254,7 +256,7 @@ def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
     sigma_a = list(sigma_a) if isinstance(sigma_a, np.ndarray) and sigma_a.ndim == 1 else sigma_a
     if isinstance(sigma_a, (list, tuple)) != (count > 1) or (count > 1 and len(sigma_a) != count):
         have = f"a list of {len(sigma_a)}" if isinstance(sigma_a, (list, tuple)) else repr(sigma_a)
-        wanted = f"a list of {count}, the most symmetric first" if count > 1 else "one number"
+        wanted = f"a list of {count}, one for each group" if count > 1 else "one number"
         raise ValueError(f"sigma_a must be {wanted}, as the network has {count} pathway(s), got {have}")
     if count == 1:
         return (Sigmas(sigma_a, "sigma_a", net.parameters),)

@@ -27,10 +27,13 @@ def opened(model: Model) -> tuple[Model, dict[str, float]]:
         numbers[site] = value
         return ANY
 
-    many = len(model.sigmas_a) > 1
-    sigmas = [_free(s, f"sigma_a_{k}" if many else "sigma_a", free) for k, s in enumerate(model.sigmas_a)]
-    changes: dict[str, Any] = {"sigma_a": sigmas if many else sigmas[0]}
-    changes["sigma_b"] = _free(model.sigma_b, "sigma_b", free)
+    changes: dict[str, Any] = {}
+    # The density of weights around groups that are not nested asks for the plain sigmas.
+    if all(p.is_nested for p in model.priors.values()) or model.parametrization in (None, "pathways", "whitened"):
+        many = len(model.sigmas_a) > 1
+        sigmas = [_free(s, f"sigma_a_{k}" if many else "sigma_a", free) for k, s in enumerate(model.sigmas_a)]
+        changes["sigma_a"] = sigmas if many else sigmas[0]
+        changes["sigma_b"] = _free(model.sigma_b, "sigma_b", free)
     likelihood = model.likelihood
     if type(likelihood) in (Gaussian, StudentT):
         own = {k: v for k, v in likelihood.config().items() if isinstance(v, float)}

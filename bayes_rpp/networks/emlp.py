@@ -20,15 +20,15 @@ from bayes_rpp.engines.libraries import fixed
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.bilinear import Bilinear
 from bayes_rpp.networks.channelwise import Channelwise
+from bayes_rpp.networks.groups import check_groups, equivariant_parameters, generated, is_chain
 from bayes_rpp.networks.mlp import check_layers
 from bayes_rpp.networks.network import Network, Parameter, bind, linear
 from bayes_rpp.networks.polynomials import Capacity, capacity
 from bayes_rpp.networks.products import needed_products
 from bayes_rpp.networks.terms import alike, is_moved, is_permutation
-from bayes_rpp.priors.subspaces.base import EquivariantSubspace, FullSubspace, Subspace, ZeroSubspace
-from bayes_rpp.priors.subspaces.nested import NestedSubspace
+from bayes_rpp.priors.subspaces.base import FullSubspace, ZeroSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term, Vector, term_name
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term, term_name
 
 BILINEAR: dict[str, type[Channelwise] | type[Bilinear]] = {"channelwise": Channelwise, "full": Bilinear}
 AnyBilinear = Literal["channelwise", "full"] | bool
@@ -40,7 +40,9 @@ class EMLP(Network, is_code=False):
 
     Args:
         rep_in, rep_out: representations of input and output, as in `5 * Scalar + 5 * Vector`.
-        group: the group that acts.
+        group: the group that acts; or a list of groups on the same R^dim, nested or not, each with a pathway of its own
+            in each linear layer: W = W_1 + W_2 + ... + B, W_k equivariant under the k-th, and the model has a sigma_a
+            for each. Bilinear layers and gates keep the symmetry of the group that all of them generate.
         channels: about the width of each hidden layer, shared out over the types of input and output and tensors
             between them (`net.hidden` says which); or one representation for all hidden layers, or a list of one for
             each layer.
@@ -49,9 +51,12 @@ class EMLP(Network, is_code=False):
             all, which takes twice the time of a step and did no better on inertia; False, none. True is "channelwise".
         products: whether the bilinear layers make products of two features directly where the hidden layers do not hold
             the type that they otherwise need.
-        subgroups: smaller and smaller groups on the same R^dim, such as the rotations about one axis within SO(3): each
-            linear layer then has nested pathways, maps equivariant under the group, those under the first subgroup, and
-            so on, and the model a sigma_a for each. The bilinear layers and gates keep the whole group's symmetry.
+        subgroups: smaller and smaller groups, such as the rotations about one axis within SO(3), the same as
+            [group, *subgroups] for `group`: the pathways are nested.
+
+    Attributes:
+        group: the one that all generate: of nested groups the largest.
+        groups: one for each pathway.
 
     Warns:
         UserWarning: if with sigma_b = 0 the hidden layers cannot carry all equivariant functions of degree two in the
@@ -65,7 +70,7 @@ class EMLP(Network, is_code=False):
         self,
         rep_in: Rep,
         rep_out: Rep,
-        group: Group,
+        group: Group | Sequence[Group],
         channels: int | Rep | Sequence[Rep] = 384,
         layers: int | None = None,
         *,
@@ -79,17 +84,18 @@ class EMLP(Network, is_code=False):
                     f"{name} must say how the group acts on these columns, got {rep}; {rep} * Scalar, which leaves "
                     "them as they are, or Vector, which moves them, would do"
                 )
-        super().__init__(rep_in, rep_out, group)
-        self.bilinear, self.subgroups = check_bilinear(bilinear), _check_subgroups(subgroups, group)
+        self.groups = check_groups(group, subgroups)
+        super().__init__(rep_in, rep_out, generated(self.groups))
+        self.bilinear = check_bilinear(bilinear)
         self.hidden = _hidden(channels, layers, self.rep_in, self.rep_out)
         self.blocks: list[Block] = []
         current, ends = self.rep_in, (self.rep_in, self.rep_out) if products else None
         for k, rep in enumerate(self.hidden):
-            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.subgroups, ends)
+            block = Block(f"layers.{k}", current, rep, self.group, self.bilinear, self.groups, ends)
             self.blocks.append(block)
             self.parameters.update(block.parameters)
             current = block.rep_out
-        self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.subgroups))
+        self.parameters.update(equivariant_parameters("output", current, self.rep_out, self.groups))
         if self.blocks and products and not _quiet.get():
             remedy = "wider channels, or channels= with the types that are missing,"
             remedy = remedy if self.bilinear else "bilinear=True"
@@ -105,10 +111,21 @@ class EMLP(Network, is_code=False):
         return linear(params, "output", x)
 
     def config(self) -> dict[str, Any]:
-        subgroups = {"subgroups": list(self.subgroups)} if self.subgroups else {}
+        groups: dict[str, Any] = {"subgroups": list(self.subgroups)} if self.subgroups else {}
+        groups |= {"group": list(self.groups)} if not is_chain(self.groups) else {}
         # Files of networks without products, and those from before there were any, do not say so.
         products = {"products": True} if any(b.bilinear and b.bilinear.products.shapes for b in self.blocks) else {}
-        return {"channels": list(self.hidden), "bilinear": self.bilinear} | products | subgroups
+        return {"channels": list(self.hidden), "bilinear": self.bilinear} | products | groups
+
+    @property
+    def subgroups(self) -> tuple[Group, ...]:
+        """Of nested groups, those within the first."""
+        return self.groups[1:] if is_chain(self.groups) else ()
+
+    @property
+    def pathways(self) -> int:
+        """One for each group, also where no weight tells two of them apart."""
+        return max(len(self.groups), super().pathways)
 
     def replace(self, **changes: Any) -> Self:
         """Another network with the arguments of this one, with changes; `layers` alone where all hidden layers are
@@ -135,7 +152,7 @@ class EMLP(Network, is_code=False):
     def __repr__(self) -> str:
         widths = ", ".join(str(b.rep_out.size) for b in self.blocks)
         ends = f"{self.rep_in.rep} -> {self.rep_out.rep}"
-        groups = " > ".join(map(str, (self.group, *self.subgroups)))
+        groups = (" > " if is_chain(self.groups) else " + ").join(map(str, self.groups))
         return f"EMLP({ends}, {groups}, hidden widths [{widths}], {self.size} weights)"
 
 
@@ -149,7 +166,7 @@ class Block:
         rep: Rep,
         group: Group,
         bilinear: Literal["channelwise", "full", False],
-        subgroups: Sequence[Group],
+        groups: Sequence[Group],
         ends: tuple[Representation, Representation] | None = None,
     ) -> None:
         self.name = name
@@ -163,7 +180,7 @@ class Block:
         self._own = 1.0 - self._spread.sum(axis=0)  # the entries that gate themselves
         inner = self.gates * Scalar + rep if self.gates else rep
         features = inner(group)
-        self.parameters = equivariant_parameters(name, rep_in, features, subgroups)
+        self.parameters = equivariant_parameters(name, rep_in, features, groups)
         kind = BILINEAR[bilinear] if bilinear else None
         products, self.left_out = needed_products(*ends, features, kind.makes) if kind and ends else ([], [])
         self.bilinear = kind(features, products) if kind else None
@@ -201,51 +218,6 @@ def check_bilinear(value: Any) -> Literal["channelwise", "full", False]:
     if value is True:
         return "channelwise"
     raise ValueError(f"bilinear must be 'channelwise', 'full', True or False, got {value!r}")
-
-
-def equivariant_parameters(
-    name: str, rep_in: Representation, rep_out: Representation, subgroups: Sequence[Group]
-) -> dict[str, Parameter]:
-    """Weight and bias of an equivariant linear layer, chains of subspaces where there are subgroups."""
-    weight: list[Subspace] = [EquivariantSubspace(rep_in, rep_out)]
-    bias: list[Subspace] = [EquivariantSubspace(None, rep_out)]
-    for k, h in enumerate(subgroups):
-        into, out = (bind(r.rep, h, f"subgroups[{k}]") for r in (rep_in, rep_out))
-        weight.append(EquivariantSubspace(into, out))
-        bias.append(EquivariantSubspace(None, out))
-    return {f"{name}.weight": Parameter(_chain(weight)), f"{name}.bias": Parameter(_chain(bias))}
-
-
-def _chain(levels: list[Subspace]) -> Subspace:
-    return levels[0] if len(levels) == 1 else NestedSubspace(levels)
-
-
-def _check_subgroups(subgroups: Sequence[Group], group: Group) -> tuple[Group, ...]:
-    given = (subgroups,) if isinstance(subgroups, Group) else tuple(subgroups)
-    for k, h in enumerate(given):
-        if not isinstance(h, Group):
-            raise TypeError(f"subgroups[{k}] must be a Group, got {h!r}")
-        if h.dim != group.dim:
-            raise ValueError(f"subgroups[{k}] must act on R^{group.dim}, as group does, got R^{h.dim}")
-        larger = group if k == 0 else given[k - 1]
-        # Looked at on the algebra and on maps of tensors, whatever the network's representations are.
-        large, small = (g.lie_algebra.reshape(-1, h.dim**2) for g in (larger, h))
-        ranks = [np.linalg.matrix_rank(a, tol=1e-8) for a in (large, small, np.concatenate([large, small]))]
-        rep = Scalar + Vector + Vector**2
-        maps = [EquivariantSubspace(rep(g), rep(g)) for g in (larger, h)]
-        if ranks[2] > ranks[0] or maps[0].rank > maps[1].rank or not _lies_in(maps[0], maps[1]):
-            raise ValueError(f"subgroups[{k}], {h}, does not lie in {larger}; each must lie in the one before it")
-        if ranks[0] == ranks[1] and maps[0].rank == maps[1].rank:
-            raise ValueError(f"subgroups[{k}] must leave other maps than {larger}, got {h}; leave it out")
-    return given
-
-
-def _lies_in(inner: Subspace, outer: Subspace) -> bool:
-    try:
-        NestedSubspace([inner, outer])
-    except ValueError:
-        return False
-    return True
 
 
 @contextmanager

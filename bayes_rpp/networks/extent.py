@@ -51,7 +51,10 @@ def _everything(value: Any, depth: int) -> Iterator[Any]:
 
 def _dims(group: Any) -> Iterator[int]:
     """Of the factors of a group."""
-    if "factors" in group:
+    if isinstance(group, list):
+        for one in group:
+            yield from _dims(one)
+    elif "factors" in group:
         for factor in group["factors"]:
             yield from _dims(factor)
     elif "classical" in group:

@@ -207,7 +207,7 @@ class Network(metaclass=_FreezingMeta):
 
     @property
     def pathways(self) -> int:
-        """How many nested subspaces the weights have: 1, or more with subgroups."""
+        """How many subspaces the weights prefer, each with a sigma_a: 1, or one for each of several groups."""
         return max((len(p.subspace.levels) for p in self.parameters.values()), default=1)
 
     @property

@@ -67,7 +67,7 @@ class LinearPath(Network, is_code=False):
         if all(p.subspace.rank == p.subspace.size for p in net.parameters.values()):
             path = {f"linear.{k}": Parameter(FullSubspace(s)) for k, s in (("weight", shape), ("bias", shape[:1]))}
         else:
-            path = equivariant_parameters("linear", self.rep_in, self.rep_out, getattr(net, "subgroups", ()))
+            path = equivariant_parameters("linear", self.rep_in, self.rep_out, getattr(net, "groups", (net.group,)))
         self.parameters = path | {f"net.{name}": p for name, p in net.parameters.items()}
 
     def __call__(

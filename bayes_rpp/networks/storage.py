@@ -54,6 +54,7 @@ def network_spec(net: Network) -> dict[str, Any]:
     if code:  # the file says only what the network must look like
         return {"network": kind, "parameters": {k: _parameter_spec(p) for k, p in net.parameters.items()}}
     settings = {k: _SETTINGS[k][0](v) if k in _SETTINGS else v for k, v in net.config().items()}
+    several = settings.pop("group", None)  # which are not nested
     hidden = [r for v in net.config().values() if isinstance(v, list) for r in v if isinstance(r, Rep)]
     functions: dict[str, Any] = {}
     for f in {f for r in (net.rep_in.rep, net.rep_out.rep, *hidden) for f in _custom_factors(r)}:
@@ -66,7 +67,7 @@ def network_spec(net: Network) -> dict[str, Any]:
         "network": kind,
         "rep_in": rep_spec(net.rep_in.rep),
         "rep_out": rep_spec(net.rep_out.rep),
-        "group": group_spec(net.group),
+        "group": several or group_spec(net.group),
         "settings": settings,
     }
 
@@ -119,8 +120,10 @@ def network_from_spec(
         if settings.get("bilinear") is True:  # from before there was another
             settings["bilinear"] = "full"
     ends = {name: rep_from_spec(spec[name], custom) for name in ("rep_in", "rep_out")}
+    group = spec["group"]
+    groups = [group_from_spec(g) for g in group] if isinstance(group, list) else group_from_spec(group)
     with quiet():
-        return NETWORKS[kind](**ends, group=group_from_spec(spec["group"]), **settings)
+        return NETWORKS[kind](**ends, group=groups, **settings)
 
 
 def save_network(path: str | Path, net: Network, params: Mapping[str, NDArray]) -> Path:
@@ -191,6 +194,7 @@ def _channels(spec: Any, custom: Custom | None) -> Any:
 # Settings that are no plain numbers or strings: how to write them, and how to read them.
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Custom | None], Any]]] = {
     "channels": (_channels_spec, _channels),
+    "group": (lambda groups: [group_spec(g) for g in groups], lambda spec, _: [group_from_spec(g) for g in spec]),
     "subgroups": (lambda groups: [group_spec(g) for g in groups], lambda spec, _: [group_from_spec(g) for g in spec]),
 }
 

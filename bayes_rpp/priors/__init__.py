@@ -8,10 +8,16 @@ from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
     from bayes_rpp.priors.hyper import Sigmas
+    from bayes_rpp.priors.mixed import MixedPathway
     from bayes_rpp.priors.parametrization import Parametrization, Pathways, Weights, Whitened
 else:
     __getattr__, __dir__ = lazy(
-        __name__, {"priors.hyper": "Sigmas", "priors.parametrization": "Parametrization Pathways Weights Whitened"}
+        __name__,
+        {
+            "priors.hyper": "Sigmas",
+            "priors.mixed": "MixedPathway",
+            "priors.parametrization": "Parametrization Pathways Weights Whitened",
+        },
     )
 
-__all__ = ["Parametrization", "Pathways", "Sigmas", "Weights", "Whitened"]
+__all__ = ["MixedPathway", "Parametrization", "Pathways", "Sigmas", "Weights", "Whitened"]

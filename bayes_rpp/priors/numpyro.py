@@ -44,12 +44,14 @@ class ResidualPathwayTransform(distributions.transforms.Transform):
         return jnp.broadcast_to(self.prior.log_abs_det(), batch)
 
     def tree_flatten(self) -> Any:
-        return (self.prior.sigmas, self.prior.sigma_b), (type(self.prior), self.prior.subspace)
+        numbers, aux = (self.prior.sigmas, self.prior.sigma_b), (type(self.prior), self.prior.subspace)
+        # Matrices are made of those of subspaces in any position, which therefore stay numbers within a program.
+        return (numbers, (*aux, None)) if self.prior.is_nested else ((), (*aux, numbers))
 
     @classmethod
     def tree_unflatten(cls, aux: Any, leaves: Any) -> Any:
-        kind, subspace = aux
-        return cls(kind.unchecked(subspace, *leaves))
+        kind, subspace, numbers = aux
+        return cls(kind.unchecked(subspace, *(leaves if numbers is None else numbers)))
 
     def eq(self, other: object, static: bool = False) -> Any:
         if not isinstance(other, ResidualPathwayTransform):

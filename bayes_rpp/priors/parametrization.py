@@ -15,7 +15,8 @@ import numpy as np
 from bayes_rpp._arrays import Array
 from bayes_rpp._imports import load_module
 from bayes_rpp.engines.base import Engine
-from bayes_rpp.priors.pathway import ResidualPathway, fan_in_scale
+from bayes_rpp.priors.mixed import MixedPathway, scaled
+from bayes_rpp.priors.pathway import ResidualPathway, fan_in_scale, total
 from bayes_rpp.priors.subspaces.base import FullSubspace
 
 Parts = dict[str, ResidualPathway]
@@ -69,6 +70,8 @@ class Weights(Parametrization):
     name = "weights"
 
     def parts(self, site: str, prior: ResidualPathway) -> Parts:
+        if isinstance(prior, MixedPathway):
+            prior.check_known()
         return {site: prior}
 
     def split(self, site: str, prior: ResidualPathway, w: Array) -> dict[str, Array]:
@@ -79,46 +82,67 @@ class Weights(Parametrization):
 
 
 class Whitened(Parametrization):
-    """White noise `site_base`, W = color(eps)."""
+    """White noise `site_base`, W = color(eps). Of subspaces in any position white noise for each of `components`,
+    `site_base_beta_0`, ..., `site_base_residual`: their sum needs no root of the covariance."""
 
     name = "whitened"
     has_mode = True
 
     def parts(self, site: str, prior: ResidualPathway) -> Parts:
+        if isinstance(prior, MixedPathway):
+            return {f"{site}_base_{name}": isotropic(1.0, (s.rank,)) for name, s, _ in prior.components}
         return {f"{site}_base": isotropic(1.0, prior.shape)}
 
     def split(self, site: str, prior: ResidualPathway, w: Array) -> dict[str, Array]:
+        if isinstance(prior, MixedPathway):
+            found = zip(prior.components, prior.apart(w), strict=True)
+            return {f"{site}_base_{name}": scaled(1.0 / sigma, b) for (name, _, sigma), b in found}
         return {f"{site}_base": prior.whiten(w)}
 
     def join(self, site: str, prior: ResidualPathway, values: Mapping[str, Array]) -> Array:
+        if isinstance(prior, MixedPathway):
+            parts = ((values[f"{site}_base_{name}"], s, sigma) for name, s, sigma in prior.components)
+            return total([s.decode(scaled(sigma, eps)) for eps, s, sigma in parts])
         return prior.color(values[f"{site}_base"])
 
     def steps(self, site: str, prior: ResidualPathway, rows: int) -> dict[str, Any]:
+        if isinstance(prior, MixedPathway):
+            return {
+                f"{site}_base_{name}": np.minimum(sigma, fan_in_scale(rows, s.rank)) / sigma
+                for name, s, sigma in prior.components
+            }
         *inside, outside = scales(prior, rows)
         return {f"{site}_base": sum(s**2 for s in inside or [outside]) ** 0.5 / prior.sigma_inside}
 
 
 class Pathways(Parametrization):
     """The coordinates inside, `site_beta`, and the residual B, `site_residual`: W = decode(beta) + B (paper, Section
-    4); of a chain of subspaces `site_beta` is split again. A prior that is the same in all directions stays whole."""
+    4); of a chain of subspaces `site_beta` is split again; of subspaces in any position there are `site_beta_0`,
+    `site_beta_1`, .... A prior that is the same in all directions stays whole."""
 
     name = "pathways"
 
     def parts(self, site: str, prior: ResidualPathway) -> Parts:
         if prior.isotropic_sigma is not None:
             return {site: isotropic(prior.isotropic_sigma, prior.shape)}
+        if isinstance(prior, MixedPathway):
+            return {f"{site}_{name}": isotropic(sigma, (s.rank,)) for name, s, sigma in prior.components}
         found = self.parts(f"{site}_beta", prior.strict())
         return found | {f"{site}_residual": isotropic(prior.sigma_b, prior.shape)}
 
     def split(self, site: str, prior: ResidualPathway, w: Array) -> dict[str, Array]:
         if prior.isotropic_sigma is not None:
             return {site: w}
+        if isinstance(prior, MixedPathway):
+            return {f"{site}_{name}": b for (name, *_), b in zip(prior.components, prior.apart(w), strict=True)}
         beta, residual = prior.split(w)
         return self.split(f"{site}_beta", prior.strict(), beta) | {f"{site}_residual": residual}
 
     def join(self, site: str, prior: ResidualPathway, values: Mapping[str, Array]) -> Array:
         if prior.isotropic_sigma is not None:
             return values[site]
+        if isinstance(prior, MixedPathway):
+            return total([s.decode(values[f"{site}_{name}"]) for name, s, _ in prior.components])
         beta = self.join(f"{site}_beta", prior.strict(), values)
         return prior.support.decode(beta) + values[f"{site}_residual"]
 

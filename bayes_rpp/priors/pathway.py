@@ -47,24 +47,28 @@ class ResidualPathway:
         TypeError, ValueError: if subspace is none, or a sigma is negative, not finite, or all are zero.
     """
 
+    is_nested = True  # whether the levels lie in each other
+
     def __init__(self, subspace: Subspace, sigma_a: Numbers | Sequence[Numbers], sigma_b: Numbers) -> None:
         if not isinstance(subspace, Subspace):
             raise TypeError(
                 f"subspace must be a Subspace, got {subspace!r}; EquivariantSubspace(rep(G), rep(G)) would do"
             )
+        if subspace.is_nested is not type(self).is_nested:
+            raise TypeError(f"subspace must have nested levels, got {subspace!r}; priors.MixedPathway would do")
         self.subspace = subspace
         levels = subspace.levels
         given = tuple(sigma_a) if isinstance(sigma_a, (tuple, list)) else (sigma_a,)
         if len(given) != len(levels):
             raise ValueError(f"sigma_a must have {len(levels)} number(s), one for each level, got {len(given)}")
         self._set(tuple(check_sigma(s, "sigma_a") for s in given), check_sigma(sigma_b, "sigma_b"))
-        if self.is_strict and all(map(_is_zero, self.sigmas)):
+        if self.is_strict and all(map(is_zero, self.sigmas)):
             raise ValueError("sigma_a or sigma_b must be positive, got 0 for both, with which the weight is always 0")
 
     def _set(self, sigmas: tuple[Any, ...], sigma_b: Any) -> None:
         self.sigmas, self.sigma_b = sigmas, sigma_b
         levels = zip(self.subspace.levels, sigmas, strict=True)
-        self.pathways = [(s, sigma) for s, sigma in levels if s.rank and not _is_zero(sigma)]
+        self.pathways = [(s, sigma) for s, sigma in levels if s.rank and not is_zero(sigma)]
 
     @classmethod
     def unchecked(cls, subspace: Subspace, sigmas: tuple[Any, ...], sigma_b: Any) -> ResidualPathway:
@@ -119,7 +123,7 @@ class ResidualPathway:
     @property
     def is_strict(self) -> bool:
         """Whether sigma_b = 0 leaves only the subspace, a proper one."""
-        return _is_zero(self.sigma_b) and (not self.pathways or self.support.rank < self.subspace.size)
+        return is_zero(self.sigma_b) and (not self.pathways or self.support.rank < self.subspace.size)
 
     @property
     def isotropic_sigma(self) -> Any | None:
@@ -146,7 +150,7 @@ class ResidualPathway:
     def whiten(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*w"]:
         """The inverse of `color`."""
         self.check_density()
-        return self._filter(w, [1.0 if _is_zero(s) else 1.0 / s for s in self.deviations])
+        return self._filter(w, [1.0 if is_zero(s) else 1.0 / s for s in self.deviations])
 
     def log_abs_det(self) -> Any:
         """log |det dW/deps| = sum over levels of (r_k - r_(k-1)) log s_k, and (n - r) log sigma_b."""
@@ -159,9 +163,26 @@ class ResidualPathway:
             ValueError: if sigma_b is 0, or the shape does not fit.
         """
         self.check_density()
-        variances = self.variances
-        total = _total([q / v for q, v in zip(self.squares(w), variances, strict=False)])
-        return -0.5 * (total + (self._logarithms(variances) + self.subspace.size * math.log(2 * math.pi)))
+        constant = self._logarithms(self.variances) + self.subspace.size * math.log(2 * math.pi)
+        return -0.5 * (self.norm(self.squares(w)) + constant)
+
+    def norm(self, squares: Sequence[Any]) -> Any:
+        """|eps|^2 of the weight that `squares` are of: w^T C^+ w with the covariance C."""
+        return total([q / v for q, v in self._paired(squares)])
+
+    def inside(self, squares: Sequence[Any], level: Subspace | None = None) -> Any:
+        """|P C^+ w|^2 of that weight, with P the projector on a level, or I."""
+        count = None if level is None else self._position(level) + 1
+        return total([q / v**2 for q, v in self._paired(squares)[:count]])
+
+    def information(self, level: Subspace | None = None) -> Any:
+        """tr(P C^+)."""
+        count = None if level is None else next(k for k, s in enumerate(self.active) if s is level) + 1
+        return total([n / v for n, v in self._paired(self._counts)[:count] if n])
+
+    def _paired(self, parts: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """A number for each of the parts of `squares`, with its variance, as far as the prior has mass."""
+        return [(q, v) for q, v in zip(parts, self.variances, strict=False) if not is_zero(v)]
 
     def squares(self, w: Shaped[Array, "*w"]) -> tuple[Shaped[Array, "*batch"], ...]:
         """|.|^2 of what of w is in each proper subspace of `active` beyond the one before, and outside of all: in the
@@ -170,15 +191,19 @@ class ResidualPathway:
         levels = [] if self.isotropic_sigma is not None else self._proper
         return _sums_of_squares(levels, w, len(self.shape))
 
-    def position(self, level: Subspace) -> int:
+    def _position(self, level: Subspace) -> int:
         """Of the last of `squares` that lies in one of the prior's levels."""
         return next((k for k, s in enumerate(self._proper) if s is level), len(self._proper))
 
     def _logarithms(self, variances: list[Any]) -> Any:
         """log of the covariance's determinant."""
+        return total([c * _log(v) for c, v in zip(self._counts, variances, strict=True) if c])
+
+    @property
+    def _counts(self) -> list[int]:
+        """Dimensions of each active level beyond the one before, and outside of all."""
         ranks = [0, *(s.rank for s in self.active), self.subspace.size]
-        counts = [after - before for before, after in itertools.pairwise(ranks)]
-        return _total([c * _log(v) for c, v in zip(counts, variances, strict=True) if c])
+        return [after - before for before, after in itertools.pairwise(ranks)]
 
     def split(self, w: Shaped[Array, "*w"]) -> tuple[Shaped[Array, "*batch {self.support.rank}"], Shaped[Array, "*w"]]:
         """The most probable (beta, B) with decode(beta) + B = w: each direction inside is shared out by variance."""
@@ -223,7 +248,7 @@ class ResidualPathway:
             )
 
     def __repr__(self) -> str:
-        return f"ResidualPathway({self.subspace}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b})"
+        return f"{type(self).__name__}({self.subspace}, sigma_a={self.sigma_a}, sigma_b={self.sigma_b})"
 
 
 def _sums_of_squares(levels: list[Subspace], w: Array, dims: int) -> tuple[Array, ...]:
@@ -245,7 +270,7 @@ def _split(levels: list[Subspace], w: Array) -> tuple[tuple[Array, ...], tuple[A
     return (_square(beta, 1), *(_square(c, dims) for c in beyond)), (inside[0], *beyond)
 
 
-def _total(terms: list[Any]) -> Any:
+def total(terms: list[Any]) -> Any:
     """Their sum, without a first addition to 0; where arrays are small, each operation counts."""
     return sum(terms[1:], terms[0]) if terms else 0.0
 
@@ -275,7 +300,8 @@ def check_sigma(value: Any, name: str) -> Any:
     return value
 
 
-def _is_zero(sigma: Any) -> bool:
+def is_zero(sigma: Any) -> bool:
+    """Whether it is the number 0, rather than an array or a number to infer."""
     return isinstance(sigma, float) and sigma == 0
 
 

@@ -41,7 +41,7 @@ class LinearProblem:
         self,
         rep_in: Rep = Vector,
         rep_out: Rep = Vector,
-        group: Group | None = None,
+        group: Group | Sequence[Group] | None = None,
         sigma_b: Any = 0.2,
         parametrization: Any = None,
         n: int = 12,
@@ -56,7 +56,7 @@ class LinearProblem:
         )
         self.rows, self.columns = self.net.rep_out.size, self.net.rep_in.size
         self.x = rng.normal(size=(n, self.columns))
-        prior = Model(EMLP(rep_in, rep_out, group, layers=0), sigma_a=1.0, sigma_b=0.2).priors["output.weight"]
+        prior = Model(EMLP(rep_in, rep_out, self.net.group, layers=0), sigma_a=1.0, sigma_b=0.2).priors["output.weight"]
         truth = prior.color(rng.normal(size=(self.rows, self.columns)))
         self.y = self.x @ truth.T + 0.1 + NOISE * rng.normal(size=(n, self.rows))
 

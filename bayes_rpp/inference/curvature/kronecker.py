@@ -20,6 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, difference, proportion
 from bayes_rpp.inference.curvature.linearisation import Linearization
+from bayes_rpp.priors.mixed import prior_of
 from bayes_rpp.priors.pathway import ResidualPathway
 from bayes_rpp.priors.subspaces.base import Subspace
 
@@ -138,7 +139,7 @@ class _Weight:
         outside = prior.isotropic_sigma
         if outside is None:
             outside = prior.sigma_b
-            self._inner = ResidualPathway(prior.subspace, prior.sigma_a, 0.0).strict()
+            self._inner = prior_of(prior.subspace, prior.sigma_a, 0.0).strict()
         self._t = self._values / (1.0 + outside**2 * self._values)
         self.logdet = float(np.log1p(outside**2 * self._values).sum())
         if self._inner is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,25 +144,22 @@ class Linearization:
 
     @cached_property
     def squares(self) -> dict[str, tuple[NDArray, ...]]:
-        """|.|^2 of what of each weight of W_0 is in each level of its prior beyond the one before, and outside."""
+        """Of each weight of W_0, what its prior's norm depends on."""
         return {k: self.model.priors[k].squares(self.weights[k]) for k in self.coordinates.names}
 
     def norm(self, numbers: Mapping[str, float]) -> float:
         """|eps_0|^2."""
-        return sum(q / v for k in self.coordinates.names for q, v in self._variances(k, numbers))
+        return sum(self.coordinates.prior(k, numbers).norm(self.squares[k]) for k in self.coordinates.names)
 
     def inside(self, site: str, numbers: Mapping[str, float]) -> float:
         """Sum of scale^2 |P C^+ W_0|^2 over the pathways of a sigma, with their projectors P and the covariance C."""
         total = 0.0
         for name, level, scale in self.coordinates.terms(site):
-            within = [q / v**2 for q, v in self._variances(name, numbers)]
-            total += scale**2 * sum(within[: self.model.priors[name].position(level) + 1])
+            prior = self.coordinates.prior(name, numbers)
+            # The residual's level is all of the weight, and none of the prior's.
+            known = next((s for s in prior.active if s is level), None)
+            total += scale**2 * prior.inside(self.squares[name], known)
         return float(total)
-
-    def _variances(self, name: str, numbers: Mapping[str, float]) -> list[tuple[Any, float]]:
-        """The squares of one weight, each with its variance, as far as the prior has mass."""
-        variances = self.coordinates.prior(name, numbers).variances
-        return [(q, v) for q, v in zip(self.squares[name], variances, strict=False) if v]
 
     def log_joint(self, numbers: Mapping[str, float], flat: NDArray | None = None) -> float:
         """log p(y | W) - |eps|^2 / 2, at W_0 or at other weights."""

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from copy import copy
+from itertools import product
 
 import numpy as np
 
@@ -24,16 +27,21 @@ COMPLEX_COLUMNS = (
 )
 
 
+Bases = Mapping[tuple[Term, Term], np.ndarray]
+
+
 class Subspace(ABC):
     """A linear subspace of the weights of one shape.
 
     Attributes:
         shape: of the weight.
         rank: dimension of the subspace.
+        is_nested: whether each of `levels` lies in the next.
     """
 
     shape: tuple[int, ...]
     rank: int
+    is_nested = True
 
     @property
     def size(self) -> int:
@@ -47,7 +55,7 @@ class Subspace(ABC):
 
     @property
     def levels(self) -> tuple[Subspace, ...]:
-        """The chain of subspaces that the prior has a pathway for; of a plain one, itself."""
+        """The subspaces that the prior has a pathway for, mostly a chain; of a plain one, itself."""
         return (self,)
 
     @abstractmethod
@@ -171,6 +179,7 @@ class EquivariantSubspace(Subspace):
 
     Attributes:
         shape: (rep_out.size, rep_in.size), or (rep_out.size,) for a bias.
+        bases: (term of rep_out, term of rep_in) -> orthonormal Q_k, (d_out * d_in, k), in the order of the coordinates.
 
     Raises:
         TypeError, ValueError: if a representation is not bound or the groups differ.
@@ -185,14 +194,28 @@ class EquivariantSubspace(Subspace):
         self.rep_in, self.rep_out = rep_in, rep_out
         self.shape = (rep_out.size,) if bias else (rep_out.size, rep_in.size)
         self._rows, self._columns = Layout(rep_out), Layout(rep_in)
-        self._q = {(o, i): term_basis(rep_out.group, o, i) for o in self._rows.copies for i in self._columns.copies}
+        pairs = product(self._rows.copies, self._columns.copies)
+        self._take({(o, i): term_basis(rep_out.group, o, i) for o, i in pairs})
+
+    def _take(self, bases: Bases) -> None:
+        self.bases = bases
         # Terms are found by their factors, which takes longer than a small product: not in each encode and decode.
         out, into = self._rows, self._columns
         self._pairs = [
-            (out.copies[o], out.sizes[o], [(into.copies[i], into.sizes[i], self._q[o, i]) for i in into.copies])
+            (out.copies[o], out.sizes[o], [(into.copies[i], into.sizes[i], bases[o, i]) for i in into.copies])
             for o in out.copies
         ]
-        self.rank = sum(self._rows.copies[o] * self._columns.copies[i] * q.shape[1] for (o, i), q in self._q.items())
+        self.rank = sum(self.copies(pair) * q.shape[1] for pair, q in bases.items())
+
+    def copies(self, pair: tuple[Term, Term]) -> int:
+        """How often the basis of a pair of terms (out, in) is repeated."""
+        return self._rows.copies[pair[0]] * self._columns.copies[pair[1]]
+
+    def with_bases(self, bases: Bases) -> EquivariantSubspace:
+        """The same with other maps for each pair of terms."""
+        new = copy(self)
+        new._take(bases)
+        return new
 
     def encode(self, w: Shaped[Array, "*w"]) -> Shaped[Array, "*batch {self.rank}"]:
         self.check_shape(w, self.shape, "w")
@@ -232,7 +255,7 @@ class EquivariantSubspace(Subspace):
         for o, mo in self._rows.copies.items():
             columns = {}
             for i, mi in self._columns.copies.items():
-                block = (self._q[o, i] ** 2).sum(axis=1).reshape(self._rows.sizes[o], self._columns.sizes[i])
+                block = (self.bases[o, i] ** 2).sum(axis=1).reshape(self._rows.sizes[o], self._columns.sizes[i])
                 columns[i] = np.tile(block, (mo, mi))
             rows[o] = self._columns.merge(columns, -1)
         return self._rows.merge(rows, -2).reshape(self.shape)
