@@ -1,7 +1,4 @@
-"""Small networks are trained on one thread of torch, larger ones on as many as there are; and fits of several threads
-of Python find the programs of each other."""
-
-from concurrent.futures import ThreadPoolExecutor
+"""Small networks are trained on one thread of torch, larger ones on as many as there are."""
 
 import numpy as np
 import pytest
@@ -24,18 +21,3 @@ def test_steps_of_small_networks_run_on_one_thread(width, expected):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-
-
-def test_threads_that_fit_side_by_side_get_what_each_would_alone(engine):
-    def fitted(job):
-        channels, sigma_b, seed = job
-        model = rpp.Model(rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), channels=channels, layers=1), sigma_b=sigma_b)
-        post = rpp.fit(model, X, X, rpp.MAP(epochs=3), engine=engine, seed=seed, progress=False)
-        return post.samples["layers.0.weight"]
-
-    jobs = [(4, 0.1, 0), (4, 0.3, 1), (5, 0.1, 0), (5, 0.1, 1)]
-    alone = [fitted(job) for job in jobs]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(fitted, jobs * 2))
-    for one, other in zip(alone * 2, together, strict=True):
-        np.testing.assert_array_equal(one, other)
