@@ -1,6 +1,8 @@
 """The numbers of a GaussianProcess with the highest evidence times prior, from several starts, by L-BFGS (scipy).
 
-Starts are told apart on a part of the data, which costs little, and the best are followed on all of them.
+Starts are told apart on a part of the data, which costs little, and the best are followed on all of them. Where the
+evidence of all is a bound by inducing points, the best one is followed on a larger part first, which is exact, and says
+which points these are.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from scipy.optimize import minimize
 from tqdm import tqdm
 
 from bayes_rpp.models.process.bound import density
+from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS = 100  # of the part of the data
+ROWS, LARGER = 100, 500  # of a part of the data, and of a larger one where all are too many
 SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
 KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
@@ -68,28 +72,38 @@ def maximize(
     given: Sequence[Mapping[str, float]] = (),
     progress: bool = False,
     steps: int = LONG,
-) -> tuple[Latents, float]:
-    """The best numbers, and the log evidence there.
+) -> tuple[Latents, float, NDArray | None]:
+    """The best numbers, the log evidence there, and the rows of x that are inducing points, if it is a bound.
 
     Args:
         given: numbers to start from in place of ours.
         steps: iterations of L-BFGS on all data.
     """
     if not gp.latents:
-        return {}, evidence_of(gp, x, y, level)({})[0]
+        evidence = evidence_of(gp, x, y, level)
+        return {}, evidence({})[0], evidence.points
     typical, bounds = _typical(gp)
     wanted = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
     wanted = wanted or list(_starts(gp, typical))
-    whole = Objective(gp, evidence_of(gp, x, y, level))
-    with tqdm(total=len(wanted) + KEPT, desc="GaussianProcess", unit="start", disable=not progress) as bar:
+    count = inducing_count(gp, len(x))
+    words = "GaussianProcess" if count is None else f"GaussianProcess, up to {count:,} inducing points"
+    with tqdm(total=len(wanted) + KEPT, desc=words, unit="start", disable=not progress) as bar:
         if len(wanted) > 1:
-            some = _some(x, seed)
-            part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > ROWS else whole
+            part = _on_part(gp, x, y, level, seed, ROWS)
             found = []
             for start in wanted:
                 found.append(_descend(part, start, bounds, SHORT))
                 bar.update()
             wanted = _distinct(sorted(found, key=lambda r: r[0]))
+        if count is None:
+            points = None
+        else:
+            if not given:
+                part = _on_part(gp, x, y, level, seed, LARGER)
+                wanted = [min((_descend(part, start, bounds, SHORT) for start in wanted), key=lambda r: r[0])[1]]
+            latents = dict(zip(gp.latents, np.exp(wanted[0]).tolist(), strict=True))
+            points = inducing_points(Covariance(gp, x, level), latents, count, seed)
+        whole = Objective(gp, evidence_of(gp, x, y, level, points))
         ends = []
         for start in wanted:
             ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps))
@@ -101,7 +115,13 @@ def maximize(
             "1, would do"
         )
     latents = dict(zip(gp.latents, np.exp(best).tolist(), strict=True))
-    return latents, whole.evidence(latents)[0]
+    return latents, whole.evidence(latents)[0], points
+
+
+def _on_part(gp: GaussianProcess, x: NDArray, y: NDArray, level: int, seed: int, rows: int) -> Objective:
+    """The exact objective on some of the data, or all if these are few."""
+    some = _some(x, seed, rows)
+    return Objective(gp, evidence_of(gp.replace(inducing=None), x[some], y[some], level))
 
 
 def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
@@ -120,12 +140,11 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> Gau
         return gp
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF())
-    some = _some(x, seed)
     found = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start, bounds = _typical(tried)
-        value, best = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)
+        value, best = _descend(_on_part(tried, x, y, 0, seed, ROWS), start, bounds, SHORT)
         found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
     return min(found, key=lambda f: f[0])[1]
 
@@ -171,9 +190,9 @@ def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
     return kept or [found[0][1]]
 
 
-def _some(x: NDArray, seed: int) -> NDArray:
+def _some(x: NDArray, seed: int, rows: int) -> NDArray:
     """Rows of a part of the data."""
-    return np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+    return np.sort(np.random.default_rng(seed).permutation(len(x))[:rows])
 
 
 def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:

@@ -28,12 +28,14 @@ class BoundProcess:
         gp: with a distribution or a number for all that it has.
         x, y: the data, float64.
         level: of the averages over groups.
+        points: (m,) rows of x that are inducing points, where the evidence is not exact.
     """
 
     gp: FunctionPrior
     x: NDArray
     y: NDArray
     level: int = 0
+    points: NDArray | None = None
     evidence: Any = field(init=False)
 
     traceable = False
@@ -41,7 +43,7 @@ class BoundProcess:
     parametrization = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "evidence", evidence_of(self.gp, self.x, self.y, self.level))
+        object.__setattr__(self, "evidence", evidence_of(self.gp, self.x, self.y, self.level, self.points))
 
     @staticmethod
     def of(gp: FunctionPrior, x: Any, y: Any) -> BoundProcess:
@@ -67,7 +69,8 @@ class BoundProcess:
     @property
     def key(self) -> tuple[Any, ...]:
         """Of programs: the data are part of them."""
-        digest = hashlib.sha256(self.x.tobytes() + self.y.tobytes()).hexdigest()
+        points = b"" if self.points is None else self.points.tobytes()
+        digest = hashlib.sha256(self.x.tobytes() + self.y.tobytes() + points).hexdigest()
         return ("process", repr(self.gp), self.level, digest)
 
     def pyro(self, *data: Any, **options: Any) -> Any:

@@ -17,6 +17,7 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack, solve_triangu
 from bayes_rpp.models.process.conditional import Conditional
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents, number_of
 from bayes_rpp.models.process.prior import FunctionPrior
+from bayes_rpp.models.process.slopes import own_slopes
 
 JITTERS = (0.0, 1e-13, 1e-11, 1e-9, 1e-7)  # of the mean variance, where rounding has made the covariance indefinite
 
@@ -29,6 +30,8 @@ class GaussianEvidence:
         x, y: training data.
         level: of the averages over groups.
     """
+
+    points: NDArray | None = None  # rows of x that are inducing points: none, as it is exact
 
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance = gp, Covariance(gp, x, level)
@@ -49,11 +52,11 @@ class GaussianEvidence:
             alpha = cho_solve((lower, True), y)
             total += -0.5 * float(np.vdot(y, alpha)) - y.shape[1] * float(np.log(np.diag(lower)).sum())
             total -= 0.5 * y.size * math.log(2 * math.pi)
-            inverse = _inverse(lower)
+            inverse = inverse_of(lower)
             w = 0.5 * (alpha @ alpha.T - y.shape[1] * inverse)
             by_noise += 2 * square * float(np.trace(w))
             weights[t] = w.reshape(k.shape)
-        slopes = self.covariance.slopes(latents, prepared, weights)
+        slopes = own_slopes(self.covariance, latents, prepared, weights)
         if isinstance(self._noise, str):
             slopes[self._noise] = by_noise
         return total, slopes
@@ -80,7 +83,7 @@ class GaussianEvidence:
             n, d = k.shape[:2]
             lower = self._factor(k, square)
             alpha = cho_solve((lower, True), y).reshape(n, d, -1)
-            inverse = _inverse(lower).reshape(n, d, n, d)
+            inverse = inverse_of(lower).reshape(n, d, n, d)
             precision = np.einsum("iaib->iab", inverse)  # of y_i given the others
             gaps = np.linalg.solve(precision, alpha)
             squares = np.einsum("iac,iac->i", alpha, gaps)
@@ -105,7 +108,7 @@ class GaussianEvidence:
         )
 
 
-def _inverse(lower: Array) -> Array:
+def inverse_of(lower: Array) -> Array:
     """Of L L^T, symmetric."""
     found, _ = lapack.dpotri(lower, lower=1)  # above the diagonal it has the factor's zeros
     found = found + found.T

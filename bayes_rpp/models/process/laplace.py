@@ -15,20 +15,37 @@ from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.conditional import Conditional, assemble
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
+from bayes_rpp.models.process.inducing import InducedEvidence
+from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
+from bayes_rpp.models.process.slopes import own_slopes
 
 STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
 
 
-def evidence_of(gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> GaussianEvidence | LaplaceEvidence:
-    """The exact evidence, or Laplace's approximation of it, as the likelihood asks for."""
-    kind = GaussianEvidence if isinstance(gp.likelihood, Gaussian) else LaplaceEvidence
-    return kind(gp, x, y, level)
+def evidence_of(
+    gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0, points: NDArray | None = None
+) -> GaussianEvidence | LaplaceEvidence:
+    """The exact evidence, its bound by inducing points, or Laplace's approximation, as the likelihood and the size ask
+    for.
+
+    Args:
+        points: rows of x that are inducing points, where these are needed. None: as typical numbers tell.
+    """
+    if not isinstance(gp.likelihood, Gaussian):
+        return LaplaceEvidence(gp, x, y, level)
+    if (count := inducing_count(gp, len(x))) is None:
+        return GaussianEvidence(gp, x, y, level)
+    if points is None:
+        points = inducing_points(Covariance(gp, x, level), {k: p.start for k, p in gp.latents.items()}, count)
+    return InducedEvidence(gp, x, y, level, points)
 
 
 class LaplaceEvidence:
     """log p(y | x, numbers), approximately; as `GaussianEvidence`."""
+
+    points: NDArray | None = None
 
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance, self._y = gp, Covariance(gp, x, level), y
@@ -40,7 +57,7 @@ class LaplaceEvidence:
         k = assemble(self.covariance, prepared.total)
         n, d = k.shape[:2]
         mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        slopes = self.covariance.slopes(latents, prepared, self._by_part(self._weights(mode, latents)))
+        slopes = own_slopes(self.covariance, latents, prepared, self._by_part(self._weights(mode, latents)))
         for name in self._likelihood.latents:
             slopes[name] = self._slope(k.reshape(n * d, n * d), latents, name)
         return mode.evidence, slopes
