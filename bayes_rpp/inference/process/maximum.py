@@ -24,7 +24,8 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS, LARGER = 100, 500  # of a part of the data, and of a larger one where all are too many
+ROWS = 100  # of a part of the data
+LARGER, NUMBERS = 500, 1000  # rows of a larger one where all are too many, with up to so many numbers in y
 SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
 KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
@@ -51,8 +52,15 @@ class Objective:
     gp: GaussianProcess
     evidence: Any
     evaluations: int = field(default=0, init=False)
+    _last: tuple[NDArray, tuple[float, NDArray]] | None = field(default=None, init=False)
 
     def __call__(self, z: NDArray) -> tuple[float, NDArray]:
+        if self._last is None or not np.array_equal(self._last[0], z):  # descents begin where others ended
+            self._last = z.copy(), self._at(z)
+        value, slope = self._last[1]
+        return value, slope.copy()
+
+    def _at(self, z: NDArray) -> tuple[float, NDArray]:
         self.evaluations += 1
         value, slope = density(self.evidence, self.gp.latents, z)
         for i, (number, prior) in enumerate(zip(np.exp(z).tolist(), self.gp.latents.values(), strict=True)):
@@ -99,14 +107,16 @@ def maximize(
             points = None
         else:
             if not given:
-                part = _on_part(gp, x, y, level, seed, LARGER)
-                wanted = [min((_descend(part, start, bounds, SHORT) for start in wanted), key=lambda r: r[0])[1]]
+                part = _on_part(gp, x, y, level, seed, max(ROWS, min(LARGER, NUMBERS // gp.rep_out.size)))
+                wanted = [
+                    min((_descend(part, start, bounds, SHORT, gently=True) for start in wanted), key=lambda r: r[0])[1]
+                ]
             latents = dict(zip(gp.latents, np.exp(wanted[0]).tolist(), strict=True))
             points = inducing_points(Covariance(gp, x, level), latents, count, seed)
         whole = Objective(gp, evidence_of(gp, x, y, level, points))
         ends = []
         for start in wanted:
-            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps))
+            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps, gently=count is not None))
             bar.update()
     value, best = min(ends, key=lambda r: r[0])
     if value >= HOPELESS:
@@ -149,17 +159,32 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> Gau
     return min(found, key=lambda f: f[0])[1]
 
 
-def _descend(objective: Objective, start: NDArray, bounds: list[Any], steps: int) -> tuple[float, NDArray]:
+def _descend(
+    objective: Objective, start: NDArray, bounds: list[Any], steps: int, gently: bool = False
+) -> tuple[float, NDArray]:
+    """By L-BFGS.
+
+    Args:
+        gently: whether the first step is of a length of 1 at most, where the start is a good one already; otherwise it
+            may lead to the bounds.
+    """
     low, high = np.array(bounds).T
+    start = np.clip(start, low, high)
+    scale = max(1.0, float(np.linalg.norm(objective(start)[1]))) if gently else 1.0
+
+    def scaled(z: NDArray) -> tuple[float, NDArray]:
+        value, slope = objective(z)
+        return value / scale, slope / scale
+
     found = minimize(
-        objective,
-        np.clip(start, low, high),
+        scaled,
+        start,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-7, "gtol": 1e-4},
+        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-6 if gently else 1e-7, "gtol": 1e-4 / scale},
     )
-    return float(found.fun), found.x
+    return float(found.fun) * scale, found.x
 
 
 def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:

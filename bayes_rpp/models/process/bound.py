@@ -19,6 +19,8 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.priors.hyper import Prior
 
+LEAST = -1e25  # nats, far above the least float32
+
 
 @dataclass(frozen=True, eq=False)
 class BoundProcess:
@@ -94,11 +96,13 @@ class BoundProcess:
 
 def density(evidence: Any, names: Iterable[str], z: NDArray) -> tuple[float, NDArray]:
     """An evidence and its gradient by the logarithms z (k,) of the numbers of these names; minus infinity where the
-    covariance is singular to rounding."""
+    covariance is singular to rounding, and near to what engines can hold."""
     latents = dict(zip(names, np.exp(z).tolist(), strict=True))
     with np.errstate(all="ignore"):
         try:
             value, slopes = evidence(latents)
         except np.linalg.LinAlgError:
-            return -np.inf, np.zeros(len(z))
+            value = -np.inf
+    if not value > LEAST:
+        return -np.inf, np.zeros(len(z))
     return value, np.array([slopes[k] for k in latents])

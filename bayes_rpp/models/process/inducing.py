@@ -2,8 +2,8 @@
 
 Titsias 2009, Equation 9 (the collapsed bound), with a matrix of outputs for each example. Let u be f at m inducing
 inputs z, and Q = Kfu Kuu^-1 Kuf: the bound is log N(y | 0, Q + s^2 I) - tr(K - Q) / (2 s^2), and its time grows with
-n m^2. GPyTorch and GPJax have it for scalar functions (or independent ones), and keep all of Kuf for each element of a
-group; here parts of the outputs stay apart, copies of a part share all, and Kuf is made some rows at a time.
+n m^2. GPyTorch and GPJax have it for scalar kernels; here parts of the outputs stay apart, copies of a part share all,
+and Kuf, an average over a group, is made some rows at a time.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class InducedEvidence(GaussianEvidence):
         return total, slopes
 
     def conditional(self, latents: Latents) -> Conditional:
-        """The posterior of f, that of Titsias 2009, Equation 6."""
+        """The posterior of f, by the best Gaussian of u (Titsias 2009)."""
         _, prepared = self._prepared(latents)
         parts = self._parts(latents, prepared, self._pieces(prepared))
         weights: dict[Any, Array] = {t: p.weights for t, p in parts.items()}

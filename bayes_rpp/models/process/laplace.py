@@ -31,13 +31,13 @@ def evidence_of(
     for.
 
     Args:
-        points: rows of x that are inducing points, where these are needed. None: as typical numbers tell.
+        points: rows of x that are inducing points. None: where these are needed, as typical numbers tell.
     """
     if not isinstance(gp.likelihood, Gaussian):
         return LaplaceEvidence(gp, x, y, level)
-    if (count := inducing_count(gp, len(x))) is None:
-        return GaussianEvidence(gp, x, y, level)
     if points is None:
+        if (count := inducing_count(gp, len(x))) is None:
+            return GaussianEvidence(gp, x, y, level)
         points = inducing_points(Covariance(gp, x, level), {k: p.start for k, p in gp.latents.items()}, count)
     return InducedEvidence(gp, x, y, level, points)
 
