@@ -209,6 +209,15 @@ def test_many_examples_have_inducing_points_and_the_posterior_says_so(monkeypatc
     assert post.metrics(*truth)["rmse"] < 1.15 * exact.metrics(*truth)["rmse"]
 
 
+def test_how_many_points_there_are_follows_from_the_data_and_the_group():
+    count, field = inducing_points.inducing_count, GaussianProcess(Vector, Vector, O(2))
+    assert count(field, 5590) is None  # 11,180 numbers in y, as before there were inducing points
+    assert 100 <= count(field, 100_000) <= count(field, 20_000) <= count(field, 5591) <= 1000
+    assert count(GaussianProcess(Vector, Vector, O(3)), 20_000) < count(field, 20_000)
+    assert count(GaussianProcess(100 * Scalar, 100 * Scalar, Trivial(1)), 1000) == 50
+    assert count(field.replace(inducing=7), 20_000) == 7
+
+
 def test_the_number_of_points_is_what_was_asked_for_and_no_numbers_may_be_left():
     x, y = data(40)
     gp = GaussianProcess(*REPS, O(2), inducing=9, kernel=kernels.RBF())

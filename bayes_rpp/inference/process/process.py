@@ -26,9 +26,9 @@ from bayes_rpp.models.process.inducing_points import EXACT, inducing_count
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
-FURTHER = 15  # iterations after an average has been made finer
+FURTHER, FEW = 15, 5  # iterations after an average has been made finer; with inducing points
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
-WORK, MORE = 5e7, 1e9  # elements times pairs of points, up to which averages are made finer; with inducing points
+WORK, MORE = 5e7, 3e9  # elements times pairs of points, up to which averages are made finer; with inducing points
 
 
 def fit_process(task: Task) -> Posterior:
@@ -96,14 +96,13 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
 
 
 def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
-    level, given = 0, _given(task)
+    level, given, steps = 0, _given(task), LONG
     while True:
-        steps = LONG if level == 0 else FURTHER
         latents, evidence, points = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
         error = Covariance(gp, x, level).error(latents)
         if error <= gp.tolerance or not _may_refine(gp, x, level):
             break
-        level, given = level + 1, [latents]
+        level, given, steps = level + 1, [latents], FURTHER if points is None else FEW
     _warn_of_error(gp, level, error)
     shape = (1, FUNCTIONS)
     samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.prior import FunctionPrior
+from bayes_rpp.symmetry.averages import haar_average
 
 EXACT = 11_180  # numbers in y, up to which the posterior is exact: the covariance and what is made of it fill 4 GB
-WORK = 1e11  # multiplications for one value of the bound, which the number of inducing points follows from
-LEAST, MOST = 100, 1000
+WORK, PAIRS = 1e11, 2.5e8  # multiplications, and elements of groups times pairs of points, for one value of the bound
+LEAST, MOST, LARGEST = 100, 1000, 5000  # points; and numbers of f at these, whose covariances take memory
 CANDIDATES = 8  # training inputs for each inducing point, among which these are
 ENOUGH = 1e-10  # of the variance, below which nothing is left to explain
 
@@ -28,7 +29,11 @@ def inducing_count(gp: FunctionPrior, n: int) -> int | None:
     """
     size = gp.rep_out.size
     if gp.inducing is None:
-        return None if n * size <= EXACT else min(n, max(LEAST, min(MOST, int(np.sqrt(WORK / (4 * n * size))) // size)))
+        if n * size <= EXACT:
+            return None
+        elements = sum(len(haar_average(g)) for g in gp.groups)
+        quick = min(np.sqrt(WORK / (4 * n * size)) / size, PAIRS / (n * elements))
+        return max(1, min(n, LARGEST // size, max(LEAST, min(MOST, int(quick)))))
     if gp.inducing > n:
         raise ValueError(
             f"inducing must be at most the number of examples, {n:,}, of which inducing points are chosen, got "
