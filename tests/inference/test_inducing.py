@@ -186,6 +186,7 @@ def test_many_examples_have_inducing_points_and_the_posterior_says_so(monkeypatc
     assert 1 <= len(post.inducing) <= 15
     assert f"{len(post.inducing)} inducing points" in repr(post)
     assert f"{len(post.inducing)} inducing points, and log_evidence is a lower bound" in repr(post.summary())
+    assert f"{post.log_evidence:.4g}, a lower bound" in post._repr_html_()
     assert post.log_evidence == post.samples["log_evidence"].flat[0]
     numbers = {k: float(v.flat[0]) for k, v in post.samples.items()}
     monkeypatch.setattr(inducing_points, "EXACT", 1000)

@@ -254,4 +254,6 @@ class FunctionPosterior(Posterior):
 
     @property
     def _shown(self) -> dict[str, Any]:
-        return {"model": self.model}
+        if self.inducing is None or self.log_evidence is None:
+            return {"model": self.model}
+        return {"log evidence": f"{self.log_evidence:.4g}, a lower bound", "model": self.model}
