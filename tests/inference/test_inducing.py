@@ -256,6 +256,8 @@ def test_more_points_than_examples_are_refused():
 def test_other_likelihoods_have_no_bound():
     with pytest.raises(ValueError, match=r"inducing must be None with likelihood=Bernoulli.*Gaussian\(\) would do"):
         GaussianProcess(Vector, Scalar, O(2), likelihood=Bernoulli(), inducing=5)
+    with pytest.raises(ValueError, match=r"inducing must be None for an energy and its forces"):
+        GaussianProcess(Vector, Scalar + Vector, O(2), conservative=True, inducing=5)
     x, y = np.zeros((12_000, 2)), np.zeros((12_000, 1))
     with pytest.raises(ValueError, match=r"x must have up to 11,180 examples with likelihood=Poisson.*got 12,000.*"):
         run(GaussianProcess(Vector, Scalar, O(2), likelihood=Poisson()), x, y)

@@ -24,7 +24,7 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS = 100  # of a part of the data
+ROWS, FEW = 100, 20  # of a part of the data, at most and at least
 LARGER, NUMBERS = 500, 1000  # rows of a larger one where all are too many, with up to so many numbers in y
 SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
 KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
@@ -130,7 +130,7 @@ def maximize(
 
 def _on_part(gp: GaussianProcess, x: NDArray, y: NDArray, level: int, seed: int, rows: int) -> Objective:
     """The exact objective on some of the data, or all if these are few."""
-    some = _some(x, seed, rows)
+    some = _some(gp, x, seed, rows)
     return Objective(gp, evidence_of(gp.replace(inducing=None), x[some], y[some], level))
 
 
@@ -215,8 +215,10 @@ def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
     return kept or [found[0][1]]
 
 
-def _some(x: NDArray, seed: int, rows: int) -> NDArray:
-    """Rows of a part of the data."""
+def _some(gp: GaussianProcess, x: NDArray, seed: int, rows: int) -> NDArray:
+    """Rows of a part of the data; fewer of energies with their forces, which say as much."""
+    if gp.forces is not None:
+        rows = max(FEW, rows // len(gp.forces.columns))
     return np.sort(np.random.default_rng(seed).permutation(len(x))[:rows])
 
 

@@ -17,7 +17,7 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.maximum import LONG, Latents, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
-from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.normal import Gaussian
 from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
@@ -62,11 +62,12 @@ def check_process(method: Any, **options: Any) -> None:
 def check_size(gp: GaussianProcess, n: int) -> None:
     """Raise ValueError if the posterior of so many examples takes too much memory, or there are fewer than inducing
     points are asked for."""
-    if inducing_count(gp, n) is None or isinstance(gp.likelihood, Gaussian):
+    if inducing_count(gp, n) is None or (isinstance(gp.likelihood, Gaussian) and gp.forces is None):
         return
+    what = f"likelihood={gp.likelihood!r}" if gp.forces is None else "forces"
     raise ValueError(
-        f"x must have up to {EXACT // gp.rep_out.size:,} examples with likelihood={gp.likelihood!r}, whose posterior "
-        f"over functions takes memory with the square of their number, got {n:,}; some of the rows, or a network, "
+        f"x must have up to {EXACT // gp.rep_out.size:,} examples with {what}, whose posterior over "
+        f"functions takes memory with the square of their number, got {n:,}; some of the rows, or a network, "
         "Model(EMLP(...)), would do"
     )
 
@@ -151,8 +152,9 @@ def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
     if level + 1 >= LEVELS:
         return False
     elements = sum(len(a) for a in _averages(gp, level + 1))
-    count = inducing_count(gp, len(x))
-    return elements * len(x) * (count or len(x)) <= (WORK if count is None else MORE)
+    if (count := inducing_count(gp, len(x))) is not None:
+        return elements * len(x) * count <= MORE
+    return elements * len(x) ** 2 * (1 if gp.forces is None else gp.rep_out.size) <= WORK
 
 
 def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
@@ -168,7 +170,8 @@ def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
 def _warn_of_copies(gp: GaussianProcess, x: NDArray, y: NDArray, samples: dict[str, NDArray]) -> None:
     """Of examples whose noise is the same to the last digit, which says that there is none."""
     copies = len(x) - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
-    if copies and "noise" in gp.latents and np.median(samples["noise"]) < COLLAPSED * gp.latents["noise"].start:
+    noises = [k for k in gp.latents if k.startswith("noise")]
+    if copies and any(np.median(samples[k]) < COLLAPSED * gp.latents[k].start for k in noises):
         warn_user(
             f"x and y have {copies:,} examples that are copies of others, noise and all, so that the noise seems to be "
             "next to nothing, and functions go through every example; without the copies, or with "

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models.process.irreducible import Outputs, irreducible
-from bayes_rpp.models.process.kinds import fixed_part, unmoved
+from bayes_rpp.models.process.irreducible import Outputs, irreducible, undivided
+from bayes_rpp.models.process.kinds import unmoved
 from bayes_rpp.models.process.prior import Entry, FunctionPrior
-from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Values
+from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
+from bayes_rpp.priors.kernels.derivatives import DerivativeKernel
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
 from bayes_rpp.symmetry.averages import Average, haar_average
 from bayes_rpp.symmetry.representations import Representation
@@ -39,7 +40,7 @@ class Part:
     """
 
     sigma: Entry
-    kernel: AveragedKernel
+    kernel: AveragedKernel | DerivativeKernel
     fixed: Values | None = None
 
 
@@ -54,42 +55,50 @@ class Covariance:
     Attributes:
         outputs: the coordinates of the outputs; places: part -> (copies, d) of these.
         averages: over each of the groups.
+        shift: (d_in,) what is taken from inputs first.
         shares: part -> its share of the outputs.
     """
 
     def __init__(self, gp: FunctionPrior, x: NDArray, level: int = 0) -> None:
         bound = list(gp.bound)
-        self.gp, self.outputs = gp, irreducible([after for _, after in bound])
+        one_part = gp.forces is not None  # as an energy and its forces say much of each other
+        self.gp, self.outputs = gp, undivided(gp.rep_out.size) if one_part else irreducible([r for _, r in bound])
         self.places = self.outputs.places
         self.shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
         fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
         # A column's offset costs digits, and tells a polynomial what its zero is, which "data" takes from these.
         centred = fixed & (distances or gp.scale == "data")
-        self._shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
+        self.shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
-        acting = [partial(_acting, self.outputs, after) for _, after in bound]
         self.parts = [
-            Part(s, AveragedKernel(gp.kernel, before, act, average))
-            for s, (before, _), act, average in zip(gp.sigmas_a, bound, acting, self.averages, strict=True)
+            Part(s, self._averaged(gp.kernel, reps, average))
+            for s, reps, average in zip(gp.sigmas_a, bound, self.averages, strict=True)
         ]
         none = Average(np.eye(gp.group.dim)[None], np.eye(gp.group.dim)[None], True, "none")
         if gp.sigma_b != 0.0:
-            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, bound[0][0], acting[0], none)))
+            self.parts.append(Part(gp.sigma_b, self._averaged(gp.kernel, bound[0], none)))
         self._constant: dict[int, Array] = {}
         if gp.mean is not None:
             size = gp.mean_size
-            fixed_outputs = fixed_part(gp.rep_out)[None]
-            self._constant = {t: size**2 * block[0] for t, block in self.outputs.blocks(fixed_outputs).items()}
+            blocks = self.outputs.blocks(gp.constants[None])
+            self._constant = {t: size**2 * block[0] for t, block in blocks.items()}
             if gp.mean == "linear":
                 line: Kernel = Polynomial(degree=1, offset=0.0)
                 scales = np.ones(x.shape[1])
                 for columns in gp.kinds.values():
                     scales[columns] = max(float(np.sqrt(np.mean(self.x[:, columns] ** 2) * len(columns))), 1e-300)
-                self.parts.append(
-                    Part(size, AveragedKernel(line, bound[0][0], acting[0], self.averages[0]), Values([scales], [1.0]))
-                )
+                of_line = self._averaged(line, bound[0], self.averages[0])
+                self.parts.append(Part(size, of_line, Values([scales], [1.0])))
+
+    def _averaged(
+        self, kernel: Kernel, reps: tuple[Representation, Representation], average: Average
+    ) -> AveragedKernel | DerivativeKernel:
+        (before, after), forces = reps, self.gp.forces
+        if forces is not None:
+            return DerivativeKernel(kernel, before, forces.columns, forces.energy, average)
+        return AveragedKernel(kernel, before, partial(_acting, self.outputs, after), average)
 
     def at(self, rows: NDArray) -> Covariance:
         """The same at some of the training inputs; variances are to be given to `own` there."""
@@ -106,7 +115,7 @@ class Covariance:
         values = self.values(latents)
         kernels = self.each("own", values, self.x)
         if variances is None:
-            variances = self.sizes([_variances(k) for k in kernels])
+            variances = self.sizes([self._variances(k) for k in kernels])
         return Prepared(values, self.total(kernels, latents, variances), kernels, list(variances))
 
     def each(self, what: Literal["own", "cross", "diagonal"], values: Values, *points: Array) -> list[Blocks]:
@@ -146,6 +155,38 @@ class Covariance:
         kernels = self.each("diagonal", prepared.values, z)
         return self.total(kernels, latents, prepared.variances)
 
+    def slopes(self, latents: Latents, prepared: Prepared, weights: Blocks) -> dict[str, float]:
+        """Derivatives of sum(weights * own) by the logarithm of each site, weights (n, d, n, d) symmetric."""
+        found: dict[str, float] = {}
+        total: Slopes | None = None
+        for part, k, sizes in zip(self.parts, prepared.kernels, prepared.variances, strict=True):
+            square = number_of(part.sigma, latents) ** 2
+            inner = {t: float(np.vdot(weights[t], k[t])) for t in k}
+            if isinstance(part.sigma, str):
+                found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in k)
+            if part.fixed or not square:
+                continue
+            by_kernel = {t: (square / sizes[t]) * weights[t] for t in k}
+            if self.gp.scale is not None:
+                through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
+                for t, w in by_kernel.items():
+                    at = np.einsum("iaia->ia", w)[:, self._sized]
+                    at -= (through[t] + FLOOR * self.shares[t] * sum(through.values())) / at.size
+            slopes = part.kernel.slopes(self.x, prepared.values, by_kernel)
+            total = slopes if total is None else total + slopes
+        return self.by_site(found, total)
+
+    def by_site(self, found: dict[str, float], total: Slopes | None) -> dict[str, float]:
+        """Derivatives by sites, those by the kernel's numbers among them."""
+        if total is not None:
+            for leaf, (by_column, by_variance) in enumerate(zip(total.lengthscales, total.variances, strict=True)):
+                if isinstance(site := self.gp.variances[leaf], str):
+                    found[site] = found.get(site, 0.0) + by_variance
+                for kind, columns in self.gp.kinds.items():
+                    if isinstance(site := self.gp.lengthscales[leaf][kind], str):
+                        found[site] = found.get(site, 0.0) + float(by_column[columns].sum())
+        return found
+
     def values(self, latents: Latents) -> Values:
         """The kernel's numbers."""
         lengthscales = []
@@ -169,12 +210,21 @@ class Covariance:
             for part, v in zip(self.parts, variances, strict=True)
         ]
 
+    @property
+    def _sized(self) -> slice:
+        """Outputs whose variance "data" divides by: of an energy and its forces the forces, which no constant is in."""
+        return slice(None) if self.gp.forces is None else self.gp.forces.places
+
+    def _variances(self, k: Blocks) -> dict[int, float]:
+        """Of each part, the mean over its diagonal."""
+        return {t: float(np.einsum("iaia->ia", b)[:, self._sized].mean()) for t, b in k.items()}
+
     def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
         kernels = self.each("cross", prepared.values, z, x)
         return self.total(kernels, latents, prepared.variances)
 
     def _shifted(self, x: NDArray) -> Array:
-        return np.asarray(x, dtype=np.float64) - self._shift
+        return np.asarray(x, dtype=np.float64) - self.shift
 
     def error(self, latents: Latents, points: int = 24, seed: int = 0) -> float:
         """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at training inputs from the nearest to the
@@ -189,18 +239,22 @@ class Covariance:
                 continue
             values = part.fixed or all_values
             k = part.kernel.cross(x, x, values)
-            sizes = _floored(_variances(k), self.shares)
+            sizes = self._spreads(k)
             for one in before.group.sample(3, seed):
                 moved = part.kernel.cross(x @ before.rho(one).T, x, values)
                 for t, rho in self.outputs.blocks(after.rho(one)[None]).items():
                     want = np.einsum("ab,nbmc->namc", rho[0], k[t])
-                    worst = max(worst, float(np.abs(moved[t] - want).max()) / sizes[t])
+                    gaps = np.abs(moved[t] - want).max(axis=(0, 2))
+                    worst = max(worst, float((gaps / np.outer(sizes[t], sizes[t])).max()))
         return worst
 
-
-def _variances(k: Blocks) -> dict[int, float]:
-    """Of each part, the mean over its diagonal."""
-    return {t: float(np.einsum("iaia->", b)) / (b.shape[0] * b.shape[1]) for t, b in k.items()}
+    def _spreads(self, k: Blocks) -> dict[int, Array]:
+        """Standard deviations of each part's outputs, (d,), of an energy apart from those of its forces."""
+        sizes = _floored(self._variances(k), self.shares)
+        found = {t: np.full(b.shape[1], sizes[t] ** 0.5) for t, b in k.items()}
+        if self.gp.forces is not None and self.gp.forces.energy:
+            found[0][0] = max(float(np.diagonal(k[0][:, 0, :, 0]).mean()), 1e-300) ** 0.5
+        return found
 
 
 def _floored(variances: Mapping[int, float], shares: Mapping[int, float]) -> dict[int, float]:

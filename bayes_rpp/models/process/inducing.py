@@ -71,7 +71,7 @@ class InducedEvidence(GaussianEvidence):
     def __call__(self, latents: Latents) -> tuple[float, dict[str, float]]:
         """The bound, and its derivative by the logarithm of each site."""
         variances, prepared = self._prepared(latents)
-        square = number_of(self._noise, latents) ** 2
+        square = number_of(self._noise[0][0], latents) ** 2
         kept = list(self._pieces(prepared)) if self._numbers * len(self.covariance.x) <= KEPT else None
         parts = self._parts(latents, prepared, kept or self._pieces(prepared))
         whole = self.covariance.total(variances, latents, prepared.variances)
@@ -100,8 +100,8 @@ class InducedEvidence(GaussianEvidence):
                 weights[t] = (alpha @ parts[t].weights.T + flat @ by_cross[t]).reshape(k.shape)
             chain.add(kernels, weights, x, self._at.x)
         slopes = chain.by_site()
-        if isinstance(self._noise, str):
-            slopes[self._noise] = by_noise
+        if isinstance(entry := self._noise[0][0], str):
+            slopes[entry] = by_noise
         return total, slopes
 
     def conditional(self, latents: Latents) -> Conditional:
@@ -120,7 +120,7 @@ class InducedEvidence(GaussianEvidence):
         """log p(y_i | all others) of each example, (n,): the posterior of u without the i-th example, exactly, and f
         given u."""
         _, prepared = self._prepared(latents)
-        square = number_of(self._noise, latents) ** 2
+        square = number_of(self._noise[0][0], latents) ** 2
         parts = self._parts(latents, prepared, self._pieces(prepared))
         found = np.zeros(len(self.covariance.x))
         for some, kernels in self._pieces(prepared):
@@ -156,7 +156,7 @@ class InducedEvidence(GaussianEvidence):
             yield some, self.covariance.each("cross", prepared.values, x, z)
 
     def _parts(self, latents: Latents, prepared: Prepared, pieces: Iterable[Piece]) -> dict[int, _Part]:
-        noise = number_of(self._noise, latents)
+        noise = number_of(self._noise[0][0], latents)
         lower = {t: _factor(k.reshape(k.shape[0] * k.shape[1], -1)) for t, k in prepared.total.items()}
         gram = {t: np.zeros_like(root) for t, (root, _) in lower.items()}
         seen = {t: np.zeros((len(gram[t]), y.shape[1])) for t, y in self._y.items()}

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
-from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.normal import Normal
 from bayes_rpp.models.process.conditional import Conditional, assemble
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.inducing import InducedEvidence
 from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
-from bayes_rpp.models.process.slopes import own_slopes
 
 STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
@@ -33,10 +32,10 @@ def evidence_of(
     Args:
         points: rows of x that are inducing points. None: where these are needed, as typical numbers tell.
     """
-    if not isinstance(gp.likelihood, Gaussian):
+    if not isinstance(gp.likelihood, Normal):
         return LaplaceEvidence(gp, x, y, level)
     if points is None:
-        if (count := inducing_count(gp, len(x))) is None:
+        if gp.forces is not None or (count := inducing_count(gp, len(x))) is None:
             return GaussianEvidence(gp, x, y, level)
         points = inducing_points(Covariance(gp, x, level), {k: p.start for k, p in gp.latents.items()}, count)
     return InducedEvidence(gp, x, y, level, points)
@@ -57,7 +56,7 @@ class LaplaceEvidence:
         k = assemble(self.covariance, prepared.total)
         n, d = k.shape[:2]
         mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        slopes = own_slopes(self.covariance, latents, prepared, self._by_part(self._weights(mode, latents)))
+        slopes = self.covariance.slopes(latents, prepared, self._by_part(self._weights(mode, latents)))
         for name in self._likelihood.latents:
             slopes[name] = self._slope(k.reshape(n * d, n * d), latents, name)
         return mode.evidence, slopes

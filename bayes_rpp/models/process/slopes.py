@@ -6,6 +6,7 @@ What a pathway is divided by with scale="data", its mean variance over the train
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +45,12 @@ class ChainRule:
             square = number_of(part.sigma, self._latents) ** 2
             if square and not part.fixed:
                 scaled = {t: (square / sizes[t]) * w for t, w in weights.items()}
+                kernel: Any = part.kernel  # an average, as derivatives have no inducing points
                 values = self._prepared.values
                 if z is None:
-                    self._plus(part.kernel.slopes(x, values, scaled))
+                    self._plus(kernel.slopes(x, values, scaled))
                 else:
-                    self._plus(part.kernel.cross_slopes(x, z, values, scaled))
+                    self._plus(kernel.cross_slopes(x, z, values, scaled))
 
     def add_trace(self, variances: Sequence[Mapping[int, float]], weights: Mapping[int, float]) -> None:
         """The sum over the training inputs of variances, of which each pathway's mean is given."""
@@ -73,26 +75,12 @@ class ChainRule:
                     floor = FLOOR * self._covariance.shares[t] * sum(through.values())
                     weights[t] -= (through[t] + floor) / self._count(t)
             if any(weights.values()):
-                self._plus(part.kernel.diagonal_slopes(self._covariance.x, self._prepared.values, weights))
-        if self._slopes is None:
-            return found
-        for leaf, by_column in enumerate(self._slopes.lengthscales):
-            if isinstance(site := gp.variances[leaf], str):
-                found[site] = found.get(site, 0.0) + self._slopes.variances[leaf]
-            for kind, columns in gp.kinds.items():
-                if isinstance(site := gp.lengthscales[leaf][kind], str):
-                    found[site] = found.get(site, 0.0) + float(by_column[columns].sum())
-        return found
+                kernel: Any = part.kernel
+                self._plus(kernel.diagonal_slopes(self._covariance.x, self._prepared.values, weights))
+        return self._covariance.by_site(found, self._slopes)
 
     def _count(self, t: int) -> int:
         return len(self._covariance.x) * self._covariance.places[t].shape[1]
 
     def _plus(self, slopes: Slopes) -> None:
         self._slopes = slopes if self._slopes is None else self._slopes + slopes
-
-
-def own_slopes(covariance: Covariance, latents: Latents, prepared: Prepared, weights: Blocks) -> dict[str, float]:
-    """Derivatives of sum(weights * own) by the logarithm of each site, weights (n, d, n, d) symmetric."""
-    chain = ChainRule(covariance, latents, prepared)
-    chain.add(prepared.kernels, weights, covariance.x)
-    return chain.by_site()

@@ -6,6 +6,7 @@ lengthscale for each kind of block (Rasmussen and Williams 2006, Chapter 4). Sum
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
@@ -89,6 +90,10 @@ class Leaf(Kernel):
     def slope(self, u: Array, value: Array) -> Array:
         """The derivative of `value` by u."""
 
+    @abstractmethod
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        """Its second and third derivatives by u."""
+
 
 @dataclass(frozen=True)
 class RBF(Leaf):
@@ -99,6 +104,9 @@ class RBF(Leaf):
 
     def slope(self, u: Array, value: Array) -> Array:
         return -0.5 * value
+
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        return 0.25 * value, -0.125 * value
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,11 @@ class Matern52(Leaf):
     def slope(self, u: Array, value: Array) -> Array:
         s = np.sqrt(5 * u)
         return -5 / 6 * (1 + s) * np.exp(-s)
+
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        s = np.sqrt(5 * u)
+        e = np.exp(-s)
+        return 25 / 12 * e, -125 / 24 * e / np.maximum(s, 1e-100)  # that it is infinite at 0 meets factors that vanish
 
 
 @dataclass(frozen=True)
@@ -138,6 +151,11 @@ class Polynomial(Leaf):
 
     def slope(self, u: Array, value: Array) -> Array:
         return np.asarray(self.degree * (self.offset + u) ** (self.degree - 1))
+
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        a, base = self.degree, self.offset + u
+        second, third = (math.perm(a, k) * base ** max(a - k, 0) for k in (2, 3))
+        return second, third
 
 
 @dataclass(frozen=True)
