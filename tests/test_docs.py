@@ -29,7 +29,12 @@ SMALLER = {
         "epochs=50": "epochs=2",
         "epochs=300, draws=200": "epochs=2, draws=5",
     },
-    "docs/functions.md": {"size=(80, 3)": "size=(15, 3)", "25": "8", "warmup=200, draws=200": "warmup=20, draws=5"},
+    "docs/functions.md": {
+        "size=(80, 3)": "size=(15, 3)",
+        "25": "8",
+        "warmup=200, draws=200": "warmup=20, draws=5",
+        "inducing=30": "inducing=8",
+    },
     "docs/concepts/equivariance-error.md": {
         "channels=128, layers=2": "channels=10, layers=1",
         "epochs=100": "epochs=2",

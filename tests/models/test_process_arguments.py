@@ -150,12 +150,6 @@ def test_numbers_that_are_left_out_are_of_the_scale_of_the_data():
     assert set(given.latents) == {"sigma_b", "lengthscale.x0"}
 
 
-def test_too_many_examples_are_refused_before_anything_is_made():
-    x, y = np.zeros((10_000, 3)), np.zeros((10_000, 3))
-    with pytest.raises(ValueError, match=r"x must have up to [\d,]+ examples for the exact .*got 10,000.*would do"):
-        fit(GaussianProcess(Vector, Vector, SO(3)), x, y, MAP(), progress=False)
-
-
 @pytest.mark.parametrize(("where", "value"), [("x", np.nan), ("y", np.inf)])
 def test_values_that_are_no_numbers_are_refused(where, value):
     data = {"x": np.ones((5, 3)), "y": np.ones((5, 3))}

@@ -40,12 +40,14 @@ class Summary:
         distance: of MAP and ensembles, how far the weights are from a mode, in standard deviations of the posterior
             around it, the farthest member: sqrt(g^T H^-1 g) of the log density's gradient g and the Gauss-Newton H.
             None for others, and for large models.
+        notes: what else is to be known, in words.
     """
 
     table: DataFrame
     warnings: list[str]
     of_chains: bool
     distance: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         if not self.of_chains:
@@ -54,7 +56,9 @@ class Summary:
                 words.append(f"{self.distance:.2g} posterior standard deviations from a mode (see MAP's polish)")
         else:
             words = self.warnings or ["no problem found: chains agree, no divergences"]
-        return "\n".join([self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in words)])
+        return "\n".join(
+            [self.table.to_string(float_format=lambda v: f"{v:.4g}"), *(f"- {w}" for w in (*words, *self.notes))]
+        )
 
 
 def summarize(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary:

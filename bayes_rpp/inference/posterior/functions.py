@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayes_rpp._types import ArrayLike, Float, Shaped
+from bayes_rpp.inference.posterior.diagnostics import Summary
 from bayes_rpp.inference.posterior.draws import Prediction
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.data import check_inputs
@@ -38,11 +39,14 @@ class FunctionPosterior(Posterior):
     Attributes:
         samples: site -> (chain, draw), and "log_evidence", log p(y | x, numbers) of each.
         level: of the averages over groups, as they were fitted.
+        inducing: (m,) rows of x that are inducing points; None where all is exact. With these, `log_evidence` and its
+            samples are lower bounds.
     """
 
     stored: ClassVar[str] = "process"
 
     level: int = 0
+    inducing: NDArray | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is computed again when it is needed: factors of covariances are large."""
@@ -134,6 +138,13 @@ class FunctionPosterior(Posterior):
             parts.append(np.log(weight) + logp)
         return np.asarray(logsumexp(parts, axis=0))
 
+    def summary(self, x: ArrayLike | None = None, *, points: int = 5) -> Summary:
+        found = super().summary(x, points=points)
+        if self.inducing is None:
+            return found
+        note = f"f is known by {len(self.inducing):,} inducing points, and log_evidence is a lower bound"
+        return replace(found, notes=(note,))
+
     def left_out(self) -> Float[NDArray, " n"]:
         """log p(y_i | all other examples, numbers) of each example, (n,), at the draw of the numbers with the highest
         evidence, in closed form."""
@@ -171,7 +182,7 @@ class FunctionPosterior(Posterior):
 
     @cached_property
     def _evidence(self) -> Any:
-        return evidence_of(self._gp, self.x, self.y, self.level)
+        return evidence_of(self._gp, self.x, self.y, self.level, self.inducing)
 
     @cached_property
     def _kept(self) -> dict[int, Conditional]:
@@ -238,8 +249,11 @@ class FunctionPosterior(Posterior):
 
     @property
     def _size(self) -> str:
-        return f"{len(self.model.latents)} numbers of a GaussianProcess"
+        points = "" if self.inducing is None else f" with {len(self.inducing):,} inducing points"
+        return f"{len(self.model.latents)} numbers of a GaussianProcess{points}"
 
     @property
     def _shown(self) -> dict[str, Any]:
-        return {"model": self.model}
+        if self.inducing is None or self.log_evidence is None:
+            return {"model": self.model}
+        return {"log evidence": f"{self.log_evidence:.4g}, a lower bound", "model": self.model}

@@ -97,6 +97,8 @@ def _from_groups(
     if "process" in spec:
         model: Any = process_from_spec(spec["process"], custom, likelihood)
         kind, found = next(k for k in kind.__subclasses__() if k.stored == "process"), {"level": spec["level"]}
+        if "inducing" in spec:
+            found["inducing"] = np.array(spec["inducing"])
     else:
         model = model_from_spec(spec, custom, net, samples, likelihood)
     post = kind(
@@ -122,6 +124,8 @@ def _from_groups(
 def _spec(post: Draws) -> dict[str, Any]:
     made = {"method": post.method, "engine": post.engine, "seed": post.seed}
     if isinstance(post.model, GaussianProcess):
+        if post.inducing is not None:
+            made["inducing"] = post.inducing.tolist()
         return {"process": process_spec(post.model), "level": post.level, "format": 3} | made
     spec = model_spec(post.model) | made
     form = post.model.parametrization

@@ -1,6 +1,8 @@
 """The numbers of a GaussianProcess with the highest evidence times prior, from several starts, by L-BFGS (scipy).
 
-Starts are told apart on a part of the data, which costs little, and the best are followed on all of them.
+Starts are told apart on a part of the data, which costs little, and the best are followed on all of them. Where the
+evidence of all is a bound by inducing points, the best one is followed on a larger part first, which is exact, and says
+which points these are.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from scipy.optimize import minimize
 from tqdm import tqdm
 
 from bayes_rpp.models.process.bound import density
+from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS, FEW = 100, 20  # of the part of the data, at most and at least
+ROWS, FEW = 100, 20  # of a part of the data, at most and at least
+LARGER, NUMBERS = 500, 1000  # rows of a larger one where all are too many, with up to so many numbers in y
 SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
 KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
@@ -47,8 +52,15 @@ class Objective:
     gp: GaussianProcess
     evidence: Any
     evaluations: int = field(default=0, init=False)
+    _last: tuple[NDArray, tuple[float, NDArray]] | None = field(default=None, init=False)
 
     def __call__(self, z: NDArray) -> tuple[float, NDArray]:
+        if self._last is None or not np.array_equal(self._last[0], z):  # descents begin where others ended
+            self._last = z.copy(), self._at(z)
+        value, slope = self._last[1]
+        return value, slope.copy()
+
+    def _at(self, z: NDArray) -> tuple[float, NDArray]:
         self.evaluations += 1
         value, slope = density(self.evidence, self.gp.latents, z)
         for i, (number, prior) in enumerate(zip(np.exp(z).tolist(), self.gp.latents.values(), strict=True)):
@@ -68,31 +80,43 @@ def maximize(
     given: Sequence[Mapping[str, float]] = (),
     progress: bool = False,
     steps: int = LONG,
-) -> tuple[Latents, float]:
-    """The best numbers, and the log evidence there.
+) -> tuple[Latents, float, NDArray | None]:
+    """The best numbers, the log evidence there, and the rows of x that are inducing points, if it is a bound.
 
     Args:
         given: numbers to start from in place of ours.
         steps: iterations of L-BFGS on all data.
     """
     if not gp.latents:
-        return {}, evidence_of(gp, x, y, level)({})[0]
+        evidence = evidence_of(gp, x, y, level)
+        return {}, evidence({})[0], evidence.points
     typical, bounds = _typical(gp)
     wanted = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
     wanted = wanted or list(_starts(gp, typical))
-    whole = Objective(gp, evidence_of(gp, x, y, level))
-    with tqdm(total=len(wanted) + KEPT, desc="GaussianProcess", unit="start", disable=not progress) as bar:
+    count = inducing_count(gp, len(x))
+    words = "GaussianProcess" if count is None else f"GaussianProcess, up to {count:,} inducing points"
+    with tqdm(total=len(wanted) + KEPT, desc=words, unit="start", disable=not progress) as bar:
         if len(wanted) > 1:
-            some = _some(gp, x, seed)
-            part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > len(some) else whole
+            part = _on_part(gp, x, y, level, seed, ROWS)
             found = []
             for start in wanted:
                 found.append(_descend(part, start, bounds, SHORT))
                 bar.update()
             wanted = _distinct(sorted(found, key=lambda r: r[0]))
+        if count is None:
+            points = None
+        else:
+            if not given:
+                part = _on_part(gp, x, y, level, seed, max(ROWS, min(LARGER, NUMBERS // gp.rep_out.size)))
+                wanted = [
+                    min((_descend(part, start, bounds, SHORT, gently=True) for start in wanted), key=lambda r: r[0])[1]
+                ]
+            latents = dict(zip(gp.latents, np.exp(wanted[0]).tolist(), strict=True))
+            points = inducing_points(Covariance(gp, x, level), latents, count, seed)
+        whole = Objective(gp, evidence_of(gp, x, y, level, points))
         ends = []
         for start in wanted:
-            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps))
+            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps, gently=count is not None))
             bar.update()
     value, best = min(ends, key=lambda r: r[0])
     if value >= HOPELESS:
@@ -101,7 +125,13 @@ def maximize(
             "1, would do"
         )
     latents = dict(zip(gp.latents, np.exp(best).tolist(), strict=True))
-    return latents, whole.evidence(latents)[0]
+    return latents, whole.evidence(latents)[0], points
+
+
+def _on_part(gp: GaussianProcess, x: NDArray, y: NDArray, level: int, seed: int, rows: int) -> Objective:
+    """The exact objective on some of the data, or all if these are few."""
+    some = _some(gp, x, seed, rows)
+    return Objective(gp, evidence_of(gp.replace(inducing=None), x[some], y[some], level))
 
 
 def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
@@ -120,27 +150,41 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> Gau
         return gp
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF())
-    some = _some(gp, x, seed)
     found = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start, bounds = _typical(tried)
-        value, best = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)
+        value, best = _descend(_on_part(tried, x, y, 0, seed, ROWS), start, bounds, SHORT)
         found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
     return min(found, key=lambda f: f[0])[1]
 
 
-def _descend(objective: Objective, start: NDArray, bounds: list[Any], steps: int) -> tuple[float, NDArray]:
+def _descend(
+    objective: Objective, start: NDArray, bounds: list[Any], steps: int, gently: bool = False
+) -> tuple[float, NDArray]:
+    """By L-BFGS.
+
+    Args:
+        gently: whether the first step is of a length of 1 at most, where the start is a good one already; otherwise it
+            may lead to the bounds.
+    """
     low, high = np.array(bounds).T
+    start = np.clip(start, low, high)
+    scale = max(1.0, float(np.linalg.norm(objective(start)[1]))) if gently else 1.0
+
+    def scaled(z: NDArray) -> tuple[float, NDArray]:
+        value, slope = objective(z)
+        return value / scale, slope / scale
+
     found = minimize(
-        objective,
-        np.clip(start, low, high),
+        scaled,
+        start,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-7, "gtol": 1e-4},
+        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-6 if gently else 1e-7, "gtol": 1e-4 / scale},
     )
-    return float(found.fun), found.x
+    return float(found.fun) * scale, found.x
 
 
 def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
@@ -171,9 +215,10 @@ def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
     return kept or [found[0][1]]
 
 
-def _some(gp: GaussianProcess, x: NDArray, seed: int) -> NDArray:
+def _some(gp: GaussianProcess, x: NDArray, seed: int, rows: int) -> NDArray:
     """Rows of a part of the data; fewer of energies with their forces, which say as much."""
-    rows = ROWS if gp.forces is None else max(FEW, ROWS // len(gp.forces.columns))
+    if gp.forces is not None:
+        rows = max(FEW, rows // len(gp.forces.columns))
     return np.sort(np.random.default_rng(seed).permutation(len(x))[:rows])
 
 

@@ -17,17 +17,18 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.maximum import LONG, Latents, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
+from bayes_rpp.models.normal import Gaussian
 from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.inducing_points import EXACT, inducing_count
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
-FURTHER = 15  # iterations after an average has been made finer
-MEMORY = 4.0  # GB that the covariance of all y and its inverse may take
+FURTHER, FEW = 15, 5  # iterations after an average has been made finer; with inducing points
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
-WORK = 5e7  # elements times pairs of examples, up to which averages are made finer
+WORK, MORE = 5e7, 3e9  # elements times pairs of points, up to which averages are made finer; with inducing points
 
 
 def fit_process(task: Task) -> Posterior:
@@ -59,15 +60,16 @@ def check_process(method: Any, **options: Any) -> None:
 
 
 def check_size(gp: GaussianProcess, n: int) -> None:
-    """Raise ValueError if the covariance of y takes too much memory."""
-    size = n * gp.rep_out.size
-    needed = 4 * 8 * size**2 / 1e9
-    if needed > MEMORY:
-        raise ValueError(
-            f"x must have up to {int(np.sqrt(MEMORY * 1e9 / 32)) // gp.rep_out.size:,} examples for the exact "
-            f"posterior over functions, got {n:,}, which would take {needed:.0f} GB; some of the rows, or a network, "
-            "Model(EMLP(...)), would do"
-        )
+    """Raise ValueError if the posterior of so many examples takes too much memory, or there are fewer than inducing
+    points are asked for."""
+    if inducing_count(gp, n) is None or (isinstance(gp.likelihood, Gaussian) and gp.forces is None):
+        return
+    what = f"likelihood={gp.likelihood!r}" if gp.forces is None else "forces"
+    raise ValueError(
+        f"x must have up to {EXACT // gp.rep_out.size:,} examples with {what}, whose posterior over "
+        f"functions takes memory with the square of their number, got {n:,}; some of the rows, or a network, "
+        "Model(EMLP(...)), would do"
+    )
 
 
 def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
@@ -95,35 +97,34 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
 
 
 def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
-    level, given = 0, _given(task)
+    level, given, steps = 0, _given(task), LONG
     while True:
-        steps = LONG if level == 0 else FURTHER
-        latents, evidence = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
+        latents, evidence, points = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
         error = Covariance(gp, x, level).error(latents)
         if error <= gp.tolerance or not _may_refine(gp, x, level):
             break
-        level, given = level + 1, [latents]
+        level, given, steps = level + 1, [latents], FURTHER if points is None else FEW
     _warn_of_error(gp, level, error)
     shape = (1, FUNCTIONS)
     samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}
-    return _posterior(task, gp, samples, level, log_evidence=evidence)
+    return _posterior(task, gp, samples, level, log_evidence=evidence, inducing=points)
 
 
 def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
-    """Chains of the numbers under the exact evidence, which start around the mode."""
+    """Chains of the numbers under the evidence, which start around the mode."""
     if not gp.latents:
         raise ValueError(
             "model must have numbers to infer for a sampler, got a GaussianProcess with all of them given; MAP() gives "
             "its posterior, which is exact"
         )
-    mode, _ = maximize(gp, x, y, 0, task.seed, _given(task), progress=False)
+    mode, _, points = maximize(gp, x, y, 0, task.seed, _given(task), progress=False)
     level = 0
     while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
         level += 1
     _warn_of_error(gp, level, error)
     rng, method = np.random.default_rng(task.seed), task.method
     starts = {k: v * np.exp(SPREAD * rng.normal(size=method.chains)) for k, v in mode.items()}
-    bound: Any = BoundProcess(gp, x, y, level)
+    bound: Any = BoundProcess(gp, x, y, level, points)
     engine = load_module(f"bayes_rpp.inference.sample.{task.engine}")
     draws, stats = run_chains(replace(task, model=bound, weights=starts), engine.Sampler, engine.TOGETHER)
     draws = {k: np.asarray(v, dtype=np.float64) for k, v in draws.items()}
@@ -131,7 +132,7 @@ def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> Functio
     rest = sum(
         np.vectorize(lambda v, p=p: p.log_prob(v)[0])(draws[k]) + np.log(draws[k]) for k, p in gp.latents.items()
     )
-    post = _posterior(task, gp, draws | {EVIDENCE: stats["lp"] - rest}, level, sample_stats=stats)
+    post = _posterior(task, gp, draws | {EVIDENCE: stats["lp"] - rest}, level, sample_stats=stats, inducing=points)
     warn_of_chains(post)
     return post
 
@@ -151,6 +152,8 @@ def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
     if level + 1 >= LEVELS:
         return False
     elements = sum(len(a) for a in _averages(gp, level + 1))
+    if (count := inducing_count(gp, len(x))) is not None:
+        return elements * len(x) * count <= MORE
     return elements * len(x) ** 2 * (1 if gp.forces is None else gp.rep_out.size) <= WORK
 
 

@@ -19,6 +19,8 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.priors.hyper import Prior
 
+LEAST = -1e25  # nats, far above the least float32
+
 
 @dataclass(frozen=True, eq=False)
 class BoundProcess:
@@ -28,12 +30,14 @@ class BoundProcess:
         gp: with a distribution or a number for all that it has.
         x, y: the data, float64.
         level: of the averages over groups.
+        points: (m,) rows of x that are inducing points, where the evidence is not exact.
     """
 
     gp: FunctionPrior
     x: NDArray
     y: NDArray
     level: int = 0
+    points: NDArray | None = None
     evidence: Any = field(init=False)
 
     traceable = False
@@ -41,7 +45,7 @@ class BoundProcess:
     parametrization = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "evidence", evidence_of(self.gp, self.x, self.y, self.level))
+        object.__setattr__(self, "evidence", evidence_of(self.gp, self.x, self.y, self.level, self.points))
 
     @staticmethod
     def of(gp: FunctionPrior, x: Any, y: Any) -> BoundProcess:
@@ -67,7 +71,8 @@ class BoundProcess:
     @property
     def key(self) -> tuple[Any, ...]:
         """Of programs: the data are part of them."""
-        digest = hashlib.sha256(self.x.tobytes() + self.y.tobytes()).hexdigest()
+        points = b"" if self.points is None else self.points.tobytes()
+        digest = hashlib.sha256(self.x.tobytes() + self.y.tobytes() + points).hexdigest()
         return ("process", repr(self.gp), self.level, digest)
 
     def pyro(self, *data: Any, **options: Any) -> Any:
@@ -91,11 +96,13 @@ class BoundProcess:
 
 def density(evidence: Any, names: Iterable[str], z: NDArray) -> tuple[float, NDArray]:
     """An evidence and its gradient by the logarithms z (k,) of the numbers of these names; minus infinity where the
-    covariance is singular to rounding."""
+    covariance is singular to rounding, and near to what engines can hold."""
     latents = dict(zip(names, np.exp(z).tolist(), strict=True))
     with np.errstate(all="ignore"):
         try:
             value, slopes = evidence(latents)
         except np.linalg.LinAlgError:
-            return -np.inf, np.zeros(len(z))
+            value = -np.inf
+    if not value > LEAST:
+        return -np.inf, np.zeros(len(z))
     return value, np.array([slopes[k] for k in latents])

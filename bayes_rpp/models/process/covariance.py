@@ -6,10 +6,11 @@ serves all. Outputs are meant in their coordinates, `Outputs`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,7 @@ class Covariance:
         outputs: the coordinates of the outputs; places: part -> (copies, d) of these.
         averages: over each of the groups.
         shift: (d_in,) what is taken from inputs first.
+        shares: part -> its share of the outputs.
     """
 
     def __init__(self, gp: FunctionPrior, x: NDArray, level: int = 0) -> None:
@@ -62,7 +64,7 @@ class Covariance:
         one_part = gp.forces is not None  # as an energy and its forces say much of each other
         self.gp, self.outputs = gp, undivided(gp.rep_out.size) if one_part else irreducible([r for _, r in bound])
         self.places = self.outputs.places
-        self._shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
+        self.shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
         fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
         # A column's offset costs digits, and tells a polynomial what its zero is, which "data" takes from these.
@@ -98,21 +100,44 @@ class Covariance:
             return DerivativeKernel(kernel, before, forces.columns, forces.energy, average)
         return AveragedKernel(kernel, before, partial(_acting, self.outputs, after), average)
 
-    def own(self, latents: Latents) -> Prepared:
-        """Between the training inputs."""
+    def at(self, rows: NDArray) -> Covariance:
+        """The same at some of the training inputs; variances are to be given to `own` there."""
+        found = copy(self)
+        found.x = self.x[rows]
+        return found
+
+    def own(self, latents: Latents, variances: Sequence[dict[int, float]] | None = None) -> Prepared:
+        """Between the training inputs.
+
+        Args:
+            variances: what the parts are divided by; None: as these inputs say.
+        """
         values = self.values(latents)
-        found, variances = [], []
-        total: Blocks = {t: np.zeros((len(self.x), p.shape[1]) * 2) for t, p in self.places.items()}
-        for part in self.parts:
-            k = part.kernel.own(self.x, part.fixed or values)
-            size = self._sizes(part, k)
-            found.append(k)
-            variances.append(size)
+        kernels = self.each("own", values, self.x)
+        if variances is None:
+            variances = self.sizes([self._variances(k) for k in kernels])
+        return Prepared(values, self.total(kernels, latents, variances), kernels, list(variances))
+
+    def each(self, what: Literal["own", "cross", "diagonal"], values: Values, *points: Array) -> list[Blocks]:
+        """Of each pathway's kernel by itself."""
+        return [getattr(part.kernel, what)(*points, part.fixed or values) for part in self.parts]
+
+    def total(
+        self, kernels: Iterable[Mapping[int, Any]], latents: Latents, variances: Sequence[dict[int, float]]
+    ) -> dict[int, Any]:
+        """The covariance from those of the pathways: part -> (n, d, m, d), of points with themselves (n, d, d), or a
+        mean variance."""
+        total: dict[int, Any] = {}
+        for part, k, size in zip(self.parts, kernels, variances, strict=True):
+            square = number_of(part.sigma, latents) ** 2
             for t, b in k.items():
-                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * b
-        for t, constant in self._constant.items():
-            total[t] += constant[None, :, None, :]
-        return Prepared(values, total, found, variances)
+                if t in total:
+                    total[t] += (square / size[t]) * b
+                else:
+                    total[t] = (square / size[t]) * b
+        for t, c in self._constant.items():
+            total[t] += {4: c[:, None], 3: c, 0: np.trace(c) / len(c)}[np.ndim(total[t])]
+        return total
 
     def cross(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
         """Between z (m, d_in) and the training inputs: part -> (m, d, n, d)."""
@@ -126,13 +151,9 @@ class Covariance:
 
     def diagonal(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
         """Of each of z with itself: part -> (m, d, d)."""
-        z, total = self._shifted(z), {t: np.zeros((len(z), p.shape[1], p.shape[1])) for t, p in self.places.items()}
-        for part, size in zip(self.parts, prepared.variances, strict=True):
-            for t, k in part.kernel.diagonal(z, part.fixed or prepared.values).items():
-                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
-        for t, constant in self._constant.items():
-            total[t] += constant
-        return total
+        z = self._shifted(z)
+        kernels = self.each("diagonal", prepared.values, z)
+        return self.total(kernels, latents, prepared.variances)
 
     def slopes(self, latents: Latents, prepared: Prepared, weights: Blocks) -> dict[str, float]:
         """Derivatives of sum(weights * own) by the logarithm of each site, weights (n, d, n, d) symmetric."""
@@ -150,9 +171,13 @@ class Covariance:
                 through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
                 for t, w in by_kernel.items():
                     at = np.einsum("iaia->ia", w)[:, self._sized]
-                    at -= (through[t] + FLOOR * self._shares[t] * sum(through.values())) / at.size
+                    at -= (through[t] + FLOOR * self.shares[t] * sum(through.values())) / at.size
             slopes = part.kernel.slopes(self.x, prepared.values, by_kernel)
             total = slopes if total is None else total + slopes
+        return self.by_site(found, total)
+
+    def by_site(self, found: dict[str, float], total: Slopes | None) -> dict[str, float]:
+        """Derivatives by sites, those by the kernel's numbers among them."""
         if total is not None:
             for leaf, (by_column, by_variance) in enumerate(zip(total.lengthscales, total.variances, strict=True)):
                 if isinstance(site := self.gp.variances[leaf], str):
@@ -172,11 +197,18 @@ class Covariance:
             lengthscales.append(scale)
         return Values(lengthscales, [number_of(v, latents) for v in self.gp.variances])
 
-    def _sizes(self, part: Part, k: Blocks) -> dict[int, float]:
-        """What each part of the outputs is divided by: its mean variance, and a little of that of all."""
-        if self.gp.scale is None or part.fixed:
-            return dict.fromkeys(k, 1.0)
-        return _floored(self._variances(k), self._shares)
+    def mean_variances(self, values: Values) -> list[dict[int, float]]:
+        """Of each pathway by itself, by part of the outputs."""
+        kernels = self.each("diagonal", values, self.x)
+        return [{t: float(np.einsum("naa->", b)) / b[..., 0].size for t, b in k.items()} for k in kernels]
+
+    def sizes(self, variances: Sequence[dict[int, float]]) -> list[dict[int, float]]:
+        """What each part of the outputs is divided by, of each pathway: its mean variance, as given, and a little of
+        that of all."""
+        return [
+            dict.fromkeys(v, 1.0) if self.gp.scale is None or part.fixed else _floored(v, self.shares)
+            for part, v in zip(self.parts, variances, strict=True)
+        ]
 
     @property
     def _sized(self) -> slice:
@@ -188,13 +220,8 @@ class Covariance:
         return {t: float(np.einsum("iaia->ia", b)[:, self._sized].mean()) for t, b in k.items()}
 
     def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
-        total: Blocks = {t: np.zeros((len(z), p.shape[1], len(x), p.shape[1])) for t, p in self.places.items()}
-        for part, size in zip(self.parts, prepared.variances, strict=True):
-            for t, k in part.kernel.cross(z, x, part.fixed or prepared.values).items():
-                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
-        for t, constant in self._constant.items():
-            total[t] += constant[None, :, None, :]
-        return total
+        kernels = self.each("cross", prepared.values, z, x)
+        return self.total(kernels, latents, prepared.variances)
 
     def _shifted(self, x: NDArray) -> Array:
         return np.asarray(x, dtype=np.float64) - self.shift
@@ -223,7 +250,7 @@ class Covariance:
 
     def _spreads(self, k: Blocks) -> dict[int, Array]:
         """Standard deviations of each part's outputs, (d,), of an energy apart from those of its forces."""
-        sizes = _floored(self._variances(k), self._shares)
+        sizes = _floored(self._variances(k), self.shares)
         found = {t: np.full(b.shape[1], sizes[t] ** 0.5) for t, b in k.items()}
         if self.gp.forces is not None and self.gp.forces.energy:
             found[0][0] = max(float(np.diagonal(k[0][:, 0, :, 0]).mean()), 1e-300) ** 0.5

@@ -30,6 +30,8 @@ class GaussianEvidence:
         level: of the averages over groups.
     """
 
+    points: NDArray | None = None  # rows of x that are inducing points: none, as it is exact
+
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance = gp, Covariance(gp, x, level)
         y = (np.asarray(y, dtype=np.float64) - gp.offset) @ self.covariance.outputs.basis
@@ -49,7 +51,7 @@ class GaussianEvidence:
             alpha = cho_solve((lower, True), y)
             total += -0.5 * float(np.vdot(y, alpha)) - y.shape[1] * float(np.log(np.diag(lower)).sum())
             total -= 0.5 * y.size * math.log(2 * math.pi)
-            inverse = _inverse(lower)
+            inverse = inverse_of(lower)
             w = 0.5 * (alpha @ alpha.T - y.shape[1] * inverse)
             own = np.diag(w).reshape(-1, k.shape[1])
             for i, (entry, columns) in enumerate(self._noise):
@@ -81,7 +83,7 @@ class GaussianEvidence:
             n, d = k.shape[:2]
             lower = self._factor(k, noise)
             alpha = cho_solve((lower, True), y).reshape(n, d, -1)
-            inverse = _inverse(lower).reshape(n, d, n, d)
+            inverse = inverse_of(lower).reshape(n, d, n, d)
             precision = np.einsum("iaib->iab", inverse)  # of y_i given the others
             gaps = np.linalg.solve(precision, alpha)
             squares = np.einsum("iac,iac->i", alpha, gaps)
@@ -113,7 +115,7 @@ class GaussianEvidence:
         )
 
 
-def _inverse(lower: Array) -> Array:
+def inverse_of(lower: Array) -> Array:
     """Of L L^T, symmetric."""
     found, _ = lapack.dpotri(lower, lower=1)  # above the diagonal it has the factor's zeros
     found = found + found.T

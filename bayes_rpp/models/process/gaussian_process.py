@@ -13,7 +13,7 @@ class GaussianProcess(FunctionPrior):
 
     f_k has the covariance sigma_k^2 P_k k P_k^T, with P_k the projector on equivariant functions (the average over the
     group) and k the kernel; f_res has sigma_b^2 k. It is the prior of `Model` over functions in place of weights: the
-    posterior and the evidence are exact given the numbers, which are few.
+    posterior and the evidence are exact given the numbers, which are few, up to some thousand examples.
 
     Args:
         rep_in, rep_out: how the groups act on the columns of x and y, by orthogonal matrices.
@@ -39,6 +39,10 @@ class GaussianProcess(FunctionPrior):
         mean_size: standard deviation of the mean around it, in units of y (of a linear mean, over the training inputs).
         tolerance: of averages over groups that are not finite: relative error of K(gx, x') = rho(g) K(x, x') at the
             training inputs, which decides over how many elements the average is.
+        inducing: up to how many of the training inputs are inducing points, a whole number >= 1: f is known by its
+            values there, and the evidence by a lower bound (Titsias 2009), in a time that grows with the number of
+            examples. None: all is exact up to 11,180 numbers in y (examples times columns), and above it there are 100
+            to 1,000 points, fewer the larger the data and the group. With a Gaussian likelihood alone.
         conservative: True: y has an energy E and its forces F = -dE/dx, rep_out is Scalar + rep_in; or forces alone,
             rep_out is rep_in. E is the Gaussian process, invariant under the groups but for its residual, and F its
             derivatives, so that predictions and draws of both are of one function. Columns of x, such as range(9):

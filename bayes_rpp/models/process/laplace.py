@@ -15,20 +15,36 @@ from bayes_rpp.models.normal import Normal
 from bayes_rpp.models.process.conditional import Conditional, assemble
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
+from bayes_rpp.models.process.inducing import InducedEvidence
+from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
 
 STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
 
 
-def evidence_of(gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> GaussianEvidence | LaplaceEvidence:
-    """The exact evidence, or Laplace's approximation of it, as the likelihood asks for."""
-    kind = GaussianEvidence if isinstance(gp.likelihood, Normal) else LaplaceEvidence
-    return kind(gp, x, y, level)
+def evidence_of(
+    gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0, points: NDArray | None = None
+) -> GaussianEvidence | LaplaceEvidence:
+    """The exact evidence, its bound by inducing points, or Laplace's approximation, as the likelihood and the size ask
+    for.
+
+    Args:
+        points: rows of x that are inducing points. None: where these are needed, as typical numbers tell.
+    """
+    if not isinstance(gp.likelihood, Normal):
+        return LaplaceEvidence(gp, x, y, level)
+    if points is None:
+        if gp.forces is not None or (count := inducing_count(gp, len(x))) is None:
+            return GaussianEvidence(gp, x, y, level)
+        points = inducing_points(Covariance(gp, x, level), {k: p.start for k, p in gp.latents.items()}, count)
+    return InducedEvidence(gp, x, y, level, points)
 
 
 class LaplaceEvidence:
     """log p(y | x, numbers), approximately; as `GaussianEvidence`."""
+
+    points: NDArray | None = None
 
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance, self._y = gp, Covariance(gp, x, level), y

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.models.likelihood import Likelihood
@@ -49,6 +50,7 @@ class FunctionPrior:
         offset: ArrayLike | None = None,
         mean_size: float | None = None,
         tolerance: float = 0.01,
+        inducing: int | None = None,
         conservative: bool | Sequence[int] = False,
     ) -> None:
         groups = (group,) if isinstance(group, Group) else group
@@ -83,6 +85,17 @@ class FunctionPrior:
             raise ValueError(f"scale must be 'data' or None, got {scale!r}")
         if isinstance(number(tolerance, "tolerance"), Prior):
             raise TypeError(f"tolerance must be a number > 0, got {tolerance!r}; 0.01 would do")
+        self.inducing = None if inducing is None else whole_number(inducing, "inducing")
+        if inducing is not None and not isinstance(likelihood, (Gaussian, type(None))):
+            raise ValueError(
+                f"inducing must be None with likelihood={likelihood!r}, as the bound is that of a Gaussian likelihood, "
+                f"got {inducing}; Gaussian() would do"
+            )
+        if inducing is not None and self.forces is not None:
+            raise ValueError(
+                f"inducing must be None for an energy and its forces, whose posterior is exact alone, got {inducing}; "
+                "some of the rows would do"
+            )
         self.kernel = kernel if kernel is not None else RBF()
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.mean, self.ard, self.scale, self.tolerance = mean, bool(ard), scale, tolerance
@@ -90,7 +103,7 @@ class FunctionPrior:
         self._arguments: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": list(self.groups)}
         self._arguments |= {"kernel": kernel, "sigma_a": sigma_a, "sigma_b": sigma_b, "lengthscale": lengthscale}
         self._arguments |= {"likelihood": likelihood, "mean": mean, "ard": ard, "scale": scale, "offset": offset}
-        self._arguments |= {"mean_size": mean_size, "tolerance": tolerance}
+        self._arguments |= {"mean_size": mean_size, "tolerance": tolerance, "inducing": inducing}
         self._arguments["conservative"] = conservative if isinstance(conservative, bool) else list(conservative)
         self.latents: dict[str, Prior] = {}
         self.open: set[str] = {"kernel"} if kernel is None else set()

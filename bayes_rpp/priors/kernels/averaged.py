@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,17 +98,46 @@ class AveragedKernel:
 
     def slopes(self, x: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
         """Derivatives of sum(weights * own(x)) by the logarithms of the numbers; weights (n, d, n, d) are symmetric."""
-        n, d_in = x.shape
+        return self._slopes(self._own, x, x, values, weights)
+
+    def cross_slopes(self, x: Array, z: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
+        """Those of sum(weights * cross(x, z)), weights (n, d, m, d)."""
+        return self._slopes(self._cross, x, z, values, weights)
+
+    def diagonal_slopes(self, x: Array, values: Values, weights: Mapping[int, float]) -> Slopes:
+        """Those of the sum of weights * trace of diagonal(x), a weight for each part."""
         elements, leaves = self._own, self._leaves(values)
-        flat = np.concatenate([weights[t].transpose(0, 1, 3, 2).reshape(n, -1, n) for t in self._sizes], axis=1)
-        moved = x @ elements.moving.swapaxes(1, 2)  # (k, n, d_in)
+        traces = [
+            np.trace(p.reshape(*[self._sizes[t]] * 2, -1)) * weights[t] for t, p in self._split(elements.products.T)
+        ]
+        total, s = Slopes([np.zeros(x.shape[1]) for _ in leaves], [0.0] * len(leaves)), np.sum(traces, axis=0)[:, None]
+        rows = max(1, NUMBERS // (len(elements.weights) * x.shape[1]))
+        for start in range(0, len(x), rows):
+            some = x[start : start + rows]
+            moved = some @ elements.moving.swapaxes(1, 2)
+            by_column = [(some - moved) ** 2 if leaf.stationary else some * moved for leaf, _ in leaves]
+            us = [(c / scale**2).sum(-1) for c, (_, scale) in zip(by_column, leaves, strict=True)]
+            vs = list(self._valued(us, values))
+            _, partial = self.kernel.combine(iter(vs))
+            for i, (leaf, scale) in enumerate(leaves):
+                t = s if partial[i] is None else s * partial[i]
+                total.variances[i] += float((t * vs[i]).sum())
+                t = t * (values.variances[i] * leaf.slope(us[i], vs[i] / values.variances[i]))
+                total.lengthscales[i] += -2 * np.einsum("kn,knc->c", t, by_column[i]) / scale**2
+        return total
+
+    def _slopes(self, elements: _Elements, x: Array, z: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
+        d_in, leaves = x.shape[1], self._leaves(values)
+        blocks = [weights[t].transpose(0, 1, 3, 2).reshape(len(x), -1, len(z)) for t in self._sizes]
+        flat = np.concatenate(blocks, axis=1)
+        moved = z @ elements.moving.swapaxes(1, 2)  # (k, m, d_in)
         # Of each leaf, sums over the first point of the derivatives by u: alone, with its columns, with their squares.
         alone = [np.zeros(moved.shape[:2]) for _ in leaves]
         along = [np.zeros((d_in, alone[0].size)) for _ in leaves]
         square = [np.zeros(d_in) for _ in leaves]
         by_variance = [0.0] * len(leaves)
         for some, us in self._pieces(elements, x, moved, values):
-            s = elements.products @ flat[some]  # (rows, k, n)
+            s: Any = elements.products @ flat[some]  # (rows, k, n)
             vs = list(self._valued(us, values))
             _, partial = self.kernel.combine(iter(vs))
             for i, (leaf, _) in enumerate(leaves):
