@@ -67,14 +67,17 @@ class Covariance:
         self._shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
-        acting = [partial(_acting, self.outputs, after) for _, after in bound]
+        acting = [
+            self._still if g.is_trivial else partial(_acting, self.outputs, after)
+            for g, (_, after) in zip(gp.groups, bound, strict=True)
+        ]
         self.parts = [
             Part(s, AveragedKernel(gp.kernel, before, act, average))
             for s, (before, _), act, average in zip(gp.sigmas_a, bound, acting, self.averages, strict=True)
         ]
         none = Average(np.eye(gp.group.dim)[None], np.eye(gp.group.dim)[None], True, "none")
         if gp.sigma_b != 0.0:
-            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, bound[0][0], acting[0], none)))
+            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, bound[0][0], self._still, none)))
         self._constant: dict[int, Array] = {}
         if gp.mean is not None:
             size = gp.mean_size
@@ -100,7 +103,7 @@ class Covariance:
             found.append(k)
             variances.append(size)
             for t, b in k.items():
-                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * b
+                _add(total[t], number_of(part.sigma, latents) ** 2 / size[t], b)
         for t, constant in self._constant.items():
             total[t] += constant[None, :, None, :]
         return Prepared(values, total, found, variances)
@@ -120,7 +123,7 @@ class Covariance:
         z, total = self._shifted(z), {t: np.zeros((len(z), p.shape[1], p.shape[1])) for t, p in self.places.items()}
         for part, size in zip(self.parts, prepared.variances, strict=True):
             for t, k in part.kernel.diagonal(z, part.fixed or prepared.values).items():
-                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
+                _add(total[t], number_of(part.sigma, latents) ** 2 / size[t], k)
         for t, constant in self._constant.items():
             total[t] += constant
         return total
@@ -131,12 +134,13 @@ class Covariance:
         total: Slopes | None = None
         for part, k, sizes in zip(self.parts, prepared.kernels, prepared.variances, strict=True):
             square = number_of(part.sigma, latents) ** 2
-            inner = {t: float(np.vdot(weights[t], k[t])) for t in k}
+            of_part = {t: _reduced(weights[t], k[t].shape) for t in k}
+            inner = {t: float(np.vdot(of_part[t], k[t])) for t in k}
             if isinstance(part.sigma, str):
                 found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in k)
             if part.fixed or not square:
                 continue
-            by_kernel = {t: (square / sizes[t]) * weights[t] for t in k}
+            by_kernel = {t: (square / sizes[t]) * of_part[t] for t in k}
             if self.gp.scale is not None:
                 through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
                 for t, w in by_kernel.items():
@@ -173,10 +177,14 @@ class Covariance:
         total: Blocks = {t: np.zeros((len(z), p.shape[1], len(x), p.shape[1])) for t, p in self.places.items()}
         for part, size in zip(self.parts, prepared.variances, strict=True):
             for t, k in part.kernel.cross(z, x, part.fixed or prepared.values).items():
-                total[t] += (number_of(part.sigma, latents) ** 2 / size[t]) * k
+                _add(total[t], number_of(part.sigma, latents) ** 2 / size[t], k)
         for t, constant in self._constant.items():
             total[t] += constant[None, :, None, :]
         return total
+
+    def _still(self, g: Array) -> Blocks:
+        """What elements that move nothing multiply each part by, a number: its covariance is kept as (n, 1, m, 1)."""
+        return {t: np.ones((len(g), 1, 1)) for t in self.places}
 
     def _shifted(self, x: NDArray) -> Array:
         return np.asarray(x, dtype=np.float64) - self._shift
@@ -201,6 +209,20 @@ class Covariance:
                     want = np.einsum("ab,nbmc->namc", rho[0], k[t])
                     worst = max(worst, float(np.abs(moved[t] - want).max()) / sizes[t])
         return worst
+
+
+def _add(total: Array, factor: float, k: Array) -> None:
+    """Of (n, d, m, d) or (n, d, d); a block of k of size 1 is a multiple of the identity."""
+    if k.shape == total.shape:
+        total += factor * k
+    else:
+        for a in range(total.shape[1]):
+            total[:, a, ..., a] += factor * k[:, 0, ..., 0]
+
+
+def _reduced(weights: Array, shape: tuple[int, ...]) -> Array:
+    """Derivatives by what `_add` adds, of that shape, from those by the total."""
+    return weights if weights.shape == shape else np.einsum("iaja->ij", weights).reshape(shape)
 
 
 def _variances(k: Blocks) -> dict[int, float]:

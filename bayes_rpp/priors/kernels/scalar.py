@@ -83,11 +83,11 @@ class Leaf(Kernel):
 
     @abstractmethod
     def value(self, u: Array) -> Array:
-        """Of the sum over columns."""
+        """Of the sum over columns, which rounding may have made a little negative; a new array."""
 
     @abstractmethod
     def slope(self, u: Array, value: Array) -> Array:
-        """The derivative of `value` by u."""
+        """The derivative of `value` by u; a new array."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class RBF(Leaf):
     """exp(-u / 2): very smooth functions."""
 
     def value(self, u: Array) -> Array:
-        return np.exp(-0.5 * u)
+        found = -0.5 * u
+        return np.exp(found, out=found)
 
     def slope(self, u: Array, value: Array) -> Array:
         return -0.5 * value
@@ -106,12 +107,12 @@ class Matern52(Leaf):
     """(1 + s + s^2 / 3) exp(-s) with s = sqrt(5 u): functions that are twice differentiable."""
 
     def value(self, u: Array) -> Array:
-        s = np.sqrt(5 * u)
+        s = _distance(u)
         return (1 + s + s**2 / 3) * np.exp(-s)
 
     def slope(self, u: Array, value: Array) -> Array:
-        s = np.sqrt(5 * u)
-        return -5 / 6 * (1 + s) * np.exp(-s)
+        s = _distance(u)
+        return -5 / 6 * value * (1 + s) / (1 + s + s**2 / 3)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ class Polynomial(Leaf):
         return _power(self.offset + u, self.degree)
 
     def slope(self, u: Array, value: Array) -> Array:
-        return self.degree * _power(self.offset + u, self.degree - 1)
+        found = _power(self.offset + u, self.degree - 1)
+        found *= self.degree
+        return found
 
 
 @dataclass(frozen=True)
@@ -192,12 +195,17 @@ def number(value: Any, name: str) -> float | Prior:
 
 def _power(base: Array, degree: int) -> Array:
     """By products, as numpy's power takes 30 times as long."""
-    found = np.ones_like(base)
-    for bit in f"{degree:b}":
+    found = base.copy() if degree else np.ones_like(base)
+    for bit in f"{degree:b}"[1:]:
         found *= found
         if bit == "1":
             found *= base
     return found
+
+
+def _distance(u: Array) -> Array:
+    """sqrt(5 u), where rounding may have made u negative."""
+    return np.sqrt(5 * np.maximum(u, 0))
 
 
 def _config(value: Any) -> Any:
