@@ -6,12 +6,12 @@ Starts are told apart on a part of the data, which costs little, and the best ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 from tqdm import tqdm
 
 from bayes_rpp.models.process.bound import density
@@ -21,8 +21,10 @@ from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
 ROWS = 100  # of the part of the data
-SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
-KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
+SHORT, LONG = 60, 60  # iterations of L-BFGS, and of those that know the Hessian
+ENOUGH = 0.01  # nats that an iteration gains at the end
+STEP = 0.02  # of differences
+KEPT, CLOSE, SAME = 2, 20.0, 0.1  # starts that are followed, if they come within so many nats of the best, and not as near
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
 RANGE = {
     "sigma": (1e-4, 1e2),
@@ -59,6 +61,20 @@ class Objective:
         return -value, -slope
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a descent has come to.
+
+    Attributes:
+        value: of the objective; z: logarithms of the numbers.
+        hessian: of the objective there, for each example; None where it is not known.
+    """
+
+    value: float
+    z: NDArray
+    hessian: NDArray | None = None
+
+
 def maximize(
     gp: GaussianProcess,
     x: NDArray,
@@ -67,80 +83,107 @@ def maximize(
     seed: int,
     given: Sequence[Mapping[str, float]] = (),
     progress: bool = False,
-    steps: int = LONG,
+    known: Sequence[Place] = (),
 ) -> tuple[Latents, float]:
     """The best numbers, and the log evidence there.
 
     Args:
         given: numbers to start from in place of ours.
-        steps: iterations of L-BFGS on all data.
+        known: what `choose_kernel` has found from the typical numbers on the first parts of the data.
     """
     if not gp.latents:
         return {}, evidence_of(gp, x, y, level)({})[0]
     typical, bounds = _typical(gp)
-    wanted = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
-    wanted = wanted or list(_starts(gp, typical))
-    whole = Objective(gp, evidence_of(gp, x, y, level))
-    with tqdm(total=len(wanted) + KEPT, desc="GaussianProcess", unit="start", disable=not progress) as bar:
-        if len(wanted) > 1:
-            some = _some(x, seed)
-            part = Objective(gp, evidence_of(gp, x[some], y[some], level)) if len(x) > ROWS else whole
-            found = []
-            for start in wanted:
-                found.append(_descend(part, start, bounds, SHORT))
-                bar.update()
-            wanted = _distinct(sorted(found, key=lambda r: r[0]))
-        ends = []
-        for start in wanted:
-            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps))
+    parts = _parts(len(x), seed)
+    if given:
+        starts = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
+        if len(parts) > 1 and len(starts) == 1:
+            some = parts[-2]
+            part = Objective(gp, evidence_of(gp, x[some], y[some], level))
+            places = [_with_hessian(part, Place(0.0, z), bounds) for z in starts]
+        else:
+            places = [Place(0.0, z) for z in starts]
+        parts = parts[-1:]
+    else:
+        places = [Place(0.0, z) for z in _starts(gp, typical)][1 if known else 0 :]
+    with tqdm(total=len(parts), desc="GaussianProcess", unit="part", disable=not progress) as bar:
+        for k, some in enumerate(parts):
+            objective = Objective(gp, evidence_of(gp, x[some], y[some], level))
+            found = [_descend(objective, _feasible(objective, p, typical), bounds) for p in places]
+            places = _distinct(sorted([*known[k : k + 1], *found], key=lambda p: p.value))
+            if k + 1 < len(parts):
+                places = [p if p.hessian is not None else _with_hessian(objective, p, bounds) for p in places]
             bar.update()
-    value, best = min(ends, key=lambda r: r[0])
-    if value >= HOPELESS:
+    best = places[0]
+    if best.value >= HOPELESS:
         raise ValueError(
             "model has no numbers at which the evidence of y is finite; a larger noise, and y and x of a size of about "
             "1, would do"
         )
-    latents = dict(zip(gp.latents, np.exp(best).tolist(), strict=True))
-    return latents, whole.evidence(latents)[0]
+    latents = dict(zip(gp.latents, np.exp(best.z).tolist(), strict=True))
+    return latents, objective.evidence(latents)[0]
 
 
-def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
-    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
-    singular to rounding with all of them."""
-    for share in BACK:
-        z = start + share * (typical - start)
-        if objective(z)[0] < HOPELESS:
-            return z
-    return start
-
-
-def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> GaussianProcess:
-    """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start."""
+def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> tuple[GaussianProcess, list[Place]]:
+    """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start;
+    and what was found on that part and on those before it."""
     if "kernel" not in gp.open:
-        return gp
+        return gp, []
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
-        return gp.replace(kernel=RBF())
-    some = _some(x, seed)
-    found = []
+        return gp.replace(kernel=RBF()), []
+    ways = []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start, bounds = _typical(tried)
-        value, best = _descend(Objective(tried, evidence_of(tried, x[some], y[some])), start, bounds, SHORT)
-        found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
-    return min(found, key=lambda f: f[0])[1]
+        way = [Place(0.0, start)]
+        for some in _parts(min(len(x), ROWS), seed, len(x)):
+            objective = Objective(tried, evidence_of(tried, x[some], y[some]))
+            way.append(_descend(objective, way[-1], bounds))
+            if len(some) < len(x):
+                way[-1] = _with_hessian(objective, way[-1], bounds)
+        ways.append((way[-1].value - way[-1].z.sum(), tried, way[1:]))  # a density of logarithms, which has no units
+    return min(ways, key=lambda w: w[0])[1:]
 
 
-def _descend(objective: Objective, start: NDArray, bounds: list[Any], steps: int) -> tuple[float, NDArray]:
+def _descend(objective: Objective, start: Place, bounds: list[Any]) -> Place:
+    """By L-BFGS; by sequential quadratic programming (SLSQP), from the Hessian that an earlier part of the data has
+    shown, where there is one."""
     low, high = np.array(bounds).T
-    found = minimize(
-        objective,
-        np.clip(start, low, high),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-7, "gtol": 1e-4},
-    )
-    return float(found.fun), found.x
+    z = np.clip(start.z, low, high)
+    if start.hessian is None:
+        options: dict[str, Any] = {"maxiter": SHORT, "maxfun": 2 * SHORT, "ftol": 1e-7, "gtol": 1e-4}
+        found = minimize(objective, z, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        return Place(float(found.fun), found.x)
+    values, vectors = np.linalg.eigh(start.hessian * len(objective.evidence.covariance.x))
+    root = vectors / np.sqrt(np.maximum(np.abs(values), 1.0))
+
+    def whitened(w: NDArray) -> tuple[float, NDArray]:
+        value, slope = objective(np.clip(z + root @ w, low, high))
+        return value, root.T @ slope
+
+    inside = LinearConstraint(root, low - z, high - z)
+    options = {"maxiter": LONG, "ftol": ENOUGH}
+    found = minimize(whitened, np.zeros(len(z)), jac=True, method="SLSQP", constraints=[inside], options=options)
+    return Place(float(found.fun), np.clip(z + root @ found.x, low, high))
+
+
+def _with_hessian(objective: Objective, place: Place, bounds: list[Any]) -> Place:
+    """By differences of the gradient."""
+    steps = np.where(place.z + STEP > np.array(bounds)[:, 1], -STEP, STEP)
+    _, here = objective(place.z)
+    rows = [(objective(place.z + np.eye(len(steps))[i] * step)[1] - here) / step for i, step in enumerate(steps)]
+    found = np.array(rows) / len(objective.evidence.covariance.x)
+    return replace(place, hessian=0.5 * (found + found.T))
+
+
+def _feasible(objective: Objective, start: Place, typical: NDArray) -> Place:
+    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
+    singular to rounding with all of them."""
+    for share in BACK:
+        z = start.z + share * (typical - start.z)
+        if objective(z)[0] < HOPELESS:
+            return replace(start, z=z)
+    return start
 
 
 def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
@@ -160,20 +203,24 @@ def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
     return found
 
 
-def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
+def _distinct(found: list[Place]) -> list[Place]:
     """The best, and the next one that ended elsewhere."""
-    kept: list[NDArray] = []
-    for value, z in found:
-        if value < min(HOPELESS, found[0][0] + CLOSE) and all(np.abs(z - other).max() > 0.3 for other in kept):
-            kept.append(z)
+    kept = found[:1]
+    for place in found[1:]:
+        if SAME < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + CLOSE):
+            kept.append(place)
         if len(kept) == KEPT:
             break
-    return kept or [found[0][1]]
+    return kept
 
 
-def _some(x: NDArray, seed: int) -> NDArray:
-    """Rows of a part of the data."""
-    return np.sort(np.random.default_rng(seed).permutation(len(x))[:ROWS])
+def _parts(n: int, seed: int, whole: int = 0) -> list[NDArray]:
+    """Rows of parts of the data, each with three times as many as the one before, and of all."""
+    order = np.random.default_rng(seed).permutation(whole or n)
+    sizes = [ROWS // 3]
+    while 3 * sizes[-1] < n:
+        sizes.append(3 * sizes[-1] + 1)
+    return [np.sort(order[:size]) for size in [s for s in sizes if 2 * s <= n] + [n]]
 
 
 def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:

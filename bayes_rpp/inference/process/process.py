@@ -14,7 +14,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, MAP
 from bayes_rpp.inference.posterior.functions import EVIDENCE, FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.process.maximum import LONG, Latents, choose_kernel, maximize
+from bayes_rpp.inference.process.maximum import Latents, Place, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
 from bayes_rpp.models.process.bound import BoundProcess
@@ -24,7 +24,6 @@ from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
-FURTHER = 15  # iterations after an average has been made finer
 MEMORY = 4.0  # GB that the covariance of all y and its inverse may take
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
 WORK = 5e7  # elements times pairs of examples, up to which averages are made finer
@@ -35,10 +34,10 @@ def fit_process(task: Task) -> Posterior:
     given: Any = task.model
     x, y = task.x.astype(np.float64), task.y.astype(np.float64)
     check_size(given, len(x))
-    gp = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
+    gp, known = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
     if type(task.method) is MAP:
-        return _map(task, gp, x, y)
-    return _sampled(task, gp, x, y)
+        return _map(task, gp, x, y, known)
+    return _sampled(task, gp, x, y, known)
 
 
 def check_process(method: Any, **options: Any) -> None:
@@ -94,11 +93,10 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
     return [found]
 
 
-def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
+def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:
     level, given = 0, _given(task)
     while True:
-        steps = LONG if level == 0 else FURTHER
-        latents, evidence = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
+        latents, evidence = maximize(gp, x, y, level, task.seed, given, task.progress, known if level == 0 else [])
         error = Covariance(gp, x, level).error(latents)
         if error <= gp.tolerance or not _may_refine(gp, x, level):
             break
@@ -109,14 +107,14 @@ def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPos
     return _posterior(task, gp, samples, level, log_evidence=evidence)
 
 
-def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
+def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:
     """Chains of the numbers under the exact evidence, which start around the mode."""
     if not gp.latents:
         raise ValueError(
             "model must have numbers to infer for a sampler, got a GaussianProcess with all of them given; MAP() gives "
             "its posterior, which is exact"
         )
-    mode, _ = maximize(gp, x, y, 0, task.seed, _given(task), progress=False)
+    mode, _ = maximize(gp, x, y, 0, task.seed, _given(task), False, known)
     level = 0
     while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
         level += 1
