@@ -21,10 +21,10 @@ from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
 ROWS = 100  # of the part of the data
-SHORT, LONG = 60, 60  # iterations of L-BFGS, and of those that know the Hessian
+SHORT, LONG = 20, 60  # iterations of L-BFGS, and of those that know the Hessian
 ENOUGH = 0.01  # nats that an iteration gains at the end
 STEP = 0.02  # of differences
-KEPT, CLOSE, SAME = 2, 20.0, 0.1  # starts that are followed, if they come within so many nats of the best, and not as near
+KEPT, CLOSE, SAME = 2, 20.0, 1.0  # starts that are followed, if they come within so many nats of the best, and not as near
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
 RANGE = {
     "sigma": (1e-4, 1e2),
@@ -68,11 +68,13 @@ class Place:
     Attributes:
         value: of the objective; z: logarithms of the numbers.
         hessian: of the objective there, for each example; None where it is not known.
+        is_rough: whether there may be some way to go.
     """
 
     value: float
     z: NDArray
     hessian: NDArray | None = None
+    is_rough: bool = True
 
 
 def maximize(
@@ -89,30 +91,30 @@ def maximize(
 
     Args:
         given: numbers to start from in place of ours.
-        known: what `choose_kernel` has found from the typical numbers on the first parts of the data.
+        known: what `choose_kernel` has found.
     """
     if not gp.latents:
         return {}, evidence_of(gp, x, y, level)({})[0]
     typical, bounds = _typical(gp)
-    parts = _parts(len(x), seed)
+    parts, middle = _parts(len(x), seed)
+    fresh: list[list[NDArray]] = [[] for _ in parts]
     if given:
-        starts = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
-        if len(parts) > 1 and len(starts) == 1:
-            some = parts[-2]
-            part = Objective(gp, evidence_of(gp, x[some], y[some], level))
-            places = [_with_hessian(part, Place(0.0, z), bounds) for z in starts]
-        else:
-            places = [Place(0.0, z) for z in starts]
-        parts = parts[-1:]
+        fresh[-1] = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
     else:
-        places = [Place(0.0, z) for z in _starts(gp, typical)][1 if known else 0 :]
-    with tqdm(total=len(parts), desc="GaussianProcess", unit="part", disable=not progress) as bar:
-        for k, some in enumerate(parts):
+        fresh[0] = _starts(gp, typical)[1 if known and middle == 0 else 0 :]
+        fresh[middle] += [typical] if middle and not known else []
+    places: list[Place] = []
+    first = len(parts) - 1 if given else 0
+    with tqdm(total=len(parts) - first, desc="GaussianProcess", unit="part", disable=not progress) as bar:
+        for k, some in list(enumerate(parts))[first:]:
             objective = Objective(gp, evidence_of(gp, x[some], y[some], level))
-            found = [_descend(objective, _feasible(objective, p, typical), bounds) for p in places]
-            places = _distinct(sorted([*known[k : k + 1], *found], key=lambda p: p.value))
-            if k + 1 < len(parts):
-                places = [p if p.hessian is not None else _with_hessian(objective, p, bounds) for p in places]
+            found = [_fine(objective, _feasible(objective, p, typical), bounds) for p in places]
+            found += [_rough(objective, _feasible(objective, Place(0.0, z), typical), bounds) for z in fresh[k]]
+            places = _distinct([*found, *(known if k == middle else ())])
+            if k + 1 < len(parts) or any(p.is_rough for p in places):
+                places = [_with_hessian(objective, p, bounds) for p in places]
+            if k + 1 == len(parts):
+                places = _distinct([_fine(objective, p, bounds) if p.is_rough else p for p in places])
             bar.update()
     best = places[0]
     if best.value >= HOPELESS:
@@ -126,35 +128,35 @@ def maximize(
 
 def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> tuple[GaussianProcess, list[Place]]:
     """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start;
-    and what was found on that part and on those before it."""
+    and where that came to."""
     if "kernel" not in gp.open:
         return gp, []
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF()), []
-    ways = []
+    parts, middle = _parts(len(x), seed)
+    some, found = parts[middle], []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start, bounds = _typical(tried)
-        way = [Place(0.0, start)]
-        for some in _parts(min(len(x), ROWS), seed, len(x)):
-            objective = Objective(tried, evidence_of(tried, x[some], y[some]))
-            way.append(_descend(objective, way[-1], bounds))
-            if len(some) < len(x):
-                way[-1] = _with_hessian(objective, way[-1], bounds)
-        ways.append((way[-1].value - way[-1].z.sum(), tried, way[1:]))  # a density of logarithms, which has no units
-    return min(ways, key=lambda w: w[0])[1:]
+        place = _rough(Objective(tried, evidence_of(tried, x[some], y[some])), Place(0.0, start), bounds)
+        found.append((place.value - place.z.sum(), tried, [place]))  # a density of logarithms, which has no units
+    return min(found, key=lambda f: f[0])[1:]
 
 
-def _descend(objective: Objective, start: Place, bounds: list[Any]) -> Place:
-    """By L-BFGS; by sequential quadratic programming (SLSQP), from the Hessian that an earlier part of the data has
-    shown, where there is one."""
+def _rough(objective: Objective, start: Place, bounds: list[Any]) -> Place:
+    """A descent that knows nothing, by L-BFGS."""
+    options = {"maxiter": SHORT, "maxfun": 2 * SHORT, "ftol": 1e-7, "gtol": 1e-4}
+    z = np.clip(start.z, *np.array(bounds).T)
+    found = minimize(objective, z, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return Place(float(found.fun), found.x)
+
+
+def _fine(objective: Objective, start: Place, bounds: list[Any]) -> Place:
+    """A descent to the end, from the Hessian of the start: by sequential quadratic programming (SLSQP), in variables
+    whose Hessian is about 1."""
     low, high = np.array(bounds).T
-    z = np.clip(start.z, low, high)
-    if start.hessian is None:
-        options: dict[str, Any] = {"maxiter": SHORT, "maxfun": 2 * SHORT, "ftol": 1e-7, "gtol": 1e-4}
-        found = minimize(objective, z, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        return Place(float(found.fun), found.x)
-    values, vectors = np.linalg.eigh(start.hessian * len(objective.evidence.covariance.x))
+    z, n = np.clip(start.z, low, high), len(objective.evidence.covariance.x)
+    values, vectors = np.linalg.eigh(start.hessian * n)
     root = vectors / np.sqrt(np.maximum(np.abs(values), 1.0))
 
     def whitened(w: NDArray) -> tuple[float, NDArray]:
@@ -164,11 +166,13 @@ def _descend(objective: Objective, start: Place, bounds: list[Any]) -> Place:
     inside = LinearConstraint(root, low - z, high - z)
     options = {"maxiter": LONG, "ftol": ENOUGH}
     found = minimize(whitened, np.zeros(len(z)), jac=True, method="SLSQP", constraints=[inside], options=options)
-    return Place(float(found.fun), np.clip(z + root @ found.x, low, high))
+    return Place(float(found.fun), np.clip(z + root @ found.x, low, high), is_rough=False)
 
 
 def _with_hessian(objective: Objective, place: Place, bounds: list[Any]) -> Place:
     """By differences of the gradient."""
+    if place.hessian is not None:
+        return place
     steps = np.where(place.z + STEP > np.array(bounds)[:, 1], -STEP, STEP)
     _, here = objective(place.z)
     rows = [(objective(place.z + np.eye(len(steps))[i] * step)[1] - here) / step for i, step in enumerate(steps)]
@@ -205,22 +209,26 @@ def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
 
 def _distinct(found: list[Place]) -> list[Place]:
     """The best, and the next one that ended elsewhere."""
+    found = sorted(found, key=lambda p: p.value)
     kept = found[:1]
     for place in found[1:]:
-        if SAME < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + CLOSE):
+        same = SAME if place.is_rough or kept[-1].is_rough else 2 * ENOUGH
+        if same < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + CLOSE):
             kept.append(place)
         if len(kept) == KEPT:
             break
     return kept
 
 
-def _parts(n: int, seed: int, whole: int = 0) -> list[NDArray]:
-    """Rows of parts of the data, each with three times as many as the one before, and of all."""
-    order = np.random.default_rng(seed).permutation(whole or n)
-    sizes = [ROWS // 3]
-    while 3 * sizes[-1] < n:
-        sizes.append(3 * sizes[-1] + 1)
-    return [np.sort(order[:size]) for size in [s for s in sizes if 2 * s <= n] + [n]]
+def _parts(n: int, seed: int) -> tuple[list[NDArray], int]:
+    """Rows of parts of the data, each with about three times as many as the one before, the last of all; and the place
+    of the one that has up to ROWS."""
+    order = np.random.default_rng(seed).permutation(n)
+    sizes = [s for s in (ROWS // 3, ROWS) if s < (n if s == ROWS else n / 2)]
+    while 6 * sizes[-1] <= n if sizes else False:
+        sizes.append(3 * sizes[-1])
+    sizes.append(n)
+    return [np.sort(order[:size]) for size in sizes], min(1, len(sizes) - 1)
 
 
 def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:

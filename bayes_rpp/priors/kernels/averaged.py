@@ -108,7 +108,7 @@ class AveragedKernel:
         square = [np.zeros(d_in) for _ in leaves]
         by_variance = [0.0] * len(leaves)
         for rows, columns, us in self._pieces(x, moved, values):
-            s = (flat[rows, columns] @ elements.products.T).reshape(us[0].shape)
+            s = (flat[rows, columns].reshape(-1, flat.shape[2]) @ elements.products.T).reshape(us[0].shape)
             vs = [leaf.value(u) for (leaf, _), u in zip(leaves, us, strict=True)]
             slopes = [leaf.slope(u, v) for (leaf, _), u, v in zip(leaves, us, vs, strict=True)]
             _, partial = self.kernel.combine(self._scaled(vs, values))
@@ -145,7 +145,8 @@ class AveragedKernel:
         total = np.empty((len(x), len(z), elements.products.shape[1]))
         for rows, columns, us in self._pieces(x, elements.moved(z), values):
             k, _ = self.kernel.combine(self._valued(us, values))
-            np.matmul(k.reshape(len(k), -1, len(elements.weights)), elements.products, out=total[rows, columns])
+            found = k.reshape(-1, len(elements.weights)) @ elements.products  # one product is faster than one for each row
+            total[rows, columns] = found.reshape(len(k), -1, total.shape[2])
         blocks = {}
         for part, found in self._split(total):
             d = self._sizes[part]
