@@ -21,10 +21,14 @@ from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
 ROWS = 100  # of the part of the data
-SHORT, LONG = 20, 60  # iterations of L-BFGS, and of those that know the Hessian
+SHORT, LONG = 20, 60  # iterations of rough descents, and of fine ones from the best start
 ENOUGH = 0.01  # nats that an iteration gains at the end
 STEP = 0.02  # of differences
-KEPT, CLOSE, SAME = 2, 20.0, 1.0  # starts that are followed, if they come within so many nats of the best, and not as near
+KEPT, CLOSE, SAME = (
+    2,
+    20.0,
+    1.0,
+)  # starts that are followed, if they come within so many nats of the best, and not as near
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
 RANGE = {
     "sigma": (1e-4, 1e2),
@@ -33,6 +37,7 @@ RANGE = {
     "": (1e-4, 1e3),
 }  # of the typical values
 HOPELESS = 1e25
+UNFINISHED = 9  # SLSQP's word for it
 BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
 
 Latents = dict[str, float]
@@ -97,25 +102,31 @@ def maximize(
         return {}, evidence_of(gp, x, y, level)({})[0]
     typical, bounds = _typical(gp)
     parts, middle = _parts(len(x), seed)
+    objectives = [Objective(gp, evidence_of(gp, x[some], y[some], level)) for some in parts]
     fresh: list[list[NDArray]] = [[] for _ in parts]
+    places: list[Place] = []
     if given:
-        fresh[-1] = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
+        starts = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
+        places = [_with_hessian(objectives[middle], Place(0.0, z), bounds) for z in starts]
     else:
         fresh[0] = _starts(gp, typical)[1 if known and middle == 0 else 0 :]
         fresh[middle] += [typical] if middle and not known else []
-    places: list[Place] = []
-    first = len(parts) - 1 if given else 0
-    with tqdm(total=len(parts) - first, desc="GaussianProcess", unit="part", disable=not progress) as bar:
-        for k, some in list(enumerate(parts))[first:]:
-            objective = Objective(gp, evidence_of(gp, x[some], y[some], level))
-            found = [_fine(objective, _feasible(objective, p, typical), bounds) for p in places]
+    with tqdm(total=len(parts), desc="GaussianProcess", unit="part", disable=not progress) as bar:
+        for k, objective in enumerate(objectives):
+            bar.update()
+            if given and k + 1 < len(parts):
+                continue
+            steps = [LONG, *[SHORT] * len(places)]
+            found = [
+                _fine(objective, _feasible(objective, p, typical), bounds, s)
+                for p, s in zip(places, steps, strict=False)
+            ]
             found += [_rough(objective, _feasible(objective, Place(0.0, z), typical), bounds) for z in fresh[k]]
             places = _distinct([*found, *(known if k == middle else ())])
             if k + 1 < len(parts) or any(p.is_rough for p in places):
                 places = [_with_hessian(objective, p, bounds) for p in places]
             if k + 1 == len(parts):
-                places = _distinct([_fine(objective, p, bounds) if p.is_rough else p for p in places])
-            bar.update()
+                places = _distinct([_fine(objective, p, bounds, LONG) if p.is_rough else p for p in places])
     best = places[0]
     if best.value >= HOPELESS:
         raise ValueError(
@@ -151,7 +162,7 @@ def _rough(objective: Objective, start: Place, bounds: list[Any]) -> Place:
     return Place(float(found.fun), found.x)
 
 
-def _fine(objective: Objective, start: Place, bounds: list[Any]) -> Place:
+def _fine(objective: Objective, start: Place, bounds: list[Any], steps: int) -> Place:
     """A descent to the end, from the Hessian of the start: by sequential quadratic programming (SLSQP), in variables
     whose Hessian is about 1."""
     low, high = np.array(bounds).T
@@ -164,9 +175,9 @@ def _fine(objective: Objective, start: Place, bounds: list[Any]) -> Place:
         return value, root.T @ slope
 
     inside = LinearConstraint(root, low - z, high - z)
-    options = {"maxiter": LONG, "ftol": ENOUGH}
+    options = {"maxiter": steps, "ftol": ENOUGH}
     found = minimize(whitened, np.zeros(len(z)), jac=True, method="SLSQP", constraints=[inside], options=options)
-    return Place(float(found.fun), np.clip(z + root @ found.x, low, high), is_rough=False)
+    return Place(float(found.fun), np.clip(z + root @ found.x, low, high), is_rough=found.status == UNFINISHED)
 
 
 def _with_hessian(objective: Objective, place: Place, bounds: list[Any]) -> Place:

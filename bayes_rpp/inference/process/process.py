@@ -97,10 +97,10 @@ def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Pl
     level, given = 0, _given(task)
     while True:
         latents, evidence = maximize(gp, x, y, level, task.seed, given, task.progress, known if level == 0 else [])
-        error = Covariance(gp, x, level).error(latents)
-        if error <= gp.tolerance or not _may_refine(gp, x, level):
+        finer, error = _level(gp, x, level, latents)
+        if finer == level:
             break
-        level, given = level + 1, [latents]
+        level, given = finer, [latents]
     _warn_of_error(gp, level, error)
     shape = (1, FUNCTIONS)
     samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}
@@ -115,9 +115,7 @@ def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: lis
             "its posterior, which is exact"
         )
     mode, _ = maximize(gp, x, y, 0, task.seed, _given(task), False, known)
-    level = 0
-    while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
-        level += 1
+    level, error = _level(gp, x, 0, mode)
     _warn_of_error(gp, level, error)
     rng, method = np.random.default_rng(task.seed), task.method
     starts = {k: v * np.exp(SPREAD * rng.normal(size=method.chains)) for k, v in mode.items()}
@@ -143,6 +141,13 @@ def _given(task: Task) -> list[Latents]:
 def _averages(gp: GaussianProcess, level: int) -> list[Average]:
     """Those over the groups that are not exact."""
     return [a for a in (haar_average(g, level) for g in gp.groups) if not a.is_exact]
+
+
+def _level(gp: GaussianProcess, x: NDArray, level: int, latents: Latents) -> tuple[int, float]:
+    """The first from this one on whose averages are accurate enough, or the last that there is, and its error."""
+    while (error := Covariance(gp, x, level).error(latents)) > gp.tolerance and _may_refine(gp, x, level):
+        level += 1
+    return level, error
 
 
 def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:

@@ -145,7 +145,9 @@ class AveragedKernel:
         total = np.empty((len(x), len(z), elements.products.shape[1]))
         for rows, columns, us in self._pieces(x, elements.moved(z), values):
             k, _ = self.kernel.combine(self._valued(us, values))
-            found = k.reshape(-1, len(elements.weights)) @ elements.products  # one product is faster than one for each row
+            found = (
+                k.reshape(-1, len(elements.weights)) @ elements.products
+            )  # one product is faster than one for each row
             total[rows, columns] = found.reshape(len(k), -1, total.shape[2])
         blocks = {}
         for part, found in self._split(total):
