@@ -122,7 +122,7 @@ def maximize(
                 for p, s in zip(places, steps, strict=False)
             ]
             found += [_rough(objective, _feasible(objective, Place(0.0, z), typical), bounds) for z in fresh[k]]
-            places = _distinct([*found, *(known if k == middle else ())])
+            places = _distinct([*found, *(known if k == middle else ())], CLOSE if k <= middle else CLOSER)
             if k + 1 < len(parts) or any(p.is_rough for p in places):
                 places = [_with_hessian(objective, p, bounds) for p in places]
             if k + 1 == len(parts):
@@ -167,7 +167,7 @@ def _fine(objective: Objective, start: Place, bounds: list[Any], steps: int) -> 
     whose Hessian is about 1."""
     low, high = np.array(bounds).T
     z, n = np.clip(start.z, low, high), len(objective.evidence.covariance.x)
-    values, vectors = np.linalg.eigh(start.hessian * n)
+    values, vectors = np.linalg.eigh(n * np.asarray(start.hessian))
     root = vectors / np.sqrt(np.maximum(np.abs(values), 1.0))
 
     def whitened(w: NDArray) -> tuple[float, NDArray]:
@@ -218,13 +218,13 @@ def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
     return found
 
 
-def _distinct(found: list[Place]) -> list[Place]:
-    """The best, and the next one that ended elsewhere."""
+def _distinct(found: list[Place], close: float = CLOSE) -> list[Place]:
+    """The best, and the next one that ended elsewhere and comes within so many nats."""
     found = sorted(found, key=lambda p: p.value)
     kept = found[:1]
     for place in found[1:]:
         same = SAME if place.is_rough or kept[-1].is_rough else 2 * ENOUGH
-        if same < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + CLOSE):
+        if same < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + close):
             kept.append(place)
         if len(kept) == KEPT:
             break

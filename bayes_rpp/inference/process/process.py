@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,14 +18,17 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.maximum import Latents, Place, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
+from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.models.process.irreducible import irreducible
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
-MEMORY = 4.0  # GB that the covariance of all y and its inverse may take
+MEMORY = 4.0  # GB that an evidence with its gradient may take
+COPIES, WHOLE = 5, 6  # of the covariance of a part beside one for each group, and of that of all outputs, that it needs
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
 WORK = 5e7  # elements times pairs of examples, up to which averages are made finer
 
@@ -58,13 +62,17 @@ def check_process(method: Any, **options: Any) -> None:
 
 
 def check_size(gp: GaussianProcess, n: int) -> None:
-    """Raise ValueError if the covariance of y takes too much memory."""
-    size = n * gp.rep_out.size
-    needed = 4 * 8 * size**2 / 1e9
+    """Raise ValueError if the covariances of the irreducible parts of y, and what is made of them, take too much
+    memory."""
+    squares = sum(p.shape[1] ** 2 for p in irreducible([after for _, after in gp.bound]).places.values())
+    for_one = 8 * (COPIES + len(gp.groups)) * squares
+    if not isinstance(gp.likelihood, Gaussian):  # whose outputs hang together
+        for_one += 8 * WHOLE * gp.rep_out.size**2
+    needed = for_one * n**2 / 1e9
     if needed > MEMORY:
         raise ValueError(
-            f"x must have up to {int(np.sqrt(MEMORY * 1e9 / 32)) // gp.rep_out.size:,} examples for the exact "
-            f"posterior over functions, got {n:,}, which would take {needed:.0f} GB; some of the rows, or a network, "
+            f"x must have up to {math.isqrt(int(MEMORY * 1e9 / for_one)):,} examples for the exact posterior over "
+            f"functions, got {n:,}, which would take {needed:.0f} GB; some of the rows, or a network, "
             "Model(EMLP(...)), would do"
         )
 

@@ -114,7 +114,7 @@ class AveragedKernel:
             _, partial = self.kernel.combine(self._scaled(vs, values))
             place = slice(columns.start * len(elements.weights), columns.stop * len(elements.weights))
             for i, (leaf, _) in enumerate(leaves):
-                t = s if partial[i] is None else s * partial[i]
+                t = s if (factor := partial[i]) is None else s * factor
                 by_variance[i] += float(np.vdot(t, vs[i]))
                 t = np.multiply(t, slopes[i], out=slopes[i])
                 along[i][:, place] += extended[rows].T @ t
@@ -156,8 +156,8 @@ class AveragedKernel:
         return blocks
 
     def _pieces(self, x: Array, moved: Array, values: Values) -> Iterator[tuple[slice, slice, list[Array]]]:
-        """Pairs of some of x and some of the points moved (d_in, m, k), as many as stay in the processor's cache: which,
-        and u of each leaf, (rows, columns times k)."""
+        """Pairs of some of x and some of the points moved (d_in, m, k), as many as stay in the processor's cache:
+        which, and u of each leaf, (rows, columns times k)."""
         d_in, m, k = moved.shape
         step = min(m, max(1, CACHED // (ROWS * k)))
         rows = max(1, CACHED // (step * k))
