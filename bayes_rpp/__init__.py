@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
     from bayes_rpp.inference.run.callbacks import EquivarianceTracker
     from bayes_rpp.inference.sweep.sweep import sweep
-    from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Gaussian, Poisson, StudentT
+    from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Poisson, StudentT
     from bayes_rpp.models.model import Model
+    from bayes_rpp.models.normal import EnergyForces, Gaussian
     from bayes_rpp.models.process.gaussian_process import GaussianProcess
     from bayes_rpp.networks.conv import ConvNet
     from bayes_rpp.networks.emlp import EMLP
@@ -63,8 +64,9 @@ else:
             "inference.posterior.functions": "Posterior",
             "inference.run.callbacks": "EquivarianceTracker",
             "inference.sweep.sweep": "sweep",
-            "models.likelihoods": "Bernoulli Categorical Gaussian Poisson StudentT",
+            "models.likelihoods": "Bernoulli Categorical Poisson StudentT",
             "models.model": "Model",
+            "models.normal": "EnergyForces Gaussian",
             "models.process.gaussian_process": "GaussianProcess",
             "networks.conv": "ConvNet",
             "networks.emlp": "EMLP",
@@ -95,11 +97,11 @@ else:
     )
 
 __all__ = [
-    "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EquivarianceTracker", "Gaussian",
-    "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MLP", "Model", "NUTS", "O",
-    "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep",
-    "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T", "Trivial", "Vector", "Z",
-    "compare_symmetries", "datasets", "equivariance_error", "fit", "load_network", "mixture", "save_network",
+    "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
+    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MLP", "Model",
+    "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor",
+    "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T", "Trivial", "Vector",
+    "Z", "compare_symmetries", "datasets", "equivariance_error", "fit", "load_network", "mixture", "save_network",
     "soften", "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`

@@ -30,13 +30,16 @@ def compiling(quick: bool = False) -> list[Row]:
         first, second = (_fit(method, n, seed, size) for seed in range(2))
         figures = {"first, CPU s": first, "second / first": second / first}
         rows.append(Row(f"second fit by {name}, other seed and data", second, limit, unit="CPU s", figures=figures))
+        if name == "MAP":
+            other = _fit(method, n, 2, size, sigma_b=0.2, likelihood=rpp.Gaussian(0.3))
+            rows.append(Row("fit by MAP with another sigma_b and noise", other, limit, unit="CPU s"))
         if name == "NUTS":
             rows.append(Row("first NUTS fit less the second: compilation", first - second, 8, unit="CPU s"))
     return [*rows, _folds(quick)]
 
 
-def _fit(method: Any, n: int, seed: int, size: dict[str, int]) -> float:
-    data, model = rpp.datasets.inertia(n, seed=seed), rpp.Model(inertia(**size))
+def _fit(method: Any, n: int, seed: int, size: dict[str, int], **prior: Any) -> float:
+    data, model = rpp.datasets.inertia(n, seed=seed), rpp.Model(inertia(**size), **prior)
     start = time.process_time()
     rpp.fit(model, data.x, data.y, method, engine="numpyro", seed=seed, progress=False)
     return time.process_time() - start

@@ -14,6 +14,7 @@ MODULES = [
     "bayes_rpp.inference.run.callbacks",
     "bayes_rpp.models.likelihood",
     "bayes_rpp.models.likelihoods",
+    "bayes_rpp.models.normal",
     "bayes_rpp.networks",
     "bayes_rpp.priors.pathway",
     "bayes_rpp.priors.subspaces",

@@ -18,6 +18,7 @@ HALF = rpp.Prior("HalfNormal", {"scale": 0.5})
 LIKELIHOODS = [
     rpp.Gaussian(0.3),
     rpp.Gaussian(HALF),
+    rpp.EnergyForces(0.3, HALF),
     rpp.StudentT(0.3, df=5.0),
     rpp.StudentT(HALF, df=rpp.Prior("Gamma", {"concentration": 12.0, "rate": 2.0})),
     rpp.Bernoulli(),

@@ -29,7 +29,7 @@ SMALLER = {
         "epochs=50": "epochs=2",
         "epochs=300, draws=200": "epochs=2, draws=5",
     },
-    "docs/functions.md": {"size=(80, 3)": "size=(15, 3)", "warmup=200, draws=200": "warmup=20, draws=5"},
+    "docs/functions.md": {"size=(80, 3)": "size=(15, 3)", "25": "8", "warmup=200, draws=200": "warmup=20, draws=5"},
     "docs/concepts/equivariance-error.md": {
         "channels=128, layers=2": "channels=10, layers=1",
         "epochs=100": "epochs=2",
@@ -74,10 +74,10 @@ def prefer_pyro(monkeypatch):
     monkeypatch.setattr(Network, "engines", first)
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning", "ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("page", SMALLER)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3"):
+    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3", "gpytorch"):
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     # Where a page leaves the engine open, the one that has nothing to compile; the README's code is run by the other.

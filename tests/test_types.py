@@ -49,7 +49,7 @@ def test_shapes_of_signatures_are_checked_in_the_tests():
     with pytest.raises(TypeError, match=r"the return value of .*Subspace.project") as raised:
         Wrong((3, 2)).project(np.ones((4, 3, 2)))
     assert "Expected type: Shaped[Any, '*w']" in str(raised.value)
-    with pytest.raises(TypeError, match=r"the parameters of .*Gaussian.mean"):
+    with pytest.raises(TypeError, match=r"the parameters of .*Normal.mean"):
         rpp.Gaussian(0.1).mean(np.ones(3))
     with pytest.raises(TypeError, match=r"Float\[ndarray, 'n d_out'\]"):
         rpp.inference.Prediction(np.ones((3, 2)), np.ones((4, 2)))

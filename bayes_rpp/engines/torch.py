@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,17 @@ class _SumsOfSquares(torch.autograd.Function):
 
 def _over(x: torch.Tensor, dims: int) -> torch.Tensor:
     return x[(...,) + (None,) * dims] if x.dim() else x
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """So many threads of torch within; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def external(function: Callable[[NDArray], tuple[float, NDArray]], z: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,10 @@ class Likelihood(ABC):
 
     Attributes:
         latents: site -> Prior of the numbers to infer.
+        prefix: of sites, before the names of fields.
     """
+
+    prefix: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -38,7 +41,7 @@ class Likelihood(ABC):
 
     @property
     def latents(self) -> dict[str, Prior]:
-        return {k: v for k, v in self._numbers().items() if isinstance(v, Prior)}
+        return {self.prefix + k: v for k, v in self._numbers().items() if isinstance(v, Prior)}
 
     @abstractmethod
     def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
@@ -101,10 +104,11 @@ class Likelihood(ABC):
 
     def number(self, name: str, latents: Latents) -> NDArray:
         """A field's value, broadcasting to outputs (*lead, n, d)."""
-        if name in latents:
-            return np.asarray(latents[name], dtype=np.float64)[..., None, None]
+        if (site := self.prefix + name) in latents:
+            return np.asarray(latents[site], dtype=np.float64)[..., None, None]
         return np.asarray(getattr(self, name))
 
     def in_engine(self, name: str, latents: Latents) -> Any:
         """A field's value in an engine, broadcasting to outputs (..., n, d)."""
-        return latents[name][..., None] if name in latents else getattr(self, name)
+        site = self.prefix + name
+        return latents[site][..., None] if site in latents else getattr(self, name)

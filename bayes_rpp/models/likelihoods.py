@@ -5,7 +5,6 @@ One definition for both engines, whose libraries have the same distributions und
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,46 +18,8 @@ from bayes_rpp._imports import load_module
 from bayes_rpp._types import Float, Shaped
 from bayes_rpp.engines.base import Engine
 from bayes_rpp.models.likelihood import Latents, Likelihood
+from bayes_rpp.models.normal import EnergyForces, Gaussian
 from bayes_rpp.priors.hyper import Inferable, Prior
-
-
-@dataclass(frozen=True)
-class Gaussian(Likelihood):
-    """y = f(x) + noise * N(0, I).
-
-    Args:
-        noise: standard deviation in the units of y: a number > 0, or a distribution, and then it is inferred
-            (site "noise").
-    """
-
-    noise: Inferable = 0.1
-
-    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
-        return engine.distributions.Normal(f, self.in_engine("noise", latents)).to_event(1)
-
-    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
-        return f
-
-    def log_prob(
-        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
-    ) -> Float[NDArray, "*batch n"]:
-        s = self.number("noise", latents)
-        z = (np.asarray(y, dtype=np.float64) - f) / s
-        return (-0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)).sum(axis=-1)
-
-    def expansion(
-        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
-    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
-        precision = np.broadcast_to(self.number("noise", latents) ** -2.0, f.shape)
-        return (y - f) * precision, _diagonal(precision)
-
-    def sample(
-        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
-    ) -> Float[NDArray, "*batch n columns"]:
-        return f + self.number("noise", latents) * rng.normal(size=f.shape)
-
-    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
-        return np.broadcast_to(self.number("noise", latents) ** 2, f.shape)
 
 
 @dataclass(frozen=True)
@@ -244,7 +205,7 @@ class Poisson(Likelihood):
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
-    kind.__name__: kind for kind in (Gaussian, StudentT, Bernoulli, Categorical, Poisson)
+    kind.__name__: kind for kind in (Gaussian, EnergyForces, StudentT, Bernoulli, Categorical, Poisson)
 }
 
 

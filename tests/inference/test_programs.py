@@ -70,8 +70,9 @@ def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     assert counts == (1, 1)
     np.testing.assert_array_equal(again, first)
     other, counts = draws(model(noise=1.0))
-    assert counts == (1, 2)
+    assert counts == (2, 1)  # a plain number is an argument
     assert not np.array_equal(other, first)
+    assert draws(model(rpp.Prior("HalfNormal", {"scale": 1.0})))[1] == (2, 2)
 
 
 def test_optimization_with_other_data_and_another_seed_compiles_nothing(monkeypatch):
@@ -89,9 +90,38 @@ def test_optimization_with_other_data_and_another_seed_compiles_nothing(monkeypa
     np.testing.assert_array_equal(fitted(model(), X, 0), first)
     info = programs.cache_info()
     assert (info.hits, info.misses) == (2, 1)
-    fitted(model(noise=1.0), X, 0)
+    assert not np.array_equal(fitted(model(noise=1.0), X, 0), first)
+    assert programs.cache_info().misses == 1
+    fitted(model(HALF), X, 0)
     assert programs.cache_info().misses == 2
-    assert [epoch._cache_size() for _, epoch, _ in made] == [1, 1, 1, 1]
+    assert [epoch._cache_size() for _, epoch, _ in made] == [1, 1, 1, 1, 1]
+
+
+CHAOS = 0.05  # of chains: what differs in the last digit grows with each step
+
+
+@pytest.mark.parametrize(
+    ("method", "off"),
+    [(rpp.MAP(epochs=3), 1e-4), (rpp.SVI(epochs=3, draws=5), 1e-4), (METHOD, CHAOS)],
+    ids=["MAP", "SVI", "HMC"],
+)
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
+def test_plain_numbers_as_arguments_give_what_numbers_in_the_program_give(method, off, monkeypatch):
+    identity = pytest.importorskip("bayes_rpp.inference.run.identity")
+    kept = {"sigma_a": 0.7, "sigma_b": {"output.*": 0.2, "*": 0.1}}
+    cases = [model(0.3, sigma_a=0.7, sigma_b=0.2), model(HALF, sigma_a=0.7, sigma_b=0.0), model(0.3, **kept)]
+    chain = rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), subgroups=[rpp.SO(2) * rpp.Trivial(1)], channels=4, layers=1)
+    cases.append(model(0.3, chain, sigma_a=[0.7, HALF], sigma_b=0.2))
+
+    def all_draws():
+        found = [rpp.fit(one, X, X, method, engine="numpyro", progress=False).samples for one in cases]
+        return [{k: np.asarray(v) for k, v in samples.items()} for samples in found]
+
+    as_arguments = all_draws()
+    monkeypatch.setattr(identity, "opened", lambda one: (one, {}))
+    for one, other in zip(as_arguments, all_draws(), strict=True):
+        for name, draws in one.items():
+            np.testing.assert_allclose(draws, other[name], rtol=1e-3, atol=off)
 
 
 def test_what_becomes_of_the_users_dicts_changes_no_model():

@@ -21,6 +21,7 @@ from scipy.linalg import cholesky, qr, solve_triangular
 from bayes_rpp.inference.curvature.curvature import Curvature, Factorized, Numbers, multiple
 from bayes_rpp.inference.curvature.factors import Cholesky, Orthogonal, Shifted, Tridiagonal
 from bayes_rpp.inference.curvature.linearisation import Linearization
+from bayes_rpp.inference.curvature.outer import add_gram
 from bayes_rpp.priors.subspaces.base import Subspace
 
 Roots = tuple[Callable[[NDArray], NDArray], Callable[[NDArray], NDArray], float | None]
@@ -85,6 +86,20 @@ class Full(Curvature):
 
     def _product(self, pieces: list[tuple[str, Subspace | None, float]]) -> NDArray:
         """Sum of factor^2 B P B^T over (weight, subspace or None for all, factor)."""
+        total = np.zeros((len(self.rows), len(self.rows)))
+        left = [p for p in pieces if p[1] is not None or not self._add_outer(total, p[0], p[2])]
+        return total + self._dense(left) if left else total
+
+    def _add_outer(self, total: NDArray, name: str, factor: float) -> bool:
+        """Of a whole weight that is a matrix, if that is cheap."""
+        shape = self.at.model.priors[name].shape
+        if self.frame is not None or len(shape) != 2:
+            return False
+        rows = self.rows[:, self.coordinates.slices[name]]
+        return add_gram(total, rows.reshape(*self.at.f.shape, *shape), factor)
+
+    def _dense(self, pieces: list[tuple[str, Subspace | None, float]]) -> NDArray:
+        """`_product` by the columns themselves."""
         ranks = [self.at.model.priors[name].subspace.size if level is None else level.rank for name, level, _ in pieces]
         columns, start = np.empty((len(self.rows), sum(ranks))), 0
         for (name, level, factor), rank in zip(pieces, ranks, strict=True):

@@ -26,9 +26,10 @@ class HMC(Method):
         draws: kept, from each chain.
         target_accept: mean acceptance probability that the step size is adapted to; 0.95 for difficult shapes.
         dense_mass: adapt a full mass matrix rather than a diagonal.
-        chain_method: "vectorized" (all chains in one batch of operations; NumPyro only, as Pyro's kernels advance one
-            chain), "sequential", or "parallel" (a process for each, or the `executor` of `fit`). None: vectorised in
-            NumPyro, sequential in Pyro. The draws of a chain do not depend on it, beyond rounding.
+        chain_method: "vectorized" (all chains in one program, in which they advance together, but up to 7 of them on a
+            CPU one after the other, which is faster; NumPyro only, as Pyro's kernels advance one chain), "sequential",
+            or "parallel" (a process for each, or the `executor` of `fit`). None: vectorized in NumPyro, sequential in
+            Pyro. The draws of a chain do not depend on it, beyond rounding.
         trajectory_length: of each draw, in units of the posterior's standard deviations after adaptation. The default,
             a quarter of a period, makes draws from a Gaussian independent; a whole one, 2 pi, returns to its start.
 

@@ -15,10 +15,9 @@ from bayes_rpp._types import ArrayLike, Float, Shaped
 from bayes_rpp.inference.posterior.draws import Prediction
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.data import check_inputs
-from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.normal import Normal
 from bayes_rpp.models.outputs import Block
 from bayes_rpp.models.process.conditional import Conditional
-from bayes_rpp.models.process.covariance import number_of
 from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.models.process.sampled import SampledFunction
 from bayes_rpp.symmetry.equivariance import Probe
@@ -128,7 +127,7 @@ class FunctionPosterior(Posterior):
         parts = []
         for weight, conditional in self._conditionals():
             marginal = conditional.marginal(x)
-            c = marginal.covariance + self._noise(conditional) ** 2 * np.eye(self.model.rep_out.size)
+            c = marginal.covariance + np.diag(self._noise(conditional))
             gaps = y - marginal.mean
             squares = np.einsum("na,na->n", gaps, np.linalg.solve(c, gaps[..., None])[..., 0])
             logp = -0.5 * (squares + np.linalg.slogdet(c)[1] + y.shape[1] * np.log(2 * np.pi))
@@ -168,7 +167,7 @@ class FunctionPosterior(Posterior):
 
     @property
     def _is_gaussian(self) -> bool:
-        return isinstance(self.model.likelihood, Gaussian)
+        return isinstance(self.model.likelihood, Normal)
 
     @cached_property
     def _evidence(self) -> Any:
@@ -217,24 +216,25 @@ class FunctionPosterior(Posterior):
         for members, conditional in self._shared():
             yield len(members) / len(self._owner), conditional
 
-    def _noise(self, conditional: Conditional) -> float:
-        likelihood: Any = self.model.likelihood
-        return number_of("noise" if "noise" in likelihood.latents else likelihood.noise, conditional.latents)
+    def _noise(self, conditional: Conditional) -> NDArray:
+        """(d_out,) variances."""
+        size, latents = self.model.rep_out.size, conditional.latents
+        return np.asarray(self.model.likelihood.variance(np.zeros((1, size)), latents))[0]
 
     def _moments(self, x: NDArray) -> tuple[NDArray, NDArray]:
         """Mean and covariance of a new observation at each of x."""
         size = self.model.rep_out.size
-        mean, second, noise = np.zeros((len(x), size)), np.zeros((len(x), size, size)), 0.0
+        mean, second, noise = np.zeros((len(x), size)), np.zeros((len(x), size, size)), np.zeros(size)
         seen = []
         for weight, conditional in self._conditionals():
             marginal = conditional.marginal(x)
             seen.append((weight, marginal.mean))
             mean += weight * marginal.mean
             second += weight * marginal.covariance
-            noise += weight * self._noise(conditional) ** 2
+            noise += weight * self._noise(conditional)
         for weight, m in seen:
             second += weight * (m - mean)[:, :, None] * (m - mean)[:, None, :]
-        return mean, second + noise * np.eye(size)
+        return mean, second + np.diag(noise)
 
     @property
     def _size(self) -> str:

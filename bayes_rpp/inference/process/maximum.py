@@ -20,15 +20,13 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS = 100  # of the part of the data
+ROWS, FEW = 100, 20  # of the part of the data, at most and at least
 SHORT, LONG = 20, 60  # iterations of rough descents, and of fine ones from the best start
 ENOUGH = 0.01  # nats that an iteration gains at the end
 STEP = 0.02  # of differences
-KEPT, CLOSE, SAME = (
-    2,
-    20.0,
-    1.0,
-)  # starts that are followed, if they come within so many nats of the best, and not as near
+# Starts that are followed, if they come within so many nats of the best, on large parts too, and not as near as one
+# that has ended at the same place.
+KEPT, CLOSE, CLOSER, SAME = 2, 20.0, 5.0, 1.0
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
 RANGE = {
     "sigma": (1e-4, 1e2),
@@ -101,7 +99,7 @@ def maximize(
     if not gp.latents:
         return {}, evidence_of(gp, x, y, level)({})[0]
     typical, bounds = _typical(gp)
-    parts, middle = _parts(len(x), seed)
+    parts, middle = _parts(gp, len(x), seed)
     objectives = [Objective(gp, evidence_of(gp, x[some], y[some], level)) for some in parts]
     fresh: list[list[NDArray]] = [[] for _ in parts]
     places: list[Place] = []
@@ -144,7 +142,7 @@ def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> tup
         return gp, []
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF()), []
-    parts, middle = _parts(len(x), seed)
+    parts, middle = _parts(gp, len(x), seed)
     some, found = parts[middle], []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
@@ -231,12 +229,14 @@ def _distinct(found: list[Place], close: float = CLOSE) -> list[Place]:
     return kept
 
 
-def _parts(n: int, seed: int) -> tuple[list[NDArray], int]:
+def _parts(gp: GaussianProcess, n: int, seed: int) -> tuple[list[NDArray], int]:
     """Rows of parts of the data, each with about three times as many as the one before, the last of all; and the place
-    of the one that has up to ROWS."""
+    of the one that has up to ROWS, fewer of energies with their forces, which say as much."""
     order = np.random.default_rng(seed).permutation(n)
-    sizes = [s for s in (ROWS // 3, ROWS) if s < (n if s == ROWS else n / 2)]
-    while 6 * sizes[-1] <= n if sizes else False:
+    rows = ROWS if gp.forces is None else max(FEW, ROWS // len(gp.forces.columns))
+    sizes = [rows // 3] if 2 * (rows // 3) < n else []
+    sizes += [rows] if rows < n else []
+    while sizes and 6 * sizes[-1] <= n:
         sizes.append(3 * sizes[-1])
     sizes.append(n)
     return [np.sort(order[:size]) for size in sizes], min(1, len(sizes) - 1)

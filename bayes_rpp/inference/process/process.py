@@ -23,7 +23,7 @@ from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
-from bayes_rpp.models.process.irreducible import irreducible
+from bayes_rpp.models.process.irreducible import irreducible, undivided
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
@@ -64,10 +64,12 @@ def check_process(method: Any, **options: Any) -> None:
 def check_size(gp: GaussianProcess, n: int) -> None:
     """Raise ValueError if the covariances of the irreducible parts of y, and what is made of them, take too much
     memory."""
-    squares = sum(p.shape[1] ** 2 for p in irreducible([after for _, after in gp.bound]).places.values())
+    size = gp.rep_out.size
+    outputs = irreducible([after for _, after in gp.bound]) if gp.forces is None else undivided(size)
+    squares = sum(p.shape[1] ** 2 for p in outputs.places.values())
     for_one = 8 * (COPIES + len(gp.groups)) * squares
     if not isinstance(gp.likelihood, Gaussian):  # whose outputs hang together
-        for_one += 8 * WHOLE * gp.rep_out.size**2
+        for_one += 8 * WHOLE * size**2
     needed = for_one * n**2 / 1e9
     if needed > MEMORY:
         raise ValueError(
@@ -162,7 +164,7 @@ def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:
     if level + 1 >= LEVELS:
         return False
     elements = sum(len(a) for a in _averages(gp, level + 1))
-    return elements * len(x) ** 2 <= WORK
+    return elements * len(x) ** 2 * (1 if gp.forces is None else gp.rep_out.size) <= WORK
 
 
 def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
@@ -178,7 +180,8 @@ def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
 def _warn_of_copies(gp: GaussianProcess, x: NDArray, y: NDArray, samples: dict[str, NDArray]) -> None:
     """Of examples whose noise is the same to the last digit, which says that there is none."""
     copies = len(x) - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
-    if copies and "noise" in gp.latents and np.median(samples["noise"]) < COLLAPSED * gp.latents["noise"].start:
+    noises = [k for k in gp.latents if k.startswith("noise")]
+    if copies and any(np.median(samples[k]) < COLLAPSED * gp.latents[k].start for k in noises):
         warn_user(
             f"x and y have {copies:,} examples that are copies of others, noise and all, so that the noise seems to be "
             "next to nothing, and functions go through every example; without the copies, or with "

@@ -16,6 +16,7 @@ import numpy as np
 
 from bayes_rpp._keyed import Keyed
 from bayes_rpp.models.model import Model
+from bayes_rpp.models.opened import opened
 from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.storage import model_spec, process_spec, settings_spec
 from bayes_rpp.networks.network import Network
@@ -61,6 +62,14 @@ class Configured(Keyed):
             return Configured(model.key, model)
         settings = json.dumps(described(settings_spec(model)))  # of patterns the first that fits counts
         return Configured((model.key, settings), model)
+
+    @staticmethod
+    def opened(model: Model | BoundProcess) -> tuple[Configured, dict[str, float]]:
+        """A model whose plain numbers are arguments, the same for all of their values, and these."""
+        if isinstance(model, BoundProcess):
+            return Configured.of(model), {}
+        free, numbers = opened(model)
+        return Configured.of(free), numbers
 
 
 def check_same_run(folder: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

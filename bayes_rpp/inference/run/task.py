@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from bayes_rpp._deprecation import renamed_attribute
+from bayes_rpp._imports import load_module
 from bayes_rpp.inference.methods import Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
+from bayes_rpp.inference.run.memory import at_work
 from bayes_rpp.models.data import Data
 from bayes_rpp.models.model import AnyParametrization, Model
 
@@ -65,9 +68,24 @@ class Task:
         return Posterior(self.model, samples, **made, **parts)
 
 
+SMALL = 0.015  # GB that a step works on: up to there a second thread of torch gains nothing
+
+
 def run_task(task: Task) -> Posterior:
-    """Do a task, in the way of its method."""
-    found: Posterior = task.method.run(task)
+    """Do a task, in the way of its method; steps of small networks on one thread of torch, as on busy cores threads
+    wait for each other, ten times as long as they compute."""
+    with _threads(task):
+        found: Posterior = task.method.run(task)
+    return found
+
+
+def _threads(task: Task) -> AbstractContextManager[None]:
+    net = getattr(task.model, "net", None)
+    if task.engine != "pyro" or net is None or net.input_shape is not None:
+        return nullcontext()
+    batch = min(getattr(task.method, "batch_size", None) or len(task.x), len(task.x))
+    small = task.method.count * at_work(net, batch) <= SMALL
+    found: AbstractContextManager[None] = load_module("bayes_rpp.engines.torch").threads(1 if small else None)
     return found
 
 

@@ -40,13 +40,14 @@ class Sampler:
     """See `bayes_rpp.inference.sample.sampling.Sampler`."""
 
     def __init__(self, task: Task, sites: Sites, initial: Values, seeds: list[int]) -> None:
-        self._data = ENGINE.array(task.x), ENGINE.array(task.y)
+        configured, numbers = Configured.opened(task.model)
+        self._data = (ENGINE.array(task.x), ENGINE.array(task.y)), {k: ENGINE.array(v) for k, v in numbers.items()}
         self._positive = {k: biject_to(p.distribution(ENGINE).support) for k, p in task.model.latents.items()}
         start = {k: self._positive[k].inv(v) if k in self._positive else v for k, v in sorted(initial.items())}
         flat = np.concatenate([np.reshape(v, (len(seeds), -1)) for v in start.values()], axis=1)
         self._shapes = tuple((k, v.shape[1:]) for k, v in start.items())
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-        known = Configured.of(task.model), sites.parametrization, self._shapes, task.method
+        known = configured, sites.parametrization, self._shapes, task.method
         init, self._block = _programs(*known, len(seeds) >= MANY or jax.default_backend() != "cpu")
         self._state = init(keys, ENGINE.array(flat), self._data)
 
@@ -80,14 +81,15 @@ def _programs(
     configured: Configured, parametrization: AnyParametrization, shapes: Shapes, method: Any, together: bool
 ) -> tuple[Any, Any]:
     """The start of chains, and a block of their draws, compiled once for all data of one shape, and for all models that
-    are configured alike."""
+    are alike but for their plain numbers, which are arguments."""
     function = partial(configured.model.numpyro, parametrization=parametrization)
     _, sites = ravel_pytree({k: jnp.zeros(shape) for k, shape in shapes})
 
     @jax.jit
     def potential(z: Any, data: Any) -> Any:
         """-log p(y, W | x) and of the change of variables; traced once, wherever a kernel asks for it."""
-        return potential_energy(function, data, {}, sites(z[ALL]))
+        xy, numbers = data
+        return potential_energy(function, xy, {"given": numbers} if numbers else {}, sites(z[ALL]))
 
     nuts = method.max_depth is not None
     start, advance = hmc(potential_fn_gen=lambda *data: partial(potential, data=data), algo="NUTS" if nuts else "HMC")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.inference.methods import MAP
-from bayes_rpp.inference.optimise.memory import at_work, evenly, kept
+from bayes_rpp.inference.run.memory import at_work, evenly, kept
 from bayes_rpp.models.model import AnyParametrization, Model
 from bayes_rpp.priors.hyper import Prior
 

@@ -113,7 +113,7 @@ class Conditional:
         found = np.empty((count, *mean.shape))
         for key, places in self.places.items():
             m, d = len(z), places.shape[1]
-            root = lower_root(covariances[key])
+            root = lower_root(covariances[key], d)
             for p in places:
                 noise = rng.normal(size=(count, root.shape[1])) @ root.T
                 found[:, :, p] = noise.reshape(count, m, d)
@@ -148,11 +148,13 @@ def assemble(covariance: Covariance, blocks: Blocks) -> Array:
     return np.einsum("ab,mbnd,cd->manc", basis, found, basis, optimize=True)
 
 
-def lower_root(covariance: Array) -> Array:
-    """Lower triangular R with R R^T = covariance, up to as small a nugget on its diagonal as rounding asks for."""
-    variance, nugget = max(float(np.trace(covariance)) / len(covariance), 1e-300), NUGGET
+def lower_root(covariance: Array, d: int) -> Array:
+    """Lower triangular R with R R^T = covariance (m d, m d), up to as small a nugget on its diagonal as rounding asks
+    for, beside the mean variance of each of d outputs."""
+    variances, nugget = np.diag(covariance).reshape(-1, d), NUGGET
+    sizes = np.tile(np.maximum(variances.mean(axis=0), 1e-300), len(variances))
     while True:
         try:
-            return np.asarray(np.linalg.cholesky(covariance + nugget * variance * np.eye(len(covariance))))
+            return np.asarray(np.linalg.cholesky(covariance + np.diag(nugget * sizes)))
         except np.linalg.LinAlgError:
             nugget *= 10

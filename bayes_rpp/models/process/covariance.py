@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models.process.irreducible import Outputs, irreducible
-from bayes_rpp.models.process.kinds import fixed_part, unmoved
+from bayes_rpp.models.process.irreducible import Outputs, irreducible, undivided
+from bayes_rpp.models.process.kinds import unmoved
 from bayes_rpp.models.process.prior import Entry, FunctionPrior
 from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
+from bayes_rpp.priors.kernels.derivatives import DerivativeKernel
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
 from bayes_rpp.symmetry.averages import Average, haar_average
 from bayes_rpp.symmetry.representations import Representation
@@ -38,7 +39,7 @@ class Part:
     """
 
     sigma: Entry
-    kernel: AveragedKernel
+    kernel: AveragedKernel | DerivativeKernel
     fixed: Values | None = None
 
 
@@ -53,44 +54,50 @@ class Covariance:
     Attributes:
         outputs: the coordinates of the outputs; places: part -> (copies, d) of these.
         averages: over each of the groups.
+        shift: (d_in,) what is taken from inputs first.
     """
 
     def __init__(self, gp: FunctionPrior, x: NDArray, level: int = 0) -> None:
         bound = list(gp.bound)
-        self.gp, self.outputs = gp, irreducible([after for _, after in bound])
+        one_part = gp.forces is not None  # as an energy and its forces say much of each other
+        self.gp, self.outputs = gp, undivided(gp.rep_out.size) if one_part else irreducible([r for _, r in bound])
         self.places = self.outputs.places
         self._shares = {t: p.size / gp.rep_out.size for t, p in self.places.items()}
         fixed = np.logical_and.reduce([unmoved(rep) for rep, _ in gp.bound])
         distances = all(leaf.stationary for leaf in gp.kernel.leaves)
         # A column's offset costs digits, and tells a polynomial what its zero is, which "data" takes from these.
         centred = fixed & (distances or gp.scale == "data")
-        self._shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
+        self.shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
         self.averages = [haar_average(g, level) for g in gp.groups]
-        acting = [
-            self._still if g.is_trivial else partial(_acting, self.outputs, after)
-            for g, (_, after) in zip(gp.groups, bound, strict=True)
-        ]
         self.parts = [
-            Part(s, AveragedKernel(gp.kernel, before, act, average))
-            for s, (before, _), act, average in zip(gp.sigmas_a, bound, acting, self.averages, strict=True)
+            Part(s, self._averaged(gp.kernel, reps, average))
+            for s, reps, average in zip(gp.sigmas_a, bound, self.averages, strict=True)
         ]
         none = Average(np.eye(gp.group.dim)[None], np.eye(gp.group.dim)[None], True, "none")
         if gp.sigma_b != 0.0:
-            self.parts.append(Part(gp.sigma_b, AveragedKernel(gp.kernel, bound[0][0], self._still, none)))
+            self.parts.append(Part(gp.sigma_b, self._averaged(gp.kernel, bound[0], none)))
         self._constant: dict[int, Array] = {}
         if gp.mean is not None:
             size = gp.mean_size
-            fixed_outputs = fixed_part(gp.rep_out)[None]
-            self._constant = {t: size**2 * block[0] for t, block in self.outputs.blocks(fixed_outputs).items()}
+            blocks = self.outputs.blocks(gp.constants[None])
+            self._constant = {t: size**2 * block[0] for t, block in blocks.items()}
             if gp.mean == "linear":
                 line: Kernel = Polynomial(degree=1, offset=0.0)
                 scales = np.ones(x.shape[1])
                 for columns in gp.kinds.values():
                     scales[columns] = max(float(np.sqrt(np.mean(self.x[:, columns] ** 2) * len(columns))), 1e-300)
-                self.parts.append(
-                    Part(size, AveragedKernel(line, bound[0][0], acting[0], self.averages[0]), Values([scales], [1.0]))
-                )
+                of_line = self._averaged(line, bound[0], self.averages[0])
+                self.parts.append(Part(size, of_line, Values([scales], [1.0])))
+
+    def _averaged(
+        self, kernel: Kernel, reps: tuple[Representation, Representation], average: Average
+    ) -> AveragedKernel | DerivativeKernel:
+        (before, after), forces = reps, self.gp.forces
+        if forces is not None:
+            return DerivativeKernel(kernel, before, forces.columns, forces.energy, average)
+        act = self._still if len(average) == 1 else partial(_acting, self.outputs, after)
+        return AveragedKernel(kernel, before, act, average)
 
     def own(self, latents: Latents) -> Prepared:
         """Between the training inputs."""
@@ -144,7 +151,7 @@ class Covariance:
             if self.gp.scale is not None:
                 through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
                 for t, w in by_kernel.items():
-                    at = np.einsum("iaia->ia", w)
+                    at = np.einsum("iaia->ia", w)[:, self._sized]
                     at -= (through[t] + FLOOR * self._shares[t] * sum(through.values())) / at.size
             slopes = part.kernel.slopes(self.x, prepared.values, by_kernel)
             total = slopes if total is None else total + slopes
@@ -171,7 +178,16 @@ class Covariance:
         """What each part of the outputs is divided by: its mean variance, and a little of that of all."""
         if self.gp.scale is None or part.fixed:
             return dict.fromkeys(k, 1.0)
-        return _floored(_variances(k), self._shares)
+        return _floored(self._variances(k), self._shares)
+
+    @property
+    def _sized(self) -> slice:
+        """Outputs whose variance "data" divides by: of an energy and its forces the forces, which no constant is in."""
+        return slice(None) if self.gp.forces is None else self.gp.forces.places
+
+    def _variances(self, k: Blocks) -> dict[int, float]:
+        """Of each part, the mean over its diagonal."""
+        return {t: float(np.einsum("iaia->ia", b)[:, self._sized].mean()) for t, b in k.items()}
 
     def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
         total: Blocks = {t: np.zeros((len(z), p.shape[1], len(x), p.shape[1])) for t, p in self.places.items()}
@@ -187,7 +203,7 @@ class Covariance:
         return {t: np.ones((len(g), 1, 1)) for t in self.places}
 
     def _shifted(self, x: NDArray) -> Array:
-        return np.asarray(x, dtype=np.float64) - self._shift
+        return np.asarray(x, dtype=np.float64) - self.shift
 
     def error(self, latents: Latents, points: int = 24, seed: int = 0) -> float:
         """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at training inputs from the nearest to the
@@ -202,13 +218,22 @@ class Covariance:
                 continue
             values = part.fixed or all_values
             k = part.kernel.cross(x, x, values)
-            sizes = _floored(_variances(k), self._shares)
+            sizes = self._spreads(k)
             for one in before.group.sample(3, seed):
                 moved = part.kernel.cross(x @ before.rho(one).T, x, values)
                 for t, rho in self.outputs.blocks(after.rho(one)[None]).items():
                     want = np.einsum("ab,nbmc->namc", rho[0], k[t])
-                    worst = max(worst, float(np.abs(moved[t] - want).max()) / sizes[t])
+                    gaps = np.abs(moved[t] - want).max(axis=(0, 2))
+                    worst = max(worst, float((gaps / np.outer(sizes[t], sizes[t])).max()))
         return worst
+
+    def _spreads(self, k: Blocks) -> dict[int, Array]:
+        """Standard deviations of each part's outputs, (d,), of an energy apart from those of its forces."""
+        sizes = _floored(self._variances(k), self._shares)
+        found = {t: np.full(b.shape[1], sizes[t] ** 0.5) for t, b in k.items()}
+        if self.gp.forces is not None and self.gp.forces.energy:
+            found[0][0] = max(float(np.diagonal(k[0][:, 0, :, 0]).mean()), 1e-300) ** 0.5
+        return found
 
 
 def _add(total: Array, factor: float, k: Array) -> None:
@@ -223,11 +248,6 @@ def _add(total: Array, factor: float, k: Array) -> None:
 def _reduced(weights: Array, shape: tuple[int, ...]) -> Array:
     """Derivatives by what `_add` adds, of that shape, from those by the total."""
     return weights if weights.shape == shape else np.einsum("iaja->ij", weights).reshape(shape)
-
-
-def _variances(k: Blocks) -> dict[int, float]:
-    """Of each part, the mean over its diagonal."""
-    return {t: float(np.einsum("iaia->", b)) / (b.shape[0] * b.shape[1]) for t, b in k.items()}
 
 
 def _floored(variances: Mapping[int, float], shares: Mapping[int, float]) -> dict[int, float]:

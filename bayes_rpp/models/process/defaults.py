@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.models.likelihoods import Gaussian, StudentT
-from bayes_rpp.models.process.kinds import fixed_part
+from bayes_rpp.models.likelihoods import StudentT
+from bayes_rpp.models.normal import EnergyForces, Gaussian, Normal
 from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.priors.hyper import Prior
 
@@ -25,12 +25,13 @@ def with_defaults(gp: Prior_, x: NDArray, y: NDArray) -> Prior_:
     """The same with a distribution or a number for all that was left out."""
     given = gp.config()
     changes: dict[str, Any] = {}
-    continuous = isinstance(gp.likelihood, (Gaussian, StudentT))
+    continuous = isinstance(gp.likelihood, (Normal, StudentT))
     if given["offset"] is None and gp.mean is not None and continuous:
-        changes["offset"] = (fixed_part(gp.rep_out) @ np.mean(y, axis=0, dtype=np.float64)).tolist()
+        changes["offset"] = (gp.constants @ np.mean(y, axis=0, dtype=np.float64)).tolist()
     if not gp.open:
         return gp.replace(**changes) if changes else gp
-    size = scale_of(y) if continuous else LOGITS
+    size = scale_of(y if gp.forces is None else y[:, gp.forces.places]) if continuous else LOGITS
+    of_energy = scale_of(y[:, :1]) if gp.forces is not None and gp.forces.energy else size
     broad = Prior("HalfCauchy", {"scale": size})
     sigmas = given["sigma_a"] if isinstance(given["sigma_a"], (list, tuple)) else [given["sigma_a"]] * len(gp.groups)
     changes["sigma_a"] = [broad if s is None else s for s in sigmas]
@@ -39,10 +40,13 @@ def with_defaults(gp: Prior_, x: NDArray, y: NDArray) -> Prior_:
     changes["lengthscale"] = lengthscales(gp, x) | {
         k: v for k, v in gp.by_kind(given["lengthscale"]).items() if v is not None
     }
+    noise = Prior("HalfCauchy", {"scale": NOISE * size})
     if "noise" in gp.open:
-        changes["likelihood"] = Gaussian(Prior("HalfCauchy", {"scale": NOISE * size}))
+        changes["likelihood"] = Gaussian(noise)
+    if "noise.energy" in gp.open:
+        changes["likelihood"] = EnergyForces(Prior("HalfCauchy", {"scale": NOISE * of_energy}), noise)
     if "mean_size" in gp.open:
-        changes["mean_size"] = MEAN * size
+        changes["mean_size"] = MEAN * of_energy
     return gp.replace(**changes)
 
 

@@ -36,35 +36,36 @@ class GaussianEvidence:
         # Part -> (n d, copies).
         self._y = {t: y[:, p].transpose(0, 2, 1).reshape(-1, len(p)) for t, p in self.covariance.places.items()}
         likelihood: Any = gp.likelihood
-        self._noise = "noise" if "noise" in likelihood.latents else float(likelihood.noise)
+        self._noise = list(likelihood.entries())
 
     def __call__(self, latents: Latents) -> tuple[float, dict[str, float]]:
         """The log evidence, and its derivative by the logarithm of each site."""
         prepared = self.covariance.own(latents)
-        square = number_of(self._noise, latents) ** 2
-        total, by_noise, weights = 0.0, 0.0, {}
+        noise = self._variances(latents)
+        total, by_noise, weights = 0.0, [0.0] * len(self._noise), {}
         for t, y in self._y.items():
             k = prepared.total[t]
-            lower = self._factor(k, square)
+            lower = self._factor(k, noise)
             alpha = cho_solve((lower, True), y)
             total += -0.5 * float(np.vdot(y, alpha)) - y.shape[1] * float(np.log(np.diag(lower)).sum())
             total -= 0.5 * y.size * math.log(2 * math.pi)
             w = blas.dgemm(0.5, alpha, alpha, -0.5 * y.shape[1], _inverse(lower).T, trans_b=1, overwrite_c=1)
-            by_noise += 2 * square * float(np.trace(w))
+            own = np.diag(w).reshape(-1, k.shape[1])
+            for i, (entry, columns) in enumerate(self._noise):
+                by_noise[i] += 2 * number_of(entry, latents) ** 2 * float(own[:, columns].sum())
             weights[t] = w.reshape(k.shape)
         slopes = self.covariance.slopes(latents, prepared, weights)
-        if isinstance(self._noise, str):
-            slopes[self._noise] = by_noise
+        slopes |= {entry: by_noise[i] for i, (entry, _) in enumerate(self._noise) if isinstance(entry, str)}
         return total, slopes
 
     def conditional(self, latents: Latents) -> Conditional:
         """The posterior of f."""
         prepared = self.covariance.own(latents)
-        square = number_of(self._noise, latents) ** 2
+        noise = self._variances(latents)
         weights: dict[Any, Array] = {}
         half: dict[Any, Any] = {}
         for t, y in self._y.items():
-            lower = self._factor(prepared.total[t], square)
+            lower = self._factor(prepared.total[t], noise)
             weights[t] = cho_solve((lower, True), y)
             half[t] = partial(solve_triangular, lower, lower=True)
         return Conditional(self.covariance, latents, prepared, False, weights, half)
@@ -72,12 +73,12 @@ class GaussianEvidence:
     def left_out(self, latents: Latents) -> Array:
         """log p(y_i | all others) of each example, (n,)."""
         prepared = self.covariance.own(latents)
-        square = number_of(self._noise, latents) ** 2
+        noise = self._variances(latents)
         found = np.zeros(len(self.covariance.x))
         for t, y in self._y.items():
             k = prepared.total[t]
             n, d = k.shape[:2]
-            lower = self._factor(k, square)
+            lower = self._factor(k, noise)
             alpha = cho_solve((lower, True), y).reshape(n, d, -1)
             inverse = _inverse(lower).reshape(n, d, n, d)
             precision = np.einsum("iaib->iab", inverse)  # of y_i given the others
@@ -87,14 +88,21 @@ class GaussianEvidence:
             found += -0.5 * squares + 0.5 * copies * (np.linalg.slogdet(precision)[1] - d * math.log(2 * math.pi))
         return found
 
-    def _factor(self, k: Array, square: float) -> Array:
+    def _variances(self, latents: Latents) -> Array:
+        """(d_out,) variances of the noise. They differ only where outputs are one part, in their own coordinates."""
+        found = np.empty(self.gp.rep_out.size)
+        for entry, columns in self._noise:
+            found[columns] = number_of(entry, latents) ** 2
+        return found
+
+    def _factor(self, k: Array, noise: Array) -> Array:
         """Lower Cholesky factor of the covariance of observations."""
-        size = k.shape[0] * k.shape[1]
-        flat = k.reshape(size, size)
-        variance = float(np.trace(flat)) / size
-        for jitter in JITTERS if np.isfinite(flat).all() and np.isfinite(square) else ():
+        n, d = k.shape[:2]
+        flat = k.reshape(n * d, n * d)
+        variances = np.diag(flat).reshape(n, d).mean(axis=0)
+        for jitter in JITTERS if np.isfinite(flat).all() and np.isfinite(noise).all() else ():
             c = flat.copy()
-            c[np.diag_indices(size)] += square + jitter * variance
+            c[np.diag_indices(n * d)] += np.tile(noise[:d] + jitter * variances, n)
             try:
                 return np.asarray(cholesky(c, lower=True, overwrite_a=True, check_finite=False))
             except LinAlgError:

@@ -39,12 +39,18 @@ class GaussianProcess(FunctionPrior):
         mean_size: standard deviation of the mean around it, in units of y (of a linear mean, over the training inputs).
         tolerance: of averages over groups that are not finite: relative error of K(gx, x') = rho(g) K(x, x') at the
             training inputs, which decides over how many elements the average is.
+        conservative: True: y has an energy E and its forces F = -dE/dx, rep_out is Scalar + rep_in; or forces alone,
+            rep_out is rep_in. E is the Gaussian process, invariant under the groups but for its residual, and F its
+            derivatives, so that predictions and draws of both are of one function. Columns of x, such as range(9):
+            F is minus the derivative by these, and other columns, such as charges, have no force. "data" of `scale`
+            makes the sigmas standard deviations of forces. The noise is Gaussian, or EnergyForces with a size each.
 
     Each number that is left out is inferred, with a broad distribution around the scale of the data.
 
     Attributes:
         groups: all of them; group: the first.
         rep_in, rep_out: bound to the first group.
+        forces: the columns and outputs of forces, where it is conservative.
         kinds: name of each kind of block -> its columns of x.
         latents: site -> Prior of all numbers to infer.
 

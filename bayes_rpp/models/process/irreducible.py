@@ -41,6 +41,11 @@ class Outputs:
         return found
 
 
+def undivided(size: int) -> Outputs:
+    """All outputs as one part."""
+    return Outputs(np.eye(size), {0: np.arange(size)[None]})
+
+
 def irreducible(reps: Sequence[Representation]) -> Outputs:
     """Of rep_out, bound to each of the groups: parts that all groups keep."""
     size = reps[0].size

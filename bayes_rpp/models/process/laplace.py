@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
-from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.normal import Normal
 from bayes_rpp.models.process.conditional import Conditional, assemble
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
@@ -23,7 +23,7 @@ STEP = 1e-4  # of differences
 
 def evidence_of(gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> GaussianEvidence | LaplaceEvidence:
     """The exact evidence, or Laplace's approximation of it, as the likelihood asks for."""
-    kind = GaussianEvidence if isinstance(gp.likelihood, Gaussian) else LaplaceEvidence
+    kind = GaussianEvidence if isinstance(gp.likelihood, Normal) else LaplaceEvidence
     return kind(gp, x, y, level)
 
 

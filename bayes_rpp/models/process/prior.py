@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.models.likelihood import Likelihood
-from bayes_rpp.models.likelihoods import Gaussian
-from bayes_rpp.models.process.kinds import block_kinds
+from bayes_rpp.models.normal import Gaussian
+from bayes_rpp.models.process.forces import check_noise, forces_of
+from bayes_rpp.models.process.kinds import block_kinds, fixed_part
 from bayes_rpp.priors.hyper import Inferable, Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Kernel, Lengthscale, number
 from bayes_rpp.priors.pathway import check_sigma
@@ -47,6 +49,7 @@ class FunctionPrior:
         offset: ArrayLike | None = None,
         mean_size: float | None = None,
         tolerance: float = 0.01,
+        conservative: bool | Sequence[int] = False,
     ) -> None:
         groups = (group,) if isinstance(group, Group) else group
         if not isinstance(groups, (list, tuple)) or not groups or not all(isinstance(g, Group) for g in groups):
@@ -62,12 +65,20 @@ class FunctionPrior:
         self._ins = tuple(_orthogonal(bind_rep(rep_in, g, "rep_in"), "rep_in") for g in self.groups)
         self._outs = tuple(_orthogonal(bind_rep(rep_out, g, "rep_out"), "rep_out") for g in self.groups)
         self.group, self.rep_in, self.rep_out = self.groups[0], self._ins[0], self._outs[0]
+        self.forces = forces_of(conservative, self._ins, self._outs)
         if kernel is not None and not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a Kernel, got {kernel!r}; kernels.RBF() would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a Likelihood, got {likelihood!r}; Gaussian(0.1) would do")
+        if likelihood is not None:
+            check_noise(likelihood, self.forces)
         if mean not in (None, "constant", "linear"):
             raise ValueError(f"mean must be 'constant', 'linear' or None, got {mean!r}")
+        if mean == "linear" and self.forces is not None:
+            raise ValueError(
+                "mean must be 'constant' or None for an energy, whose linear part is a constant force, got 'linear'; "
+                "kernel=RBF() + Polynomial(1) would do"
+            )
         if scale not in (None, "data"):
             raise ValueError(f"scale must be 'data' or None, got {scale!r}")
         if isinstance(number(tolerance, "tolerance"), Prior):
@@ -80,6 +91,7 @@ class FunctionPrior:
         self._arguments |= {"kernel": kernel, "sigma_a": sigma_a, "sigma_b": sigma_b, "lengthscale": lengthscale}
         self._arguments |= {"likelihood": likelihood, "mean": mean, "ard": ard, "scale": scale, "offset": offset}
         self._arguments |= {"mean_size": mean_size, "tolerance": tolerance}
+        self._arguments["conservative"] = conservative if isinstance(conservative, bool) else list(conservative)
         self.latents: dict[str, Prior] = {}
         self.open: set[str] = {"kernel"} if kernel is None else set()
         self.sigmas_a = tuple(self._sigma(v, n) for n, v in _by_group(sigma_a, len(self.groups)).items())
@@ -90,6 +102,8 @@ class FunctionPrior:
         self.variances = tuple(self._entry(leaf.variance, f"variance_{k}") for k, leaf in enumerate(self.kernel.leaves))
         if likelihood is not None:
             self.latents |= likelihood.latents
+        elif self.forces is not None and self.forces.energy:
+            self.open |= {"noise.energy", "noise.forces"}
         else:
             self.open.add("noise")
         self.offset = np.zeros(self.rep_out.size)
@@ -109,6 +123,11 @@ class FunctionPrior:
     def bound(self) -> Iterator[tuple[Representation, Representation]]:
         """rep_in and rep_out of each group."""
         return zip(self._ins, self._outs, strict=True)
+
+    @property
+    def constants(self) -> NDArray[np.float64]:
+        """(d_out, d_out) the projector on the constants that the first group leaves fixed."""
+        return fixed_part(self.rep_out) if self.forces is None else self.forces.constants
 
     @property
     def sampled(self) -> dict[str, tuple[int, ...]]:

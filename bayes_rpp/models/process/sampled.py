@@ -36,7 +36,7 @@ class SampledFunction:
             fresh = self.rng.normal(size=(copies, len(x) * d))
             old = self._noise.get(key, np.empty((copies, 0)))
             self._noise[key] = np.concatenate([old, fresh], axis=1)
-            root = lower_root(covariances[key])  # its first rows are those of the points before
+            root = lower_root(covariances[key], d)  # its first rows are those of the points before
             for copy, p in enumerate(places):
                 gaps[:, p] = (root @ self._noise[key][copy]).reshape(len(points), d)
         self._seen = points

@@ -6,6 +6,7 @@ lengthscale for each kind of block (Rasmussen and Williams 2006, Chapter 4). Sum
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
@@ -89,6 +90,10 @@ class Leaf(Kernel):
     def slope(self, u: Array, value: Array) -> Array:
         """The derivative of `value` by u; a new array."""
 
+    @abstractmethod
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        """Its second and third derivatives by u."""
+
 
 @dataclass(frozen=True)
 class RBF(Leaf):
@@ -100,6 +105,9 @@ class RBF(Leaf):
 
     def slope(self, u: Array, value: Array) -> Array:
         return -0.5 * value
+
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        return 0.25 * value, -0.125 * value
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,11 @@ class Matern52(Leaf):
     def slope(self, u: Array, value: Array) -> Array:
         s = _distance(u)
         return -5 / 6 * value * (1 + s) / (1 + s + s**2 / 3)
+
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        s = np.sqrt(5 * u)
+        e = np.exp(-s)
+        return 25 / 12 * e, -125 / 24 * e / np.maximum(s, 1e-100)  # that it is infinite at 0 meets factors that vanish
 
 
 @dataclass(frozen=True)
@@ -141,6 +154,11 @@ class Polynomial(Leaf):
         found = _power(self.offset + u, self.degree - 1)
         found *= self.degree
         return found
+
+    def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
+        a, base = self.degree, self.offset + u
+        second, third = (math.perm(a, k) * base ** max(a - k, 0) for k in (2, 3))
+        return second, third
 
 
 @dataclass(frozen=True)

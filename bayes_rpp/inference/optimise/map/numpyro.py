@@ -16,12 +16,12 @@ from numpyro.distributions import biject_to, constraints
 from numpyro.infer.util import log_density, transform_fn
 
 from bayes_rpp.engines.numpyro import ENGINE
-from bayes_rpp.inference.optimise.memory import at_work, evenly, kept
 from bayes_rpp.inference.optimise.mode import check, finish
 from bayes_rpp.inference.optimise.training import train
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays
 from bayes_rpp.inference.run.identity import Configured
+from bayes_rpp.inference.run.memory import at_work, evenly, kept
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.priors.parametrization import Parametrization
@@ -44,11 +44,12 @@ class Trainer:
         members = len(next(iter(initial.values())))
         per_member = partial(jnp.broadcast_to, shape=(members,))
         units = {site: per_member(array(sites.steps[site])) for site in initial}
-        self._given = units, {k: per_member(array(v)) for k, v in sites.given.items()}
+        configured, numbers = Configured.opened(task.model)
+        self._given = units, {k: per_member(array(v)) for k, v in {**numbers, **sites.given}.items()}
         self._epochs = Epochs(task, rates)
         devices = _devices(members)
         together = members_together(task, members // devices)
-        known = Configured.of(task.model), sites.parametrization, tuple(sorted(initial))
+        known = configured, sites.parametrization, tuple(sorted(initial))
         self._start, self._epoch, self._constrain = _programs(*known, devices, together)
         self._state = self._start({site: array(v) for site, v in initial.items()})
 
@@ -78,7 +79,7 @@ def _programs(
     configured: Configured, form: str | Parametrization, sites: tuple[str, ...], devices: int, together: int
 ) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
     """The start of all members, an epoch of them, and the sites' values from what is optimized. Data, rates, units and
-    what is given are arguments, so that what is compiled serves all fits of models that are configured alike."""
+    the model's plain numbers are arguments, so that what is compiled serves all fits of models that are else alike."""
     model = configured.model
     transforms = {site: biject_to(constraints.positive) for site in sites if site in model.latents}
     constrain = partial(transform_fn, transforms)

@@ -43,16 +43,16 @@ class Trainer:
     def __init__(self, task: Task, sites: Sites, initial: Values, rates: NDArray) -> None:
         self._method, self._seed, self._sites = task.method, task.seed, tuple(initial)
         self._epochs = Epochs(task, rates)
-        self._row = array(task.x[:1]), array(task.y[:1])
-        known = Configured.of(task.model), sites.parametrization
+        configured, numbers = Configured.opened(task.model)
+        self._row, self._given = (array(task.x[:1]), array(task.y[:1])), {k: array(v) for k, v in numbers.items()}
         like = tuple((k, v.shape[1:]) for k, v in initial.items()), self._row[0].shape, self._row[1].shape
-        self._programs = _programs(*known, task.method, like)
+        self._programs = _programs(configured, sites.parametrization, task.method, like, tuple(numbers))
         keys = jax.vmap(partial(jax.random.fold_in, jax.random.PRNGKey(task.seed)))(jnp.arange(task.method.count))
-        self._state = self._programs.start(keys, {k: array(v) for k, v in initial.items()}, self._row)
+        self._state = self._programs.start(keys, {k: array(v) for k, v in initial.items()}, self._row, self._given)
 
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         padded, shared = self._epochs.arguments(batches, self._state.optim_state[0])
-        self._state, losses = self._programs.epoch(self._state, padded, shared)
+        self._state, losses = self._programs.epoch(self._state, padded, shared, self._given)
         return np.asarray(losses)[:, : batches.shape[1]]
 
     def values(self) -> Values:
@@ -110,26 +110,30 @@ class _ELBO(Trace_ELBO):
 
 
 @lru_cache(maxsize=8)
-def _programs(configured: Configured, form: Parametrization, method: Any, like: Any) -> _Programs:
-    """Data, rates, keys and where members start are arguments, so that what is compiled serves all fits of models that
-    are configured alike. `like` has the shapes of sites, and of a row of x and y."""
-    model = partial(configured.model.numpyro, parametrization=form)
+def _programs(
+    configured: Configured, form: Parametrization, method: Any, like: Any, numbers: tuple[str, ...]
+) -> _Programs:
+    """Data, rates, keys, the model's plain numbers and where members start are arguments, so that what is compiled
+    serves all fits of models that are else alike. `like` has the shapes of sites, and of a row of x and y."""
+    whole = partial(configured.model.numpyro, parametrization=form)
 
-    def of(values: Any) -> SVI:
+    def of(values: Any, given: Any) -> SVI:
+        model = partial(whole, given=given)
         guide = make_guide(method, guides, model, init_to_value(values=values))
         return SVI(model, guide, optimizer(None), _ELBO(num_particles=method.particles))
 
-    def start(key: Any, values: Any, row: Any) -> Any:
-        return of(values).init(key, *row)
+    def start(key: Any, values: Any, row: Any, given: Any) -> Any:
+        return of(values, given).init(key, *row)
 
     # All but the start ask of a guide only the shapes that it was first called with. That it keeps, so no tracers.
     sites, x, y = like
-    svi, row = of({k: jnp.ones(shape) for k, shape in sites}), (jnp.ones(x), jnp.ones(y))
+    ones = dict.fromkeys(numbers, jnp.ones(()))
+    svi, row = of({k: jnp.ones(shape) for k, shape in sites}, ones), (jnp.ones(x), jnp.ones(y))
     jax.eval_shape(lambda key: svi.init(key, *row), jax.random.PRNGKey(0))
 
-    def epoch(state: Any, batches: Any, shared: Any) -> Any:
-        steps = copy(svi)
-        steps.model, steps.optim = partial(model, size=shared.size), optax_to_numpyro(optimizer(shared))
+    def epoch(state: Any, batches: Any, shared: Any, given: Any) -> Any:
+        steps, options = copy(svi), {"size": shared.size, "given": given}
+        steps.model, steps.optim = partial(whole, **options), optax_to_numpyro(optimizer(shared))
         return one_epoch(steps.update, shared)(state, batches)
 
     def median(state: Any) -> Any:
@@ -140,8 +144,8 @@ def _programs(configured: Configured, form: Parametrization, method: Any, like: 
 
     return _Programs(
         # Operation by operation, as it comes, the start of a small EMLP would take 20 s.
-        jax.jit(jax.vmap(start, (0, 0, None))),
-        jax.jit(jax.vmap(epoch, (0, 0, None))),
+        jax.jit(jax.vmap(start, (0, 0, None, None))),
+        jax.jit(jax.vmap(epoch, (0, 0, None, None))),
         jax.jit(jax.vmap(median)),
         jax.jit(
             lambda state, keys, count, row: jax.vmap(partial(sample, count=count, row=row))(state, keys),
