@@ -18,7 +18,7 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.maximum import Latents, Place, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
-from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.normal import Normal
 from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
@@ -68,7 +68,7 @@ def check_size(gp: GaussianProcess, n: int) -> None:
     outputs = irreducible([after for _, after in gp.bound]) if gp.forces is None else undivided(size)
     squares = sum(p.shape[1] ** 2 for p in outputs.places.values())
     for_one = 8 * (COPIES + len(gp.groups)) * squares
-    if not isinstance(gp.likelihood, Gaussian):  # whose outputs hang together
+    if not isinstance(gp.likelihood, Normal):  # whose outputs hang together
         for_one += 8 * WHOLE * size**2
     needed = for_one * n**2 / 1e9
     if needed > MEMORY:
