@@ -221,7 +221,7 @@ def _distinct(found: list[Place], close: float = CLOSE) -> list[Place]:
     found = sorted(found, key=lambda p: p.value)
     kept = found[:1]
     for place in found[1:]:
-        same = SAME if place.is_rough or kept[-1].is_rough else 2 * ENOUGH
+        same = SAME if place.is_rough or kept[-1].is_rough or close < CLOSE else 2 * ENOUGH
         if same < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + close):
             kept.append(place)
         if len(kept) == KEPT:
