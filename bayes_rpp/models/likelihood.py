@@ -79,6 +79,12 @@ class Likelihood(ABC):
             its expectation, the Fisher information.
         """
 
+    def steepness(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> Float[NDArray, "n d d"]:
+        """numpy: a positive curvature for steps towards the mode of f, as `expansion`'s unless another is faster."""
+        return self.expansion(f, y, latents)[1]
+
     @abstractmethod
     def sample(
         self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents

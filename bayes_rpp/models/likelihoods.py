@@ -59,6 +59,16 @@ class StudentT(Likelihood):
         fisher = np.broadcast_to((df + 1) / ((df + 3) * noise**2), f.shape)
         return (df + 1) * z / (df + z**2) / noise, _diagonal(fisher)
 
+    def steepness(
+        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
+    ) -> Float[NDArray, "n d d"]:
+        """Minus the Hessian near y; of outliers, where that is negative, the weight of a Gaussian that touches the
+        density from below, so that steps go up."""
+        df, noise = self.number("df", latents), self.number("noise", latents)
+        square = ((y - f) / noise) ** 2
+        weight = (df + 1) / (df + square) / noise**2
+        return _diagonal(np.where(square < 0.5 * df, weight * (df - square) / (df + square), weight))
+
     def sample(
         self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
     ) -> Float[NDArray, "*batch n columns"]:

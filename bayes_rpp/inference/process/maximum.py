@@ -1,19 +1,19 @@
-"""The numbers of a GaussianProcess with the highest evidence times prior, from several starts, by L-BFGS (scipy).
+"""The numbers of a GaussianProcess with the highest evidence times prior, from several starts, by scipy.
 
-Starts are told apart on a part of the data, which costs little, and the best are followed on all of them. Where the
-evidence of all is a bound by inducing points, the best one is followed on a larger part first, which is exact, and says
-which points these are.
+Starts are told apart on parts of the data, which cost little (L-BFGS), and the best are followed on larger parts, up to
+all, in few steps, as a part's Hessian says what that of the next one is like (SLSQP). Where the evidence of all is a
+bound by inducing points, these are chosen with the numbers that the last part has led to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import LinearConstraint, minimize
 from tqdm import tqdm
 
 from bayes_rpp.models.process.bound import density
@@ -24,10 +24,14 @@ from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Polynomial
 
-ROWS, FEW = 100, 20  # of a part of the data, at most and at least
-LARGER, NUMBERS = 500, 1000  # rows of a larger one where all are too many, with up to so many numbers in y
-SHORT, LONG = 30, 60  # iterations of L-BFGS, on a part and on all
-KEPT, CLOSE = 2, 20.0  # starts that are followed, if they come within so many nats of the best
+ROWS, FEW = 100, 20  # of the part of the data, at most and at least
+LARGER, NUMBERS = 500, 1000  # rows of the largest part where all are too many, with up to so many numbers in y
+SHORT, LONG = 20, 60  # iterations of rough descents, and of fine ones from the best start
+ENOUGH = 0.01  # nats that an iteration gains at the end
+STEP = 0.02  # of differences
+# Starts that are followed, if they come within so many nats of the best, on large parts too, and not as near as one
+# that has ended at the same place.
+KEPT, CLOSE, CLOSER, SAME = 2, 20.0, 5.0, 1.0
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
 RANGE = {
     "sigma": (1e-4, 1e2),
@@ -36,6 +40,7 @@ RANGE = {
     "": (1e-4, 1e3),
 }  # of the typical values
 HOPELESS = 1e25
+UNFINISHED = 9  # SLSQP's word for it
 BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
 
 Latents = dict[str, float]
@@ -71,6 +76,22 @@ class Objective:
         return -value, -slope
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a descent has come to.
+
+    Attributes:
+        value: of the objective; z: logarithms of the numbers.
+        hessian: of the objective there, for each example; None where it is not known.
+        is_rough: whether there may be some way to go.
+    """
+
+    value: float
+    z: NDArray
+    hessian: NDArray | None = None
+    is_rough: bool = True
+
+
 def maximize(
     gp: GaussianProcess,
     x: NDArray,
@@ -79,112 +100,128 @@ def maximize(
     seed: int,
     given: Sequence[Mapping[str, float]] = (),
     progress: bool = False,
-    steps: int = LONG,
+    known: Sequence[Place] = (),
 ) -> tuple[Latents, float, NDArray | None]:
     """The best numbers, the log evidence there, and the rows of x that are inducing points, if it is a bound.
 
     Args:
         given: numbers to start from in place of ours.
-        steps: iterations of L-BFGS on all data.
+        known: what `choose_kernel` has found.
     """
     if not gp.latents:
         evidence = evidence_of(gp, x, y, level)
         return {}, evidence({})[0], evidence.points
     typical, bounds = _typical(gp)
-    wanted = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
-    wanted = wanted or list(_starts(gp, typical))
-    count = inducing_count(gp, len(x))
+    parts, middle = _parts(gp, len(x), seed)
+    count, points = inducing_count(gp, len(x)), None
+    objectives = [_exact(gp, x[some], y[some], level) for some in (parts if count is None else parts[:-1])]
+    fresh: list[list[NDArray]] = [[] for _ in parts]
+    places: list[Place] = []
+    if given:
+        starts = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
+        places = [_with_hessian(objectives[middle], Place(0.0, z), bounds) for z in starts]
+    else:
+        fresh[0] = _starts(gp, typical)[1 if known and middle == 0 else 0 :]
+        fresh[middle] += [typical] if middle and not known else []
     words = "GaussianProcess" if count is None else f"GaussianProcess, up to {count:,} inducing points"
-    with tqdm(total=len(wanted) + KEPT, desc=words, unit="start", disable=not progress) as bar:
-        if len(wanted) > 1:
-            part = _on_part(gp, x, y, level, seed, ROWS)
-            found = []
-            for start in wanted:
-                found.append(_descend(part, start, bounds, SHORT))
-                bar.update()
-            wanted = _distinct(sorted(found, key=lambda r: r[0]))
-        if count is None:
-            points = None
-        else:
-            if not given:
-                part = _on_part(gp, x, y, level, seed, max(ROWS, min(LARGER, NUMBERS // gp.rep_out.size)))
-                wanted = [
-                    min((_descend(part, start, bounds, SHORT, gently=True) for start in wanted), key=lambda r: r[0])[1]
-                ]
-            latents = dict(zip(gp.latents, np.exp(wanted[0]).tolist(), strict=True))
-            points = inducing_points(Covariance(gp, x, level), latents, count, seed)
-        whole = Objective(gp, evidence_of(gp, x, y, level, points))
-        ends = []
-        for start in wanted:
-            ends.append(_descend(whole, _feasible(whole, start, typical), bounds, steps, gently=count is not None))
+    with tqdm(total=len(parts), desc=words, unit="part", disable=not progress) as bar:
+        for k in range(len(parts)):
+            if count is not None and k == len(objectives):
+                places = places[:1]
+                latents = dict(zip(gp.latents, np.exp(places[0].z).tolist(), strict=True))
+                points = inducing_points(Covariance(gp, x, level), latents, count, seed)
+                objectives.append(Objective(gp, evidence_of(gp, x, y, level, points)))
+            objective = objectives[k]
             bar.update()
-    value, best = min(ends, key=lambda r: r[0])
-    if value >= HOPELESS:
+            if given and k + 1 < len(parts):
+                continue
+            steps = [LONG, *[SHORT] * len(places)]
+            found = [
+                _fine(objective, _feasible(objective, p, typical), bounds, s)
+                for p, s in zip(places, steps, strict=False)
+            ]
+            found += [_rough(objective, _feasible(objective, Place(0.0, z), typical), bounds) for z in fresh[k]]
+            places = _distinct([*found, *(known if k == middle else ())], CLOSE if k <= middle else CLOSER)
+            if k + 1 < len(parts) or any(p.is_rough for p in places):
+                places = [_with_hessian(objective, p, bounds) for p in places]
+            if k + 1 == len(parts):
+                places = _distinct([_fine(objective, p, bounds, LONG) if p.is_rough else p for p in places])
+    best = places[0]
+    if best.value >= HOPELESS:
         raise ValueError(
             "model has no numbers at which the evidence of y is finite; a larger noise, and y and x of a size of about "
             "1, would do"
         )
-    latents = dict(zip(gp.latents, np.exp(best).tolist(), strict=True))
-    return latents, whole.evidence(latents)[0], points
+    latents = dict(zip(gp.latents, np.exp(best.z).tolist(), strict=True))
+    return latents, objective.evidence(latents)[0], points
 
 
-def _on_part(gp: GaussianProcess, x: NDArray, y: NDArray, level: int, seed: int, rows: int) -> Objective:
-    """The exact objective on some of the data, or all if these are few."""
-    some = _some(gp, x, seed, rows)
-    return Objective(gp, evidence_of(gp.replace(inducing=None), x[some], y[some], level))
+def _exact(gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> Objective:
+    return Objective(gp, evidence_of(gp.replace(inducing=None), x, y, level))
 
 
-def _feasible(objective: Objective, start: NDArray, typical: NDArray) -> NDArray:
-    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
-    singular to rounding with all of them."""
-    for share in BACK:
-        z = start + share * (typical - start)
-        if objective(z)[0] < HOPELESS:
-            return z
-    return start
-
-
-def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> GaussianProcess:
-    """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start."""
+def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> tuple[GaussianProcess, list[Place]]:
+    """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start;
+    and where that came to."""
     if "kernel" not in gp.open:
-        return gp
+        return gp, []
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
-        return gp.replace(kernel=RBF())
-    found = []
+        return gp.replace(kernel=RBF()), []
+    parts, middle = _parts(gp, len(x), seed)
+    some, found = parts[middle], []
     for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
         tried = gp.replace(kernel=kernel)
         start, bounds = _typical(tried)
-        value, best = _descend(_on_part(tried, x, y, 0, seed, ROWS), start, bounds, SHORT)
-        found.append((value - best.sum(), tried))  # a density of logarithms, which has no units
-    return min(found, key=lambda f: f[0])[1]
+        place = _rough(_exact(tried, x[some], y[some]), Place(0.0, start), bounds)
+        found.append((place.value - place.z.sum(), tried, [place]))  # a density of logarithms, which has no units
+    return min(found, key=lambda f: f[0])[1:]
 
 
-def _descend(
-    objective: Objective, start: NDArray, bounds: list[Any], steps: int, gently: bool = False
-) -> tuple[float, NDArray]:
-    """By L-BFGS.
+def _rough(objective: Objective, start: Place, bounds: list[Any]) -> Place:
+    """A descent that knows nothing, by L-BFGS."""
+    options = {"maxiter": SHORT, "maxfun": 2 * SHORT, "ftol": 1e-7, "gtol": 1e-4}
+    z = np.clip(start.z, *np.array(bounds).T)
+    found = minimize(objective, z, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return Place(float(found.fun), found.x)
 
-    Args:
-        gently: whether the first step is of a length of 1 at most, where the start is a good one already; otherwise it
-            may lead to the bounds.
-    """
+
+def _fine(objective: Objective, start: Place, bounds: list[Any], steps: int) -> Place:
+    """A descent to the end, from the Hessian of the start: by sequential quadratic programming (SLSQP), in variables
+    whose Hessian is about 1."""
     low, high = np.array(bounds).T
-    start = np.clip(start, low, high)
-    scale = max(1.0, float(np.linalg.norm(objective(start)[1]))) if gently else 1.0
+    z, n = np.clip(start.z, low, high), len(objective.evidence.covariance.x)
+    values, vectors = np.linalg.eigh(n * np.asarray(start.hessian))
+    root = vectors / np.sqrt(np.maximum(np.abs(values), 1.0))
 
-    def scaled(z: NDArray) -> tuple[float, NDArray]:
-        value, slope = objective(z)
-        return value / scale, slope / scale
+    def whitened(w: NDArray) -> tuple[float, NDArray]:
+        value, slope = objective(np.clip(z + root @ w, low, high))
+        return value, root.T @ slope
 
-    found = minimize(
-        scaled,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": steps, "maxfun": 2 * steps, "ftol": 1e-6 if gently else 1e-7, "gtol": 1e-4 / scale},
-    )
-    return float(found.fun) * scale, found.x
+    inside = LinearConstraint(root, low - z, high - z)
+    options = {"maxiter": steps, "ftol": ENOUGH}
+    found = minimize(whitened, np.zeros(len(z)), jac=True, method="SLSQP", constraints=[inside], options=options)
+    return Place(float(found.fun), np.clip(z + root @ found.x, low, high), is_rough=found.status == UNFINISHED)
+
+
+def _with_hessian(objective: Objective, place: Place, bounds: list[Any]) -> Place:
+    """By differences of the gradient."""
+    if place.hessian is not None:
+        return place
+    steps = np.where(place.z + STEP > np.array(bounds)[:, 1], -STEP, STEP)
+    _, here = objective(place.z)
+    rows = [(objective(place.z + np.eye(len(steps))[i] * step)[1] - here) / step for i, step in enumerate(steps)]
+    found = np.array(rows) / len(objective.evidence.covariance.x)
+    return replace(place, hessian=0.5 * (found + found.T))
+
+
+def _feasible(objective: Objective, start: Place, typical: NDArray) -> Place:
+    """The start, or as far towards the typical numbers as it takes: what is regular with a part of the data may be
+    singular to rounding with all of them."""
+    for share in BACK:
+        z = start.z + share * (typical - start.z)
+        if objective(z)[0] < HOPELESS:
+            return replace(start, z=z)
+    return start
 
 
 def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
@@ -204,22 +241,38 @@ def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
     return found
 
 
-def _distinct(found: list[tuple[float, NDArray]]) -> list[NDArray]:
-    """The best, and the next one that ended elsewhere."""
-    kept: list[NDArray] = []
-    for value, z in found:
-        if value < min(HOPELESS, found[0][0] + CLOSE) and all(np.abs(z - other).max() > 0.3 for other in kept):
-            kept.append(z)
+def _distinct(found: list[Place], close: float = CLOSE) -> list[Place]:
+    """The best, and the next one that ended elsewhere and comes within so many nats."""
+    found = sorted(found, key=lambda p: p.value)
+    kept = found[:1]
+    for place in found[1:]:
+        same = SAME if place.is_rough or kept[-1].is_rough or close < CLOSE else 2 * ENOUGH
+        if same < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + close):
+            kept.append(place)
         if len(kept) == KEPT:
             break
-    return kept or [found[0][1]]
+    return kept
 
 
-def _some(gp: GaussianProcess, x: NDArray, seed: int, rows: int) -> NDArray:
-    """Rows of a part of the data; fewer of energies with their forces, which say as much."""
-    if gp.forces is not None:
-        rows = max(FEW, rows // len(gp.forces.columns))
-    return np.sort(np.random.default_rng(seed).permutation(len(x))[:rows])
+def _parts(gp: GaussianProcess, n: int, seed: int) -> tuple[list[NDArray], int]:
+    """Rows of parts of the data, each with about three times as many as the one before, the last of all, which alone
+    has inducing points; and the place of the one that has up to ROWS, fewer of energies with their forces, which say as
+    much."""
+    order = np.random.default_rng(seed).permutation(n)
+    rows = ROWS if gp.forces is None else max(FEW, ROWS // len(gp.forces.columns))
+    sizes = [rows // 3] if 2 * (rows // 3) < n else []
+    sizes += [rows] if rows < n else []
+    while sizes and 6 * sizes[-1] <= n:
+        sizes.append(3 * sizes[-1])
+    if inducing_count(gp, n) is None:
+        sizes.append(n)
+        middle = min(1, len(sizes) - 1)
+    else:
+        most = max(rows, min(LARGER, NUMBERS // gp.rep_out.size))
+        sizes = [size for size in sizes if size <= most] or [n]
+        middle = min(1, len(sizes) - 1)
+        sizes.append(n)
+    return [np.sort(order[:size]) for size in sizes], middle
 
 
 def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:

@@ -14,7 +14,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, MAP
 from bayes_rpp.inference.posterior.functions import EVIDENCE, FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.process.maximum import LONG, Latents, choose_kernel, maximize
+from bayes_rpp.inference.process.maximum import Latents, Place, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
 from bayes_rpp.models.normal import Gaussian
@@ -22,11 +22,11 @@ from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
-from bayes_rpp.models.process.inducing_points import EXACT, inducing_count
+from bayes_rpp.models.process.inducing_points import inducing_count
+from bayes_rpp.models.process.memory import most_exact
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
-FURTHER, FEW = 15, 5  # iterations after an average has been made finer; with inducing points
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
 WORK, MORE = 5e7, 3e9  # elements times pairs of points, up to which averages are made finer; with inducing points
 
@@ -36,10 +36,10 @@ def fit_process(task: Task) -> Posterior:
     given: Any = task.model
     x, y = task.x.astype(np.float64), task.y.astype(np.float64)
     check_size(given, len(x))
-    gp = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
+    gp, known = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
     if type(task.method) is MAP:
-        return _map(task, gp, x, y)
-    return _sampled(task, gp, x, y)
+        return _map(task, gp, x, y, known)
+    return _sampled(task, gp, x, y, known)
 
 
 def check_process(method: Any, **options: Any) -> None:
@@ -66,9 +66,8 @@ def check_size(gp: GaussianProcess, n: int) -> None:
         return
     what = f"likelihood={gp.likelihood!r}" if gp.forces is None else "forces"
     raise ValueError(
-        f"x must have up to {EXACT // gp.rep_out.size:,} examples with {what}, whose posterior over "
-        f"functions takes memory with the square of their number, got {n:,}; some of the rows, or a network, "
-        "Model(EMLP(...)), would do"
+        f"x must have up to {most_exact(gp):,} examples with {what}, whose posterior over functions takes memory with "
+        f"the square of their number, got {n:,}; some of the rows, or a network, Model(EMLP(...)), would do"
     )
 
 
@@ -96,31 +95,31 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
     return [found]
 
 
-def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
-    level, given, steps = 0, _given(task), LONG
+def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:
+    level, given = 0, _given(task)
     while True:
-        latents, evidence, points = maximize(gp, x, y, level, task.seed, given, task.progress, steps)
-        error = Covariance(gp, x, level).error(latents)
-        if error <= gp.tolerance or not _may_refine(gp, x, level):
+        latents, evidence, points = maximize(
+            gp, x, y, level, task.seed, given, task.progress, known if level == 0 else []
+        )
+        finer, error = _level(gp, x, level, latents)
+        if finer == level:
             break
-        level, given, steps = level + 1, [latents], FURTHER if points is None else FEW
+        level, given = finer, [latents]
     _warn_of_error(gp, level, error)
     shape = (1, FUNCTIONS)
     samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}
     return _posterior(task, gp, samples, level, log_evidence=evidence, inducing=points)
 
 
-def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray) -> FunctionPosterior:
+def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:
     """Chains of the numbers under the evidence, which start around the mode."""
     if not gp.latents:
         raise ValueError(
             "model must have numbers to infer for a sampler, got a GaussianProcess with all of them given; MAP() gives "
             "its posterior, which is exact"
         )
-    mode, _, points = maximize(gp, x, y, 0, task.seed, _given(task), progress=False)
-    level = 0
-    while (error := Covariance(gp, x, level).error(mode)) > gp.tolerance and _may_refine(gp, x, level):
-        level += 1
+    mode, _, points = maximize(gp, x, y, 0, task.seed, _given(task), False, known)
+    level, error = _level(gp, x, 0, mode)
     _warn_of_error(gp, level, error)
     rng, method = np.random.default_rng(task.seed), task.method
     starts = {k: v * np.exp(SPREAD * rng.normal(size=method.chains)) for k, v in mode.items()}
@@ -146,6 +145,13 @@ def _given(task: Task) -> list[Latents]:
 def _averages(gp: GaussianProcess, level: int) -> list[Average]:
     """Those over the groups that are not exact."""
     return [a for a in (haar_average(g, level) for g in gp.groups) if not a.is_exact]
+
+
+def _level(gp: GaussianProcess, x: NDArray, level: int, latents: Latents) -> tuple[int, float]:
+    """The first from this one on whose averages are accurate enough, or the last that there is, and its error."""
+    while (error := Covariance(gp, x, level).error(latents)) > gp.tolerance and _may_refine(gp, x, level):
+        level += 1
+    return level, error
 
 
 def _may_refine(gp: GaussianProcess, x: NDArray, level: int) -> bool:

@@ -98,7 +98,8 @@ class Covariance:
         (before, after), forces = reps, self.gp.forces
         if forces is not None:
             return DerivativeKernel(kernel, before, forces.columns, forces.energy, average)
-        return AveragedKernel(kernel, before, partial(_acting, self.outputs, after), average)
+        act = self._still if len(average) == 1 else partial(_acting, self.outputs, after)
+        return AveragedKernel(kernel, before, act, average)
 
     def at(self, rows: NDArray) -> Covariance:
         """The same at some of the training inputs; variances are to be given to `own` there."""
@@ -131,10 +132,9 @@ class Covariance:
         for part, k, size in zip(self.parts, kernels, variances, strict=True):
             square = number_of(part.sigma, latents) ** 2
             for t, b in k.items():
-                if t in total:
-                    total[t] += (square / size[t]) * b
-                else:
-                    total[t] = (square / size[t]) * b
+                if t not in total:
+                    total[t] = np.zeros(_whole(np.shape(b), self.places[t].shape[1]))
+                _add(total[t], square / size[t], b)
         for t, c in self._constant.items():
             total[t] += {4: c[:, None], 3: c, 0: np.trace(c) / len(c)}[np.ndim(total[t])]
         return total
@@ -161,12 +161,13 @@ class Covariance:
         total: Slopes | None = None
         for part, k, sizes in zip(self.parts, prepared.kernels, prepared.variances, strict=True):
             square = number_of(part.sigma, latents) ** 2
-            inner = {t: float(np.vdot(weights[t], k[t])) for t in k}
+            of_part = {t: reduced(weights[t], k[t].shape) for t in k}
+            inner = {t: float(np.vdot(of_part[t], k[t])) for t in k}
             if isinstance(part.sigma, str):
                 found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in k)
             if part.fixed or not square:
                 continue
-            by_kernel = {t: (square / sizes[t]) * weights[t] for t in k}
+            by_kernel = {t: (square / sizes[t]) * of_part[t] for t in k}
             if self.gp.scale is not None:
                 through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
                 for t, w in by_kernel.items():
@@ -223,6 +224,10 @@ class Covariance:
         kernels = self.each("cross", prepared.values, z, x)
         return self.total(kernels, latents, prepared.variances)
 
+    def _still(self, g: Array) -> Blocks:
+        """What elements that move nothing multiply each part by, a number: its covariance is kept as (n, 1, m, 1)."""
+        return {t: np.ones((len(g), 1, 1)) for t in self.places}
+
     def _shifted(self, x: NDArray) -> Array:
         return np.asarray(x, dtype=np.float64) - self.shift
 
@@ -255,6 +260,25 @@ class Covariance:
         if self.gp.forces is not None and self.gp.forces.energy:
             found[0][0] = max(float(np.diagonal(k[0][:, 0, :, 0]).mean()), 1e-300) ** 0.5
         return found
+
+
+def _add(total: Array, factor: float, k: Array) -> None:
+    """Of (n, d, m, d), (n, d, d) or a number; a block of k of size 1 is a multiple of the identity."""
+    if np.shape(k) == total.shape:
+        total += factor * k
+    else:
+        for a in range(total.shape[1]):
+            total[:, a, ..., a] += factor * k[:, 0, ..., 0]
+
+
+def _whole(shape: tuple[int, ...], d: int) -> tuple[int, ...]:
+    """That of a total of which one part has such a shape."""
+    return shape if not shape else (shape[0], d, d) if len(shape) == 3 else (shape[0], d, shape[2], d)
+
+
+def reduced(weights: Array, shape: tuple[int, ...]) -> Array:
+    """Derivatives by what `_add` adds, of that shape, from those by the total."""
+    return weights if weights.shape == shape else np.einsum("iaja->ij", weights).reshape(shape)
 
 
 def _floored(variances: Mapping[int, float], shares: Mapping[int, float]) -> dict[int, float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack, solve_triangular
+from scipy.linalg import LinAlgError, blas, cho_solve, cholesky, lapack, solve_triangular
 
 from bayes_rpp.models.process.conditional import Conditional
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents, number_of
@@ -51,8 +51,7 @@ class GaussianEvidence:
             alpha = cho_solve((lower, True), y)
             total += -0.5 * float(np.vdot(y, alpha)) - y.shape[1] * float(np.log(np.diag(lower)).sum())
             total -= 0.5 * y.size * math.log(2 * math.pi)
-            inverse = inverse_of(lower)
-            w = 0.5 * (alpha @ alpha.T - y.shape[1] * inverse)
+            w = blas.dgemm(0.5, alpha, alpha, -0.5 * y.shape[1], inverse_of(lower).T, trans_b=1, overwrite_c=1)
             own = np.diag(w).reshape(-1, k.shape[1])
             for i, (entry, columns) in enumerate(self._noise):
                 by_noise[i] += 2 * number_of(entry, latents) ** 2 * float(own[:, columns].sum())
@@ -117,7 +116,7 @@ class GaussianEvidence:
 
 def inverse_of(lower: Array) -> Array:
     """Of L L^T, symmetric."""
-    found, _ = lapack.dpotri(lower, lower=1)  # above the diagonal it has the factor's zeros
+    found, _ = lapack.dpotri(lower, lower=1, overwrite_c=1)  # above the diagonal it has the factor's zeros
     found = found + found.T
     found[np.diag_indices(len(found))] /= 2
     return np.asarray(found)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
+from bayes_rpp.models.process.memory import most_exact
 from bayes_rpp.models.process.prior import FunctionPrior
 from bayes_rpp.symmetry.averages import haar_average
 
-EXACT = 11_180  # numbers in y, up to which the posterior is exact: the covariance and what is made of it fill 4 GB
 WORK, PAIRS = 1e11, 2.5e8  # multiplications, and elements of groups times pairs of points, for one value of the bound
 LEAST, MOST, LARGEST = 100, 1000, 5000  # points; and numbers of f at these, whose covariances take memory
 CANDIDATES = 8  # training inputs for each inducing point, among which these are
@@ -29,7 +29,7 @@ def inducing_count(gp: FunctionPrior, n: int) -> int | None:
     """
     size = gp.rep_out.size
     if gp.inducing is None:
-        if n * size <= EXACT:
+        if n <= most_exact(gp):
             return None
         elements = sum(len(haar_average(g)) for g in gp.groups)
         quick = min(np.sqrt(WORK / (4 * n * size)) / size, PAIRS / (n * elements))

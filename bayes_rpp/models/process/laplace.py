@@ -58,7 +58,7 @@ class LaplaceEvidence:
         mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
         slopes = self.covariance.slopes(latents, prepared, self._by_part(self._weights(mode, latents)))
         for name in self._likelihood.latents:
-            slopes[name] = self._slope(k.reshape(n * d, n * d), latents, name)
+            slopes[name] = self._slope(mode, latents, name)
         return mode.evidence, slopes
 
     def conditional(self, latents: Latents) -> Conditional:
@@ -90,13 +90,15 @@ class LaplaceEvidence:
     def _numbers(self, latents: Latents) -> dict[str, Any]:
         return {name: np.asarray(latents[name]) for name in self._likelihood.latents}
 
-    def _mode(self, k: Array, numbers: dict[str, Any]) -> _Mode:
-        """By Newton's steps, halved until the density grows."""
+    def _mode(self, k: Array, numbers: dict[str, Any], near: _Mode | None = None) -> _Mode:
+        """By Newton's steps, halved until the density grows; from one nearby, where it is known."""
         n, d = len(self._y), self.gp.rep_out.size
-        f, a = np.zeros((n, d)), np.zeros(n * d)
-        before = self._log_prob(f, numbers)
+        a = np.zeros(n * d) if near is None else near.gradient
+        f = (k @ a).reshape(n, d)
+        before = self._log_prob(f, numbers) - 0.5 * float(a @ f.ravel())
         for _ in range(STEPS):
-            gradient, curvature = self._likelihood.expansion(f + self.gp.offset, self._y, numbers)
+            gradient, _ = self._likelihood.expansion(f + self.gp.offset, self._y, numbers)
+            curvature = self._likelihood.steepness(f + self.gp.offset, self._y, numbers)
             root = _root(curvature)
             b = np.einsum("nab,nb->na", curvature, f) + gradient
             lower = _factor(k, root)
@@ -151,12 +153,12 @@ class LaplaceEvidence:
             for t, places in self.covariance.places.items()
         }
 
-    def _slope(self, k: Array, latents: Latents, name: str) -> float:
+    def _slope(self, mode: _Mode, latents: Latents, name: str) -> float:
         """By the logarithm of one of the likelihood's numbers, by differences."""
         ends = []
         for sign in (1, -1):
             changed = {**latents, name: float(latents[name]) * float(np.exp(sign * STEP))}
-            ends.append(self._mode(k, self._numbers(changed)).evidence)
+            ends.append(self._mode(mode.k, self._numbers(changed), mode).evidence)
         return (ends[0] - ends[1]) / (2 * STEP)
 
 

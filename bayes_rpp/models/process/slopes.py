@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_rpp.models.process.covariance import FLOOR, Array, Covariance, Latents, Prepared, number_of
+from bayes_rpp.models.process.covariance import FLOOR, Array, Covariance, Latents, Prepared, number_of, reduced
 from bayes_rpp.priors.kernels.averaged import Blocks, Slopes
 
 
@@ -40,11 +40,12 @@ class ChainRule:
         for part, k, sizes, inner in zip(
             self._covariance.parts, kernels, self._prepared.variances, self._inner, strict=True
         ):
+            of_part = {t: reduced(w, k[t].shape) for t, w in weights.items()}
             for t in k:
-                inner[t] += float(np.vdot(weights[t], k[t]))
+                inner[t] += float(np.vdot(of_part[t], k[t]))
             square = number_of(part.sigma, self._latents) ** 2
             if square and not part.fixed:
-                scaled = {t: (square / sizes[t]) * w for t, w in weights.items()}
+                scaled = {t: (square / sizes[t]) * w for t, w in of_part.items()}
                 kernel: Any = part.kernel  # an average, as derivatives have no inducing points
                 values = self._prepared.values
                 if z is None:
@@ -76,7 +77,9 @@ class ChainRule:
                     weights[t] -= (through[t] + floor) / self._count(t)
             if any(weights.values()):
                 kernel: Any = part.kernel
-                self._plus(kernel.diagonal_slopes(self._covariance.x, self._prepared.values, weights))
+                # A block of size 1 stands for all outputs of its part.
+                by_trace = {t: w * self._covariance.places[t].shape[1] / kernel.sizes[t] for t, w in weights.items()}
+                self._plus(kernel.diagonal_slopes(self._covariance.x, self._prepared.values, by_trace))
         return self._covariance.by_site(found, self._slopes)
 
     def _count(self, t: int) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from bayes_rpp.symmetry.representations import Representation
 Array = NDArray[np.float64]
 Blocks = dict[int, Array]
 NUMBERS = 2**23  # at once, 64 MB
-CACHED = 2**17  # likewise, 1 MB
+CACHED, ROWS = 2**14, 32  # likewise, 128 KB, with so many rows if they do
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class AveragedKernel:
         self.kernel, self.average = kernel, average
         self._own = _Elements.of(*average.half, rep_in, acting)
         self._cross = _Elements.of(*average.whole, rep_in, acting)
-        self._sizes = {part: block.shape[1] for part, block in acting(average.whole[0][:1]).items()}
+        self.sizes = {part: block.shape[1] for part, block in acting(average.whole[0][:1]).items()}
 
     def own(self, x: Array, values: Values) -> Blocks:
         """Between all of x (n, d_in): part -> (n, d, n, d)."""
@@ -79,7 +78,7 @@ class AveragedKernel:
 
     def diagonal(self, x: Array, values: Values) -> Blocks:
         """Of each point with itself: part -> (n, d, d)."""
-        whole = {part: np.zeros((len(x), d, d)) for part, d in self._sizes.items()}
+        whole = {part: np.zeros((len(x), d, d)) for part, d in self.sizes.items()}
         rows = max(1, NUMBERS // (len(self._own.weights) * x.shape[1]))
         for start in range(0, len(x), rows):
             some = x[start : start + rows]
@@ -91,8 +90,8 @@ class AveragedKernel:
                 else:
                     us.append((some * moved / scale**2).sum(-1))
             k, _ = self.kernel.combine(self._valued(us, values))
-            for part, found in self._split(self._own.products.T @ k):
-                block = found.reshape(*[self._sizes[part]] * 2, -1).transpose(2, 0, 1)
+            for part, found in self._split(k.T @ self._own.products):
+                block = found.reshape(-1, *[self.sizes[part]] * 2)
                 whole[part][start : start + rows] = 0.5 * (block + block.swapaxes(1, 2))
         return whole
 
@@ -108,7 +107,8 @@ class AveragedKernel:
         """Those of the sum of weights * trace of diagonal(x), a weight for each part."""
         elements, leaves = self._own, self._leaves(values)
         traces = [
-            np.trace(p.reshape(*[self._sizes[t]] * 2, -1)) * weights[t] for t, p in self._split(elements.products.T)
+            np.trace(p.reshape(-1, *[self.sizes[t]] * 2), axis1=1, axis2=2) * weights[t]
+            for t, p in self._split(elements.products)
         ]
         total, s = Slopes([np.zeros(x.shape[1]) for _ in leaves], [0.0] * len(leaves)), np.sum(traces, axis=0)[:, None]
         rows = max(1, NUMBERS // (len(elements.weights) * x.shape[1]))
@@ -117,89 +117,98 @@ class AveragedKernel:
             moved = some @ elements.moving.swapaxes(1, 2)
             by_column = [(some - moved) ** 2 if leaf.stationary else some * moved for leaf, _ in leaves]
             us = [(c / scale**2).sum(-1) for c, (_, scale) in zip(by_column, leaves, strict=True)]
-            vs = list(self._valued(us, values))
-            _, partial = self.kernel.combine(iter(vs))
-            for i, (leaf, scale) in enumerate(leaves):
-                t = s if partial[i] is None else s * partial[i]
+            vs = [leaf.value(u) for (leaf, _), u in zip(leaves, us, strict=True)]
+            slopes = [leaf.slope(u, v) for (leaf, _), u, v in zip(leaves, us, vs, strict=True)]
+            _, partial = self.kernel.combine(self._scaled(vs, values))
+            for i, (_, scale) in enumerate(leaves):
+                t = s if (factor := partial[i]) is None else s * factor
                 total.variances[i] += float((t * vs[i]).sum())
-                t = t * (values.variances[i] * leaf.slope(us[i], vs[i] / values.variances[i]))
-                total.lengthscales[i] += -2 * np.einsum("kn,knc->c", t, by_column[i]) / scale**2
+                t = t * (-2 * values.variances[i] * slopes[i])
+                total.lengthscales[i] += np.einsum("kn,knc->c", t, by_column[i]) / scale**2
         return total
 
     def _slopes(self, elements: _Elements, x: Array, z: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
         d_in, leaves = x.shape[1], self._leaves(values)
-        blocks = [weights[t].transpose(0, 1, 3, 2).reshape(len(x), -1, len(z)) for t in self._sizes]
-        flat = np.concatenate(blocks, axis=1)
-        moved = z @ elements.moving.swapaxes(1, 2)  # (k, m, d_in)
-        # Of each leaf, sums over the first point of the derivatives by u: alone, with its columns, with their squares.
-        alone = [np.zeros(moved.shape[:2]) for _ in leaves]
-        along = [np.zeros((d_in, alone[0].size)) for _ in leaves]
+        blocks = [weights[t].transpose(0, 2, 1, 3).reshape(len(x), len(z), -1) for t in self.sizes]
+        flat = np.concatenate(blocks, axis=2)
+        moved = elements.moved(z)
+        extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+        # Of each leaf, sums over points of the derivatives by u: over the first, with its columns and alone, and over
+        # the second, with the first's squares.
+        along = [np.zeros((d_in + 1, moved[0].size)) for _ in leaves]
         square = [np.zeros(d_in) for _ in leaves]
         by_variance = [0.0] * len(leaves)
-        for some, us in self._pieces(elements, x, moved, values):
-            s: Any = elements.products @ flat[some]  # (rows, k, n)
-            vs = list(self._valued(us, values))
-            _, partial = self.kernel.combine(iter(vs))
+        for rows, columns, us in self._pieces(x, moved, values):
+            s = (flat[rows, columns].reshape(-1, flat.shape[2]) @ elements.products.T).reshape(us[0].shape)
+            vs = [leaf.value(u) for (leaf, _), u in zip(leaves, us, strict=True)]
+            slopes = [leaf.slope(u, v) for (leaf, _), u, v in zip(leaves, us, vs, strict=True)]
+            _, partial = self.kernel.combine(self._scaled(vs, values))
+            place = slice(columns.start * len(elements.weights), columns.stop * len(elements.weights))
             for i, (leaf, _) in enumerate(leaves):
-                t = s if partial[i] is None else s * partial[i]
+                t = s if (factor := partial[i]) is None else s * factor
                 by_variance[i] += float(np.vdot(t, vs[i]))
-                t = t * (values.variances[i] * leaf.slope(us[i], vs[i] / values.variances[i]))
-                along[i] += x[some].T @ t.reshape(len(t), -1)
+                t = np.multiply(t, slopes[i], out=slopes[i])
+                along[i][:, place] += extended[rows].T @ t
                 if leaf.stationary:
-                    alone[i] += t.sum(axis=0)
-                    square[i] += t.sum(axis=(1, 2)) @ x[some] ** 2
+                    square[i] += t.sum(axis=1) @ x[rows] ** 2
         by_scale = []
         for i, (leaf, scale) in enumerate(leaves):
-            by_column = np.einsum("cm,mc->c", along[i], moved.reshape(-1, d_in))
+            by_column = np.einsum("cm,cm->c", along[i][:-1], moved.reshape(d_in, -1))
             if leaf.stationary:
-                by_column = square[i] + alone[i].ravel() @ moved.reshape(-1, d_in) ** 2 - 2 * by_column
-            by_scale.append(-2 * by_column / scale**2)
+                by_column = square[i] + moved.reshape(d_in, -1) ** 2 @ along[i][-1] - 2 * by_column
+            by_scale.append(-2 * values.variances[i] * by_column / scale**2)
         return Slopes(by_scale, by_variance)
 
     def _leaves(self, values: Values) -> list[tuple[Leaf, Array]]:
         return list(zip(self.kernel.leaves, values.lengthscales, strict=True))
 
     def _valued(self, us: Sequence[Array], values: Values) -> Iterator[Array]:
-        return (v * leaf.value(u) for leaf, u, v in zip(self.kernel.leaves, us, values.variances, strict=True))
+        return self._scaled([leaf.value(u) for leaf, u in zip(self.kernel.leaves, us, strict=True)], values)
+
+    def _scaled(self, found: Sequence[Array], values: Values) -> Iterator[Array]:
+        """In place."""
+        for k, variance in zip(found, values.variances, strict=True):
+            if variance != 1.0:
+                k *= variance
+            yield k
 
     def _sum(self, elements: _Elements, x: Array, z: Array, values: Values) -> Blocks:
-        moved = z @ elements.moving.swapaxes(1, 2)
-        total = np.empty((len(x), elements.products.shape[1], len(z)))
-        for some, us in self._pieces(elements, x, moved, values):
+        total = np.empty((len(x), len(z), elements.products.shape[1]))
+        for rows, columns, us in self._pieces(x, elements.moved(z), values):
             k, _ = self.kernel.combine(self._valued(us, values))
-            np.matmul(elements.products.T, k, out=total[some])
+            # One product is faster than one for each row.
+            found = k.reshape(-1, len(elements.weights)) @ elements.products
+            total[rows, columns] = found.reshape(len(k), -1, total.shape[2])
         blocks = {}
-        for part, found in self._split(total.swapaxes(0, 1)):
-            d = self._sizes[part]
-            blocks[part] = np.ascontiguousarray(found.reshape(d, d, len(x), len(z)).transpose(2, 0, 3, 1))
+        for part, found in self._split(total):
+            d = self.sizes[part]
+            blocks[part] = np.ascontiguousarray(found.reshape(len(x), len(z), d, d).transpose(0, 2, 1, 3))
         return blocks
 
-    def _pieces(
-        self, elements: _Elements, x: Array, moved: Array, values: Values
-    ) -> Iterator[tuple[slice, list[Array]]]:
-        """Some of x at a time, as many as stay in the processor's cache: which, and u of each leaf (rows, k, m) with
-        points moved (k, m, d_in) by each element."""
-        rows = max(1, CACHED // (moved.shape[0] * moved.shape[1]))
+    def _pieces(self, x: Array, moved: Array, values: Values) -> Iterator[tuple[slice, slice, list[Array]]]:
+        """Pairs of some of x and some of the points moved (d_in, m, k), as many as stay in the processor's cache:
+        which, and u of each leaf, (rows, columns times k)."""
+        d_in, m, k = moved.shape
+        step = min(m, max(1, CACHED // (ROWS * k)))
+        rows = max(1, CACHED // (step * k))
         factors = []
         for leaf, scale in self._leaves(values):
-            a, b = x / scale, (moved / scale).reshape(-1, x.shape[1])
+            a, b = x / scale, moved.reshape(d_in, -1) / scale[:, None]
             if leaf.stationary:  # |a - b|^2 as one product
-                a = np.concatenate([a, (a**2).sum(1, keepdims=True), np.ones((len(a), 1))], axis=1)
-                b = np.concatenate([-2 * b, np.ones((len(b), 1)), (b**2).sum(1, keepdims=True)], axis=1)
-            factors.append((leaf, a, b.T.copy()))
+                a = np.concatenate([-2 * a, (a**2).sum(1, keepdims=True), np.ones((len(a), 1))], axis=1)
+                b = np.concatenate([b, np.ones((1, m * k)), (b**2).sum(0, keepdims=True)])
+            factors.append((a, b))
         for start in range(0, len(x), rows):
-            us = []
-            for leaf, a, b in factors:
-                u = a[start : start + rows] @ b
-                if leaf.stationary:
-                    np.maximum(u, 0, out=u)
-                us.append(u.reshape(len(u), *moved.shape[:2]))
-            yield slice(start, start + rows), us
+            some = slice(start, min(start + rows, len(x)))
+            for first in range(0, m, step):
+                last = min(first + step, m)
+                yield some, slice(first, last), [a[some] @ b[:, first * k : last * k] for a, b in factors]
 
     def _split(self, flat: Array) -> Iterator[tuple[int, Array]]:
+        """Of each part, of what is along the last axis."""
         start = 0
-        for part, d in self._sizes.items():
-            yield part, flat[start : start + d * d]
+        for part, d in self.sizes.items():
+            yield part, flat[..., start : start + d * d]
             start += d * d
 
 
@@ -210,6 +219,10 @@ class _Elements:
     moving: Array
     products: Array
     weights: Array
+
+    def moved(self, x: Array) -> Array:
+        """Points (n, d_in) as each element moves them, (d_in, n, k)."""
+        return np.ascontiguousarray((self.moving @ x.T).transpose(1, 2, 0))
 
     @staticmethod
     def of(g: Array, weights: Array, rep_in: Representation, acting: Callable[[Array], Blocks]) -> _Elements:

@@ -84,11 +84,11 @@ class Leaf(Kernel):
 
     @abstractmethod
     def value(self, u: Array) -> Array:
-        """Of the sum over columns."""
+        """Of the sum over columns, which rounding may have made a little negative; a new array."""
 
     @abstractmethod
     def slope(self, u: Array, value: Array) -> Array:
-        """The derivative of `value` by u."""
+        """The derivative of `value` by u; a new array."""
 
     @abstractmethod
     def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
@@ -100,7 +100,8 @@ class RBF(Leaf):
     """exp(-u / 2): very smooth functions."""
 
     def value(self, u: Array) -> Array:
-        return np.exp(-0.5 * u)
+        found = -0.5 * u
+        return np.exp(found, out=found)
 
     def slope(self, u: Array, value: Array) -> Array:
         return -0.5 * value
@@ -114,12 +115,12 @@ class Matern52(Leaf):
     """(1 + s + s^2 / 3) exp(-s) with s = sqrt(5 u): functions that are twice differentiable."""
 
     def value(self, u: Array) -> Array:
-        s = np.sqrt(5 * u)
+        s = _distance(u)
         return (1 + s + s**2 / 3) * np.exp(-s)
 
     def slope(self, u: Array, value: Array) -> Array:
-        s = np.sqrt(5 * u)
-        return -5 / 6 * (1 + s) * np.exp(-s)
+        s = _distance(u)
+        return -5 / 6 * value * (1 + s) / (1 + s + s**2 / 3)
 
     def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
         s = np.sqrt(5 * u)
@@ -147,10 +148,12 @@ class Polynomial(Leaf):
         object.__setattr__(self, "offset", check_sigma(self.offset, "offset"))
 
     def value(self, u: Array) -> Array:
-        return np.asarray((self.offset + u) ** self.degree)
+        return _power(self.offset + u, self.degree)
 
     def slope(self, u: Array, value: Array) -> Array:
-        return np.asarray(self.degree * (self.offset + u) ** (self.degree - 1))
+        found = _power(self.offset + u, self.degree - 1)
+        found *= self.degree
+        return found
 
     def bends(self, u: Array, value: Array) -> tuple[Array, Array]:
         a, base = self.degree, self.offset + u
@@ -206,6 +209,21 @@ def number(value: Any, name: str) -> float | Prior:
             raise ValueError(f"{name} must be a number > 0, got {value}; 1.0 would do")
         return float(value)
     return Prior.of(value, name)
+
+
+def _power(base: Array, degree: int) -> Array:
+    """By products, as numpy's power takes 30 times as long."""
+    found = base.copy() if degree else np.ones_like(base)
+    for bit in f"{degree:b}"[1:]:
+        found *= found
+        if bit == "1":
+            found *= base
+    return found
+
+
+def _distance(u: Array) -> Array:
+    """sqrt(5 u), where rounding may have made u negative."""
+    return np.sqrt(5 * np.maximum(u, 0))
 
 
 def _config(value: Any) -> Any:
