@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
-from bayes_rpp.models.process.covariance import number_of
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
-
-
-def pathway_sizes(post: Posterior) -> list[float]:
-    """Standard deviations of the parts of f, one for each group and that of the rest, at the best numbers."""
-    model: Any = post.model
-    latents = {k: float(v.flat[0]) for k, v in post.samples.items()}
-    return [number_of(s, latents) for s in (*model.sigmas_a, model.sigma_b)]
 
 
 def chain_sentences(
@@ -32,7 +24,8 @@ def chain_sentences(
         said.add(id(post))
         c = candidates[name]
         names = [*c.larger, *([] if c.is_free else [name])]
-        sizes = pathway_sizes(post)
+        fitted: Any = post
+        sizes = fitted.pathway_sizes()[:, 0, 0].tolist()
         shares = np.square(sizes) / max(sum(np.square(sizes)), 1e-300)
         parts = [f"{n} {_share(p)} (sigma {s:.2g})" for n, p, s in zip([*names, "beyond"], shares, sizes, strict=True)]
         yield f"Shares of the function's variance in the chain {' > '.join(names)}: {', '.join(parts)}."

@@ -69,9 +69,11 @@ def fit_functions(gp: GaussianProcess, x: NDArray, y: NDArray, engine: Any, seed
         if 1 < x.shape[1] <= COLUMNS:
             _, gp, post = best
             start = {k: float(post.samples[k].flat[0]) for k in post.model.latents}
-            shared = start.pop("lengthscale.Scalar")
-            start |= {f"lengthscale.x{c}": shared for c in range(x.shape[1])}
-            best = max(best, fitted(gp.replace(ard=True), start), key=_score)
+            shared = {c: start.pop(f"lengthscale.{kind}") for kind, cs in gp.kinds.items() for c in cs[:1]}
+            of = {c: shared[cs[0]] for cs in gp.kinds.values() for c in cs}
+            ard = gp.replace(ard=True)
+            start |= {f"lengthscale.{kind}": of[cs[0]] for kind, cs in ard.kinds.items()}
+            best = max(best, fitted(ard, start), key=_score)
     return best[2]
 
 

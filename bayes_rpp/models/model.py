@@ -254,6 +254,7 @@ class Model:
 def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
     count = net.pathways
     sigma_a = list(sigma_a) if isinstance(sigma_a, np.ndarray) and sigma_a.ndim == 1 else sigma_a
+    sigma_a = sigma_a[0] if isinstance(sigma_a, (list, tuple)) and len(sigma_a) == count == 1 else sigma_a
     if isinstance(sigma_a, (list, tuple)) != (count > 1) or (count > 1 and len(sigma_a) != count):
         have = f"a list of {len(sigma_a)}" if isinstance(sigma_a, (list, tuple)) else repr(sigma_a)
         wanted = f"a list of {count}, one for each group" if count > 1 else "one number"

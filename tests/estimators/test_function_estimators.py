@@ -166,3 +166,11 @@ def test_a_temperature_is_of_networks():
     assert networks_alone(RPPClassifier(temperature=0.1)) == {"temperature": 0.1}
     with pytest.raises(ValueError, match="temperature must be None with method='gp'"):
         RPPClassifier(temperature=0.1, method="gp").fit(X, X[:, 0] > 0)
+
+
+@pytest.mark.parametrize(("rep_in", "rep_out"), [("Scalar + Vector", "Vector"), ("Vector", "Scalar")])
+def test_no_symmetry_is_a_choice_for_any_representation(rep_in, rep_out):
+    """As in a grid search over groups."""
+    x = np.random.default_rng(0).normal(size=(30, 3 + (rep_in != "Vector")))
+    y = x[:, -3:] if rep_out == "Vector" else x[:, :1]
+    assert rpp.RPPRegressor("Trivial(3)", rep_in, rep_out).fit(x, y).score(x, y) > 0.99

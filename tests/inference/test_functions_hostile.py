@@ -13,6 +13,7 @@ from bayes_rpp import (
     O,
     Poisson,
     Prior,
+    Pseudoscalar,
     Scalar,
     Trivial,
     Vector,
@@ -165,3 +166,39 @@ def test_numbers_that_overflow_have_no_density_and_raise_nothing():
             assert value < np.inf
             assert np.isfinite(slope).all()
             assert value > -np.inf or not slope.any()
+
+
+@pytest.mark.parametrize("scale", ["data", None])
+def test_a_symmetry_that_allows_only_zero_leaves_all_to_the_rest(scale):
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.sin(x[:, :1])
+    post = fit(GaussianProcess(Vector, Pseudoscalar, O(2), scale=scale), x, y, MAP(), progress=False)
+    assert post.metrics(x, y)["rmse"] < 1e-3
+    assert np.isinf(post.asymmetry()["f"]).all()
+    assert not post.pathway_sizes()[0].any()
+    strict = fit(post.model.replace(sigma_b=0.0), x, y, MAP(), progress=False)
+    assert np.abs(strict.predict(x, samples=False).mean).max() < 1e-6
+    assert post.log_evidence > strict.log_evidence + 50
+
+
+def test_numbers_that_multiply_nothing_are_left_alone():
+    x, y = data()
+    post = run(x, y, sigma_a=0.0, sigma_b=0.0)
+    assert np.isfinite(post.log_evidence)
+    with pytest.raises(ValueError, match="sigma_a or sigma_b must be positive, got 0 for all"):
+        GaussianProcess(*REPS, D(4), sigma_a=0.0, sigma_b=0.0, mean=None)
+
+
+def test_what_a_function_of_a_posterior_is_asked_for(plain):
+    with pytest.raises(ValueError, match="draw must be a whole number from 0 to 99, got 100"):
+        plain.function(draw=100)
+    assert repr(plain.function(draw=3)) == "SampledFunction(points=0)"
+    with pytest.raises(TypeError, match=r"group must be a Group, got the text 'O\(2\)'; parse_group"):
+        GaussianProcess(*REPS, "O(2)")
+
+
+def test_scalars_beside_vectors_have_a_force_only_if_it_is_said():
+    with pytest.raises(ValueError, match=r"conservative must be the columns of x .*got True; \[1, 2\] would do"):
+        GaussianProcess(*REPS, O(2), conservative=True)
+    assert GaussianProcess(*REPS, O(2), conservative=[1, 2]).forces.energy
+    assert not GaussianProcess(*REPS, O(2), conservative=[0, 1, 2]).forces.energy

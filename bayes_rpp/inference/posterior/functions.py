@@ -103,7 +103,11 @@ class FunctionPosterior(Posterior):
                 yield Block(c, slice(0, self.draws), some, f[c])
 
     def function(self, chain: int = 0, draw: int = 0) -> Callable[[NDArray], NDArray]:
-        """One draw of f, the same function in all calls."""
+        """One draw of f, the same function in all calls, up to 1e-5 of its standard deviation. It keeps the points that
+        it has been asked for, and each call takes longer than the one before: all points at once are quickest."""
+        for name, given, count in (("chain", chain, self.chains), ("draw", draw, self.draws)):
+            if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < count:
+                raise ValueError(f"{name} must be a whole number from 0 to {count - 1}, got {given!r}; 0 would do")
         number = chain * self.draws + draw
         conditional = self._conditional(self._index(number))
         return SampledFunction(conditional, np.random.default_rng([self.seed, 1, number]))
@@ -152,18 +156,27 @@ class FunctionPosterior(Posterior):
 
     def asymmetry(self, pathway: int = 0) -> dict[str, NDArray]:
         """How far the data break the symmetry: sigma_b / sigma_a, {"f": (chain, draw)}; with scale="data" the ratio of
-        the standard deviations of the two parts of f.
+        the standard deviations of the two parts of f. Infinity where the symmetry allows no function but zero.
 
         Args:
             pathway: of a list of groups: all that lies outside of this one against what lies inside, in squares.
         """
-        gp, shape = self._gp, (self.chains, self.draws)
+        gp = self._gp
         if isinstance(pathway, bool) or not isinstance(pathway, int) or not 0 <= pathway < len(gp.sigmas_a):
-            raise ValueError(f"pathway must be a number from 0 to {len(gp.sigmas_a) - 1}, got {pathway!r}")
+            raise ValueError(f"pathway must be one of {list(range(len(gp.sigmas_a)))}, got {pathway!r}; 0 would do")
+        squares = self.pathway_sizes() ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):  # of f = 0 there is no ratio
+            return {"f": np.sqrt(squares[pathway + 1 :].sum(axis=0) / squares[: pathway + 1].sum(axis=0))}
+
+    def pathway_sizes(self) -> Float[NDArray, "pathways chain draw"]:
+        """sigma_a of each group, and sigma_b, (pathways, chain, draw); 0 where a symmetry allows only f = 0."""
+        gp, shape = self._gp, (self.chains, self.draws)
         entries = [*gp.sigmas_a, gp.sigma_b]
-        squares = [np.broadcast_to(self.samples[e] if isinstance(e, str) else e, shape) ** 2 for e in entries]
-        with np.errstate(divide="ignore"):
-            return {"f": np.sqrt(sum(squares[pathway + 1 :]) / sum(squares[: pathway + 1]))}
+        found = np.stack([np.broadcast_to(self.samples[e] if isinstance(e, str) else e, shape) for e in entries])
+        best = self._latents(int(np.argmax(self.samples[EVIDENCE])))
+        for k, vanishes in enumerate(self._evidence.covariance.vanishing(best)[: len(gp.sigmas_a)]):
+            found[k] *= not vanishes
+        return found
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> Any:
         """Networks alone have one."""

@@ -103,7 +103,7 @@ def density(evidence: Any, names: Iterable[str], z: NDArray) -> tuple[float, NDA
             value, slopes = evidence(latents)
         except (np.linalg.LinAlgError, OverflowError):
             value, slopes = -np.inf, {}
-    slope = np.array([slopes.get(k, np.nan) for k in latents])
+    slope = np.array([slopes.get(k, 0.0) for k in latents])  # what multiplies zeros changes nothing
     if not value > LEAST or not np.isfinite(slope).all():
         return -np.inf, np.zeros(len(z))
     return value, slope

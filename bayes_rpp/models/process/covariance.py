@@ -26,6 +26,7 @@ from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
 Latents = Mapping[str, Any]
+VANISHES = 1e-10  # of the scalar kernel: what is left of an average that is zero but for rounding
 FLOOR = 0.03  # of the mean variance: an average that vanishes but for its error is not to be blown up
 
 
@@ -116,7 +117,7 @@ class Covariance:
         values = self.values(latents)
         kernels = self.each("own", values, self.x)
         if variances is None:
-            variances = self.sizes([self._variances(k) for k in kernels])
+            variances = self.sizes([self._variances(k) for k in kernels], values)
         return Prepared(values, self.total(kernels, latents, variances), kernels, list(variances))
 
     def each(self, what: Literal["own", "cross", "diagonal"], values: Values, *points: Array) -> list[Blocks]:
@@ -203,13 +204,25 @@ class Covariance:
         kernels = self.each("diagonal", values, self.x)
         return [{t: float(np.einsum("naa->", b)) / b[..., 0].size for t, b in k.items()} for k in kernels]
 
-    def sizes(self, variances: Sequence[dict[int, float]]) -> list[dict[int, float]]:
+    def sizes(self, variances: Sequence[dict[int, float]], values: Values) -> list[dict[int, float]]:
         """What each part of the outputs is divided by, of each pathway: its mean variance, as given, and a little of
-        that of all."""
+        that of all; infinity where a symmetry allows no function but zero."""
         return [
-            dict.fromkeys(v, 1.0) if self.gp.scale is None or part.fixed else _floored(v, self.shares)
+            dict.fromkeys(v, 1.0) if self.gp.scale is None or part.fixed else self._floored(part, v, values)
             for part, v in zip(self.parts, variances, strict=True)
         ]
+
+    def vanishing(self, latents: Latents) -> list[bool]:
+        """Of each pathway, whether its functions are all zero at the training inputs."""
+        values = self.values(latents)
+        found = zip(self.parts, self.mean_variances(values), strict=True)
+        return [bool(np.isinf(list(self._floored(part, v, values).values())).all()) for part, v in found]
+
+    def _floored(self, part: Part, variances: Mapping[int, float], values: Values) -> dict[int, float]:
+        mean = sum(self.shares[t] * v for t, v in variances.items())
+        least = VANISHES * part.kernel.magnitude(self.x, part.fixed or values)
+        found = {t: v + FLOOR * mean for t, v in variances.items()}
+        return {t: size if size > least else np.inf for t, size in found.items()}
 
     @property
     def _sized(self) -> slice:
@@ -244,7 +257,7 @@ class Covariance:
                 continue
             values = part.fixed or all_values
             k = part.kernel.cross(x, x, values)
-            sizes = self._spreads(k)
+            sizes = self._spreads(part, k, values)
             for one in before.group.sample(3, seed):
                 moved = part.kernel.cross(x @ before.rho(one).T, x, values)
                 for t, rho in self.outputs.blocks(after.rho(one)[None]).items():
@@ -253,9 +266,9 @@ class Covariance:
                     worst = max(worst, float((gaps / np.outer(sizes[t], sizes[t])).max()))
         return worst
 
-    def _spreads(self, k: Blocks) -> dict[int, Array]:
+    def _spreads(self, part: Part, k: Blocks, values: Values) -> dict[int, Array]:
         """Standard deviations of each part's outputs, (d,), of an energy apart from those of its forces."""
-        sizes = _floored(self._variances(k), self.shares)
+        sizes = self._floored(part, self._variances(k), values)
         found = {t: np.full(b.shape[1], sizes[t] ** 0.5) for t, b in k.items()}
         if self.gp.forces is not None and self.gp.forces.energy:
             found[0][0] = max(float(np.diagonal(k[0][:, 0, :, 0]).mean()), 1e-300) ** 0.5
@@ -279,11 +292,6 @@ def _whole(shape: tuple[int, ...], d: int) -> tuple[int, ...]:
 def reduced(weights: Array, shape: tuple[int, ...]) -> Array:
     """Derivatives by what `_add` adds, of that shape, from those by the total."""
     return weights if weights.shape == shape else np.einsum("iaja->ij", weights).reshape(shape)
-
-
-def _floored(variances: Mapping[int, float], shares: Mapping[int, float]) -> dict[int, float]:
-    mean = sum(shares[t] * v for t, v in variances.items())
-    return {t: max(v + FLOOR * mean, 1e-300) for t, v in variances.items()}
 
 
 def _acting(outputs: Outputs, rep: Representation, g: Array) -> Blocks:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.normal import EnergyForces, Normal
+from bayes_rpp.models.process.kinds import block_kinds
 from bayes_rpp.symmetry.representations import Representation
 
 ALIKE = 1e-8  # by which what forces do may differ from what rep_out says
@@ -57,6 +58,13 @@ def forces_of(
     ins, outs = tuple(ins), tuple(outs)
     size, outputs = ins[0].size, outs[0].size
     columns = np.arange(size) if given is True else _columns(given, size)
+    scalars = block_kinds(ins, False).get("Scalar", columns[:0])
+    if given is True and outputs == size and 0 < len(scalars) < size:
+        moved = np.setdiff1d(columns, scalars).tolist()
+        raise ValueError(
+            "conservative must be the columns of x that have a force, as scalars among them may have one, or else the "
+            f"first output is an energy, got True; {moved} would do"
+        )
     energy = outputs == len(columns) + 1
     what = "rep_in" if given is True else "the columns of conservative"
     for before, after in zip(ins, outs, strict=True):

@@ -144,8 +144,9 @@ class InducedEvidence(GaussianEvidence):
 
     def _prepared(self, latents: Latents) -> tuple[list[dict[int, float]], Prepared]:
         """Each pathway's mean variances over all training inputs, and its covariance between the inducing inputs."""
-        variances = self.covariance.mean_variances(self.covariance.values(latents))
-        return variances, self._at.own(latents, self.covariance.sizes(variances))
+        values = self.covariance.values(latents)
+        variances = self.covariance.mean_variances(values)
+        return variances, self._at.own(latents, self.covariance.sizes(variances, values))
 
     def _pieces(self, prepared: Prepared) -> Iterator[Piece]:
         """The covariance of each pathway between some training inputs at a time and the inducing ones."""

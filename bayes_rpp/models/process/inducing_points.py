@@ -52,7 +52,7 @@ def inducing_points(covariance: Covariance, latents: Latents, count: int, seed: 
         return np.arange(n)
     drawn = np.random.default_rng(seed).permutation(n)[: CANDIDATES * count]
     some, values = covariance.at(drawn), covariance.values(latents)
-    sizes = some.sizes(some.mean_variances(values))
+    sizes = some.sizes(some.mean_variances(values), values)
     left = some.total(some.each("diagonal", values, some.x), latents, sizes)
     copies = {t: len(p) for t, p in covariance.places.items()}
     everything = _remaining(left, copies).sum()

@@ -54,6 +54,8 @@ class FunctionPrior:
         conservative: bool | Sequence[int] = False,
     ) -> None:
         groups = (group,) if isinstance(group, Group) else group
+        if isinstance(group, str):
+            raise TypeError(f"group must be a Group, got the text {group!r}; parse_group({group!r}) would do")
         if not isinstance(groups, (list, tuple)) or not groups or not all(isinstance(g, Group) for g in groups):
             raise TypeError(f"group must be a Group or a list of groups, got {group!r}; O(3) would do")
         self.groups = tuple(groups)
@@ -111,6 +113,8 @@ class FunctionPrior:
         if sigma_b is None and all(g.is_trivial for g in self.groups):
             sigma_b = 0.0  # the first part is free already
         self.sigma_b = self._sigma(sigma_b, "sigma_b")
+        if all(isinstance(s, float) and s == 0 for s in (*self.sigmas_a, self.sigma_b)) and self.mean is None:
+            raise ValueError("sigma_a or sigma_b must be positive, got 0 for all, with which f is always 0")
         self.lengthscales = tuple(self._lengthscales(lengthscale))
         self.variances = tuple(self._entry(leaf.variance, f"variance_{k}") for k, leaf in enumerate(self.kernel.leaves))
         if likelihood is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayes_rpp.models.process.conditional import Array, Conditional, lower_root
 
 
-@dataclass
+@dataclass(repr=False)
 class SampledFunction:
     """x (m, d_in) -> (m, d_out), exactly as if all points of all calls had been drawn together: what is drawn later is
     conditioned on what was drawn before. The cost grows with the cube of the number of points so far.
@@ -24,6 +24,9 @@ class SampledFunction:
     rng: np.random.Generator
     _seen: NDArray | None = None
     _noise: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"SampledFunction(points={0 if self._seen is None else len(self._seen)})"
 
     def __call__(self, x: NDArray) -> Array:
         x = np.asarray(x, dtype=np.float64)

@@ -95,6 +95,12 @@ class AveragedKernel:
                 whole[part][start : start + rows] = 0.5 * (block + block.swapaxes(1, 2))
         return whole
 
+    def magnitude(self, x: Array, values: Values) -> float:
+        """The mean over x (n, d_in) of the scalar kernel, of each point with itself: what no average exceeds."""
+        leaves = self._leaves(values)
+        us = [np.zeros(len(x)) if leaf.stationary else ((x / scale) ** 2).sum(axis=1) for leaf, scale in leaves]
+        return float(self.kernel.combine(self._valued(us, values))[0].mean())
+
     def slopes(self, x: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
         """Derivatives of sum(weights * own(x)) by the logarithms of the numbers; weights (n, d, n, d) are symmetric."""
         return self._slopes(self._own, x, x, values, weights)

@@ -61,6 +61,10 @@ class DerivativeKernel:
         k = np.concatenate(found)[:, self._first :, self._first :]
         return {0: 0.5 * (k + k.swapaxes(1, 2))}
 
+    def magnitude(self, x: Array, values: Values) -> float:
+        """None is known."""
+        return 0.0
+
     def slopes(self, x: Array, values: Values, weights: Mapping[int, Array]) -> Slopes:
         """Derivatives of sum(weights * own(x)) by the logarithms of the numbers; weights (n, d, n, d) are symmetric."""
         first, w = self._first, self._half
