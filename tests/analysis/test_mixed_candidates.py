@@ -118,7 +118,7 @@ def test_parts_that_let_nothing_but_zero_have_no_sigma():
 
 
 def test_a_strict_model_goes_on_from_a_better_soft_one():
-    x, y = data("about z", 20)
+    x, y = data("about z")
     groups = read_groups({"about z": Z}, rpp.Vector, rpp.Scalar)
     likelihood = rpp.Gaussian(rpp.Prior("HalfNormal", {"scale": 0.3}))
     made = make_candidates(groups, rpp.Vector, rpp.Scalar, channels=8, layers=0, network=None, likelihood=likelihood)
@@ -132,22 +132,18 @@ def test_a_strict_model_goes_on_from_a_better_soft_one():
 
 
 @pytest.mark.parametrize(
-    "given, error, message",
+    ("given", "error", "message"),
     [
         ([], ValueError, r"groups\['both'\] must be a Group, or a list of two or more, got \[\]"),
         (
             [Z],
             ValueError,
-            r"groups\['both'\] must be a Group, or a list of two or more, .*; SO\(2\) \* Trivial\(1\) wi",
+            r"groups\['both'\] must be a Group, or a list .*; SO\(2\) \* Trivial\(1\) without a list would",
         ),
-        (
-            [Z, rpp.SO(2)],
-            ValueError,
-            r"rep_in|groups\['both'\]\[1\] must act on the columns that groups\['none'\] acts",
-        ),
+        ([Z, rpp.SO(2)], ValueError, r"groups\['both'\]\[1\] must act on the columns that groups\['none'\] acts on"),
         ([rpp.O(3), Z], ValueError, r"groups\['both'\] must be a list of groups of which none contains .* got O\(3\)"),
         ([Z, Z], ValueError, r"groups\['both'\] must be a list of groups of which none contains another"),
-        ([Z, 3], TypeError, r"groups must map names to Groups or lists of Groups, got 'both': \["),
+        ([Z, 3], TypeError, r"groups must map names to Groups, got 'both': \[.*, or a list, would do"),
         ([Z, "SO(2"], ValueError, "'SO.2' cannot be read"),
         ([Z, rpp.Lorentz()], ValueError, "must act on the columns"),
     ],
