@@ -51,7 +51,7 @@ def scikit_gp(x: np.ndarray, y: np.ndarray, new: np.ndarray, seed: int) -> Found
 
 
 def scikit_mlp(x: np.ndarray, y: np.ndarray, new: np.ndarray, seed: int) -> Found:
-    model = make_pipeline(StandardScaler(), MLPRegressor((64, 64), max_iter=1000, random_state=seed))
+    model = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=1000, random_state=seed))
     return model.fit(x, y).predict(new), None, np.nan
 
 

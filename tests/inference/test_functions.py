@@ -322,3 +322,17 @@ def test_the_kernel_is_chosen_by_the_evidence():
     assert run(given, x, cubic).model.kernel == kernels.RBF()
     with pytest.raises(ValueError, match=r"init must be of 'lengthscale.Vector', .*got 'kernel'"):
         run(GaussianProcess(Vector, Vector, O(2)), x, cubic, init={"kernel": 1.0})
+
+
+def test_a_start_brings_its_kernel_or_is_refused():
+    x, y = np.random.default_rng(0).normal(size=(2, 30, 2))
+    cubic = GaussianProcess(Vector, Vector, O(2), kernel=kernels.RBF() + kernels.Polynomial(degree=3))
+    post = run(cubic.replace(kernel=None), x, x * (x**2).sum(1, keepdims=True))
+    assert len(post.model.kernel.leaves) == 2
+    waves = np.sin(4 * (x**2).sum(1, keepdims=True)) * x
+    again = run(GaussianProcess(Vector, Vector, O(2)), x, waves, init=post)
+    assert again.model.kernel == post.model.kernel
+    with pytest.raises(
+        ValueError, match=r"init must be a posterior with the model's kernel, got one without a 'length"
+    ):
+        run(GaussianProcess(Vector, Vector, O(2), kernel=kernels.RBF()), x, y, init=post)

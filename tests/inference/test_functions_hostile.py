@@ -3,7 +3,25 @@
 import numpy as np
 import pytest
 
-from bayes_rpp import MAP, SO, Bernoulli, D, Gaussian, GaussianProcess, Poisson, Scalar, Trivial, Vector, fit
+from bayes_rpp import (
+    MAP,
+    SO,
+    Bernoulli,
+    D,
+    Gaussian,
+    GaussianProcess,
+    O,
+    Poisson,
+    Prior,
+    Scalar,
+    Trivial,
+    Vector,
+    fit,
+    kernels,
+)
+from bayes_rpp.models.process.bound import density
+from bayes_rpp.models.process.defaults import with_defaults
+from bayes_rpp.models.process.laplace import evidence_of
 
 REPS = (Scalar + Vector, Scalar + Vector)
 
@@ -132,3 +150,18 @@ def test_single_precision_and_whole_numbers():
     np.testing.assert_allclose(one.mean, run(x, y).predict(NEW).mean, atol=1e-2)
     whole = np.round(3 * x).astype(int)
     assert np.isfinite(run(whole, y).predict(whole).mean).all()
+
+
+def test_numbers_that_overflow_have_no_density_and_raise_nothing():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 2))
+    kernel = kernels.RBF() + kernels.Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))
+    gp = GaussianProcess(Scalar + Vector, Vector, O(2), kernel=kernel)
+    gp = with_defaults(gp, x, y)
+    evidence, size = evidence_of(gp, x, y), len(gp.latents)
+    for k in range(size):
+        for z in np.eye(size)[k] * np.linspace(-750, 750, 31)[:, None]:
+            value, slope = density(evidence, gp.latents, z)
+            assert value < np.inf
+            assert np.isfinite(slope).all()
+            assert value > -np.inf or not slope.any()

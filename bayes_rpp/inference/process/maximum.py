@@ -39,6 +39,7 @@ RANGE = {
     "noise": (1e-3, 1e2),
     "": (1e-4, 1e3),
 }  # of the typical values
+OF_KERNEL = ("lengthscale", "variance")
 HOPELESS = 1e25
 UNFINISHED = 9  # SLSQP's word for it
 BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
@@ -160,17 +161,23 @@ def _exact(gp: GaussianProcess, x: NDArray, y: NDArray, level: int = 0) -> Objec
     return Objective(gp, evidence_of(gp.replace(inducing=None), x, y, level))
 
 
-def choose_kernel(gp: GaussianProcess, x: NDArray, y: NDArray, seed: int) -> tuple[GaussianProcess, list[Place]]:
-    """The same, where no kernel is given with the one of the highest evidence on a part of the data, from one start;
-    and where that came to."""
+def choose_kernel(
+    gp: GaussianProcess, x: NDArray, y: NDArray, seed: int, given: Sequence[Mapping[str, float]] = ()
+) -> tuple[GaussianProcess, list[Place]]:
+    """The same, where no kernel is given with the one that numbers to start from are of, or else that of the highest
+    evidence on a part of the data, from one start; and where that came to."""
     if "kernel" not in gp.open:
         return gp, []
     if not gp.latents:  # all numbers are given, and what they are of is the plain one
         return gp.replace(kernel=RBF()), []
+    both = RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))
+    candidates = [gp.replace(kernel=kernel) for kernel in both]
+    names = {name for numbers in given for name in numbers if name.startswith(OF_KERNEL)}
+    if names and (same := [c for c in candidates if names <= c.latents.keys()]):
+        return same[0], []
     parts, middle = _parts(gp, len(x), seed)
     some, found = parts[middle], []
-    for kernel in (RBF(), RBF() + Polynomial(degree=3, variance=Prior("HalfNormal", {"scale": 1.0}))):
-        tried = gp.replace(kernel=kernel)
+    for tried in candidates:
         start, bounds = _typical(tried)
         place = _rough(_exact(tried, x[some], y[some]), Place(0.0, start), bounds)
         found.append((place.value - place.z.sum(), tried, [place]))  # a density of logarithms, which has no units

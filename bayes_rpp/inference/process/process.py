@@ -14,7 +14,7 @@ from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.methods import HMC, MAP
 from bayes_rpp.inference.posterior.functions import EVIDENCE, FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
-from bayes_rpp.inference.process.maximum import Latents, Place, choose_kernel, maximize
+from bayes_rpp.inference.process.maximum import OF_KERNEL, Latents, Place, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
 from bayes_rpp.models.normal import Gaussian
@@ -28,7 +28,7 @@ from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
 FUNCTIONS = 100  # drawn where there is one value of the numbers
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
-WORK, MORE = 5e7, 3e9  # elements times pairs of points, up to which averages are made finer; with inducing points
+WORK, MORE = 5e7, 1e9  # elements times pairs of points, up to which averages are made finer; with inducing points
 
 
 def fit_process(task: Task) -> Posterior:
@@ -36,7 +36,7 @@ def fit_process(task: Task) -> Posterior:
     given: Any = task.model
     x, y = task.x.astype(np.float64), task.y.astype(np.float64)
     check_size(given, len(x))
-    gp, known = choose_kernel(with_defaults(given, x, y), x, y, task.seed)
+    gp, known = choose_kernel(with_defaults(given, x, y), x, y, task.seed, _given(task))
     if type(task.method) is MAP:
         return _map(task, gp, x, y, known)
     return _sampled(task, gp, x, y, known)
@@ -77,22 +77,28 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
     if isinstance(init, (list, tuple)) and init:
         return [start for one in init for start in start_numbers(gp, one)]
     if isinstance(init, FunctionPosterior):
-        return [
-            {k: float(v.flat[int(np.argmax(init.samples[EVIDENCE]))]) for k, v in init.samples.items() if k != EVIDENCE}
-        ]
+        best = int(np.argmax(init.samples[EVIDENCE]))
+        found = {k: float(v.flat[best]) for k, v in init.samples.items() if k != EVIDENCE}
+        missing = [k for k in (*gp.latents, *gp.open) if k.startswith(OF_KERNEL) and k not in found]
+        if "kernel" not in gp.open and missing:
+            raise ValueError(
+                f"init must be a posterior with the model's kernel, got one without a {missing[0]!r}; numbers by site "
+                "would do"
+            )
+        return [found]
     if not isinstance(init, Mapping):
         raise TypeError(
             f"init must be a posterior of a GaussianProcess, or numbers by site, got a {type(init).__name__}"
         )
-    found = {}
+    numbers: Latents = {}
     for name, value in init.items():
         if name not in (sites := {*gp.latents, *gp.open} - {"kernel", "mean_size"}):
             known = ", ".join(map(repr, sorted(sites)))
             raise ValueError(f"init must be of {known}, got {name!r}")
         if not np.ndim(value) == 0 or not np.isfinite(value) or value <= 0:
             raise ValueError(f"init[{name!r}] must be a number > 0, got {value!r}; 1.0 would do")
-        found[name] = float(value)
-    return [found]
+        numbers[name] = float(value)
+    return [numbers]
 
 
 def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:

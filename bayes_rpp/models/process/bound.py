@@ -96,13 +96,14 @@ class BoundProcess:
 
 def density(evidence: Any, names: Iterable[str], z: NDArray) -> tuple[float, NDArray]:
     """An evidence and its gradient by the logarithms z (k,) of the numbers of these names; minus infinity where the
-    covariance is singular to rounding, and near to what engines can hold."""
-    latents = dict(zip(names, np.exp(z).tolist(), strict=True))
+    covariance is singular to rounding or overflows, and near to what engines can hold."""
     with np.errstate(all="ignore"):
+        latents = dict(zip(names, np.exp(z).tolist(), strict=True))
         try:
             value, slopes = evidence(latents)
-        except np.linalg.LinAlgError:
-            value = -np.inf
-    if not value > LEAST:
+        except (np.linalg.LinAlgError, OverflowError):
+            value, slopes = -np.inf, {}
+    slope = np.array([slopes.get(k, np.nan) for k in latents])
+    if not value > LEAST or not np.isfinite(slope).all():
         return -np.inf, np.zeros(len(z))
-    return value, np.array([slopes[k] for k in latents])
+    return value, slope

@@ -106,9 +106,11 @@ class GaussianEvidence:
             c = flat.copy()
             c[np.diag_indices(n * d)] += np.tile(noise[:d] + jitter * variances, n)
             try:
-                return np.asarray(cholesky(c, lower=True, overwrite_a=True, check_finite=False))
+                lower = np.asarray(cholesky(c, lower=True, overwrite_a=True, check_finite=False))
             except LinAlgError:
                 continue
+            if np.isfinite(lower.diagonal()).all():  # what overflows elsewhere ends there
+                return lower
         raise LinAlgError(
             "the covariance of y is not positive definite to rounding; larger noise, or a shorter lengthscale, would do"
         )

@@ -41,8 +41,8 @@ class GaussianProcess(FunctionPrior):
             training inputs, which decides over how many elements the average is.
         inducing: up to how many of the training inputs are inducing points, a whole number >= 1: f is known by its
             values there, and the evidence by a lower bound (Titsias 2009), in a time that grows with the number of
-            examples. None: all is exact up to 11,180 numbers in y (examples times columns), and above it there are 100
-            to 1,000 points, fewer the larger the data and the group. With a Gaussian likelihood alone.
+            examples. None: all is exact where that fits 4 GB (3,000 examples of vectors of space), and else there are
+            100 to 1,000 points, fewer the larger the data and the group. With a Gaussian likelihood alone.
         conservative: True: y has an energy E and its forces F = -dE/dx, rep_out is Scalar + rep_in; or forces alone,
             rep_out is rep_in. E is the Gaussian process, invariant under the groups but for its residual, and F its
             derivatives, so that predictions and draws of both are of one function. Columns of x, such as range(9):
