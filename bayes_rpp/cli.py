@@ -87,7 +87,8 @@ def compare(
     rep_in: Annotated[str, typer.Option(help='How the groups act on x, such as "5*Scalar + 5*Vector".')],
     rep_out: Annotated[str, typer.Option(help='How they act on y, such as "T(2)".')],
     group: Annotated[
-        list[str], typer.Option(help='A candidate: "O(3)", or with a name, "none=Trivial(3)". Repeat it.')
+        list[str],
+        typer.Option(help='A candidate: "O(3)", with a name, "none=Trivial(3)", or a list, "both=[...]". Repeat it.'),
     ],
     inputs: Annotated[
         list[str] | None,
@@ -146,7 +147,7 @@ def _write_comparison(found: rpp.analysis.Comparison, out: Path) -> list[Path]:
     with replacing(files[2]) as part:
         figure.savefig(part, dpi=150)
     for name, candidate in found.candidates.items():
-        if not candidate.is_free:
+        if not candidate.is_free and not candidate.is_mixed:
             figure = Figure(figsize=(7.2, 4.2), layout="constrained")
             rpp.plots.plot_group_map(found.group_map(name), ax=figure.subplots())
             slug = "".join(c if c.isalnum() else "_" for c in name).strip("_")

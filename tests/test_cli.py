@@ -91,6 +91,11 @@ def test_compare_by_functions(linear_file, tmp_path):
     assert "about z holds" in result.output
     assert "Functions were compared" in (out / "verdict.txt").read_text()
     assert {"comparison.csv", "comparison.png", "map_1_about_z.png"} < {f.name for f in out.iterdir()}
+    mixed = [*groups, "--group", "both=[SO(2) * Trivial(1), Trivial(1) * SO(2)]"]
+    result = run("compare", str(linear_file), *LINEAR[:4], *mixed, "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert "in the sum both = about z + Trivial(1) * SO(2): about z" in result.output
+    assert not list(out.glob("map_*both*"))
     result = run("compare", str(linear_file), *LINEAR, *groups, "--models", "functions", "--out", str(out))
     assert result.exit_code == 2
     assert "layers was given, which only networks have" in result.output
@@ -133,6 +138,7 @@ def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, 
         (["--inputs", "z", "--group", "O(3)"], "inputs must be of the columns x, y, x[0]"),
         (["--group", "O3"], "'O3' in 'O3' is not understood"),
         (["--group", "O(3)", "--group", "O(3)"], "group must have names that differ, got one twice"),
+        (["--group", "both=[O(3)]"], "groups['both'] must be a Group, or a list of two or more, got [O(3)]"),
         (["--group", "O(2)"], "x must have 3 columns, the size of rep_in, got 4"),
         (["--group", "O(3)", "--starts", "0"], "starts must be a whole number >= 1, got 0"),
     ],

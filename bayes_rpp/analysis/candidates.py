@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from bayes_rpp.analysis.given_groups import Groups
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.allocation import hidden_rep
@@ -18,36 +19,49 @@ from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
 from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
+from bayes_rpp.symmetry.representations import Rep, Representation
 
 KINDS = ("strict", "soft", "nested", "free")
 SIGMA_A = 1.0  # with scale="fan_in" and standardised data it keeps the variance of the signal
 # Where the tuning of sigma_b starts, by turns: from a small one the evidence often has no way up to a large one.
 STARTS_B = (0.3, 0.05)
+Spaces = list[EquivariantSubspace]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A group with its network and its models.
+    """A group with its network and its models; or several groups, for functions that are sums of a part for each.
 
     Attributes:
+        groups: one, or several of which none contains another: then the candidate is mixed, and its network, that of
+            the first, tells the representations alone.
         kinds: "strict", "soft" and "free"; of a group under which every linear map is equivariant, such as Trivial,
             "strict" alone, as the three are the same. And "nested" if larger candidates contain this one: soft, with a
             pathway of its own for each of them too, so that what they explain is not lost.
         larger: names of the chain of candidates that contain this one, the largest first.
         nested: network of the nested model; the symmetry of its bilinear layers is that of the largest.
-        contains: names of the candidates that this group contains, as far as the network's linear maps can tell.
+        contains: names of the candidates that this group contains, as far as the network's linear maps can tell; they
+            ask for less. So do mixed ones, of those that contain one of their groups.
         same: names of those with the same maps, which no data could tell from this one.
     """
 
     name: str
-    group: Group
+    groups: Groups
     net: Network
     likelihood: Likelihood
     contains: tuple[str, ...] = ()
     same: tuple[str, ...] = ()
     larger: tuple[str, ...] = ()
     nested: Network | None = None
+
+    @property
+    def group(self) -> Group:
+        """The group; of a mixed candidate the first."""
+        return self.groups[0]
+
+    @property
+    def is_mixed(self) -> bool:
+        return len(self.groups) > 1
 
     @property
     def is_free(self) -> bool:
@@ -99,7 +113,7 @@ class Candidate:
 
 
 def make_candidates(
-    groups: Mapping[str, Group],
+    groups: Mapping[str, Groups],
     rep_in: Rep,
     rep_out: Rep,
     *,
@@ -109,21 +123,21 @@ def make_candidates(
     likelihood: Likelihood,
 ) -> list[Candidate]:
     """The candidates in the order given; see `compare_symmetries` for the arguments."""
-    check_groups(groups, rep_in, rep_out)
     is_own = network is None
     if network is None:
-        hidden = channels if isinstance(channels, Rep) else hidden_rep(channels, *_reference(groups, rep_in, rep_out))
+        every = [g for gs in groups.values() for g in gs]
+        hidden = channels if isinstance(channels, Rep) else hidden_rep(channels, *_reference(every, rep_in, rep_out))
 
         def network(group: Group) -> Network:
             with quiet():  # it is among the doubts
                 return EMLP(rep_in, rep_out, group, hidden, layers)
 
     nets = {}
-    for name, group in groups.items():
+    for name, (group, *_) in groups.items():
         nets[name] = network(group)
         if not isinstance(nets[name], Network):
             raise TypeError(f"network must give a Network, got a {type(nets[name]).__name__} for {name!r}")
-    spaces = {name: _subspaces(net) for name, net in nets.items()}
+    spaces = {name: [_subspaces(net, g) for g in groups[name]] for name, net in nets.items()}
     found = {}
     for name, net in nets.items():
         within = {other: _within(spaces[name], spaces[other]) for other in nets if other != name}
@@ -138,7 +152,7 @@ def _with_nested(candidates: Mapping[str, Candidate]) -> list[Candidate]:
     """Nested networks for the candidates that others contain, one for each chain of groups."""
     chains, nets, found = {name: _larger(name, candidates) for name in candidates}, {}, []
     for name, candidate in candidates.items():
-        larger = chains[name]
+        larger = () if candidate.is_mixed else chains[name]
         chain = larger if candidate.is_free else (*larger, name)
         if larger and chain not in nets:
             nets[chain] = _nested([candidates[k] for k in chain])
@@ -147,8 +161,9 @@ def _with_nested(candidates: Mapping[str, Candidate]) -> list[Candidate]:
 
 
 def _larger(name: str, candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
-    """The longest chain of candidates that contain one, the largest first."""
-    chains = [(*_larger(other, candidates), other) for other, c in candidates.items() if name in c.contains]
+    """The longest chain of candidates of one group that contain one, the largest first."""
+    around = [other for other, c in candidates.items() if name in c.contains and not c.is_mixed]
+    chains = [(*_larger(other, candidates), other) for other in around]
     return max(chains, key=len, default=())
 
 
@@ -165,38 +180,25 @@ def _nested(chain: list[Candidate]) -> Network | None:
         return None
 
 
-def check_groups(groups: Any, rep_in: Any, rep_out: Any) -> None:
-    """Raise TypeError or ValueError, naming the argument, where the candidates cannot be compared."""
-    if not isinstance(groups, Mapping) or not groups:
-        raise TypeError(f'groups must be a dict, got {groups!r}; {{"none": Trivial(3), "O(3)": O(3)}} would do')
-    first = None
-    for name, group in groups.items():
-        if not isinstance(name, str) or not isinstance(group, Group):
-            raise TypeError(f"groups must map names to Groups, got {name!r}: {group!r}")
-        sizes = [bind_rep(rep, group, arg).size for arg, rep in (("rep_in", rep_in), ("rep_out", rep_out))]
-        first = first or (name, group.dim, sizes)
-        if (group.dim, sizes) != first[1:]:
-            raise ValueError(
-                f"groups[{name!r}] must act on the columns that groups[{first[0]!r}] acts on, got R^{group.dim} with "
-                f"sizes {sizes} of rep_in and rep_out beside R^{first[1]} with {first[2]}; products with Trivial(k), "
-                "such as SO(2) * Trivial(1), which leave k axes alone, would do"
-            )
-
-
-def _reference(groups: Mapping[str, Group], rep_in: Rep, rep_out: Rep) -> tuple[Representation, Representation]:
+def _reference(groups: Sequence[Group], rep_in: Rep, rep_out: Rep) -> tuple[Representation, Representation]:
     """Input and output under the largest group, from which the hidden layers that all candidates share are made."""
-    bound = [(rep_in(g), rep_out(g)) for g in groups.values()]
+    bound = [(rep_in(g), rep_out(g)) for g in groups]
     return min(bound, key=lambda ends: sum(EquivariantSubspace(ends[0], end).rank for end in ends))
 
 
-def _subspaces(net: Network) -> list[EquivariantSubspace]:
+def _subspaces(net: Network, group: Group) -> Spaces:
     """Of the maps between neighbouring layers and from input to output, and of the biases."""
-    reps = [net.rep_in, *(rep(net.group) for rep in getattr(net, "hidden", ())), net.rep_out]
-    pairs = dict.fromkeys([*pairwise(reps), (net.rep_in, net.rep_out)])
+    reps = [rep(group) for rep in (net.rep_in.rep, *getattr(net, "hidden", ()), net.rep_out.rep)]
+    pairs = dict.fromkeys([*pairwise(reps), (reps[0], reps[-1])])
     return [*(EquivariantSubspace(a, b) for a, b in pairs), *(EquivariantSubspace(None, r) for r in reps[1:])]
 
 
-def _within(inner: list[EquivariantSubspace], outer: list[EquivariantSubspace]) -> bool:
+def _within(inner: list[Spaces], outer: list[Spaces]) -> bool:
+    """Whether the functions of each of some groups are among those of one of others."""
+    return all(any(_are_within(a, b) for b in outer) for a in inner)
+
+
+def _are_within(inner: Spaces, outer: Spaces) -> bool:
     """Whether every map of the first kind is one of the second: then the first group is the larger."""
     rng = np.random.default_rng(0)
     for a, b in zip(inner, outer, strict=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,15 +14,15 @@ from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._given import finite_array, real_array
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import ArrayLike, EngineName
-from bayes_rpp.analysis.candidates import KINDS, Candidate, check_groups, make_candidates
+from bayes_rpp.analysis.candidates import KINDS, Candidate, make_candidates
 from bayes_rpp.analysis.compare_fits import Fits
 from bayes_rpp.analysis.compare_table import POINTS, comparison_table
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.analysis.function_candidates import FunctionCandidate, why_networks
 from bayes_rpp.analysis.function_fits import FunctionFits
+from bayes_rpp.analysis.given_groups import Groups, read_groups
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.analysis.trivial import with_trivial_factors
 from bayes_rpp.analysis.verdict import Verdict, highest, judge
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.models.likelihood import Likelihood
@@ -31,7 +31,7 @@ from bayes_rpp.models.model import Model
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.parse import parse_group, parse_rep
+from bayes_rpp.symmetry.parse import parse_rep
 from bayes_rpp.symmetry.representations import Rep
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Comparison:
             parameters), pareto_k (the largest; 0 of functions, whose LOO is exact), bad_k (how many are above 0.7),
             weight (stacking), noise, sigma_ratio (of the layers' sigma_b / sigma_a the largest; of a nested model all
             beyond the candidate's own symmetry against all within), error (Eq. 2 for the candidate's group, median over
-            draws), seconds.
+            draws; NaN of a mixed one, whose parts have a group each), seconds.
         best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
             the strict ones of smaller symmetries, or only for want of capacity. None if none does.
         verdict: in words, with the doubts; print it.
@@ -117,14 +117,14 @@ class Comparison:
 
     def degree(self, name: str | None = None) -> DataFrame:
         """How far the soft model of a candidate breaks its symmetry, by layer and as a whole; `degree_of_symmetry`."""
-        post = self.posterior(name, "soft")
+        post = self._soft(name)
         return degree_of_symmetry(post, post.x[:POINTS])
 
     def group_map(self, name: str | None = None, **options: Any) -> GroupErrorMap:
         """Which of a candidate's transformations its soft model breaks; options as in `group_error_map`."""
         from bayes_rpp.analysis.group_map import group_error_map
 
-        post = self.posterior(name, "soft")
+        post = self._soft(name)
         points = POINTS if isinstance(post.model, Model) else FEWER  # whose functions are drawn anew for each element
         return group_error_map(post, post.x[:points], **options)
 
@@ -139,6 +139,16 @@ class Comparison:
         rows = [post.metrics(x, y) for post in self.posteriors.values()]
         index = MultiIndex.from_tuples(list(self.posteriors), names=["candidate", "model"])
         return DataFrame(rows, index=index).sort_values("nll")
+
+    def _soft(self, name: str | None) -> Posterior:
+        """The soft posterior of a candidate with one group."""
+        name = self._named(name)
+        if self.candidates[name].is_mixed:
+            raise ValueError(
+                f"name must be of a candidate with one group, got {name!r}, of {len(self.candidates[name].groups)}; "
+                f"found.table, whose sigma_ratio says how much lies beyond all of them, would do"
+            )
+        return self.posterior(name, "soft")
 
     def _named(self, name: str | None) -> str:
         name = self.best if name is None else name
@@ -163,7 +173,7 @@ class Comparison:
 def compare_symmetries(
     x: ArrayLike,
     y: ArrayLike,
-    groups: Mapping[str, Group | str],
+    groups: Mapping[str, Group | str | Sequence[Group | str]],
     *,
     rep_in: Rep | str,
     rep_out: Rep | str,
@@ -189,7 +199,9 @@ def compare_symmetries(
             centred only by what all groups leave fixed, and with one scale for all columns of a block of a
             representation (scalars of x and y each have their own). y only with Gaussian and StudentT.
         groups: name -> Group, all on the same R^dim; {"none": Trivial(3), "SO(2)": SO(2) * Trivial(1), "O(3)": O(3)}.
-            Without a Trivial one "none" cannot be the answer. Where rep_in and rep_out name the factors of products
+            Without a Trivial one "none" cannot be the answer. A list of groups, of which none contains another, is a
+            mixed candidate, {"both": [G, H]}: f is a sum of a part with each symmetry, and has neither; of functions
+            alone, as a network with such layers is no such sum. Where rep_in and rep_out name the factors of products
             (`Vector.on(0)`), a Trivial(n) of any n stands for the product of Trivial groups with the factors' sizes.
         rep_in, rep_out: how they act on the columns. These and the groups may be text, such as "2*Vector" and "O(3)".
         models: "functions" are Gaussian processes (`GaussianProcess`), whose posteriors, evidences and LOO are exact
@@ -215,7 +227,9 @@ def compare_symmetries(
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
     """
-    rep_in, rep_out, named = _read(groups, rep_in, rep_out)
+    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    named = read_groups(groups, rep_in, rep_out)
+    every = [g for gs in named.values() for g in gs]
     if starts is not None:
         whole_number(starts, "starts")
     likelihood = likelihood if likelihood is not None else Gaussian(Prior("HalfNormal", {"scale": NOISE}))
@@ -227,11 +241,11 @@ def compare_symmetries(
     )
     net = candidates[0].net
     x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size))
-    to_x = Standardization.of(x, rep_in, list(named.values()))
+    to_x = Standardization.of(x, rep_in, every)
     to_x.warn_of_offset(x, "x")
     to_y = Standardization.none(y.shape[1])
     if isinstance(likelihood, (Gaussian, StudentT)):
-        to_y = Standardization.of(y, rep_out, list(named.values()))
+        to_y = Standardization.of(y, rep_out, every)
         to_y.warn_of_offset(y, "y")
     by_name = {c.name: c for c in candidates}
     x, y = to_x(x), to_y(y)
@@ -252,24 +266,20 @@ def compare_symmetries(
     return Comparison(table, verdict.best, verdict, by_name, fits.mixtures(), fits.scores, to_x, to_y)
 
 
-def _why_networks(models: Any, *comparison: Any) -> str | None:
+def _why_networks(models: Any, groups: Mapping[str, Groups], *comparison: Any) -> str | None:
     """Why the models are networks, in words, "" as it was asked for; None if they are functions."""
     if models not in ("auto", "functions", "networks"):
         raise ValueError(f"models must be 'auto', 'functions' or 'networks', got {models!r}")
-    why = "" if models == "networks" else why_networks(*comparison)
+    why = "" if models == "networks" else why_networks(groups, *comparison)
+    mixed = next((name for name, gs in groups.items() if len(gs) > 1), None)
     if why and models == "functions":
         raise ValueError(f"models must be 'networks', or 'auto', for this comparison, got 'functions': {why}")
+    if mixed and (why or models == "networks"):
+        raise ValueError(
+            f"groups[{mixed!r}] must be one Group where networks are compared ({why or 'models was networks'}), got a "
+            "list, and layers with several groups make no sum of functions with a group each; functions would do"
+        )
     return why if why or models == "networks" else None
-
-
-def _read(groups: Any, rep_in: Any, rep_out: Any) -> tuple[Rep, Rep, dict[str, Group]]:
-    """Representations and groups, from text where they are text, and with the factors of Trivial groups."""
-    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
-    if isinstance(groups, Mapping):
-        groups = {name: parse_group(g) if isinstance(g, str) else g for name, g in groups.items()}
-    named = with_trivial_factors(groups, rep_in, rep_out)
-    check_groups(named, rep_in, rep_out)
-    return rep_in, rep_out, named
 
 
 def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:

@@ -51,9 +51,9 @@ class Fits:
     phases: ClassVar[tuple[tuple[str, ...], ...]] = (("strict", "soft", "free"), ("nested",))
 
     def run(self, progress: bool) -> None:
-        """Fit all; nested models last, as they start from the others too."""
+        """Fit all; nested models last, as they start from the others too, and mixed ones after those of one group."""
         for kinds in self.phases:
-            for candidate in self.candidates.values():
+            for candidate in sorted(self.candidates.values(), key=lambda c: c.is_mixed):
                 keys = [(candidate.name, kind) for kind in candidate.kinds if kind in kinds]
                 for key in keys:
                     if not self._is_known(key):

@@ -18,7 +18,8 @@ FLOOR = 0.3  # nats and below look alike
 
 def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
     """Three panels: how much log evidence each model has less than the best, its LOO with two standard errors of the
-    difference, and the equivariance error of each soft model with its 90 % interval. The answer's row is bold.
+    difference, and the equivariance error of each soft model with its 90 % interval, not of mixed ones. The
+    answer's row is bold.
 
     Args:
         found: from `compare_symmetries`.
@@ -44,7 +45,7 @@ def plot_comparison(found: Comparison, *, axes: Any = None) -> list[Axes]:
         if np.isfinite(row["d_evidence"]):
             axes[0].plot(max(-row["d_evidence"], FLOOR), y, "o", **style)
         axes[1].errorbar(row["d_elpd"], y, xerr=2 * row["d_se"], fmt="o", **style)
-        if kind == "soft":
+        if kind == "soft" and not found.candidates[name].is_mixed:
             table = found.degree(name).loc[("function", "equivariance error")]
             axes[2].plot([table["low"], table["high"]], [y, y], color=COLORS[kind], lw=2)
             axes[2].plot(table["median"], y, "o", **style)

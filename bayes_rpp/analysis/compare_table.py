@@ -38,7 +38,7 @@ def comparison_table(
     for key, post in posteriors.items():
         s, latents = scores[key], post.samples
         gap = difference(s, most)
-        group = candidates[key[0]].group
+        candidate = candidates[key[0]]
         model = post.model
         nothing = isinstance(model, GaussianProcess) and not any((*model.sigmas_a, model.sigma_b))
         asymmetry = {} if nothing else post.asymmetry(len(model.sigmas_a) - 1)
@@ -57,10 +57,14 @@ def comparison_table(
                 "weight": weights[key],
                 "noise": float(np.median(latents["noise"])) if "noise" in latents else np.nan,
                 "sigma_ratio": max(ratios, default=0.0),
-                "error": float(np.median(errors_of(post, post.x[:POINTS], group).mean(axis=-1))),
+                "error": np.nan if candidate.is_mixed else _error(post, candidate),
                 "seconds": seconds[key],
             }
         )
     index = MultiIndex.from_tuples(list(posteriors), names=["candidate", "model"])
     order = "log_evidence" if np.isfinite(highest) else "elpd"
     return DataFrame(rows, index=index).sort_values(order, ascending=False)
+
+
+def _error(post: Posterior, candidate: Candidate) -> float:
+    return float(np.median(errors_of(post, post.x[:POINTS], candidate.group).mean(axis=-1)))

@@ -1,4 +1,4 @@
-"""Candidate symmetries as Gaussian processes: strict, soft, nested and free ones, with one kernel and hyperprior."""
+"""Candidate symmetries as Gaussian processes: strict, soft, nested, mixed and free, with one kernel and hyperprior."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.given_groups import Groups
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.kinds import fixed_part
+from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.kernels.scalar import RBF
 from bayes_rpp.symmetry.averages import haar_average
 from bayes_rpp.symmetry.groups import Group, Trivial, product_group
 from bayes_rpp.symmetry.representations import Rep
 
-MOST_NUMBERS = 3000  # n d_out, up to which a comparison takes minutes
-MOST_PAIRS = 1e8  # elements of a group times pairs of examples, likewise
+MOST_NUMBERS = 3000  # n d_out, up to which a comparison takes two minutes (docs/functions.md has the measurements)
+MOST_PAIRS = 1e8  # elements of a group times pairs of examples, likewise five
 TOLERANCE = 0.05  # of averages: those that need a finer one have short lengthscales, and little to say
 ZERO = 1e-9  # beside the variance of the kernel before it is averaged
 
 
 @dataclass(frozen=True, eq=False)
 class FunctionCandidate(Candidate):
-    """A group with its Gaussian processes. The network of the same representations tells what contains what.
+    """A group, or several, with Gaussian processes. The network of the same representations tells what contains what.
 
     Attributes:
         chain: the groups of the larger candidates and this one, the largest first, where there is a nested model.
@@ -46,7 +48,7 @@ class FunctionCandidate(Candidate):
     def of(candidates: Mapping[str, Candidate], x: NDArray, y: NDArray) -> dict[str, FunctionCandidate]:
         """The same candidates with Gaussian processes in place of networks; x and y are the standardised data."""
         found = {}
-        vanishing = frozenset(c.group for c in candidates.values() if _vanishes(c, x, y))
+        vanishing = frozenset(g for c in candidates.values() for g in c.groups if _vanishes(c.net, g, x, y))
         for name, c in candidates.items():
             given = {f.name: getattr(c, f.name) for f in fields(Candidate)}
             names = c.larger if c.is_free else (*c.larger, name)
@@ -56,11 +58,11 @@ class FunctionCandidate(Candidate):
 
     def model(self, kind: str, start: int = 0) -> Any:
         """The Gaussian process of a kind. Pathways of groups that let nothing but zero have a sigma of 0."""
-        groups = {"free": (self.free,), "nested": self.chain}.get(kind, (self.group,))
+        groups = {"free": (self.free,), "nested": self.chain}.get(kind, self.groups)
         options: dict[str, Any] = {"kernel": RBF(), "sigma_a": [0.0 if g in self.vanishing else None for g in groups]}
         if kind == "strict":
             options["sigma_b"] = 0.0
-            if self.group in self.vanishing:
+            if all(g in self.vanishing for g in groups):
                 options["lengthscale"] = 1.0  # of nothing
         group = groups[0] if len(groups) == 1 else list(groups)
         rep_in, rep_out = self.net.rep_in.rep, self.net.rep_out.rep
@@ -70,7 +72,7 @@ class FunctionCandidate(Candidate):
         """Whether our model of a kind is another candidate's of its kind: all free ones are, and the strict one of no
         symmetry with them; nested ones of one chain, and of a single group its soft one."""
         if kind == "nested":
-            theirs = {"nested": getattr(other, "chain", ()), "soft": (other.group,)}.get(its, ())
+            theirs = {"nested": getattr(other, "chain", ()), "soft": other.groups}.get(its, ())
             return self.chain == theirs
         return all(k == "free" or (k == "strict" and c.is_free) for k, c in ((kind, self), (its, other)))
 
@@ -81,9 +83,8 @@ class FunctionCandidate(Candidate):
         return product_group(*(Trivial(f.dim) for f in factors)) if factors else Trivial(self.group.dim)
 
 
-def _vanishes(candidate: Candidate, x: NDArray, y: NDArray) -> bool:
+def _vanishes(net: Network, group: Group, x: NDArray, y: NDArray) -> bool:
     """Whether the covariance of equivariant functions is zero at the data, and no constant is equivariant."""
-    net, group = candidate.net, candidate.group
     gp = with_defaults(
         GaussianProcess(net.rep_in.rep, net.rep_out.rep, group, kernel=RBF(), sigma_a=1.0, sigma_b=0.0), x, y
     )
@@ -95,7 +96,7 @@ def _vanishes(candidate: Candidate, x: NDArray, y: NDArray) -> bool:
 
 
 def why_networks(
-    groups: Mapping[str, Group], rep_in: Rep, rep_out: Rep, likelihood: Likelihood, y: NDArray, given: Iterable[str]
+    groups: Mapping[str, Groups], rep_in: Rep, rep_out: Rep, likelihood: Likelihood, y: NDArray, given: Iterable[str]
 ) -> str:
     """Why the comparison is by networks, in words; nothing where posteriors over functions are exact.
 
@@ -108,7 +109,7 @@ def why_networks(
         return f"the posterior over functions is exact with Gaussian noise, not with {type(likelihood).__name__}"
     if y.size > MOST_NUMBERS:
         return f"y has {y.size:,} numbers, and posteriors over functions take minutes beyond {MOST_NUMBERS:,}"
-    for name, group in groups.items():
+    for name, group in [(name, g) for name, gs in groups.items() for g in gs]:
         try:
             GaussianProcess(rep_in, rep_out, group)
         except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import numpy as np
 from bayes_rpp._imports import load_module
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.compare_fits import Fits, Key
-from bayes_rpp.analysis.scores import PARETO_K, Score
+from bayes_rpp.analysis.scores import NATS, PARETO_K, Score
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
 
@@ -34,19 +34,29 @@ class FunctionFits(Fits):
     phases: ClassVar[tuple[tuple[str, ...], ...]] = (("strict", "free"), ("soft",), ("nested",))
 
     def _exchange(self, keys: Sequence[Key]) -> None:
-        """The soft model has gone on from the strict one already."""
+        """The soft model has gone on from the strict one already. Where it is better, the strict one goes on from its
+        numbers, as they may be a summit that the strict one's own starts have missed."""
+        for soft in keys:
+            strict = (soft[0], "strict")
+            if soft[1] == "soft" and self.scores[soft].rank > self.scores[strict].rank + NATS:
+                begin = time.perf_counter()
+                self._fit_from(strict, [_numbers(self.posteriors[soft])])
+                self.seconds[strict] += time.perf_counter() - begin
 
     def mixtures(self) -> dict[Key, Posterior]:
         """Of each model the posterior at its best numbers."""
         return self.posteriors
 
     def _fit(self, key: Key) -> None:
-        begin, candidate = time.perf_counter(), self.candidates[key[0]]
-        model: Any = candidate.model(key[1])
+        begin = time.perf_counter()
+        self._fit_from(key, self._neighboring_numbers(self.candidates[key[0]], key[1]))
+        self.seconds[key] = time.perf_counter() - begin
+
+    def _fit_from(self, key: Key, numbers: Iterable[dict[str, float]]) -> None:
+        """Fit a model from numbers, as far as it has them; from starts of its own where there are none."""
+        model: Any = self.candidates[key[0]].model(key[1])
         names = {*model.latents, *model.open}  # without those that are 0
-        starts = [
-            {k: v for k, v in start.items() if k in names} for start in self._neighboring_numbers(candidate, key[1])
-        ]
+        starts = [{k: v for k, v in start.items() if k in names} for start in numbers]
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self._keep(key, self._fitted(model, self.method, seed=self.seed, init=starts or None))
@@ -55,7 +65,6 @@ class FunctionFits(Fits):
                 self.doubts.append(f"{', '.join(key)}: {w.message}")
             else:
                 warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-        self.seconds[key] = time.perf_counter() - begin
 
     def _complete(self, candidate: Candidate, key: Key) -> None:
         """A fit has gone on from its neighbours already."""
@@ -65,22 +74,33 @@ class FunctionFits(Fits):
         return score_functions(post)
 
     def _neighboring_numbers(self, candidate: Candidate, kind: str) -> Iterator[dict[str, float]]:
-        """Numbers that a soft model starts from, the strict one's and the free one's, and a nested one, those of the
-        larger candidates' soft ones: the pathways that these lack are small, or of the same size."""
+        """Numbers that a soft model starts from, the strict one's and the free one's, a nested one, those of the larger
+        candidates' soft ones, and a mixed strict one, those of the strict ones of its groups: the pathways that these
+        lack are small, or of the same size."""
         if kind == "soft":
-            for one, has, lacks in (("strict", "sigma_a", "sigma_b"), ("free", "sigma_b", "sigma_a")):
-                numbers = _numbers(self.posteriors[candidate.name, one])
-                size = numbers.pop("sigma_a", 1.0)
-                for share in SHARES:
-                    yield numbers | {has: size, lacks: share * size}
+            sites = [f"sigma_a_{k}" for k in range(len(candidate.groups))] if candidate.is_mixed else ["sigma_a"]
+            numbers = _numbers(self.posteriors[candidate.name, "strict"])
+            size = max((numbers[site] for site in sites if site in numbers), default=1.0)
+            for share in SHARES:
+                yield numbers | {"sigma_b": share * size}
+            yield from self._from((candidate.name, "free"), "sigma_b", sites)
         elif kind == "nested":
-            groups = getattr(candidate, "chain", ())
-            for number, name in enumerate(candidate.larger):
-                numbers = _numbers(self.posteriors[name, "soft"])
-                size = numbers.pop("sigma_a", 1.0)
-                for share in SHARES:
-                    pathways = {f"sigma_a_{k}": share * size for k in range(len(groups))}
-                    yield numbers | pathways | {f"sigma_a_{number}": size}
+            sites = [f"sigma_a_{k}" for k in range(len(getattr(candidate, "chain", ())))]
+            for site, name in zip(sites, candidate.larger, strict=False):
+                yield from self._from((name, "soft"), site, sites)
+        elif kind == "strict" and candidate.is_mixed:
+            sites = [f"sigma_a_{k}" for k in range(len(candidate.groups))]
+            for site, group in zip(sites, candidate.groups, strict=True):
+                for name, other in self.candidates.items():
+                    if other.groups == (group,):
+                        yield from self._from((name, "strict"), site, sites)
+
+    def _from(self, key: Key, has: str, lacks: Sequence[str]) -> Iterator[dict[str, float]]:
+        """Numbers of a model of one group whose pathway is the site that another model has, beside those it lacks."""
+        numbers = _numbers(self.posteriors[key])
+        size = numbers.pop("sigma_a", 1.0)
+        for share in SHARES:
+            yield numbers | dict.fromkeys(lacks, share * size) | {has: size}
 
 
 def score_functions(post: FunctionPosterior) -> Score:

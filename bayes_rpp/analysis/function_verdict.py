@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
+
+LITTLE = 0.01  # of the variance of a sum
+
+
+def _sizes(post: Posterior) -> list[float]:
+    """Standard deviations of the parts of f, one for each group and that of the rest, at the best numbers."""
+    fitted: Any = post
+    sizes: list[float] = fitted.pathway_sizes()[:, 0, 0].tolist()
+    return sizes
 
 
 def chain_sentences(
@@ -24,11 +35,55 @@ def chain_sentences(
         said.add(id(post))
         c = candidates[name]
         names = [*c.larger, *([] if c.is_free else [name])]
-        fitted: Any = post
-        sizes = fitted.pathway_sizes()[:, 0, 0].tolist()
-        shares = np.square(sizes) / max(sum(np.square(sizes)), 1e-300)
-        parts = [f"{n} {_share(p)} (sigma {s:.2g})" for n, p, s in zip([*names, "beyond"], shares, sizes, strict=True)]
-        yield f"Shares of the function's variance in the chain {' > '.join(names)}: {', '.join(parts)}."
+        shares = _shares([*names, "beyond"], _sizes(post))
+        yield f"Shares of the function's variance in the chain {' > '.join(names)}: {shares}."
+
+
+def part_names(mixed: Candidate, candidates: Mapping[str, Candidate]) -> list[str]:
+    """What the groups of a mixed candidate are called: as candidates of their own, or else as groups."""
+    names = {c.group: name for name, c in candidates.items() if not c.is_mixed}
+    return [names.get(g, str(g)) for g in mixed.groups]
+
+
+def sum_sentences(
+    candidates: Mapping[str, Candidate], posteriors: Mapping[tuple[str, str], Posterior]
+) -> Iterator[str]:
+    """Of each mixed candidate how large the part of the function is that each of its groups has."""
+    for name, c in candidates.items():
+        if c.is_mixed:
+            labels = part_names(c, candidates)
+            shares = _shares([*labels, "beyond"], _sizes(posteriors[name, "soft"]))
+            yield f"Shares of the function's variance in the sum {name} = {' + '.join(labels)}: {shares}."
+
+
+def mixed_doubts(
+    best: str | None, candidates: Mapping[str, Candidate], posteriors: Mapping[tuple[str, str], Posterior]
+) -> Iterator[str]:
+    """Parts of a mixed answer that are next to nothing."""
+    if best is None or not candidates[best].is_mixed:
+        return
+    shares = _of_variance(_sizes(posteriors[best, "strict"]))
+    for label, share in zip(part_names(candidates[best], candidates), shares[:-1], strict=True):
+        if share < LITTLE:
+            yield (
+                f"of the sum {best} the part for {label} is next to nothing ({_share(share)} of the variance): what is "
+                "left may hold alone, as a candidate of its own"
+            )
+
+
+def is_all_of(mixed: Candidate, group: Group, post: Posterior) -> bool:
+    """Whether one group's part is next to all of a mixed candidate's function, so that the sum says no more."""
+    shares = _of_variance(_sizes(post))
+    return any(g == group and share > 1 - LITTLE for g, share in zip(mixed.groups, shares, strict=False))
+
+
+def _shares(names: Sequence[str], sizes: Sequence[float]) -> str:
+    shares = zip(names, _of_variance(sizes), sizes, strict=True)
+    return ", ".join(f"{n} {_share(p)} (sigma {s:.2g})" for n, p, s in shares)
+
+
+def _of_variance(sizes: Sequence[float]) -> NDArray:
+    return np.square(sizes) / max(sum(np.square(sizes)), 1e-300)
 
 
 def _share(p: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
-from bayes_rpp.analysis.function_verdict import chain_sentences
+from bayes_rpp.analysis.function_verdict import chain_sentences, is_all_of, mixed_doubts, part_names, sum_sentences
 from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
 from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 from bayes_rpp.analysis.vanishing import must_vanish
@@ -64,16 +64,17 @@ def judge(
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     parts = _symmetric_parts(rivals, candidates, posteriors)
     worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
-    held = {n for n, keys in worse.items() if all(is_capacity(parts[n, key]) for key in keys)}
+    held = {n for n, keys in worse.items() if all((n, key) in parts and is_capacity(parts[n, key]) for key in keys)}
     held |= {name for other in held for name in candidates[other].contains}
     kept = tuple(name for name in rivals if name in held)
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
     sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals, parts))
     if _are_functions(posteriors):
-        sentences += chain_sentences(candidates, posteriors)
+        sentences += [*chain_sentences(candidates, posteriors), *sum_sentences(candidates, posteriors)]
     sentences += [by] if by else []
-    doubts = list(_doubts(best, kept, candidates, posteriors, scores, rivals, table))
+    doubts = [*mixed_doubts(best, candidates, posteriors)]
+    doubts += list(_doubts(best, kept, candidates, posteriors, scores, rivals, table))
     doubts[:0] = _incapable(kept, worse, rivals, parts, candidates, posteriors)
     return Verdict(best, kept, sentences, doubts)
 
@@ -95,11 +96,12 @@ def _symmetric_parts(
     candidates: Mapping[str, Candidate],
     posteriors: Mapping[Key, Posterior],
 ) -> dict[tuple[str, Key], Difference]:
-    """Of each model that a candidate's strict one is worse than: its equivariant part against the whole of it."""
+    """Of each model that the strict one of a candidate with one group is worse than: its equivariant part against the
+    whole of it. Sums of functions with a group each are no average over a group."""
     found = {}
     for name, others in rivals.items():
         for key, d in others.items():
-            if d.is_worse:
+            if d.is_worse and not candidates[name].is_mixed:
                 found[name, key] = against_symmetric_part(posteriors[key], candidates[name].group)
     return found
 
@@ -150,9 +152,13 @@ def _sentences(
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
         yield f"{best} holds: {', and '.join(reasons)}."
-        followers = [name for name in kept if name in candidates[best].contains and not candidates[name].is_free]
-        if followers:
-            yield f"So {'do' if len(followers) > 1 else 'does'} {', '.join(followers)}, which it contains."
+        if candidates[best].is_mixed:
+            labels = " and ".join(part_names(candidates[best], candidates))
+            yield f"So f is a sum of parts with a symmetry each: {labels}."
+        followers = [candidates[n] for n in kept if n in candidates[best].contains and not candidates[n].is_free]
+        for mixed, relation in ((False, "which it contains"), (True, "which is less to ask")):
+            if names := [c.name for c in followers if c.is_mixed == mixed]:
+                yield f"So {'do' if len(names) > 1 else 'does'} {', '.join(names)}, {relation}."
         apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
         if apart:
             yield f"{', '.join(apart)} cannot be excluded either, and neither contains the other."
@@ -166,24 +172,29 @@ def _sentences(
                 f"strict against {_of(key)}, {worst}."
             )
             continue
-        yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {_how_broken(name, posteriors)}"
+        broken = _how_broken(candidates[name], posteriors)
+        yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {broken}"
     top = highest(scores, best)
     if top[1] == "nested":
         chain = " > ".join((*candidates[top[0]].larger, *([] if candidates[top[0]].is_free else [top[0]])))
         yield f"The highest score has the nested model, {chain}: for predictions each of these is worth having."
-    elif best is not None and top[0] != best and top[1] == "soft":
+    elif best not in (None, top[0]) and top[1] == "soft" and not must_vanish(posteriors[top[0], "strict"]):
         yield (
             f"The highest score has the soft model of {top[0]} ({difference(scores[top], scores[best, 'strict'])} "
-            f"against {best}, strict): for predictions {top[0]} is worth having, as an approximate symmetry."
+            f"against {best}, strict): for predictions {top[0]} is worth having, as an approximate "
+            f"{'sum' if candidates[top[0]].is_mixed else 'symmetry'}."
         )
 
 
-def _how_broken(name: str, posteriors: Mapping[Key, Posterior]) -> str:
+def _how_broken(candidate: Candidate, posteriors: Mapping[Key, Posterior]) -> str:
     from bayes_rpp.analysis.equivariance import equivariance_interval
 
-    post = posteriors.get((name, "soft"))
+    post = posteriors.get((candidate.name, "soft"))
     if post is None:
         return ""
+    if candidate.is_mixed:
+        ratio = float(np.median(post.asymmetry(len(candidate.groups) - 1)["f"]))
+        return f"How broken: what lies beyond the sum is {ratio:.2g} times as large as its parts."
     low, middle, high = equivariance_interval(post.equivariance_error(post.x[:200]))
     ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
     error = f"How broken: the soft model's equivariance error is {middle:.2g} (90 %: {low:.2g} to {high:.2g})"
@@ -210,7 +221,7 @@ def _doubts(
                 f"{best} holds trivially: it makes the outputs vanish at these x, whatever the function, and y is zero "
                 "up to noise; data in which y is not zero would tell more"
             )
-        yield from _close(best, candidates, scores)
+        yield from _close(best, candidates, posteriors, scores)
         if candidates[best].same:
             same = ", ".join(candidates[best].same)
             models = "models" if _are_functions(posteriors) else "networks"
@@ -250,16 +261,21 @@ def _doubts(
         )
 
 
-def _close(best: str, candidates: Mapping[str, Candidate], scores: Mapping[Key, Score]) -> Iterator[str]:
+def _close(
+    best: str, candidates: Mapping[str, Candidate], posteriors: Mapping[Key, Posterior], scores: Mapping[Key, Score]
+) -> Iterator[str]:
     """Answers that the data hardly tell from the one given."""
     top = scores[best, "strict"]
     for name, c in candidates.items():
         if name == best or name in candidates[best].same:
             continue
+        if c.is_mixed and is_all_of(c, candidates[best].group, posteriors[name, "strict"]):
+            continue
         d = difference(top, scores[name, "strict"])
         if d.is_close and not (abs(d.evidence) > 10):
             more = "larger" if best in c.contains else "smaller" if name in candidates[best].contains else "other"
-            yield f"{name}, a {more} symmetry, is within 2 standard errors: {best} against {name}, strict, {d}"
+            kind = "sum" if c.is_mixed else "symmetry"
+            yield f"{name}, a {more} {kind}, is within 2 standard errors: {best} against {name}, strict, {d}"
 
 
 def _chains(posteriors: Mapping[Key, Posterior]) -> Iterator[str]:

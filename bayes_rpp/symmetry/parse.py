@@ -51,12 +51,22 @@ def parse_group(text: str) -> Group:
     return found
 
 
-def parse_named_group(text: str) -> tuple[str, Group]:
-    """A group with the name to show it by: "none=Trivial(3)"; without one, the text itself is the name."""
+def parse_groups(text: str) -> Group | list[Group]:
+    """A group, or a list of groups in brackets, such as "[SO(2) * Trivial(1), Trivial(1) * SO(2)]".
+
+    Raises:
+        TypeError, ValueError: as `parse_group`.
+    """
+    found: Group | list[Group] = _parse(text, _group_or_list)
+    return found
+
+
+def parse_named_group(text: str) -> tuple[str, Group | list[Group]]:
+    """A group, or a list, with the name to show it by: "none=Trivial(3)"; without one, the text itself is the name."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {text!r}; 'none=Trivial(3)' would do")
     name, given, group = text.rpartition("=")
-    return (name.strip() or group.strip(), parse_group(group)) if given else (text.strip(), parse_group(text))
+    return (name.strip() or group.strip(), parse_groups(group)) if given else (text.strip(), parse_groups(text))
 
 
 def _parse(text: Any, read: Callable[[ast.expr, str], Any]) -> Any:
@@ -107,6 +117,10 @@ def _of_rep(node: ast.expr, text: str) -> Rep:
     if not isinstance(found, Rep):
         raise ValueError(f"{found} in {_short(text)!r} must be a representation; {found} * Scalar would do")
     return found
+
+
+def _group_or_list(node: ast.expr, text: str) -> Group | list[Group]:
+    return [_group(e, text) for e in node.elts] if isinstance(node, ast.List) else _group(node, text)
 
 
 def _group(node: ast.expr, text: str) -> Group:

@@ -127,7 +127,7 @@ def test_factors_of_products():
 
 def test_what_is_not_for_functions_is_said():
     y = np.zeros((40, 3))
-    gaussian, groups, reps = rpp.Gaussian(0.1), {"O(3)": rpp.O(3)}, (rpp.Scalar + rpp.Vector, rpp.Vector)
+    gaussian, groups, reps = rpp.Gaussian(0.1), {"O(3)": (rpp.O(3),)}, (rpp.Scalar + rpp.Vector, rpp.Vector)
     assert why_networks(groups, *reps, gaussian, y, []) == ""
     assert why_networks(groups, *reps, gaussian, y, ["layers"]) == "layers was given, which only networks have"
     assert (
@@ -137,9 +137,9 @@ def test_what_is_not_for_functions_is_said():
     assert "not with StudentT" in why_networks(groups, *reps, rpp.StudentT(), y, [])
     assert "y has 6,000 numbers" in why_networks(groups, *reps, gaussian, np.zeros((2000, 3)), [])
     assert "elements of O(3) for 1,000" in why_networks(groups, *reps, gaussian, np.zeros((1000, 3)), [])
-    boosts = why_networks({"Lorentz": rpp.Lorentz()}, rpp.Vector, rpp.Scalar, gaussian, y, [])
+    boosts = why_networks({"Lorentz": (rpp.Lorentz(),)}, rpp.Vector, rpp.Scalar, gaussian, y, [])
     assert "functions have no average over Lorentz" in boosts
-    assert "drawn at random" in why_networks({"S(7)": rpp.S(7)}, rpp.Vector, rpp.Vector, gaussian, y, [])
+    assert "drawn at random" in why_networks({"S(7)": (rpp.S(7),)}, rpp.Vector, rpp.Vector, gaussian, y, [])
     with pytest.raises(ValueError, match="got 'functions': layers was given"):
         compare("O(3)", models="functions", layers=0)
     with pytest.raises(ValueError, match="models must be 'auto', 'functions' or 'networks', got 'gp'"):

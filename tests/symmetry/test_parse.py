@@ -57,6 +57,7 @@ def test_named_groups():
     assert parse_named_group("none=Trivial(3)") == ("none", Trivial(3))
     assert parse_named_group(" about z = SO(2) * Trivial(1)") == ("about z", SO(2) * Trivial(1))
     assert parse_named_group("O(3)") == ("O(3)", O(3))
+    assert parse_named_group("both=[SO(2) * Trivial(1), O(3)]") == ("both", [SO(2) * Trivial(1), O(3)])
     assert parse_named_group("O(2) in plane=O(2) * Trivial(1)") == ("O(2) in plane", O(2) * Trivial(1))
     with pytest.raises(TypeError, match="text must be a string, got 3"):
         parse_named_group(3)
