@@ -193,7 +193,7 @@ def test_what_a_function_of_a_posterior_is_asked_for(plain):
     with pytest.raises(ValueError, match="draw must be a whole number from 0 to 99, got 100"):
         plain.function(draw=100)
     assert repr(plain.function(draw=3)) == "SampledFunction(points=0)"
-    with pytest.raises(TypeError, match=r"group must be a Group, got the text 'O\(2\)'; parse_group"):
+    with pytest.raises(TypeError, match=r"group must be a Group, got the text 'O\(2\)'; groups.parse_group"):
         GaussianProcess(*REPS, "O(2)")
 
 

@@ -72,7 +72,7 @@ def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
     other, counts = draws(model(noise=1.0))
     assert counts == (2, 1)  # a plain number is an argument
     assert not np.array_equal(other, first)
-    assert draws(model(rpp.Prior("HalfNormal", {"scale": 1.0})))[1] == (2, 2)
+    assert draws(model(parametrization="weights"))[1] == (2, 2)
 
 
 def test_optimization_with_other_data_and_another_seed_compiles_nothing(monkeypatch):

@@ -50,7 +50,7 @@ def test_groups_without_an_average_are_for_networks(group, dim):
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"group": "O(3)"}, TypeError, "group must be a Group or a list of groups, got 'O\\(3\\)'"),
+        ({"group": "O(3)"}, TypeError, "group must be a Group, got the text 'O\\(3\\)'"),
         ({"group": []}, TypeError, "group must be a Group or a list"),
         ({"group": [O(3), O(2)]}, ValueError, r"group must be a list of groups on the same R\^dim"),
         ({"kernel": "RBF"}, TypeError, r"kernel must be a Kernel, got 'RBF'; kernels.RBF\(\) would do"),

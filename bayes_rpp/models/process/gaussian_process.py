@@ -32,9 +32,9 @@ class GaussianProcess(FunctionPrior):
         mean: "constant" adds a constant that the first group leaves fixed, of any size, "linear" also a linear map that
             is equivariant under it; None neither.
         ard: whether columns that no group moves have a lengthscale each.
-        scale: "data" divides each covariance by its mean variance over the training inputs, so that sigma_a and sigma_b
-            are standard deviations of function values and sigma_b / sigma_a says how asymmetric these are. None takes
-            P k P^T and k as they are.
+        scale: "data" divides each covariance, of each irreducible part of rep_out, by its mean variance over the
+            training inputs, so that sigma_a and sigma_b are standard deviations of function values and
+            sigma_b / sigma_a says how asymmetric these are. None takes P k P^T and k as they are.
         offset: (d_out,) what is taken from y first. None: what the first group leaves fixed of y's mean.
         mean_size: standard deviation of the mean around it, in units of y (of a linear mean, over the training inputs).
         tolerance: of averages over groups that are not finite: relative error of K(gx, x') = rho(g) K(x, x') at the

@@ -55,7 +55,7 @@ class FunctionPrior:
     ) -> None:
         groups = (group,) if isinstance(group, Group) else group
         if isinstance(group, str):
-            raise TypeError(f"group must be a Group, got the text {group!r}; parse_group({group!r}) would do")
+            raise TypeError(f"group must be a Group, got the text {group!r}; groups.parse_group({group!r}) would do")
         if not isinstance(groups, (list, tuple)) or not groups or not all(isinstance(g, Group) for g in groups):
             raise TypeError(f"group must be a Group or a list of groups, got {group!r}; O(3) would do")
         self.groups = tuple(groups)
