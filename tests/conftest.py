@@ -28,3 +28,13 @@ ENGINES = ("numpyro", "pyro")
 def engine(request):
     pytest.importorskip(request.param)
     return request.param
+
+
+@pytest.fixture
+def float64():
+    """Double precision in both libraries."""
+    torch = pytest.importorskip("torch")
+    with pytest.importorskip("bayes_rpp.engines.jax").x64():
+        torch.set_default_dtype(torch.float64)
+        yield
+        torch.set_default_dtype(torch.float32)

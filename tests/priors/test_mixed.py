@@ -44,14 +44,6 @@ each_prior = pytest.mark.parametrize("prior", PRIORS, ids=repr)
 each_form = pytest.mark.parametrize("form", PARAMETRIZATIONS.values(), ids=lambda f: f.name)
 
 
-@pytest.fixture
-def float64():
-    with x64():
-        torch.set_default_dtype(torch.float64)
-        yield
-        torch.set_default_dtype(torch.float32)
-
-
 def weights(prior, *lead):
     return np.random.default_rng(1).normal(size=(*lead, *prior.shape))
 

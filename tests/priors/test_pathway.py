@@ -34,14 +34,6 @@ PRIORS = [
 each_prior = pytest.mark.parametrize("prior", PRIORS, ids=repr)
 
 
-@pytest.fixture
-def float64():
-    with x64():
-        torch.set_default_dtype(torch.float64)
-        yield
-        torch.set_default_dtype(torch.float32)
-
-
 def dense_log_prob(prior, w):
     flat = w.reshape(-1, prior.subspace.size)
     return multivariate_normal(np.zeros(flat.shape[1]), prior.covariance()).logpdf(flat).reshape(len(w))

@@ -9,11 +9,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3 import SAC
 from stable_baselines3.common.monitor import Monitor
 
+from bayes_rpp.engines.torch import threads
 from bayes_rpp.rl.torch.policy import RPPPolicy
 
 
@@ -62,14 +62,12 @@ def learning_curve(
     policy: Any = "MlpPolicy" if policy_options is None else RPPPolicy
     kwargs = {"net_arch": [width, width], "optimizer_kwargs": {"fused": True}} | (policy_options or {})
     env = Monitor(make())
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small networks: a second thread costs more than it gives
     start = time.perf_counter()
     try:
-        model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
-        model.learn(steps)
+        with threads(1):  # small networks: a second thread costs more than it gives
+            model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
+            model.learn(steps)
     finally:
-        torch.set_num_threads(threads)
         env.close()
     ends = np.cumsum(env.get_episode_lengths())
     return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.perf_counter() - start)
