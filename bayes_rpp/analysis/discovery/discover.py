@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_rpp._arrays import whole_number
 from bayes_rpp.analysis.discovery.actions import Actions, base_dimension, column_actions, known_actions
 from bayes_rpp.analysis.discovery.scaling import Scaling
-from bayes_rpp.analysis.discovery.search import MARGIN, Step, orthonormal_rows, search
+from bayes_rpp.analysis.discovery.search import MARGIN, Step, conjugations, orthonormal_rows, search
 from bayes_rpp.analysis.discovery.softly import Softly
 from bayes_rpp.analysis.discovery.spectrum import Spectrum, spectrum_of_functions
 from bayes_rpp.analysis.discovery.words import Named, describe, doubts_of, verdict_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 LEAST = 10  # examples
-KEPT = 0.25  # sigma_b / sigma, up to which an algebra is one that f almost has
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,8 +132,8 @@ def discover_symmetry(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     to_x, to_y = Scaling.of(x, actions, "inputs"), Scaling.of(y, actions, "outputs")
-    steps = search(to_x(x[order]), to_y(y[order]), actions)
-    last = _last(steps)
+    taken, tried = search(to_x(x[order]), to_y(y[order]), actions)
+    last, steps = taken[-1], taken + tried
     model, named = _named(last, to_x, to_y, rng, rep_in, rep_out, columns, targets)
     strict = model.fitted(strict=True) if last.dimension else model
     a, b, _ = model.sigmas
@@ -156,16 +155,6 @@ def discover_symmetry(
         [(s.name, s.dimension, s.score - steps[0].score) for s in steps],
     )
     return replace(found, verdict=verdict_of(found), doubts=doubts_of(found, model, len(x), x.shape[1]))
-
-
-def _last(steps: list[Step]) -> Step:
-    """The algebra of the highest score that f has but for a small residual."""
-
-    def is_kept(step: Step) -> bool:
-        a, b, _ = step.model.sigmas
-        return not step.dimension or b <= KEPT * math.hypot(a, b)
-
-    return max(filter(is_kept, steps), key=lambda s: s.score)
 
 
 def _named(
@@ -199,11 +188,8 @@ def _turned(step: Step, rng: np.random.Generator, draws: int = 100) -> Array:
     """(draws, k, K) directions by their posterior; those of whole algebras with a name have none."""
     model = step.model
     held = np.repeat(model.directions[None], draws, axis=0)
-    if not step.parameters or step.name not in model.actions.families:
+    if not step.parameters or not len(moving := conjugations(model.directions, model.actions)):
         return held
-    family = model.actions.families[step.name]
-    rest = family - family @ model.directions.T @ model.directions
-    moving = np.linalg.svd(rest, full_matrices=False)[2][: np.linalg.matrix_rank(rest, tol=1e-6)]
     covariance = model.uncertainty(moving)
     values, vectors = np.linalg.eigh(covariance)
     noise = (rng.normal(size=(draws, len(values))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T

@@ -56,15 +56,15 @@ class Softly:
     def fitted(
         self, *, moving: Array | None = None, iterations: int = 40, strict: bool = False, hold: bool = False
     ) -> Softly:
-        """The numbers of the highest evidence near these, and the last of the directions likewise.
+        """The numbers of the highest evidence near these, and the directions likewise.
 
         Args:
-            moving: (r, K) orthonormal coordinates among which the last direction may turn.
+            moving: (r, k, K) changes of the directions that are tried, times numbers.
             strict: without a residual.
             hold: the lengthscales.
         """
         k, q = len(self.directions), len(self.numbers)
-        moving = np.zeros((0, len(self.actions))) if moving is None or not k else moving
+        moving = np.zeros((0, k, len(self.actions))) if moving is None else moving
         bounds = [RANGES[0]] * (q - 3) + list(RANGES[1:]) + [(-FREE, FREE)] * len(moving)
         start = np.concatenate([self.numbers, np.zeros(len(moving))])
         held = [*range(q - 3)] if hold else []
@@ -84,16 +84,16 @@ class Softly:
         return replace(self, directions=directions, numbers=found.x[:q], evidence=-float(found.fun))
 
     def turned(self, by: Array, moving: Array) -> Array:
-        """The directions with the last one turned, orthonormal."""
-        last = self.directions[-1] + by @ moving
-        return np.concatenate([self.directions[:-1], (last / np.linalg.norm(last))[None]])
+        """The directions turned, orthonormal."""
+        u, _, vt = np.linalg.svd(self.directions + np.tensordot(by, moving, 1), full_matrices=False)
+        return np.asarray(u @ vt)
 
     def density(self, numbers: Array) -> float:
         """log p(y | x, numbers) + log p(numbers); raises LinAlgError."""
-        return self._evidence(numbers, np.zeros((0, len(self.actions))))[0]
+        return self._evidence(numbers, np.zeros((0, *self.directions.shape)))[0]
 
     def uncertainty(self, moving: Array) -> Array:
-        """(r, r) covariance of how far the last direction turns, by the Hessian of the evidence (Laplace), with the
+        """(r, r) covariance of how far the directions turn, by the Hessian of the evidence (Laplace), with the
         numbers integrated out."""
         at, q = np.concatenate([self.numbers, np.zeros(len(moving))]), len(self.numbers)
         free = [i for i in range(len(at)) if i >= q or RANGES[max(0, i - q + 4)][0] + 0.01 < at[i]]
@@ -121,7 +121,7 @@ class Softly:
         a2, b2, noise2 = np.exp(2 * numbers[-3:])
         directions = self.directions.copy()
         if len(by):
-            directions[-1] += by @ moving
+            directions += np.tensordot(by, moving, 1)
         constraint = self.constraint(numbers, directions) if len(directions) else None
         free = self.kernel(numbers)
         whole = np.kron(free, np.eye(m))
@@ -155,9 +155,10 @@ class Softly:
             )
             slope[: q - 3] += by_scale
             if len(by):
-                by_in = np.einsum("zi,zj->ij", by_moved[:, -1] / self.scales(numbers), self.x[self.points])
-                basis = np.tensordot(moving, self.actions.inputs, 1), np.tensordot(moving, self.actions.outputs, 1)
-                slope[q:] = np.einsum("ij,rij->r", by_in, basis[0]) + np.einsum("ab,rab->r", by_out[-1], basis[1])
+                by_in = np.einsum("zki,zj->kij", by_moved / self.scales(numbers), self.x[self.points])
+                by_directions = np.einsum("kij,Kij->kK", by_in, self.actions.inputs, optimize=True)
+                by_directions += np.einsum("kab,Kab->kK", by_out, self.actions.outputs, optimize=True)
+                slope[q:] = np.einsum("kK,rkK->r", by_directions, moving)
         middle, spread = self._prior()
         gap = (numbers - middle) / spread
         gap[-3] *= bool(len(directions))

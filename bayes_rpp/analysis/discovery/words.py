@@ -23,7 +23,7 @@ SNAP = 0.12  # root mean square sine of the angles to an algebra of standard for
 FEW = 5  # examples for each column of x
 NOISY = 0.5  # of the size of y
 NEAR = 3.0  # nats
-WEAK = 0.35  # strength below which a direction that was not kept might be one
+WEAK = 0.15  # strength below which a direction that was not kept might be one
 
 
 @dataclass(frozen=True)
