@@ -73,7 +73,7 @@ def commutant(a: Array) -> Array:
 
 
 def invariant_parts(a: Array, of: Array) -> list[Array]:
-    """Orthonormal bases (d, n), as rows, of the spaces of equal eigenvalues of a matrix, pairs of complex ones together.
+    """Orthonormal bases (d, n), as rows, of the spaces of equal eigenvalues, those of complex pairs together.
 
     Args:
         a: (n, n).

@@ -87,7 +87,8 @@ def nearest_algebra(
     if k > len(flat) or np.linalg.svd(start / lengths)[1].min() < 1e-6:
         return None
     start = _polar(start / lengths)
-    w = np.ones(k) if weights is None else np.asarray(weights, dtype=np.float64) / np.mean(weights)
+    w = np.ones(k) if weights is None else np.array(weights, dtype=np.float64)
+    w = w / w.mean()
     found = start if k in (1, len(flat)) else _search(start, structure_constants(ambient), w)
     if found is None or np.linalg.svd(found @ start.T)[1].min() < np.sqrt(1 - FAR**2):
         return None
