@@ -114,11 +114,11 @@ def _ambients(given: Array, tolerance: float) -> Iterator[Array]:
     several = [m for m in masks.values() if m.any()]
     diagonal = [(m, blocks) for m in several if _is_direct_sum(m, blocks := blocks_of(m))]
     yield from (_units(m) for m in several if not blocks_of(m))  # shears of whole columns
+    yield from _nilpotent(given)  # before metrics, as a boost of a steep light cone is as near
     for _, blocks in diagonal:
         families = [_family(given, np.flatnonzero(b), tolerance) for b in blocks]
         if all(f is not None for f in families):
             yield _direct_sum([f for f in families if f is not None], blocks)
-    yield from _nilpotent(given)
     for mask in several:
         for _, blocks in [d for d in diagonal if d[0] is mask]:
             mixed = [(_family(given, np.flatnonzero(b), tolerance), b.sum()) for b in blocks]
