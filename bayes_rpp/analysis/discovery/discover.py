@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayes_rpp._arrays import whole_number
 from bayes_rpp.analysis.discovery.actions import Actions, base_dimension, column_actions, known_actions
 from bayes_rpp.analysis.discovery.scaling import Scaling
-from bayes_rpp.analysis.discovery.search import MARGIN, Step, conjugations, orthonormal_rows, search
+from bayes_rpp.analysis.discovery.search import KEPT, MARGIN, Step, conjugations, orthonormal_rows, search, violation
 from bayes_rpp.analysis.discovery.softly import Softly
 from bayes_rpp.analysis.discovery.spectrum import Spectrum, spectrum_of_functions
 from bayes_rpp.analysis.discovery.words import Named, describe, doubts_of, verdict_of
@@ -138,7 +138,7 @@ def discover_symmetry(
     strict = model.fitted(strict=True) if last.dimension else model
     a, b, _ = model.sigmas
     spectrum = spectrum_of_functions(model, draws, rng)
-    probabilities = _probabilities(steps)
+    probabilities = _probabilities([*taken, *(s for s in tried if violation(s.model) < KEPT)])
     found = Discovery(
         last.dimension,
         named.generators,
@@ -152,7 +152,8 @@ def discover_symmetry(
         b / math.hypot(a, b),
         "",
         [],
-        [(s.name, s.dimension, s.score - steps[0].score) for s in steps],
+        [(s.name, s.dimension, s.score - steps[0].score) for s in taken]
+        + [(s.name, s.dimension, s.score - steps[0].score) for s in tried if violation(s.model) < KEPT],
     )
     return replace(found, verdict=verdict_of(found), doubts=doubts_of(found, model, len(x), x.shape[1]))
 

@@ -98,7 +98,7 @@ def symmetries_of(
     counts = (own < tolerance).sum(axis=1)
     span = spectrum.directions[:k]
     nearest = nearest_algebra(span) if k else span
-    named = describe(span if nearest is None else nearest, np.zeros((0, *span.shape)), actions, rep_in, rep_out, None, None)
+    named = describe(span if nearest is None else nearest, None, actions, rep_in, rep_out, None, None)
     return FunctionSymmetries(
         k,
         named.generators,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.analysis.discovery.actions import Actions
-from bayes_rpp.analysis.discovery.names import name_algebra, name_joint
+from bayes_rpp.analysis.discovery.names import NamedAlgebra, name_algebra
 from bayes_rpp.analysis.discovery.softly import Softly
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Scalar
@@ -19,11 +19,22 @@ if TYPE_CHECKING:
     from bayes_rpp.analysis.discovery.discover import Discovery
 
 Array = NDArray[np.float64]
-SNAP = 0.12  # root mean square sine of the angles to an algebra of standard form that may be meant
+AS_IT_IS = 1e-6  # sine of the angle to an algebra in standard form
 FEW = 5  # examples for each column of x
 NOISY = 0.5  # of the size of y
 NEAR = 3.0  # nats
 WEAK = 0.15  # strength below which a direction that was not kept might be one
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The representation that is a diagonal block of the group's matrices, for `Rep.custom`."""
+
+    start: int
+    stop: int
+
+    def __call__(self, g: Array) -> Array:
+        return g[self.start : self.stop, self.start : self.stop]
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Named:
 
 def describe(
     basis: Array,
-    draws: Array,
+    draws: Array | None,
     actions: Actions,
     rep_in: Rep | None,
     rep_out: Rep | None,
@@ -49,25 +60,26 @@ def describe(
     snap: bool = True,
 ) -> Named:
     """The algebra of standard form near a basis (k, n, n) with posterior draws (s, k, n, n); as it is without `snap`."""
-    tolerance = SNAP if snap else 1e-6
     d_in, d_out = actions.inputs.shape[1], actions.outputs.shape[1]
+    tolerance = None if snap else AS_IT_IS
     if not len(basis):
-        plain = rep_in if rep_in is not None else d_in * Scalar
         n = basis.shape[-1] if rep_in is not None else 1
-        return Named(basis, Trivial(n), plain, rep_out if rep_out is not None else d_out * Scalar, [])
+        return Named(basis, Trivial(n), rep_in or d_in * Scalar, rep_out or d_out * Scalar, [])
     if rep_in is not None and rep_out is not None:
-        own = list(columns) if columns is not None and basis.shape[-1] == d_in else None
-        found = name_algebra(basis, draws=draws, columns=own, tolerance=tolerance)
-        return Named(found.generators, found.group, rep_in, rep_out, [*found.parts] or [found.words])
-    joint = name_joint(
-        basis[:, :d_in, :d_in],
-        basis[:, d_in:, d_in:],
-        draws=(draws[..., :d_in, :d_in], draws[..., d_in:, d_in:]),
-        columns=columns,
-        targets=targets,
-        tolerance=tolerance,
-    )
-    return Named(joint.generators, joint.group, joint.rep_in, joint.rep_out, [joint.words])
+        own = columns if basis.shape[-1] == d_in else None
+        return _named(name_algebra(basis, draws=draws, columns=own, tolerance=tolerance), basis, rep_in, rep_out)
+    names = [*(columns or [f"x{i + 1}" for i in range(d_in)]), *(targets or [f"y{i + 1}" for i in range(d_out)])]
+    found = name_algebra(basis, draws=draws, columns=names, tolerance=tolerance)
+    whole = d_in + d_out
+    cut_in, cut_out = Rep.custom(Columns(0, d_in), "inputs"), Rep.custom(Columns(d_in, whole), "outputs")
+    return _named(found, basis, cut_in, cut_out)
+
+
+def _named(found: NamedAlgebra | None, basis: Array, rep_in: Rep, rep_out: Rep) -> Named:
+    if found is not None:
+        return Named(found.generators, found.group, rep_in, rep_out, [p.words for p in found.parts])
+    words = f"{len(basis)} directions whose brackets do not close"
+    return Named(basis, Group(basis.shape[-1], basis, name=words, exact=True), rep_in, rep_out, [words])
 
 
 def verdict_of(found: Discovery) -> str:
@@ -113,6 +125,6 @@ def doubts_of(found: Discovery, model: Softly, examples: int, columns: int) -> l
             f"{least:.2g}): an approximate symmetry, or too few data to tell"
         )
     own = max(score for _, k, score in found.tried if k == found.dimension)
-    rivals = [t for t in found.tried if t[1] not in (found.dimension, 0) and t[2] > own - NEAR]
+    rivals = [t for t in found.tried if t[1] not in (found.dimension, 0) and own - NEAR < t[2] < own + NEAR]
     doubts += [f"{name} ({k} dimensions) is as likely, to {abs(score - own):.1f} nats" for name, k, score in rivals]
     return doubts
