@@ -151,8 +151,8 @@ def main() -> None:
     if not given.append:
         text = (
             "# Symmetries that nobody named: how often the answer is right\n\n"
-            f"{100 * NOISE:g} % noise, one thread. Axis: degrees between the axis that was found and the true one, median "
-            "and largest, where the dimension is right.\n\n"
+            f"{100 * NOISE:g} % noise, one thread. Axis: degrees between the axis that was found and the true one, "
+            "median and largest, where the dimension is right.\n\n"
         )
     command = f"python -m benchmarks.discovery --seeds {given.seeds} --first {given.first} --sizes {sizes}"
     text += (
