@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 Array = NDArray[np.float64]
-Move = Callable[[Array], tuple[Array, Array] | None]  # g of the base space -> how it acts on columns of x and of y
 ALIKE, APART = 2.0, 0.4  # ratio of sizes, and Kolmogorov's distance, up to which two columns are of like kind
 SCREENED = 24  # examples at which products are looked at
 KEPT, BEAM = 12, 24
@@ -68,23 +67,24 @@ class Screen:
 
     Args:
         predict: the free fit's mean, (k, n) -> (k, m).
-        x: (n, d_in) training inputs.
-        move: see `Move`; None of how it acts on y: the best signed permutation of the columns of y is taken.
+        x: (n, d_in) training inputs; `all` has them, and x and f are of some of them.
+        seed: of which examples it looks at.
     """
 
     def __init__(self, predict: Callable[[Array], Array], x: Array, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        self.predict, self.x = predict, x[rng.permutation(len(x))[: 4 * SCREENED]]
+        self.predict, self.all, self.x = predict, x, x[rng.permutation(len(x))[: 4 * SCREENED]]
         self.f = predict(self.x)
         self.size = np.maximum(self.f.var(axis=0), 1e-300)
 
-    def violations(self, pairs: list[tuple[Array, Array | None]], few: bool = False) -> list[tuple[float, Array]]:
-        """Of (P, R) each, the relative violation, 0 where it holds and about 1 or more where nothing does, and R."""
+    def violations(self, elements: list[Array], few: bool = False) -> list[tuple[float, Array]]:
+        """Of each P, the relative violation of f(Px) = R f(x), 0 where it holds and about 1 or more where nothing does,
+        and R, the signed permutation of columns of y for which it is least."""
         x, f = (self.x[:SCREENED], self.f[:SCREENED]) if few else (self.x, self.f)
-        moved = self.predict(np.concatenate([x @ p.T for p, _ in pairs])).reshape(len(pairs), *f.shape)
+        moved = self.predict(np.concatenate([x @ p.T for p in elements])).reshape(len(elements), *f.shape)
         found = []
-        for (_, r), there in zip(pairs, moved, strict=True):
-            r = self._best(f, there) if r is None else r
+        for there in moved:
+            r = self._best(f, there)
             found.append((float((np.mean((there - f @ r.T) ** 2, axis=0) / (2 * self.size)).mean()), r))
         return found
 
@@ -98,17 +98,15 @@ class Screen:
         return r
 
 
-def search(
-    screen: Screen, first: list[Array], further: list[Array], act: Callable[[Array], tuple[Array, Array | None]]
-) -> list[tuple[float, Array, Array]]:
-    """(violation, g, R) of the most promising elements: singles, wholes, then products of two and of three."""
+def search(screen: Screen, first: list[Array], further: list[Array]) -> list[tuple[float, Array, Array]]:
+    """(violation, P, R) of the most promising elements: singles, wholes, then products of two and of three."""
     known: dict[bytes, tuple[float, Array, Array]] = {}
 
     def look(elements: list[Array], few: bool) -> None:
         fresh = {(np.round(g, 6) + 0.0).tobytes(): g for g in elements if not np.allclose(g, np.eye(len(g)))}
         fresh = {k: g for k, g in fresh.items() if k not in known}
         if fresh:
-            values = screen.violations([act(g) for g in fresh.values()], few)
+            values = screen.violations(list(fresh.values()), few)
             known.update({k: (v, g, r) for (k, g), (v, r) in zip(fresh.items(), values, strict=True)})
 
     look(first + further, False)
@@ -118,7 +116,7 @@ def search(
         look([g @ h for _, g, _ in frontier for h in first if _apart(g, h)], True)
         frontier = sorted((c for k, c in known.items() if k not in before), key=lambda c: c[0])[:BEAM]
     best = sorted(known.values(), key=lambda c: c[0])[: 2 * KEPT]
-    again = screen.violations([act(g) for _, g, _ in best]) if best else []
+    again = screen.violations([g for _, g, _ in best]) if best else []
     found = [(v, g, r) for (v, r), (_, g, _) in zip(again, best, strict=True)]
     return sorted(
         (c for c in found if c[0] < 0.5), key=lambda c: (round(c[0], 2), np.abs(c[1] - np.eye(len(c[1]))).sum())
