@@ -146,10 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = f"python -m benchmarks.discovery_discrete --seeds {given.seeds} --first {given.first}"
     page = f"""# Discrete symmetries that nobody named
 
-Made by `{command}`, one thread on a busy machine. Each table is a random function with a symmetry, or without, of normal
-inputs, with {NOISE:.0%} noise: draws of a Gaussian process of lengthscale {SMOOTH:g} (rough: {ROUGH:g}), averaged over the
-group. Seeds {seeds[0]} to {seeds[-1]}; what decides was chosen on seeds 0 to 9. An answer is right if the group found is the
-true one, neither smaller nor larger.
+Made by `{command}`, one thread on a busy machine. Each table is a random
+function with a symmetry, or without, of normal inputs, with {NOISE:.0%} noise: draws of a Gaussian process of
+lengthscale {SMOOTH:g} (rough: {ROUGH:g}), averaged over the group. Seeds {seeds[0]} to {seeds[-1]}; what decides was
+chosen on seeds 0 to 9. An answer is right if the group found is the true one, neither smaller nor larger.
 
 It is right in {with_symmetry[0]} of {with_symmetry[1]} tables with a symmetry. There are false alarms in
 {without[1] - without[0]} of {without[1]} tables without one.

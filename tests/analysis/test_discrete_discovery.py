@@ -6,6 +6,7 @@ import pytest
 import bayes_rpp as rpp
 from bayes_rpp.analysis.discovery.discrete import discrete_symmetries
 from bayes_rpp.analysis.discovery.discrete_words import in_words
+from bayes_rpp.networks.polynomials import strict_weights
 
 
 def _table(f, columns, n=100, seed=0):
@@ -24,9 +25,9 @@ def test_a_swap_is_found_and_its_group_fits_models():
     np.testing.assert_array_equal(found.found[0][1], np.eye(4)[[2, 1, 0, 3]])
     post = rpp.fit(rpp.GaussianProcess(found.rep_in, found.rep_out, found.group, sigma_b=0.0), x, y, rpp.MAP())
     np.testing.assert_allclose(post.predict(x[:, [2, 1, 0, 3]]).mean, post.predict(x).mean, atol=1e-8)
-    network = rpp.EMLP(found.rep_in, found.rep_out, found.group)
-    params = network.init(0) if hasattr(network, "init") else None
-    assert params is None or network is not None
+    network = rpp.EMLP(found.rep_in, found.rep_out, found.group, channels=8, layers=1)
+    params = strict_weights(network, np.random.default_rng(1))
+    np.testing.assert_allclose(network(params, x[:, [2, 1, 0, 3]]), network(params, x), atol=1e-5)
 
 
 def test_nothing_is_found_where_there_is_nothing():
@@ -107,7 +108,7 @@ ONE, SWAP = np.eye(1), np.eye(3)[[1, 0, 2]]
         (-np.eye(3), ONE, "y is even: it does not change with the sign of x"),
         (np.diag([1.0, -1, -1]), -np.eye(2), "y changes sign when columns 2 and 3 change sign"),
         (SWAP @ np.diag([1.0, 1, -1]), ONE, "columns 1 and 2 are swapped and column 3 changes sign"),
-        (-SWAP, np.diag([1.0, -1]), "when columns 1 and 2 are swapped and change sign and column 3 changes sign, target 2"),
+        (-SWAP, np.diag([1.0, -1]), "are swapped and change sign and column 3 changes sign, target 2 changes sign"),
         (np.diag([-1.0, 1, 1]), np.diag([-1.0, 1]), "a flip of column 1 flips target 1"),
         (SWAP, np.eye(2)[::-1], "when columns 1 and 2 are swapped, targets 1 and 2 are swapped"),
         (SWAP @ np.diag([1.0, -1, 1]), ONE, "column 1 becomes column 2 and column 2 becomes -column 1"),

@@ -22,7 +22,7 @@ from bayes_rpp.symmetry.representations import Rep
 Array = NDArray[np.float64]
 NATS = 5.0  # by which the evidence must rise
 UNMOVED, LITTLE = 1e-6, 0.05  # share of the variance below which y does not depend on a column; or might not
-NOISE = 0.5  # share of the variance above which too little is known of f
+UNKNOWN = 0.5  # variance of y that examples leave of the next, of 1, above which too little is known of f
 ORDER = 400  # elements of the largest group whose evidence is computed
 
 
@@ -87,7 +87,8 @@ def discrete_symmetries(
 def _found(x: Array, y: Array, names: Names, threshold: float, seed: int) -> DiscreteSymmetries:
     n = x.shape[1]
     free = judge([], x, y)
-    conditional = GaussianEvidence(free.post.model, free.post.x, free.post.y, free.post.level).conditional(free.numbers)
+    exact = GaussianEvidence(free.post.model, free.post.x, free.post.y, free.post.level)
+    conditional = exact.conditional(free.numbers)
     screen = Screen(lambda z: conditional.marginal(z).mean, x, seed)
     doubts = list(free.said)
     tried: list[tuple[str, float, float]] = []
@@ -99,7 +100,8 @@ def _found(x: Array, y: Array, names: Names, threshold: float, seed: int) -> Dis
         doubts.extend(f"{name}: {said}" for said in found.said)
         return found.evidence - free.evidence
 
-    known = free.numbers.get("noise", 0.0) ** 2 < NOISE * float(y.var(axis=0).mean())
+    log_left = -2 * exact.left_out(free.numbers).mean() / y.shape[1] - 1 - np.log(2 * np.pi)
+    known = log_left < np.log(UNKNOWN) + np.log(y.var(axis=0)).mean()
     if not known:
         doubts.append("x says too little of y, beside its noise, for a symmetry to be seen")
     active = _active(screen, y, free, names[0], doubts, seed)
@@ -115,6 +117,8 @@ def _found(x: Array, y: Array, names: Names, threshold: float, seed: int) -> Dis
         alone = rise([whole], name)
         tried.append((name, alone, error))
         if alone <= threshold:
+            if alone > -threshold:
+                doubts.append(f"{name}: the data do not say (evidence {alone:+.1f} nats)")
             continue
         if list_elements(np.stack([*elements, whole]), ORDER) is None:
             doubts.append(f"{name}: it makes more than {ORDER} elements with those found before, and is left out")

@@ -21,7 +21,8 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Scalar
 
 Array = NDArray[np.float64]
-HOPELESS = 100.0  # nats below the free fit, with its numbers, from which no other numbers are looked for
+HOPELESS = 1.0  # nats for each example below the free fit, with its numbers, from which no others are looked for
+NOISES = 0.0, 0.01, 0.03, 0.1  # least shares of y's size, as a free fit of few data may be without noise
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,32 @@ def judge(elements: Sequence[Array], x: Array, y: Array, free: Judged | None = N
     x, start = x[:, order], None
     if free:
         start = _start(free, gp, order)
-        there = GaussianEvidence(with_defaults(gp, x, y), x, y)(start)[0]
-        if there < free.evidence - HOPELESS:
+    return fitted(gp, x, y, free, start)
+
+
+def fitted(
+    gp: GaussianProcess, x: Array, y: Array, beside: Judged | None = None, start: Any = None, seed: int = 0
+) -> Judged:
+    """A fit by MAP.
+
+    Args:
+        beside: a fit of the same data, beside which it may be hopeless.
+        start: numbers to start from, and to see that.
+    """
+    if beside:
+        evidence = GaussianEvidence(with_defaults(gp, x, y), x, y, beside.post.level)
+        starts = [start | {"noise": max(start["noise"], share * float(y.std()))} for share in NOISES]
+        there, start = max(((evidence(numbers)[0], numbers) for numbers in starts), key=lambda found: found[0])
+        if there < beside.evidence - HOPELESS * len(x):
             return Judged(there)
-    post, said = fitted(gp, x, y, start)
-    return Judged(float(post.log_evidence), post, said)
-
-
-def fitted(gp: GaussianProcess, x: Array, y: Array, init: Any = None) -> tuple[Any, tuple[str, ...]]:
-    """Its posterior by MAP, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        post = fit(gp, x, y, MAP(), init=init, progress=False)
+        post: Any = fit(gp, x, y, MAP(), init=start, progress=False, seed=seed)
     for w in caught:
         if not issubclass(w.category, UserWarning):
             warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-    return post, tuple(str(w.message) for w in caught if issubclass(w.category, UserWarning))
+    said = tuple(str(w.message) for w in caught if issubclass(w.category, UserWarning))
+    return Judged(float(post.log_evidence), post, said)
 
 
 def _start(free: Judged, gp: GaussianProcess, order: NDArray[np.int_]) -> dict[str, float]:
