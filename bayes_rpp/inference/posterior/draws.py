@@ -23,8 +23,10 @@ from bayes_rpp.models.data import check_data, check_inputs
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.outputs import CHUNK, Block, blocks, center_of, evaluate, linearized
 from bayes_rpp.networks.storage import check_weight
+from bayes_rpp.symmetry.discovery.sampled import FunctionSymmetries, symmetries_of
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import bind_rep
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,38 @@ class Draws:
             x: (n, d_in).
             group: whose equivariance; None: the network's.
             seed: of the elements g, which all draws share.
+
+        Raises:
+            TypeError, ValueError: if x does not fit rep_in, or group cannot act on its columns as rep_in says.
         """
         model = self.model
+        if isinstance(group, Group):
+            for rep in (model.rep_in, model.rep_out):
+                if (size := bind_rep(rep.rep, group, "group").size) != rep.size:
+                    raise ValueError(
+                        f"group must act on R^{model.group.dim}, as the model's {model.group} does, so that {rep.rep} "
+                        f"has size {rep.size}, got {group} on R^{group.dim}, under which it has size {size}; "
+                        f"{_example(group, model.group)} would do"
+                    )
         probe = Probe(check_inputs(model, x), model.rep_in, model.rep_out, group or model.group, seed)
         probe.warn_if_empty()
         return self.measure(probe)
+
+    def symmetries(
+        self, x: ArrayLike, *, within: Group | None = None, tolerance: float = 0.1, points: int = 100
+    ) -> FunctionSymmetries:
+        """The Lie algebra under which the draws are equivariant, exactly or nearly; see `analysis.symmetries_of`.
+
+        Args:
+            x: (n, d_in), of which `points` are used.
+            within: the group in whose Lie algebra to look. None: all matrices on the space of the model's group, or of
+                models without a representation (`Trivial(1)`), all pairs of matrices on the columns of x and y.
+            tolerance: strength of violation below which a direction is kept; 1 is what an unrelated one has.
+        """
+        model = self.model
+        known = {} if model.group.dim == 1 else {"rep_in": model.rep_in.rep, "rep_out": model.rep_out.rep}
+        x, dim = check_inputs(model, x), model.group.dim
+        return symmetries_of(self, x, **known, within=within, tolerance=tolerance, points=points, dim=dim)
 
     def measure(self, probe: Probe) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""
@@ -151,8 +180,8 @@ class Draws:
         dtype = next(iter(params.values())).dtype
         net, center = self.model.net, center_of(self.model, self.center, chain)
         if center is not None:
-            return _in_pieces(lambda x: linearized(net, center, params, x))
-        return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
+            return _in_pieces(lambda x: linearized(net, center, params, x), net.rep_out.size)
+        return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)), net.rep_out.size)
 
     def outputs(
         self, x: Shaped[NDArray, "n d_in"]
@@ -203,15 +232,24 @@ class Draws:
         )
 
 
-def _in_pieces(function: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray]:
-    """The same function with CHUNK rows at a time, as hidden layers are wide."""
+def _in_pieces(function: Callable[[NDArray], NDArray], size: int) -> Callable[[NDArray], NDArray]:
+    """The same function of so many outputs with CHUNK rows at a time, as hidden layers are wide; and of no rows."""
 
     def whole(x: NDArray) -> NDArray:
+        if not len(x):
+            return np.empty((0, size), dtype=np.result_type(x, np.float32))
         if len(x) <= CHUNK:
             return function(x)
         return np.concatenate([function(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
 
     return whole
+
+
+def _example(group: Group, wanted: Group) -> str:
+    """Of a group that acts as another one, on a space of the size that is wanted."""
+    if wanted.factors or group.dim >= wanted.dim:
+        return str(wanted)
+    return f"{group} * Trivial({wanted.dim - group.dim})"
 
 
 def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:
