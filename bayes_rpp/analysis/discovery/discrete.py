@@ -20,7 +20,7 @@ from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
 Array = NDArray[np.float64]
-NATS = 5.0  # by which the evidence must rise
+NATS = 3.0  # by which the evidence must rise: odds of 20 to 1 of one, where each candidate is as likely as another
 UNMOVED, LITTLE = 1e-6, 0.05  # share of the variance below which y does not depend on a column; or might not
 UNKNOWN = 0.5  # variance of y that examples leave of the next, of 1, above which too little is known of f
 ORDER = 400  # elements of the largest group whose evidence is computed
@@ -65,12 +65,14 @@ def discrete_symmetries(
     best signed permutation of the columns of y. The best candidates are judged by the exact evidence of a
     `GaussianProcess` that is strictly equivariant, beside that of the free one. Only columns of like kind (similar size
     and distribution, in the units given) are swapped; flips are about 0 and tried where the data have both signs.
-    Symmetries up to an offset or a scale of each column are not looked for.
+    Symmetries up to an offset or a scale of each column are not looked for, and a swap of columns that matter nearly
+    alike is found where the data do not tell them apart.
 
     Args:
         x: (n, d_in); y: (n, d_out).
         columns, targets: names; None: column 1, ..., target 1, ....
-        threshold: by how many nats the evidence must rise.
+        threshold: by how many nats the evidence must rise, beside the logarithm of the number of candidates (without
+            products), one of which may be true.
         seed: of the examples that the screen looks at.
 
     Raises:
@@ -107,7 +109,9 @@ def _found(x: Array, y: Array, names: Names, threshold: float, seed: int) -> Dis
     active = _active(screen, y, free, names[0], doubts, seed)
     like = alike(x) & np.outer(active, active)
     flips = np.flatnonzero(active & (x.min(axis=0) < 0) & (x.max(axis=0) > 0))
-    pairs = search(screen, list(singles(flips, like)), list(wholes(flips, like))) if known else []
+    first, further = list(singles(flips, like)), list(wholes(flips, like))
+    pairs = search(screen, first, further) if known else []
+    threshold += np.log(max(len(first) + len(further), 1))
     best = 0.0
     for error, p, r in pairs[:KEPT]:
         whole = block_diag(p, r)
