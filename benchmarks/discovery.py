@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayes_rpp as rpp
+from benchmarks.rows import Row
 
 OUT = Path("docs/results/discovery.md")
 NOISE = 0.02
@@ -121,6 +122,15 @@ def one(case: Case, n: int, seed: int) -> tuple[int, float, bool, float]:
         own = np.array([a[2, 1] - a[1, 2], a[0, 2] - a[2, 0], a[1, 0] - a[0, 1]])
         degrees = float(np.degrees(np.arccos(min(1.0, abs(own @ axis) / np.linalg.norm(own)))))
     return found.dimension, degrees, all(case.word in name for name in found.names[:1]), seconds
+
+
+def discovery(quick: bool = False) -> list[Row]:
+    """Each case once, as a benchmark of `python -m benchmarks`."""
+    rows = []
+    for name, case in list(CASES.items())[4:5] if quick else CASES.items():
+        dimension, _, _, seconds = one(case, 30 if quick else 100, 100)
+        rows.append(Row(f"discovery, {name}", seconds, unit="CPU s", figures={"dimension": float(dimension)}))
+    return rows
 
 
 def main() -> None:

@@ -17,23 +17,13 @@ from bayes_rpp.inference.posterior.functions import EVIDENCE
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
+from bayes_rpp.symmetry.discovery.described import Columns
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Scalar
 
 Array = NDArray[np.float64]
 HOPELESS = 1.0  # nats for each example below the free fit, with its numbers, from which no others are looked for
 NOISES = 0.0, 0.01, 0.03, 0.1  # least shares of y's size, as a free fit of few data may be without noise
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The block of a matrix that acts on columns start to stop, for `Rep.custom`."""
-
-    start: int
-    stop: int
-
-    def __call__(self, g: Array) -> Array:
-        return g[self.start : self.stop, self.start : self.stop]
 
 
 @dataclass(frozen=True)
