@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bayes_rpp.estimators.classifier import RPPClassifier
     from bayes_rpp.estimators.regressor import RPPRegressor
     from bayes_rpp.inference.fit import fit
-    from bayes_rpp.inference.methods import HMC, MAP, NUTS, SVI, DeepEnsemble, Laplace
+    from bayes_rpp.inference.methods import HMC, MAP, MCLMC, MILE, NUTS, SVI, DeepEnsemble, Laplace
     from bayes_rpp.inference.posterior.mixture import mixture
     from bayes_rpp.inference.posterior.posterior import Posterior
     from bayes_rpp.inference.run.callbacks import EquivarianceTracker
@@ -59,7 +59,7 @@ else:
             "estimators.classifier": "RPPClassifier",
             "estimators.regressor": "RPPRegressor",
             "inference.fit": "fit",
-            "inference.methods": "HMC MAP NUTS SVI DeepEnsemble Laplace",
+            "inference.methods": "HMC MAP MCLMC MILE NUTS SVI DeepEnsemble Laplace",
             "inference.posterior.mixture": "mixture",
             "inference.posterior.functions": "Posterior",
             "inference.run.callbacks": "EquivarianceTracker",
@@ -98,8 +98,8 @@ else:
 
 __all__ = [
     "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
-    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MLP", "Model",
-    "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor",
+    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC", "MILE",
+    "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor",
     "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T", "Trivial", "Vector",
     "Z", "compare_symmetries", "datasets", "equivariance_error", "fit", "load_network", "mixture", "save_network",
     "soften", "sweep",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 RHAT, ESS, DEEP, BFMI = 1.01, 100, 0.05, 0.3  # Vehtari et al. 2021; ESS is for each chain; Betancourt 2016
+SLOW = 0.1  # of the median chain's step size, below which a chain is named
 MIN_DRAWS = 4  # below which the estimators have no value
 
 
@@ -130,7 +131,7 @@ def _row(values: NDArray, chains: bool) -> dict[str, float]:
 def _warnings(post: Draws, table: Any) -> Iterator[str]:
     stats = post.sample_stats
     total = stats["diverging"].size
-    diverging = int(stats["diverging"].sum())
+    diverging = int(stats["diverging"].sum()) if "energy" in stats else 0
     other = "" if post.model.parametrization in (None, "whitened") else "parametrization='whitened' or "
     if diverging:
         yield (
@@ -145,7 +146,8 @@ def _warnings(post: Draws, table: Any) -> Iterator[str]:
                 f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A "
                 f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
             )
-    energy = np.asarray(stats["energy"], dtype=np.float64)
+    yield from _frozen(stats)
+    energy = np.asarray(stats.get("energy", np.empty((1, 0))), dtype=np.float64)
     if energy.shape[1] > MIN_DRAWS and (bfmi := _bfmi(energy)).min() < BFMI:
         yield (
             f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
@@ -168,6 +170,21 @@ def _warnings(post: Draws, table: Any) -> Iterator[str]:
         yield (
             f"the effective sample size is down to {least.min():.0f} of {total} draws (of {least.idxmin()}; "
             f"{ESS * post.chains} is wanted): means are noisy and tails more so. More draws help"
+        )
+
+
+def _frozen(stats: Any) -> Iterator[str]:
+    """Of chains with steps that are set before, which had to be made shorter or were taken back."""
+    if "energy" in stats:
+        return
+    step, back = np.asarray(stats["step_size"], dtype=np.float64), stats["diverging"].mean(axis=1)
+    slow = (step[:, -1] < 0.99 * step[:, 0]) | (step[:, -1] < SLOW * np.median(step[:, -1])) | (back > DEEP)
+    for c in np.flatnonzero(slow):
+        yield (
+            f"chain {c} froze, or nearly so: its steps were taken back in {back[c]:.0%} of the draws, and its step "
+            f"size, {step[c, 0]:.2g} after the warm-up, ended at {step[c, -1]:.2g} (median of all chains "
+            f"{np.median(step[:, -1]):.2g}). A longer warmup, a start elsewhere (seed=, init=) or the posterior without "
+            "it help"
         )
 
 
