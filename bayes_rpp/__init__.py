@@ -98,11 +98,11 @@ else:
 
 __all__ = [
     "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
-    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC", "MILE",
-    "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier", "RPPRegressor",
-    "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T", "Trivial", "Vector",
-    "Z", "compare_symmetries", "datasets", "equivariance_error", "fit", "load_network", "mixture", "save_network",
-    "soften", "sweep",
+    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC",
+    "MILE", "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar",
+    "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp",
+    "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries", "datasets", "equivariance_error", "fit",
+    "load_network", "mixture", "save_network", "soften", "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if not name.startswith("RPP")]

@@ -42,8 +42,9 @@ class MCLMC(_Blackjax, Chains):
     """Microcanonical Langevin Monte Carlo, dz = u dt, du = (1 - u uᵀ)(-∇U dt / (d - 1) + eta dW) with |u| = 1
     (Robnik et al. 2023; Robnik and Seljak 2024), in NumPyro, through blackjax (`pip install 'bayes-rpp[blackjax]'`).
 
-    Each draw costs the same, however difficult the posterior (beside NUTS: docs/results/samplers.md). Without adjustment
-    there is no rejection, and a bias that falls with the step size, which the warm-up sets by the error of the energy. Works on "pathways" while sigmas are fixed, else whitened.
+    Each draw costs the same, however difficult the posterior (beside NUTS: docs/results/samplers.md). Without
+    adjustment there is no rejection, and a bias that falls with the step size, which the warm-up sets by the error of
+    the energy. Works on "pathways" while sigmas are fixed, else whitened.
 
     A step whose energy is out of all proportion is taken back. A chain that keeps having its steps taken back goes on
     with a shorter step, and so cannot freeze; `Posterior.summary` names it, as it may be where others are not.
@@ -55,7 +56,8 @@ class MCLMC(_Blackjax, Chains):
         adjusted: accept or reject each trajectory (Metropolis): no bias, at about twice the cost (Robnik et al. 2025).
         step_size: as a distance in units of the posterior's standard deviations. None: adapted, which is advised.
         length: distance after which the direction is forgotten, or that of an adjusted trajectory on average, in units
-            of the posterior's standard deviations times the square root of their number. None: 1, or pi / 2 if adjusted.
+            of the posterior's standard deviations times the square root of their number. None: 1, or pi / 2 if
+            adjusted.
         thinning: steps for each draw; if adjusted, trajectories.
         energy_error: variance of the error of the energy in a step, for each number, that the step size is adapted to.
         target_accept: of adjusted trajectories.

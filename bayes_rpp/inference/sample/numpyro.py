@@ -11,7 +11,7 @@ from numpyro.infer.hmc import hmc
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.sites import Values
 from bayes_rpp.inference.run.task import Task
-from bayes_rpp.inference.sample.numpyro_blocks import BlockSampler, Kernel
+from bayes_rpp.inference.sample.blocks.numpyro import BlockSampler, Kernel
 from bayes_rpp.inference.sample.sampling import sample
 
 ALL = "sites"  # the one site that kernels see: with an array for each, most of what is compiled would move arrays

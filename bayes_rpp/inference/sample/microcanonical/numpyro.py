@@ -25,7 +25,7 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.inference.run.sites import Values
 from bayes_rpp.inference.run.task import Task
-from bayes_rpp.inference.sample.numpyro_blocks import BlockSampler, Kernel
+from bayes_rpp.inference.sample.blocks.numpyro import BlockSampler, Kernel
 from bayes_rpp.inference.sample.sampling import run_chains, warn_of_chains
 
 WINDOWS = (0.1, 0.3, 0.65)  # of the warm-up, between which variances are gathered
@@ -57,8 +57,8 @@ def _from_members(task: Task) -> tuple[Task, Values]:
     method = task.method
     members = train(replace(task, method=method.ensemble, checkpoint=kept("members"), executor=None), Trainer)
     weights = {k: np.asarray(w[0], dtype=np.float64) for k, w in members.samples.items()}
-    own = {"callbacks": (), "validation": None, "checkpoint": kept("chains")}
-    return replace(task, method=method.sampler, weights=weights, **own), members.training
+    chains = replace(task, method=method.sampler, weights=weights, callbacks=(), validation=None)
+    return replace(chains, checkpoint=kept("chains")), members.training
 
 
 class _Chain(NamedTuple):
