@@ -58,8 +58,8 @@ def fit(
         seed: of initial values and the order of data.
         init: start from a posterior (its first draws, or the modes of Laplace's, linearised, where there is one for
             each member), or from weights by parameter name, each (*shape) for all members or (members, *shape), in
-            place of draws from the prior. With NUTS, HMC and MCLMC, one draw for each chain. From weights by name, such as
-            a trained module's `net.initial`, MAP, DeepEnsemble and Laplace take smaller steps by default.
+            place of draws from the prior. With NUTS, HMC and MCLMC, one draw for each chain. From weights by name,
+            such as a trained module's `net.initial`, MAP, DeepEnsemble and Laplace take smaller steps by default.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
         validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.

@@ -205,7 +205,7 @@ def _frozen(stats: Any) -> Iterator[str]:
     if "energy" in stats:
         return
     step, back = np.asarray(stats["step_size"], dtype=np.float64), stats["diverging"].mean(axis=1)
-    slow = (step[:, -1] < 0.99 * step[:, 0]) | (step[:, -1] < SLOW * np.median(step[:, -1])) | (back > DEEP)
+    slow = (step[:, -1] < 0.5 * step[:, 0]) | (step[:, -1] < SLOW * np.median(step[:, -1])) | (back > DEEP)
     for c in np.flatnonzero(slow):
         yield (
             f"chain {c} froze, or nearly so: its steps were taken back in {back[c]:.0%} of the draws, and its step "
