@@ -17,10 +17,11 @@ DEFLATE = 1100  # bytes that one byte can stand for at most, by the compression 
 def replacing(path: str | Path) -> Iterator[Path]:
     """A path to write to, with the ending of `path`, whose file takes its place once it is whole.
 
-    A full disk, an error or a killed process leaves what was there before. Processes may write the same file at once:
-    the last one wins.
+    Folders that there are not yet are made. A full disk, an error or a killed process leaves what was there before.
+    Processes may write the same file at once: the last one wins.
     """
     target = Path(os.path.realpath(path))  # a link keeps pointing to its file
+    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{os.getpid()}.part-{target.name}")
     try:
         yield part

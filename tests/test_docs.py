@@ -31,7 +31,7 @@ SMALLER = {
     },
     "docs/functions.md": {
         "size=(80, 3)": "size=(15, 3)",
-        "25": "8",
+        "25": "9",
         "warmup=200, draws=200": "warmup=20, draws=5",
         "inducing=30": "inducing=8",
     },

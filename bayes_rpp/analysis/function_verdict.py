@@ -35,7 +35,7 @@ def chain_sentences(
         said.add(id(post))
         c = candidates[name]
         names = [*c.larger, *([] if c.is_free else [name])]
-        shares = _shares([*names, "beyond"], _sizes(post))
+        shares = _shares([*names, "beyond"], post)
         yield f"Shares of the function's variance in the chain {' > '.join(names)}: {shares}."
 
 
@@ -52,7 +52,7 @@ def sum_sentences(
     for name, c in candidates.items():
         if c.is_mixed:
             labels = part_names(c, candidates)
-            shares = _shares([*labels, "beyond"], _sizes(posteriors[name, "soft"]))
+            shares = _shares([*labels, "beyond"], posteriors[name, "soft"])
             yield f"Shares of the function's variance in the sum {name} = {' + '.join(labels)}: {shares}."
 
 
@@ -62,8 +62,10 @@ def mixed_doubts(
     """Parts of a mixed answer that are next to nothing."""
     if best is None or not candidates[best].is_mixed:
         return
-    shares = _of_variance(_sizes(posteriors[best, "strict"]))
-    for label, share in zip(part_names(candidates[best], candidates), shares[:-1], strict=True):
+    post: Any = posteriors[best, "strict"]
+    shares, alike = _of_variance(_sizes(post)), post.alike_pathways()
+    for k, label in enumerate(part_names(candidates[best], candidates)):
+        share = sum(s for s, first in zip(shares, alike, strict=True) if first == alike[k])
         if share < LITTLE:
             yield (
                 f"of the sum {best} the part for {label} is next to nothing ({_share(share)} of the variance): what is "
@@ -77,12 +79,20 @@ def is_all_of(mixed: Candidate, group: Group, post: Posterior) -> bool:
     return any(g == group and share > 1 - LITTLE for g, share in zip(mixed.groups, shares, strict=False))
 
 
-def _shares(names: Sequence[str], sizes: Sequence[float]) -> str:
-    shares = zip(names, _of_variance(sizes), sizes, strict=True)
-    return ", ".join(f"{n} {_share(p)} (sigma {s:.2g})" for n, p, s in shares)
+def _shares(names: Sequence[str], post: Posterior) -> str:
+    """In words; parts that allow the same functions have one share together."""
+    fitted: Any = post
+    sizes, alike = np.array(_sizes(post)), np.array(fitted.alike_pathways())
+    shares, found = _of_variance(sizes), []
+    for first in dict.fromkeys(alike.tolist()):
+        members = np.flatnonzero(alike == first).tolist()
+        name = " and ".join(names[k] for k in members) + " (the same functions here)" * (len(members) > 1)
+        sigma = np.sqrt((sizes[members] ** 2).sum())
+        found.append(f"{name} {_share(shares[members].sum())} (sigma {sigma:.2g})")
+    return ", ".join(found)
 
 
-def _of_variance(sizes: Sequence[float]) -> NDArray:
+def _of_variance(sizes: Sequence[float] | NDArray) -> NDArray:
     return np.square(sizes) / max(sum(np.square(sizes)), 1e-300)
 
 

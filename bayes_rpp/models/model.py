@@ -15,6 +15,7 @@ from bayes_rpp._given import described
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.engines.base import get_engine
+from bayes_rpp.models.frozen import Frozen
 from bayes_rpp.models.function import run
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Gaussian
@@ -31,7 +32,7 @@ AnyParametrization = Literal["pathways", "weights", "whitened"] | Parametrizatio
 
 
 @renamed_arguments(parametrisation="parametrization")
-class Model:
+class Model(Frozen):
     """p(y, W | x): a Gaussian residual pathway prior on each weight W, and a likelihood around the network's output.
 
     Args:
@@ -63,6 +64,7 @@ class Model:
         TypeError, ValueError: naming the argument that does not fit.
     """
 
+    called = "model"
     parametrisation = renamed_attribute("parametrisation", "parametrization")
 
     def __init__(
@@ -222,14 +224,6 @@ class Model:
     def replace(self, **changes: Any) -> Model:
         """Another model, with some arguments changed; raises TypeError for one that there is not."""
         return Model(**self._arguments | changes)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "sites" in vars(self):  # all is made
-            raise AttributeError(f"a Model does not change; model.replace({name}=...) makes another")
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a Model does not change, so {name} stays")
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: dict(v) if isinstance(v, MappingProxyType) else v for k, v in vars(self).items()}

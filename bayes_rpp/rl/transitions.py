@@ -169,7 +169,6 @@ class Transitions:
     def save(self, path: str | Path) -> Path:
         """Write them to an .npz file; returns its path."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             arrays: dict[str, Any] = {name: getattr(self, name) for name in FIELDS}
             with part.open("wb") as file:

@@ -120,6 +120,7 @@ def test_columns_that_do_not_vary():
     np.testing.assert_allclose(still.predict(x).mean, still.y, atol=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:x and y have . example")
 @pytest.mark.parametrize("n", [1, 2])
 @pytest.mark.parametrize("group", [D(4), SO(2), Trivial(2)], ids=str)
 def test_one_or_two_examples(n, group):

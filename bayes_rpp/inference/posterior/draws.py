@@ -25,6 +25,7 @@ from bayes_rpp.models.outputs import CHUNK, Block, blocks, center_of, evaluate, 
 from bayes_rpp.networks.storage import check_weight
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.representations import bind_rep
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,19 @@ class Draws:
             x: (n, d_in).
             group: whose equivariance; None: the network's.
             seed: of the elements g, which all draws share.
+
+        Raises:
+            TypeError, ValueError: if x does not fit rep_in, or group cannot act on its columns as rep_in says.
         """
         model = self.model
+        if isinstance(group, Group):
+            for rep in (model.rep_in, model.rep_out):
+                if (size := bind_rep(rep.rep, group, "group").size) != rep.size:
+                    raise ValueError(
+                        f"group must act on R^{model.group.dim}, as the model's {model.group} does, so that {rep.rep} "
+                        f"has size {rep.size}, got {group} on R^{group.dim}, under which it has size {size}; "
+                        f"{_example(group, model.group)} would do"
+                    )
         probe = Probe(check_inputs(model, x), model.rep_in, model.rep_out, group or model.group, seed)
         probe.warn_if_empty()
         return self.measure(probe)
@@ -151,8 +163,8 @@ class Draws:
         dtype = next(iter(params.values())).dtype
         net, center = self.model.net, center_of(self.model, self.center, chain)
         if center is not None:
-            return _in_pieces(lambda x: linearized(net, center, params, x))
-        return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)))
+            return _in_pieces(lambda x: linearized(net, center, params, x), net.rep_out.size)
+        return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)), net.rep_out.size)
 
     def outputs(
         self, x: Shaped[NDArray, "n d_in"]
@@ -203,15 +215,24 @@ class Draws:
         )
 
 
-def _in_pieces(function: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray]:
-    """The same function with CHUNK rows at a time, as hidden layers are wide."""
+def _in_pieces(function: Callable[[NDArray], NDArray], size: int) -> Callable[[NDArray], NDArray]:
+    """The same function of so many outputs with CHUNK rows at a time, as hidden layers are wide; and of no rows."""
 
     def whole(x: NDArray) -> NDArray:
+        if not len(x):
+            return np.empty((0, size), dtype=np.result_type(x, np.float32))
         if len(x) <= CHUNK:
             return function(x)
         return np.concatenate([function(x[start : start + CHUNK]) for start in range(0, len(x), CHUNK)])
 
     return whole
+
+
+def _example(group: Group, wanted: Group) -> str:
+    """Of a group that acts as another one, on a space of the size that is wanted."""
+    if wanted.factors or group.dim >= wanted.dim:
+        return str(wanted)
+    return f"{group} * Trivial({wanted.dim - group.dim})"
 
 
 def _check_samples(model: Model, samples: Mapping[str, NDArray]) -> None:

@@ -85,7 +85,7 @@ class FunctionPosterior(Posterior):
         each block of so many."""
         size = self.model.rep_out.size
         found = np.empty((self.chains, self.draws, len(x), size))
-        flat = found.reshape(-1, len(x), size)
+        flat = found.reshape(self.chains * self.draws, len(x), size)
         rows = max(1, TOGETHER // size)
         for number, (members, conditional) in enumerate(self._shared()):
             rng = np.random.default_rng([self.seed, number])
@@ -177,6 +177,13 @@ class FunctionPosterior(Posterior):
         for k, vanishes in enumerate(self._evidence.covariance.vanishing(best)[: len(gp.sigmas_a)]):
             found[k] *= not vanishes
         return found
+
+    def alike_pathways(self) -> list[int]:
+        """Of each pathway in the order of `pathway_sizes`, the first with the same functions: of two whose groups allow
+        the same, the evidence says how large both together are, and nothing of each."""
+        best = self._latents(int(np.argmax(self.samples[EVIDENCE])))
+        found = self._evidence.covariance.alike(best)
+        return [*found, len(found)][: len(self._gp.sigmas_a) + 1]  # a residual of 0 has no covariance
 
     def to_torch(self, chain: int = 0, draw: int = 0) -> Any:
         """Networks alone have one."""

@@ -26,6 +26,7 @@ from bayes_rpp.models.process.inducing_points import inducing_count
 from bayes_rpp.models.process.memory import most_exact
 from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
 
+FEW = 8  # examples, with which intervals of 90 % by MAP hold 45 to 79 % (docs/functions.md)
 FUNCTIONS = 100  # drawn where there is one value of the numbers
 COLLAPSED = 1e-2  # of a typical noise: next to nothing
 WORK, MORE = 5e7, 1e9  # elements times pairs of points, up to which averages are made finer; with inducing points
@@ -103,6 +104,7 @@ def start_numbers(gp: GaussianProcess, init: Any) -> list[Latents]:
 
 def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:
     level, given = 0, _given(task)
+    _warn_of_few(gp, len(x))
     while True:
         latents, evidence, points = maximize(
             gp, x, y, level, task.seed, given, task.progress, known if level == 0 else []
@@ -179,6 +181,14 @@ def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
         )
 
 
+def _warn_of_few(gp: GaussianProcess, n: int) -> None:
+    if n <= FEW and gp.latents:
+        warn_user(
+            f"x and y have {n} example{'s' * (n != 1)}, by which the model's {len(gp.latents)} numbers are hardly "
+            "known: MAP takes the most probable ones for sure, and its predictions are too sure; rpp.NUTS() would do"
+        )
+
+
 def _warn_of_copies(gp: GaussianProcess, x: NDArray, y: NDArray, samples: dict[str, NDArray]) -> None:
     """Of examples whose noise is the same to the last digit, which says that there is none."""
     copies = len(x) - len(np.unique(np.concatenate([x, y], axis=1), axis=0))
@@ -201,7 +211,7 @@ def _posterior(
         samples,
         x=task.x,
         y=task.y,
-        method=repr(task.method),
+        method="MAP()" if type(task.method) is MAP else repr(task.method),  # it has no epochs, nor a learning rate
         engine=task.engine,
         seed=task.seed,
         level=level,

@@ -82,10 +82,10 @@ class Conditional:
         found = {}
         for key, places in self.places.items():
             m, d = cross[key].shape[:2]
-            flat = cross[key].reshape(m * d, -1)
+            flat = cross[key].reshape(m * d, len(self.weights[key]))
             v = self.half[key](flat.T)
             found[key] = between[key].reshape(m * d, m * d) - v.T @ v
-            f = (flat @ self.weights[key]).reshape(m, d, -1)
+            f = (flat @ self.weights[key]).reshape(m, d, len(places))
             for copy, p in enumerate(places):
                 mean[:, p] = f[:, :, copy]
         return self.restored(mean), found

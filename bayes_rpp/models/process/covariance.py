@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bayes_rpp.models.process.irreducible import Outputs, irreducible, undivided
 from bayes_rpp.models.process.kinds import unmoved
 from bayes_rpp.models.process.prior import Entry, FunctionPrior
-from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Slopes, Values
+from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Values
 from bayes_rpp.priors.kernels.derivatives import DerivativeKernel
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
 from bayes_rpp.symmetry.averages import Average, haar_average
@@ -27,6 +27,7 @@ from bayes_rpp.symmetry.representations import Representation
 Array = NDArray[np.float64]
 Latents = Mapping[str, Any]
 VANISHES = 1e-10  # of the scalar kernel: what is left of an average that is zero but for rounding
+ALIKE, ROWS = 0.02, 50  # relative, by which covariances that are the same may differ; and where it is looked at
 FLOOR = 0.03  # of the mean variance: an average that vanishes but for its error is not to be blown up
 
 
@@ -156,39 +157,6 @@ class Covariance:
         kernels = self.each("diagonal", prepared.values, z)
         return self.total(kernels, latents, prepared.variances)
 
-    def slopes(self, latents: Latents, prepared: Prepared, weights: Blocks) -> dict[str, float]:
-        """Derivatives of sum(weights * own) by the logarithm of each site, weights (n, d, n, d) symmetric."""
-        found: dict[str, float] = {}
-        total: Slopes | None = None
-        for part, k, sizes in zip(self.parts, prepared.kernels, prepared.variances, strict=True):
-            square = number_of(part.sigma, latents) ** 2
-            of_part = {t: reduced(weights[t], k[t].shape) for t in k}
-            inner = {t: float(np.vdot(of_part[t], k[t])) for t in k}
-            if isinstance(part.sigma, str):
-                found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in k)
-            if part.fixed or not square:
-                continue
-            by_kernel = {t: (square / sizes[t]) * of_part[t] for t in k}
-            if self.gp.scale is not None:
-                through = {t: square * inner[t] / sizes[t] ** 2 for t in k}  # what they are divided by
-                for t, w in by_kernel.items():
-                    at = np.einsum("iaia->ia", w)[:, self._sized]
-                    at -= (through[t] + FLOOR * self.shares[t] * sum(through.values())) / at.size
-            slopes = part.kernel.slopes(self.x, prepared.values, by_kernel)
-            total = slopes if total is None else total + slopes
-        return self.by_site(found, total)
-
-    def by_site(self, found: dict[str, float], total: Slopes | None) -> dict[str, float]:
-        """Derivatives by sites, those by the kernel's numbers among them."""
-        if total is not None:
-            for leaf, (by_column, by_variance) in enumerate(zip(total.lengthscales, total.variances, strict=True)):
-                if isinstance(site := self.gp.variances[leaf], str):
-                    found[site] = found.get(site, 0.0) + by_variance
-                for kind, columns in self.gp.kinds.items():
-                    if isinstance(site := self.gp.lengthscales[leaf][kind], str):
-                        found[site] = found.get(site, 0.0) + float(by_column[columns].sum())
-        return found
-
     def values(self, latents: Latents) -> Values:
         """The kernel's numbers."""
         lengthscales = []
@@ -218,6 +186,18 @@ class Covariance:
         found = zip(self.parts, self.mean_variances(values), strict=True)
         return [bool(np.isinf(list(self._floored(part, v, values).values())).all()) for part, v in found]
 
+    def alike(self, latents: Latents) -> list[int]:
+        """Of each pathway, the first that has the same covariance at the training inputs, up to a factor: as of groups
+        that allow the same functions, which no data tell apart."""
+        x, values, found = self.x[:ROWS], self.values(latents), list[Array]()
+        for k in self.each("cross", values, x, x):
+            whole = {t: np.zeros(_whole(b.shape, self.places[t].shape[1])) for t, b in k.items()}
+            for t, b in k.items():
+                _add(whole[t], 1.0, b)
+            flat = np.concatenate([b.ravel() for b in whole.values()])
+            found.append(flat / max(float(np.linalg.norm(flat)), 1e-300))
+        return [next(j for j, b in enumerate(found) if np.linalg.norm(a - b) < ALIKE) for a in found]
+
     def _floored(self, part: Part, variances: Mapping[int, float], values: Values) -> dict[int, float]:
         mean = sum(self.shares[t] * v for t, v in variances.items())
         least = VANISHES * part.kernel.magnitude(self.x, part.fixed or values)
@@ -225,13 +205,13 @@ class Covariance:
         return {t: size if size > least else np.inf for t, size in found.items()}
 
     @property
-    def _sized(self) -> slice:
+    def sized(self) -> slice:
         """Outputs whose variance "data" divides by: of an energy and its forces the forces, which no constant is in."""
         return slice(None) if self.gp.forces is None else self.gp.forces.places
 
     def _variances(self, k: Blocks) -> dict[int, float]:
         """Of each part, the mean over its diagonal."""
-        return {t: float(np.einsum("iaia->ia", b)[:, self._sized].mean()) for t, b in k.items()}
+        return {t: float(np.einsum("iaia->ia", b)[:, self.sized].mean()) for t, b in k.items()}
 
     def _between(self, z: Array, x: Array, latents: Latents, prepared: Prepared) -> Blocks:
         kernels = self.each("cross", prepared.values, z, x)

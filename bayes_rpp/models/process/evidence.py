@@ -17,6 +17,7 @@ from scipy.linalg import LinAlgError, blas, cho_solve, cholesky, lapack, solve_t
 from bayes_rpp.models.process.conditional import Conditional
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents, number_of
 from bayes_rpp.models.process.prior import FunctionPrior
+from bayes_rpp.models.process.slopes import ChainRule
 
 JITTERS = (0.0, 1e-13, 1e-11, 1e-9, 1e-7)  # of the mean variance, where rounding has made the covariance indefinite
 
@@ -56,7 +57,7 @@ class GaussianEvidence:
             for i, (entry, columns) in enumerate(self._noise):
                 by_noise[i] += 2 * number_of(entry, latents) ** 2 * float(own[:, columns].sum())
             weights[t] = w.reshape(k.shape)
-        slopes = self.covariance.slopes(latents, prepared, weights)
+        slopes = ChainRule(self.covariance, latents, prepared).whole(weights)
         slopes |= {entry: by_noise[i] for i, (entry, _) in enumerate(self._noise) if isinstance(entry, str)}
         return total, slopes
 

@@ -18,6 +18,7 @@ from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.inducing import InducedEvidence
 from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
+from bayes_rpp.models.process.slopes import ChainRule
 
 STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
@@ -56,7 +57,8 @@ class LaplaceEvidence:
         k = assemble(self.covariance, prepared.total)
         n, d = k.shape[:2]
         mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        slopes = self.covariance.slopes(latents, prepared, self._by_part(self._weights(mode, latents)))
+        weights = self._by_part(self._weights(mode, latents))
+        slopes = ChainRule(self.covariance, latents, prepared).whole(weights)
         for name in self._likelihood.latents:
             slopes[name] = self._slope(mode, latents, name)
         return mode.evidence, slopes

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, EngineName
+from bayes_rpp.models.frozen import Frozen
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.normal import Gaussian
 from bayes_rpp.models.process.forces import check_noise, forces_of
@@ -25,9 +26,10 @@ from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 Entry = float | str  # a number, or the site of one that is inferred
 
 
-class FunctionPrior:
+class FunctionPrior(Frozen):
     """See `GaussianProcess`."""
 
+    called = "gp"
     parametrization = None
     infers_sigmas = True
     input_shape = None
@@ -199,14 +201,6 @@ class FunctionPrior:
                 known = ", ".join(map(repr, self.kinds))
                 raise ValueError(f"lengthscale must be by kind of block, {known}, got {name!r}")
         return {name: value.get(name) for name in self.kinds}
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "sites" in vars(self):  # all is made
-            raise AttributeError(f"a GaussianProcess does not change; gp.replace({name}=...) makes another")
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a GaussianProcess does not change, so {name} stays")
 
     def __repr__(self) -> str:
         group = self.group if len(self.groups) == 1 else list(self.groups)

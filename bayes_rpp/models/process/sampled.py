@@ -30,6 +30,8 @@ class SampledFunction:
 
     def __call__(self, x: NDArray) -> Array:
         x = np.asarray(x, dtype=np.float64)
+        if not len(x):
+            return np.empty((0, self.conditional.covariance.gp.rep_out.size))
         before = 0 if self._seen is None else len(self._seen)
         points = x if self._seen is None else np.concatenate([self._seen, x])
         mean, covariances = self.conditional.joint(points)

@@ -5,17 +5,17 @@ What a pathway is divided by with scale="data", its mean variance over the train
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bayes_rpp.models.process.covariance import FLOOR, Array, Covariance, Latents, Prepared, number_of, reduced
+from bayes_rpp.models.process.covariance import FLOOR, Array, Covariance, Latents, Part, Prepared, number_of, reduced
 from bayes_rpp.priors.kernels.averaged import Blocks, Slopes
 
 
 class ChainRule:
-    """Of a function of the covariance, which is given piece by piece.
+    """Of a function of the covariance, which is given as a whole, or piece by piece.
 
     Args:
         covariance: at all training inputs.
@@ -37,9 +37,7 @@ class ChainRule:
             weights: the function's derivatives by that piece of the whole covariance.
             x, z: between which points it is; None: between all of x, and the weights are symmetric.
         """
-        for part, k, sizes, inner in zip(
-            self._covariance.parts, kernels, self._prepared.variances, self._inner, strict=True
-        ):
+        for part, k, inner, sizes in self._parts(kernels):
             of_part = {t: reduced(w, k[t].shape) for t, w in weights.items()}
             for t in k:
                 inner[t] += float(np.vdot(of_part[t], k[t]))
@@ -60,27 +58,67 @@ class ChainRule:
             for t, v in mean.items():
                 inner[t] += weights[t] * self._count(t) * v
 
-    def by_site(self) -> dict[str, float]:
-        """By the logarithm of each site of the covariance."""
-        gp, found = self._covariance.gp, dict[str, float]()
-        for part, sizes, inner in zip(self._covariance.parts, self._prepared.variances, self._inner, strict=True):
+    def whole(self, weights: Blocks) -> dict[str, float]:
+        """By the logarithm of each site, of a function of the covariance between all training inputs alone, whose
+        derivatives by it are (n, d, n, d) and symmetric. What the pathways are divided by goes with their diagonals."""
+        for part, k, inner, sizes in self._parts(self._prepared.kernels):
+            of_part = {t: reduced(weights[t], k[t].shape) for t in k}
+            for t in k:
+                inner[t] += float(np.vdot(of_part[t], k[t]))
             square = number_of(part.sigma, self._latents) ** 2
-            if isinstance(part.sigma, str):
-                found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in inner)
+            if part.fixed or not square:
+                continue
+            scaled = {t: (square / sizes[t]) * w for t, w in of_part.items()}
+            for t, through in self._through(square, inner, sizes).items():
+                diagonal = np.einsum("iaia->ia", scaled[t])[:, self._covariance.sized]  # a view
+                diagonal -= through / diagonal.size
+            self._plus(part.kernel.slopes(self._covariance.x, self._prepared.values, scaled))
+        return self._found()
+
+    def by_site(self) -> dict[str, float]:
+        """By the logarithm of each site of the covariance, of the pieces that were added."""
+        for part, _, inner, sizes in self._parts(self._inner):
+            square = number_of(part.sigma, self._latents) ** 2
             if part.fixed or not square:
                 continue
             weights = {t: w * square / sizes[t] for t, w in self._traces.items()}
-            if gp.scale is not None:
-                through = {t: square * inner[t] / sizes[t] ** 2 for t in inner}  # what they are divided by
-                for t in weights:
-                    floor = FLOOR * self._covariance.shares[t] * sum(through.values())
-                    weights[t] -= (through[t] + floor) / self._count(t)
+            for t, through in self._through(square, inner, sizes).items():
+                weights[t] -= through / self._count(t)
             if any(weights.values()):
                 kernel: Any = part.kernel
                 # A block of size 1 stands for all outputs of its part.
                 by_trace = {t: w * self._covariance.places[t].shape[1] / kernel.sizes[t] for t, w in weights.items()}
                 self._plus(kernel.diagonal_slopes(self._covariance.x, self._prepared.values, by_trace))
-        return self._covariance.by_site(found, self._slopes)
+        return self._found()
+
+    def _parts(self, given: Sequence[Any]) -> Iterator[tuple[Part, Any, dict[int, float], dict[int, float]]]:
+        """Each pathway, what is given of it, the sums over its covariance, and what it is divided by."""
+        return zip(self._covariance.parts, given, self._inner, self._prepared.variances, strict=True)
+
+    def _through(self, square: float, inner: Mapping[int, float], sizes: Mapping[int, float]) -> dict[int, float]:
+        """Less by the mean variance of each part, which it is divided by."""
+        if self._covariance.gp.scale is None:
+            return {}
+        through = {t: square * inner[t] / sizes[t] ** 2 for t in inner}
+        total = FLOOR * sum(through.values())
+        return {t: v + self._covariance.shares[t] * total for t, v in through.items()}
+
+    def _found(self) -> dict[str, float]:
+        gp, found = self._covariance.gp, dict[str, float]()
+        for part, _, inner, sizes in self._parts(self._inner):
+            if isinstance(part.sigma, str):
+                square = number_of(part.sigma, self._latents) ** 2
+                found[part.sigma] = 2 * square * sum(inner[t] / sizes[t] for t in inner)
+        if self._slopes is None:
+            return found
+        leaves = zip(gp.variances, gp.lengthscales, self._slopes.lengthscales, self._slopes.variances, strict=True)
+        for variance, lengthscales, by_column, by_variance in leaves:
+            if isinstance(variance, str):
+                found[variance] = found.get(variance, 0.0) + by_variance
+            for kind, columns in gp.kinds.items():
+                if isinstance(site := lengthscales[kind], str):
+                    found[site] = found.get(site, 0.0) + float(by_column[columns].sum())
+        return found
 
     def _count(self, t: int) -> int:
         return len(self._covariance.x) * self._covariance.places[t].shape[1]

@@ -195,7 +195,7 @@ class AveragedKernel:
         """Pairs of some of x and some of the points moved (d_in, m, k), as many as stay in the processor's cache:
         which, and u of each leaf, (rows, columns times k)."""
         d_in, m, k = moved.shape
-        step = min(m, max(1, CACHED // (ROWS * k)))
+        step = max(1, min(m, CACHED // (ROWS * k)))
         rows = max(1, CACHED // (step * k))
         factors = []
         for leaf, scale in self._leaves(values):

@@ -1,0 +1,171 @@
+"""Infinitesimal actions among which symmetries are searched: pairs of matrices, on the inputs and on the outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayes_rpp.analysis.discovery.algebra import antisymmetric
+from bayes_rpp.symmetry.groups import Group, Trivial
+from bayes_rpp.symmetry.representations import Rep, bind_rep
+
+Array = NDArray[np.float64]
+LARGEST = 1200  # columns, up to which the dimension of the base space is looked for
+SEARCHED = 400  # directions
+
+
+@dataclass(frozen=True)
+class Actions:
+    """A basis of the directions, x -> x + t A_in x with f -> f + t A_out f.
+
+    Attributes:
+        base: (K, n, n) matrices on the space that the group acts on, whose representations the others are; of columns
+            whose representation is not known, the blocks A_in and A_out on R^(d_in + d_out).
+        inputs: (K, d_in, d_in); outputs: (K, d_out, d_out).
+        kinds: (d_in,) numbers from 0 of the columns of x that share a lengthscale.
+        fixed: (d_out,) whether no direction moves an output, which may have a mean then.
+        families: name -> (F, K) orthonormal coordinates of a subspace that is searched by itself, as it has fewer
+            directions: rotations, scalings of each coordinate, all.
+        wholes: name -> (k, K) coordinates of algebras that are tried as they are.
+        are_known: whether rep_in and rep_out were given.
+    """
+
+    base: Array
+    inputs: Array
+    outputs: Array
+    kinds: NDArray[np.int_]
+    fixed: NDArray[np.bool_]
+    families: dict[str, Array]
+    wholes: dict[str, Array]
+    are_known: bool
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+
+def base_dimension(rep_in: Rep, rep_out: Rep, d_in: int, d_out: int) -> int:
+    """n of R^n with rep_in of size d_in and rep_out of size d_out.
+
+    Raises:
+        ValueError: if there is none, or more than one.
+    """
+    found = []
+    for n in range(1, LARGEST if d_in > 1 else 2):
+        try:
+            size_in, size_out = rep_in(Trivial(n)).size, rep_out(Trivial(n)).size
+        except ValueError as error:
+            raise ValueError(f"within must be given for rep_in {rep_in} and rep_out {rep_out}: {error}") from error
+        if size_in > d_in or size_out > d_out:
+            break
+        if (size_in, size_out) == (d_in, d_out):
+            found.append(n)
+            if len(found) > 1:
+                break
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(
+            f"rep_in must have a size that depends on the dimension of the group, got {rep_in}; without rep_in and "
+            "rep_out, the columns are taken as they are"
+        )
+    raise ValueError(
+        f"rep_in and rep_out must fit the {d_in} columns of x and the {d_out} of y for some dimension, got {rep_in} and "
+        f"{rep_out}; for positions and forces in space, three columns each, Vector and Vector would do"
+    )
+
+
+def known_actions(rep_in: Rep, rep_out: Rep, n: int, within: Group | None) -> Actions:
+    """Those of gl(n), or of the Lie algebra of a group, by representations.
+
+    Raises:
+        ValueError: if the group has no Lie algebra, or the representations don't fit it.
+    """
+    space = Trivial(n) if within is None else within
+    bound_in, bound_out = bind_rep(rep_in, space, "rep_in"), bind_rep(rep_out, space, "rep_out")
+    if within is not None and not len(within.lie_algebra):
+        raise ValueError(f"within must have a Lie algebra, got {within}; SO(3), or None for all of gl(n), would do")
+    base = np.eye(n * n).reshape(-1, n, n) if within is None else np.asarray(within.lie_algebra, dtype=np.float64)
+    base = base / np.linalg.norm(base, axis=(1, 2), keepdims=True)
+    inputs, outputs = bound_in.drho(base), bound_out.drho(base)
+    kinds = np.concatenate(
+        [np.repeat(i, b.count * b.size) if b.term else i + np.arange(b.count) / b.count for i, b in enumerate(bound_in.blocks)]
+    )
+    coordinates = base.reshape(len(base), -1)
+    families = {"all": np.eye(len(base))}
+    wholes: dict[str, Array] = {}
+    for name, family in _standard(n).items():
+        rows = family.reshape(len(family), -1) @ np.linalg.pinv(coordinates)
+        if len(rows) and np.allclose(rows @ coordinates, family.reshape(len(family), -1)):
+            rows = np.linalg.qr(rows.T)[0].T
+            if name in ("rotations", "scalings") and 1 < len(rows) < len(base):
+                families = {name: rows} | families
+            if name != "scalings" or len(rows) == 1:
+                wholes[name] = rows
+    return Actions(
+        base,
+        inputs,
+        outputs,
+        np.unique(kinds, return_inverse=True)[1],
+        ~np.abs(outputs).any(axis=(0, 2)),
+        families,
+        wholes,
+        True,
+    )
+
+
+def column_actions(d_in: int, d_out: int) -> Actions:
+    """All of gl(d_in) with all of gl(d_out), of columns as they are.
+
+    Raises:
+        ValueError: if there are too many columns.
+    """
+    if d_in**2 + d_out**2 > SEARCHED:
+        raise ValueError(
+            f"rep_in and rep_out must be given for {d_in} columns of x and {d_out} of y, as without them "
+            f"{d_in**2 + d_out**2} directions, more than {SEARCHED}, are to be told apart; `discrete=True` alone, or "
+            "fewer columns, would do"
+        )
+    n = d_in + d_out
+    places = [(i, j) for i in range(d_in) for j in range(d_in)]
+    places += [(d_in + i, d_in + j) for i in range(d_out) for j in range(d_out)]
+    base = np.zeros((len(places), n, n))
+    base[np.arange(len(places)), [i for i, _ in places], [j for _, j in places]] = 1.0
+    flat = base.reshape(len(base), -1)
+    skew = antisymmetric(n)
+    kept = skew[np.abs(skew.reshape(len(skew), -1) @ flat.T).sum(axis=1) > 0.1]
+    diagonal = np.stack([np.diag(e) for e in np.eye(n)])
+    families = {"rotations": kept, "scalings": diagonal}
+    rows = {name: family.reshape(len(family), -1) @ flat.T for name, family in families.items() if len(family)}
+    return Actions(
+        base,
+        base[:, :d_in, :d_in],
+        base[:, d_in:, d_in:],
+        np.arange(d_in),
+        np.zeros(d_out, dtype=bool),
+        {name: r / np.linalg.norm(r, axis=1, keepdims=True) for name, r in rows.items()} | {"all": np.eye(len(base))},
+        {},
+        False,
+    )
+
+
+def _standard(n: int) -> dict[str, Array]:
+    """Algebras with a name, in coordinates as they are."""
+    skew = antisymmetric(n)
+    found = {"rotations": skew, "scalings": np.stack([np.diag(e) for e in np.eye(n)]), "scaling": np.eye(n)[None]}
+    if n > 1:
+        found |= {f"boosts of {i}": _preserving(n, i) for i in range(n if n > 2 else 1)}
+        traceless = np.eye(n * n).reshape(-1, n, n)
+        traceless = traceless - np.trace(traceless, axis1=1, axis2=2)[:, None, None] * np.eye(n) / n
+        if n < 5:
+            found["volumes"] = np.linalg.svd(traceless.reshape(n * n, -1))[2][: n * n - 1].reshape(-1, n, n)
+        found["rotations and scaling"] = np.concatenate([skew, np.eye(n)[None]])
+    return found
+
+
+def _preserving(n: int, time: int) -> Array:
+    """The Lorentz algebra with one column as the time."""
+    metric = np.ones(n)
+    metric[time] = -1
+    return metric[:, None] * antisymmetric(n)

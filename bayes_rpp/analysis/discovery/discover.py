@@ -1,0 +1,227 @@
+"""Which continuous symmetry do the data have, when nobody can name it?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayes_rpp._arrays import whole_number
+from bayes_rpp.analysis.discovery.actions import Actions, base_dimension, column_actions, known_actions
+from bayes_rpp.analysis.discovery.scaling import Scaling
+from bayes_rpp.analysis.discovery.search import KEPT, MARGIN, Step, conjugations, orthonormal_rows, search, violation
+from bayes_rpp.analysis.discovery.softly import Softly
+from bayes_rpp.analysis.discovery.spectrum import Spectrum, spectrum_of_functions
+from bayes_rpp.analysis.discovery.words import Named, describe, doubts_of, verdict_of
+from bayes_rpp._given import finite_array
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.parse import parse_rep
+from bayes_rpp.symmetry.representations import Rep
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Array = NDArray[np.float64]
+LEAST = 10  # examples
+
+
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """What `discover_symmetry` found; `print` shows it.
+
+    Attributes:
+        dimension: of the Lie algebra that holds, exactly or nearly.
+        generators: (k, n, n) its basis on the space of the group; closed under brackets.
+        group: a Group with this algebra, for EMLP, GaussianProcess and compare_symmetries; Trivial without one.
+        rep_in, rep_out: with which to use it: those given, or those found.
+        names: of the parts of the algebra, in words, with axes and how well they are known.
+        spectrum: violation of all directions, those found first.
+        probabilities: dimension -> probability among the algebras that were tried, by evidence.
+        is_exact: whether the evidence prefers no residual.
+        residual: sigma_b / sigma, how large the part of f is that has not the symmetry.
+        verdict: the answer in words; doubts: reasons not to believe it.
+        tried: (name, dimension, log evidence less the cost of its directions, beside that without a symmetry).
+    """
+
+    dimension: int
+    generators: Array
+    group: Group
+    rep_in: Rep
+    rep_out: Rep
+    names: list[str]
+    spectrum: Spectrum
+    probabilities: dict[int, float]
+    is_exact: bool
+    residual: float
+    verdict: str
+    doubts: list[str]
+    tried: list[tuple[str, int, float]]
+    columns: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def table(self) -> DataFrame:
+        """The spectrum, a row for each direction: strength and 90 % interval, whether the data excite it."""
+        import pandas as pd
+
+        s = self.spectrum
+        return pd.DataFrame(
+            {"strength": s.strength, "5%": s.lower, "95%": s.upper, "is_known": s.is_known},
+            index=pd.Index(range(1, len(s) + 1), name="direction"),
+        )
+
+    def __str__(self) -> str:
+        shown = self.table.iloc[: max(8, self.dimension + 4)].to_string(float_format="%.3f")
+        more = f"\n... {len(self.spectrum)} directions" if len(self.spectrum) > max(8, self.dimension + 4) else ""
+        lines = [self.verdict, "", shown + more]
+        return "\n".join([*lines, *([""] if self.doubts else []), *(f"- {d}" for d in self.doubts)])
+
+
+def discover_symmetry(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    rep_in: Rep | str | None = None,
+    rep_out: Rep | str | None = None,
+    within: Group | None = None,
+    columns: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    draws: int = 200,
+    seed: int = 0,
+) -> Discovery:
+    """Find the Lie algebra of matrices A under which y = f(x) + noise is equivariant, without candidates.
+
+    f is a Gaussian process whose symmetric part meets J(x) A_in x = A_out f(x), compact or not (see
+    `bayes_rpp.analysis.discovery.constrained`), beside a residual. The algebra of the highest evidence is grown direction by
+    direction, among all of gl(n) and its subspaces of rotations, boosts and scalings, by exact gradients. The spectrum
+    says how far every direction is violated, by draws of the posterior.
+
+    Args:
+        x, y: (n, d_in) and (n, d_out) arrays, noise Gaussian. Searches look at up to 900 numbers of y, at random.
+        rep_in, rep_out: how matrices act on the columns, such as Vector, or "2*Vector". None, both: columns are taken as
+            they are, and A_in and A_out are looked for among all matrices.
+        within: the group in whose Lie algebra to look, such as SO(3). None: all matrices.
+        columns, targets: names of the columns of x and y, for the words.
+        draws: of the posterior, for intervals.
+        seed: of the choice of rows, and of the draws.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+    x, y = _data(x, y)
+    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    draws = whole_number(draws, "draws", 20)
+    if (rep_in is None) != (rep_out is None):
+        missing, given = ("rep_in", "rep_out") if rep_in is None else ("rep_out", "rep_in")
+        raise ValueError(f"{missing} must be given where {given} is, got None; without both, all matrices are tried")
+    if rep_in is None or rep_out is None:
+        if within is not None:
+            raise ValueError(f"within must be None without rep_in and rep_out, got {within}")
+        actions = column_actions(x.shape[1], y.shape[1])
+    else:
+        n = within.dim if within is not None else base_dimension(rep_in, rep_out, x.shape[1], y.shape[1])
+        actions = known_actions(rep_in, rep_out, n, within)
+        if actions.inputs.shape[1] != x.shape[1] or actions.outputs.shape[1] != y.shape[1]:
+            raise ValueError(
+                f"rep_in and rep_out must fit the {x.shape[1]} columns of x and the {y.shape[1]} of y for matrices on "
+                f"R^{n}, got sizes {actions.inputs.shape[1]} and {actions.outputs.shape[1]}"
+            )
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(x))
+    to_x, to_y = Scaling.of(x, actions, "inputs"), Scaling.of(y, actions, "outputs")
+    taken, tried = search(to_x(x[order]), to_y(y[order]), actions)
+    last, steps = taken[-1], taken + tried
+    model, named = _named(last, to_x, to_y, rng, rep_in, rep_out, columns, targets)
+    strict = model.fitted(strict=True) if last.dimension else model
+    a, b, _ = model.sigmas
+    spectrum = spectrum_of_functions(model, draws, rng)
+    probabilities = _probabilities([*taken, *(s for s in tried if violation(s.model) < KEPT)])
+    found = Discovery(
+        last.dimension,
+        named.generators,
+        named.group,
+        named.rep_in,
+        named.rep_out,
+        named.names,
+        replace(spectrum, directions=_in_units(spectrum.directions, actions, to_x, to_y)),
+        probabilities,
+        bool(last.dimension) and strict.evidence > model.evidence - MARGIN,
+        b / math.hypot(a, b),
+        "",
+        [],
+        [(s.name, s.dimension, s.score - steps[0].score) for s in taken]
+        + [(s.name, s.dimension, s.score - steps[0].score) for s in tried if violation(s.model) < KEPT],
+    )
+    return replace(found, verdict=verdict_of(found), doubts=doubts_of(found, model, len(x), x.shape[1]))
+
+
+def _named(
+    step: Step,
+    to_x: Scaling,
+    to_y: Scaling,
+    rng: np.random.Generator,
+    rep_in: Rep | None,
+    rep_out: Rep | None,
+    columns: Sequence[str] | None,
+    targets: Sequence[str] | None,
+) -> tuple[Softly, Named]:
+    """The model with the algebra of standard form near the one found, if its evidence is as high."""
+    model, actions = step.model, step.model.actions
+    turned = _turned(step, rng)
+    basis = _in_units(np.tensordot(model.directions, actions.base, 1), actions, to_x, to_y)
+    draws = _in_units(np.tensordot(turned, actions.base, 1), actions, to_x, to_y)
+    named = describe(basis, draws, actions, rep_in, rep_out, columns, targets)
+    if step.dimension and len(named.generators) == step.dimension:
+        flat = actions.base.reshape(len(actions), -1)
+        back = _in_units(named.generators, actions, to_x, to_y, inverse=True).reshape(step.dimension, -1)
+        directions = orthonormal_rows(back @ np.linalg.pinv(flat))
+        snapped = replace(model, directions=directions).fitted(iterations=20)
+        if snapped.evidence > model.evidence - MARGIN * (1 + step.parameters):
+            return snapped, named
+        named = describe(basis, draws, actions, rep_in, rep_out, columns, targets, snap=False)
+    return model, named
+
+
+def _turned(step: Step, rng: np.random.Generator, draws: int = 100) -> Array:
+    """(draws, k, K) directions by their posterior; those of whole algebras with a name have none."""
+    model = step.model
+    held = np.repeat(model.directions[None], draws, axis=0)
+    if not step.parameters or not len(moving := conjugations(model.directions, model.actions)):
+        return held
+    covariance = model.uncertainty(moving)
+    values, vectors = np.linalg.eigh(covariance)
+    noise = (rng.normal(size=(draws, len(values))) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return np.stack([model.turned(by, moving) for by in noise])
+
+
+def _in_units(a: Array, actions: Actions, to_x: Scaling, to_y: Scaling, *, inverse: bool = False) -> Array:
+    """Matrices in units of the data, from those of scaled columns; representations are the same in both."""
+    if actions.are_known:
+        return a
+    scale = np.concatenate([to_x.scale, to_y.scale])
+    scale = 1 / scale if inverse else scale
+    return np.asarray(a * scale[:, None] / scale)
+
+
+def _probabilities(steps: list[Step]) -> dict[int, float]:
+    best: dict[int, float] = {}
+    for s in steps:
+        best[s.dimension] = max(best.get(s.dimension, -math.inf), s.score)
+    top = max(best.values())
+    weights = {k: math.exp(v - top) for k, v in sorted(best.items())}
+    return {k: w / sum(weights.values()) for k, w in weights.items()}
+
+
+def _data(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+    found = []
+    for values, name in ((x, "x"), (y, "y")):
+        values = np.asarray(values)[:, None] if np.ndim(values) == 1 else values
+        found.append(np.asarray(finite_array(values, name), dtype=np.float64))
+    if len(found[0]) != len(found[1]):
+        raise ValueError(f"y must have {len(found[0])} examples, as x has, got {len(found[1])}")
+    if len(found[0]) < LEAST:
+        raise ValueError(f"x must have at least {LEAST} examples, and better 100, got {len(found[0])}")
+    return found[0], found[1]

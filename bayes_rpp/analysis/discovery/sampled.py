@@ -1,0 +1,136 @@
+"""Symmetries of any function that can be called: of a posterior's draws, of a network, of a formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bayes_rpp._given import finite_array
+from bayes_rpp.analysis.discovery.actions import base_dimension, column_actions, known_actions
+from bayes_rpp.analysis.discovery.algebra import bracket_defect, nearest_algebra
+from bayes_rpp.analysis.discovery.spectrum import Spectrum, derivatives, spectrum_of_draws
+from bayes_rpp.analysis.discovery.words import describe
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.parse import parse_rep
+from bayes_rpp.symmetry.representations import Rep
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior.draws import Draws
+
+Array = NDArray[np.float64]
+POINTS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionSymmetries:
+    """The Lie algebra of directions that a function violates by less than a tolerance; `print` shows it.
+
+    Attributes:
+        dimension, generators, group, rep_in, rep_out, names, spectrum: as of `Discovery`.
+        probabilities: dimension -> share of the draws that violate so many directions by less than the tolerance.
+        closure: relative size of the brackets outside of the span that was found; the generators are the nearest
+            algebra, or the span itself where none is near.
+    """
+
+    dimension: int
+    generators: Array
+    group: Group
+    rep_in: Rep
+    rep_out: Rep
+    names: list[str]
+    spectrum: Spectrum
+    probabilities: dict[int, float]
+    closure: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        s = self.spectrum
+        rows = [f"{a:9.3f} {b:9.3f} {c:9.3f}" for a, b, c in zip(s.strength, s.lower, s.upper, strict=True)]
+        what = "; ".join(self.names) if self.dimension else "none"
+        head = f"symmetries kept to {self.tolerance:g}: {what} ({self.dimension} of {len(s)} directions)"
+        return "\n".join([head, " strength        5%       95%", *rows[: self.dimension + 6]])
+
+
+def symmetries_of(
+    function: Callable[[Array], ArrayLike] | Draws,
+    x: ArrayLike,
+    *,
+    rep_in: Rep | str | None = None,
+    rep_out: Rep | str | None = None,
+    within: Group | None = None,
+    tolerance: float = 0.1,
+    points: int = POINTS,
+) -> FunctionSymmetries:
+    """The directions under which a function is equivariant, exactly or nearly, by its Jacobian.
+
+    The linear solve of LieGG (Moskalev et al. 2022), with representations and draws: the directions of the smallest
+    mean of |J(x) A_in x - A_out f(x)|^2, beside what unrelated directions have. Jacobians are central differences.
+
+    Args:
+        function: a posterior, or a function from (n, d_in) numpy arrays to (n, d_out), or to (draws, n, d_out).
+        x: (n, d_in) inputs, of which `points` are used.
+        rep_in, rep_out: how matrices act. None: those of a posterior's network; else all pairs of matrices are tried.
+        within: the group in whose Lie algebra to look. None: all matrices.
+        tolerance: strength of violation below which a direction is kept; 1 is what an unrelated one has.
+        points: number of inputs that are looked at.
+
+    Raises:
+        TypeError, ValueError: naming the argument that does not fit.
+    """
+    x = np.asarray(finite_array(x, "x"), dtype=np.float64)
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance must be between 0 and 1, got {tolerance!r}; 0.1 would do")
+    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    x = x[np.random.default_rng(0).permutation(len(x))[:points]]
+    values, jacobians = derivatives(_several(function, len(x)), x)
+    if rep_in is None or rep_out is None:
+        actions = column_actions(x.shape[1], values.shape[-1])
+    else:
+        n = within.dim if within is not None else base_dimension(rep_in, rep_out, x.shape[1], values.shape[-1])
+        actions = known_actions(rep_in, rep_out, n, within)
+    spectrum, own = spectrum_of_draws(values, jacobians, x, actions)
+    keeps = (spectrum.strength < tolerance) & spectrum.is_known
+    k = int(keeps.argmin()) if not keeps.all() else len(keeps)
+    counts = (own < tolerance).sum(axis=1)
+    span = spectrum.directions[:k]
+    nearest = nearest_algebra(span) if k else span
+    named = describe(span if nearest is None else nearest, None, actions, rep_in, rep_out, None, None)
+    return FunctionSymmetries(
+        k,
+        named.generators,
+        named.group,
+        named.rep_in,
+        named.rep_out,
+        named.names,
+        spectrum,
+        {int(c): float((counts == c).mean()) for c in np.unique(counts)},
+        bracket_defect(span) if k else 0.0,
+        tolerance,
+    )
+
+
+def _several(function: Callable[[Array], ArrayLike] | Draws, n: int) -> Callable[[Array], Array]:
+    """As a function to (draws, n, d_out)."""
+    if hasattr(function, "outputs"):
+        post = function
+
+        def outputs(x: Array) -> Array:
+            found = np.asarray(post.outputs(x))
+            return found.reshape(-1, *found.shape[-2:])
+
+        return outputs
+    if not callable(function):
+        raise TypeError(f"function must be a posterior or a function of an array, got a {type(function).__name__}")
+    call = function
+
+    def called(x: Array) -> Array:
+        found = np.asarray(call(x), dtype=np.float64)
+        if found.ndim not in (2, 3) or found.shape[-2] != len(x):
+            raise ValueError(f"function must give (n, d_out) for (n, d_in) inputs, got {found.shape} for {x.shape}")
+        return found[None] if found.ndim == 2 else found
+
+    return called

@@ -1,0 +1,254 @@
+"""The Lie algebra of the highest evidence, grown direction by direction.
+
+Each step proposes whole algebras with a name, those near the directions that the data violate little, and single
+directions, within the rotations, the scalings and all; turns them until the evidence is highest, adds the brackets, and
+keeps the best. Each number by which an algebra was chosen costs log(numbers in y) / 2 (Schwarz 1978): of one direction
+among r those of the sphere, of a larger algebra those by which it turns into its conjugates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from bayes_rpp.analysis.discovery.actions import Actions
+from bayes_rpp.analysis.discovery.algebra import nearest_algebra
+from bayes_rpp.analysis.discovery.softly import Softly
+from bayes_rpp.analysis.discovery.strength import mean_square, normal_square
+
+Array = NDArray[np.float64]
+FEW, MANY = (210, 80), (900, 400)  # numbers of y, and numbers of L_A f that are zero, of rough and of fine fits
+POINTS = 12  # at which L_A f is zero, at least
+MARGIN = 3.0  # nats by which a larger algebra must be better
+FOLLOWED = 2  # directions of each family; and proposals that are looked at closely
+CLOSE = 30.0  # nats
+BRACKETS = 0.15  # sine of the angle below which a bracket lies in the span
+LARGEST = 12  # dimension of an algebra that brackets generate
+SHARES = (0.03, 0.5)  # sigma_b / sigma, at the start of those that turn
+STRONG = (0.7, 0.35)  # violations of a direction that is not tried, at first and later
+KEPT = 0.25  # violation of an algebra that f almost has
+LITTLE, WORSE = 0.1, 5.0  # violation of one that f has for all practical purposes, if its evidence is not worse by more
+GAP, WEAK = 2.5, 0.3  # between the violations of directions that belong together and others, and the largest of these
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """An algebra that was tried.
+
+    Attributes:
+        name: where it came from.
+        model: with its directions and numbers.
+        parameters: numbers by which the directions were chosen.
+        score: evidence less their cost.
+    """
+
+    name: str
+    model: Softly
+    parameters: int
+
+    @property
+    def score(self) -> float:
+        return self.model.evidence - 0.5 * self.parameters * math.log(self.model.y.size)
+
+    @property
+    def dimension(self) -> int:
+        return len(self.model.directions)
+
+
+def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]]:
+    """Steps that were taken, from the free function on, each better than the one before; then what else was tried.
+
+    Args:
+        x, y: columns of a size of about 1, in random order.
+    """
+    taken = [Step("none", free(x, y, actions, MANY), 0)]
+    tried: list[Step] = []
+    while (now := taken[-1]).dimension < len(actions):
+        rough = [s for s in _proposals(now, x, y) if math.isfinite(s.score)]
+        rough.sort(key=lambda s: -s.score)
+        fine = [_finer(s, x, y, now) for s in rough[:FOLLOWED] if s.score > rough[0].score - CLOSE]
+        fine += [closed for s in fine if (closed := _closed(s, now)) is not None]
+        fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
+        tried += fine
+        better = [s for s in fine if _is_better(s, now)]
+        if not better:
+            break
+        taken.append(max(better, key=lambda s: s.score))
+    return taken, [s for s in tried if s not in taken]
+
+
+def violation(model: Softly) -> float:
+    """Root mean square strength of the directions of a model, by its posterior."""
+    if not len(model.directions):
+        return 0.0
+    points = model.points[: max(POINTS, 1000 // (len(model.directions) * model.y.shape[1]))]
+    square = mean_square(*model.violations(model.directions, points))
+    return math.sqrt(float(np.trace(square)) / max(float(np.trace(normal_square(model, model.directions, points))), 1e-300))
+
+
+def _is_better(step: Step, now: Step) -> bool:
+    """Whether an algebra holds, exactly or nearly, and rather than the one before."""
+    if step.score < now.score + MARGIN and step.model.evidence < now.model.evidence - WORSE:
+        return False
+    broken = violation(step.model)
+    return broken < (KEPT if step.score > now.score + MARGIN else LITTLE)
+
+
+def free(x: Array, y: Array, actions: Actions, size: tuple[int, int]) -> Softly:
+    """A function without a symmetry."""
+    rows, points = _sizes(len(x), y.shape[1], 1, size)
+    q = actions.kinds.max() + 1
+    count = np.bincount(actions.kinds)
+    none = np.zeros((0, len(actions)))
+    starts = []
+    for factor in (1.0, 3.0):
+        numbers = np.concatenate([np.log(factor * np.sqrt(count)), [0.0, 0.0, math.log(0.1)]])
+        starts.append(Softly(x[:rows], y[:rows], np.arange(points), actions, none, numbers).fitted())
+    assert len(starts[0].numbers) == q + 3
+    return max(starts, key=lambda s: s.evidence)
+
+
+def _proposals(now: Step, x: Array, y: Array) -> Iterator[Step]:
+    """Rough fits of algebras that hold the present one."""
+    model, k = now.model, now.dimension
+    base = _resized(model, x, y, k + 1, FEW)
+    if not k:
+        for name, rows in model.actions.wholes.items():
+            yield Step(name, _settled(_resized(replace(model, directions=rows), x, y, len(rows), FEW), SHARES[:1]), 0)
+    for name, family in model.actions.families.items():
+        rest = _outside(family, model.directions)
+        if not len(rest):
+            continue
+        vectors, strengths = least_violated(model, rest)
+        for start in vectors[strengths < STRONG[k > 0]][:FOLLOWED]:
+            single = replace(base, directions=np.concatenate([model.directions, start[None]]))
+            moving = _last_turns(_outside(rest, start[None]), k)
+            yield Step(name, _settled(single, SHARES, moving), now.parameters + len(moving))
+
+
+def _together(now: Step, x: Array, y: Array) -> Iterator[Step]:
+    """The algebra near the directions that are violated little, where there is a gap between these and others."""
+    actions, k = now.model.actions, now.dimension
+    rest = _outside(np.eye(len(actions)), now.model.directions)
+    if len(rest) < 2:
+        return
+    vectors, strengths = least_violated(now.model, rest)
+    ratios = strengths[1:] / np.maximum(strengths[:-1], 1e-6)
+    count = int(np.argmax(np.where(strengths[:-1] < WEAK, ratios, 0.0))) + 1
+    if ratios[count - 1] < GAP or strengths[count - 1] > WEAK or count + k < 2:
+        return
+    span = np.concatenate([now.model.directions, vectors[:count]])
+    nearest = nearest_algebra(np.tensordot(span, actions.base, 1))
+    if nearest is None:
+        return
+    directions = _coordinates(nearest, actions)
+    moving = conjugations(directions, actions)
+    few = _resized(replace(now.model, directions=directions), x, y, k + count, FEW)
+    turned = _settled(few, SHARES, moving)
+    closed = nearest_algebra(np.tensordot(turned.directions, actions.base, 1))
+    if closed is not None:
+        many = _resized(replace(turned, directions=_coordinates(closed, actions)), x, y, k + count, MANY)
+        yield Step("together", many.fitted(iterations=30), len(moving))
+
+
+def conjugations(directions: Array, actions: Actions) -> Array:
+    """(r, k, K) independent changes of an algebra to first order of exp(B) A exp(-B)."""
+    a = np.tensordot(directions, actions.base, 1)
+    moved = actions.base[:, None] @ a[None] - a[None] @ actions.base[:, None]
+    rows = moved.reshape(*moved.shape[:2], -1) @ np.linalg.pinv(actions.base.reshape(len(actions), -1))
+    rows = rows - rows @ directions.T @ directions
+    u, s, vt = np.linalg.svd(rows.reshape(len(actions), -1), full_matrices=False)
+    return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)].reshape(-1, *directions.shape))
+
+
+def _coordinates(generators: Array, actions: Actions) -> Array:
+    flat = actions.base.reshape(len(actions), -1)
+    return orthonormal_rows(generators.reshape(len(generators), -1) @ np.linalg.pinv(flat))
+
+
+def _last_turns(rest: Array, before: int) -> Array:
+    """Changes of the last direction alone, (r, before + 1, K)."""
+    found = np.zeros((len(rest), before + 1, rest.shape[1]))
+    found[:, -1] = rest
+    return found
+
+
+def _settled(model: Softly, shares: Sequence[float], moving: Array | None = None) -> Softly:
+    """Fitted from nearly strict and from soft starts."""
+    found = []
+    size = 0.5 * float(np.logaddexp(2 * model.numbers[-3], 2 * model.numbers[-2]))
+    for share in shares:
+        numbers = model.numbers.copy()
+        numbers[-3] = size + math.log(2.0)
+        numbers[-2] = size + math.log(share)
+        found.append(replace(model, numbers=numbers).fitted(moving=moving, iterations=20))
+    return max(found, key=lambda s: s.evidence)
+
+
+def _finer(step: Step, x: Array, y: Array, now: Step) -> Step:
+    """On more data, from where a rough fit has come to."""
+    model = _resized(step.model, x, y, step.dimension, MANY)
+    moving = None
+    if step.parameters > now.parameters:
+        moving = _last_turns(_outside(model.actions.families[step.name], model.directions), now.dimension)
+    return replace(step, model=model.fitted(moving=moving, iterations=30))
+
+
+def _closed(step: Step, now: Step) -> Step | None:
+    """With all brackets, if they are new and not too many."""
+    actions = step.model.actions
+    flat = actions.base.reshape(len(actions), -1)
+    span = step.model.directions
+    while True:
+        a = np.tensordot(span, actions.base, 1)
+        brackets = (a[:, None] @ a[None] - a[None] @ a[:, None]).reshape(-1, flat.shape[1])
+        inside = brackets @ np.linalg.pinv(flat)
+        outside = inside - inside @ span.T @ span
+        u, s, vt = np.linalg.svd(outside, full_matrices=False)
+        new = vt[s > BRACKETS * np.abs(np.linalg.norm(inside, axis=1)).max(initial=1e-300)]
+        if not len(new):
+            break
+        span = np.linalg.qr(np.concatenate([span, new]).T)[0].T
+        if len(span) > LARGEST:
+            return None
+    if len(span) == step.dimension:
+        return None
+    model = _resized(replace(step.model, directions=span), step.model.x, step.model.y, len(span), MANY)
+    return Step(f"{step.name}, with brackets", _settled(model, SHARES), step.parameters)
+
+
+def least_violated(model: Softly, rest: Array) -> tuple[Array, Array]:
+    """(r, K) coordinates within a family (r, K), from the least violated, and how strongly they are."""
+    points = model.points[: max(POINTS, 1500 // (len(rest) * model.y.shape[1]))]
+    square = mean_square(*model.violations(rest, points))
+    normal = normal_square(model, rest, points)
+    floor = 1e-6 * np.trace(normal) / len(normal) * np.eye(len(normal))
+    values, vectors = eigh(square, normal + floor)
+    rows = vectors.T @ rest
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True), np.sqrt(np.maximum(values, 0.0))
+
+
+def _outside(family: Array, directions: Array) -> Array:
+    """Orthonormal basis of the part of a family that is orthogonal to directions."""
+    rest = family - family @ directions.T @ directions if len(directions) else family
+    u, s, vt = np.linalg.svd(rest, full_matrices=False)
+    return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)][: max(0, len(family))])
+
+
+def _sizes(n: int, m: int, k: int, size: tuple[int, int]) -> tuple[int, int]:
+    rows = min(n, max(size[0] // m, 2 * POINTS))
+    return rows, min(rows, max(size[1] // (m * k), POINTS))
+
+
+def _resized(model: Softly, x: Array, y: Array, k: int, size: tuple[int, int]) -> Softly:
+    rows, points = _sizes(len(x), y.shape[1], k, size)
+    return replace(model, x=x[:rows], y=y[:rows], points=np.arange(points), directions=orthonormal_rows(model.directions))
+
+
+def orthonormal_rows(directions: Array) -> Array:
+    return np.linalg.qr(directions.T)[0].T if len(directions) else directions

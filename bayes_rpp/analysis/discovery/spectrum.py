@@ -1,0 +1,131 @@
+"""The spectrum of violations: orthonormal directions, from the least violated, with posterior intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError, eigh, qr
+
+from bayes_rpp.analysis.discovery.actions import Actions
+from bayes_rpp.analysis.discovery.softly import RANGES, Softly
+from bayes_rpp.analysis.discovery.strength import normal_of, normal_square, squares_of
+
+Array = NDArray[np.float64]
+INTERVAL = (0.05, 0.95)
+NUMBERS = 1500  # of L_A f in a joint draw
+EXCITED = 1e-3  # of the mean N, below which the data say nothing of a direction
+GRID = 7  # values of sigma_b
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """How strongly each direction is violated: sqrt of the mean of |L_A f|^2 beside that of unrelated directions.
+
+    Attributes:
+        directions: (K, n, n) matrices of the group's space, orthonormal: those found first, then from the least
+            violated.
+        strength, lower, upper: (K,) posterior median and 90 % interval; 0 is a symmetry, 1 what a direction that has
+            nothing to do with f has.
+        is_known: (K,) whether the data excite the direction; where they do not, they say nothing of it.
+    """
+
+    directions: Array
+    strength: Array
+    lower: Array
+    upper: Array
+    is_known: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.directions)
+
+
+def spectrum_of_functions(model: Softly, draws: int, rng: np.random.Generator) -> Spectrum:
+    """By joint draws of L_A f from the posterior, sigma_b included on a grid by its evidence."""
+    count, m = len(model.actions), model.y.shape[1]
+    points = model.points[: max(8, NUMBERS // (count * m))]
+    models, weights = _residuals(model)
+    whole = np.eye(count)
+    found = []
+    for one, share in zip(models, rng.multinomial(draws, weights), strict=True):
+        if share:
+            mean, covariance = one.violations(whole, points)
+            half = _root(covariance)
+            noise = rng.normal(size=(share, len(half))) @ half.T
+            found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape)))
+    return _spectrum(np.concatenate(found), normal_square(model, whole, points), model.directions, model.actions.base)
+
+
+def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Actions) -> tuple[Spectrum, Array]:
+    """By draws of f (s, p, m) and of its Jacobian (s, p, m, d) at x (p, d).
+
+    Returns:
+        The spectrum, and (s, K) strengths of each draw's own directions, ascending.
+    """
+    moved = np.einsum("kij,zj->zki", actions.inputs, x)
+    q, normal = [], []
+    for f, j in zip(values, jacobians, strict=True):
+        violation = np.einsum("zai,zki->zka", j, moved) - np.einsum("kab,zb->zka", actions.outputs, f)
+        q.append(squares_of(violation[None])[0])
+        normal.append(normal_of(j, f, x, actions.inputs, actions.outputs))
+    mean = np.mean(normal, axis=0)
+    floor = 1e-6 * np.trace(mean) / len(mean) * np.eye(len(mean))
+    own = np.stack([np.sqrt(np.maximum(eigh(a, n + floor, eigvals_only=True), 0.0)) for a, n in zip(q, normal, strict=True)])
+    return _spectrum(np.stack(q), mean, np.zeros((0, len(actions))), actions.base), own
+
+
+def derivatives(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+    """Values (s, p, m) and Jacobians (s, p, m, d) of draws of a function, (n, d) -> (s, n, m), by central differences."""
+    p, d = x.shape
+    step = 0.02 * np.maximum(np.sqrt((x**2).mean(axis=0)), 1e-12)
+    shifted = np.concatenate([x, *(x + s * step * e for e in np.eye(d) for s in (1.0, -1.0))])
+    found = np.asarray(function(shifted), dtype=np.float64)
+    found = found.reshape(len(found), 1 + 2 * d, p, -1)
+    slopes = (found[:, 1::2] - found[:, 2::2]) / (2 * step)[:, None, None]
+    return found[:, 0], slopes.transpose(0, 2, 3, 1)
+
+
+def _spectrum(q: Array, normal: Array, first: Array, base: Array) -> Spectrum:
+    k = normal.shape[0]
+    rest = np.asarray(qr(first.T)[0].T[len(first) :]) if len(first) else np.eye(k)
+    size = np.trace(normal) / k
+    mean = rest @ q.mean(axis=0) @ rest.T
+    vectors = eigh(mean, rest @ normal @ rest.T + 1e-6 * size * np.eye(len(rest)))[1].T @ rest if len(rest) else rest
+    vectors = _orthonormal(np.concatenate([first, vectors]))
+    excited = np.einsum("vk,kl,vl->v", vectors, normal, vectors)
+    square = np.einsum("vk,skl,vl->sv", vectors, q, vectors, optimize=True)
+    strengths = np.sqrt(np.maximum(square, 0.0) / np.maximum(excited, 1e-12 * size))
+    lower, middle, upper = np.quantile(strengths, [INTERVAL[0], 0.5, INTERVAL[1]], axis=0)
+    return Spectrum(np.tensordot(vectors, base, 1), middle, lower, upper, excited > EXCITED * size)
+
+
+def _orthonormal(rows: Array) -> Array:
+    """By Gram and Schmidt, in the order given."""
+    q, r = np.linalg.qr(rows.T)
+    return (q * np.sign(np.where(np.diag(r) == 0, 1.0, np.diag(r)))).T
+
+
+def _residuals(model: Softly) -> tuple[list[Softly], Array]:
+    """The model with values of sigma_b, and their probabilities."""
+    if not len(model.directions):
+        return [model], np.ones(1)
+    top = model.numbers[-3]
+    grid = np.linspace(max(RANGES[2][0], top - 7), top + 0.7, GRID)
+    found = []
+    for value in grid:
+        numbers = model.numbers.copy()
+        numbers[-2] = value
+        try:
+            found.append(replace(model, numbers=numbers, evidence=model.density(numbers)))
+        except LinAlgError:
+            continue
+    logs = np.array([s.evidence for s in found])
+    weights = np.exp(logs - logs.max())
+    return found, weights / weights.sum()
+
+
+def _root(covariance: Array) -> Array:
+    w, v = np.linalg.eigh(0.5 * (covariance + covariance.T))
+    return np.asarray(v * np.sqrt(np.maximum(w, 0.0)))
