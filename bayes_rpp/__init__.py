@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bayes_rpp import subspaces as subspaces
     from bayes_rpp import testing as testing
     from bayes_rpp.analysis.compare import compare_symmetries
+    from bayes_rpp.analysis.discovery.discover import discover_symmetry
     from bayes_rpp.estimators.classifier import RPPClassifier
     from bayes_rpp.estimators.regressor import RPPRegressor
     from bayes_rpp.inference.fit import fit
@@ -56,6 +57,7 @@ else:
         __name__,
         {
             "analysis.compare": "compare_symmetries",
+            "analysis.discovery.discover": "discover_symmetry",
             "estimators.classifier": "RPPClassifier",
             "estimators.regressor": "RPPRegressor",
             "inference.fit": "fit",
@@ -98,10 +100,10 @@ else:
 
 __all__ = [
     "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
-    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC",
-    "MILE", "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar",
-    "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp",
-    "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries", "datasets", "equivariance_error", "fit",
+    "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC", "MILE",
+    "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier",
+    "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T",
+    "Trivial", "Vector", "Z", "compare_symmetries", "datasets", "discover_symmetry", "equivariance_error", "fit",
     "load_network", "mixture", "save_network", "soften", "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`

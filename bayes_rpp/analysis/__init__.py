@@ -9,6 +9,7 @@ from bayes_rpp._lazy import lazy
 if TYPE_CHECKING:
     from bayes_rpp.analysis.compare import Comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
+    from bayes_rpp.analysis.discovery.discover import Discovery
     from bayes_rpp.analysis.equivariance import (
         Energy,
         energy_by_layer,
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
         log_error_density,
     )
     from bayes_rpp.analysis.group_map import GroupErrorMap, group_error_map
+    from bayes_rpp.symmetry.discovery.sampled import FunctionSymmetries, symmetries_of
+    from bayes_rpp.symmetry.discovery.spectrum import Spectrum
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             "analysis.compare": "Comparison",
             "analysis.degree": "degree_of_symmetry",
+            "analysis.discovery.discover": "Discovery",
             "analysis.equivariance": "Energy energy_by_layer energy_by_pathway equivariance_interval log_error_density",
             "analysis.group_map": "GroupErrorMap group_error_map",
+            "symmetry.discovery.sampled": "FunctionSymmetries symmetries_of",
+            "symmetry.discovery.spectrum": "Spectrum",
         },
     )
 
 __all__ = [
-    "Comparison", "Energy", "GroupErrorMap", "degree_of_symmetry", "energy_by_layer", "energy_by_pathway",
-    "equivariance_interval", "group_error_map", "log_error_density",
+    "Comparison", "Discovery", "Energy", "FunctionSymmetries", "GroupErrorMap", "Spectrum", "degree_of_symmetry",
+    "energy_by_layer", "energy_by_pathway", "equivariance_interval", "group_error_map", "log_error_density",
+    "symmetries_of",
 ]  # fmt: skip

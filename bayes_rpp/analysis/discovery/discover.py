@@ -11,13 +11,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_rpp._arrays import whole_number
-from bayes_rpp.analysis.discovery.actions import Actions, base_dimension, column_actions, known_actions
-from bayes_rpp.analysis.discovery.scaling import Scaling
-from bayes_rpp.analysis.discovery.search import KEPT, MARGIN, Step, conjugations, orthonormal_rows, search, violation
-from bayes_rpp.analysis.discovery.softly import Softly
-from bayes_rpp.analysis.discovery.spectrum import Spectrum, spectrum_of_functions
-from bayes_rpp.analysis.discovery.words import Named, describe, doubts_of, verdict_of
 from bayes_rpp._given import finite_array
+from bayes_rpp.analysis.discovery.words import doubts_of, verdict_of
+from bayes_rpp.symmetry.discovery.actions import Actions, base_dimension, column_actions, known_actions
+from bayes_rpp.symmetry.discovery.described import Named, describe
+from bayes_rpp.symmetry.discovery.scaling import Scaling
+from bayes_rpp.symmetry.discovery.search import (
+    KEPT,
+    MANY,
+    MARGIN,
+    Step,
+    free,
+    orthonormal_rows,
+    search,
+    turns,
+    violation,
+)
+from bayes_rpp.symmetry.discovery.softly import Softly
+from bayes_rpp.symmetry.discovery.spectrum import Spectrum, spectrum_of_functions
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.parse import parse_rep
 from bayes_rpp.symmetry.representations import Rep
@@ -95,14 +106,14 @@ def discover_symmetry(
     """Find the Lie algebra of matrices A under which y = f(x) + noise is equivariant, without candidates.
 
     f is a Gaussian process whose symmetric part meets J(x) A_in x = A_out f(x), compact or not (see
-    `bayes_rpp.analysis.discovery.constrained`), beside a residual. The algebra of the highest evidence is grown direction by
-    direction, among all of gl(n) and its subspaces of rotations, boosts and scalings, by exact gradients. The spectrum
-    says how far every direction is violated, by draws of the posterior.
+    `bayes_rpp.symmetry.discovery.constrained`), beside a residual. The algebra of the highest evidence is grown from
+    there, among all of gl(n) and its subspaces of rotations and scalings, by exact gradients. The spectrum says how
+    far every direction is violated, by draws of the posterior.
 
     Args:
         x, y: (n, d_in) and (n, d_out) arrays, noise Gaussian. Searches look at up to 900 numbers of y, at random.
-        rep_in, rep_out: how matrices act on the columns, such as Vector, or "2*Vector". None, both: columns are taken as
-            they are, and A_in and A_out are looked for among all matrices.
+        rep_in, rep_out: how matrices act on the columns, such as Vector, or "2*Vector". None, both: columns are taken
+            as they are, and A_in and A_out are looked for among all matrices.
         within: the group in whose Lie algebra to look, such as SO(3). None: all matrices.
         columns, targets: names of the columns of x and y, for the words.
         draws: of the posterior, for intervals.
@@ -132,12 +143,14 @@ def discover_symmetry(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     to_x, to_y = Scaling.of(x, actions, "inputs"), Scaling.of(y, actions, "outputs")
-    taken, tried = search(to_x(x[order]), to_y(y[order]), actions)
+    scaled = to_x(x[order]), to_y(y[order])
+    excited = actions.excited(*scaled)
+    taken, tried = search(*scaled, actions.limited(excited)) if len(excited) else _nothing(*scaled, actions)
     last, steps = taken[-1], taken + tried
     model, named = _named(last, to_x, to_y, rng, rep_in, rep_out, columns, targets)
     strict = model.fitted(strict=True) if last.dimension else model
     a, b, _ = model.sigmas
-    spectrum = spectrum_of_functions(model, draws, rng)
+    spectrum = spectrum_of_functions(model, excited, draws, rng)
     probabilities = _probabilities([*taken, *(s for s in tried if violation(s.model) < KEPT)])
     found = Discovery(
         last.dimension,
@@ -189,7 +202,8 @@ def _turned(step: Step, rng: np.random.Generator, draws: int = 100) -> Array:
     """(draws, k, K) directions by their posterior; those of whole algebras with a name have none."""
     model = step.model
     held = np.repeat(model.directions[None], draws, axis=0)
-    if not step.parameters or not len(moving := conjugations(model.directions, model.actions)):
+    moving = turns(step)
+    if not len(moving):
         return held
     covariance = model.uncertainty(moving)
     values, vectors = np.linalg.eigh(covariance)
@@ -204,6 +218,11 @@ def _in_units(a: Array, actions: Actions, to_x: Scaling, to_y: Scaling, *, inver
     scale = np.concatenate([to_x.scale, to_y.scale])
     scale = 1 / scale if inverse else scale
     return np.asarray(a * scale[:, None] / scale)
+
+
+def _nothing(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]]:
+    """Where the data excite no direction."""
+    return [Step("none", free(x, y, actions, MANY), 0)], []
 
 
 def _probabilities(steps: list[Step]) -> dict[int, float]:

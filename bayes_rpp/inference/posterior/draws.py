@@ -23,6 +23,7 @@ from bayes_rpp.models.data import check_data, check_inputs
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.outputs import CHUNK, Block, blocks, center_of, evaluate, linearized
 from bayes_rpp.networks.storage import check_weight
+from bayes_rpp.symmetry.discovery.sampled import FunctionSymmetries, symmetries_of
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import bind_rep
@@ -149,6 +150,22 @@ class Draws:
         probe = Probe(check_inputs(model, x), model.rep_in, model.rep_out, group or model.group, seed)
         probe.warn_if_empty()
         return self.measure(probe)
+
+    def symmetries(
+        self, x: ArrayLike, *, within: Group | None = None, tolerance: float = 0.1, points: int = 100
+    ) -> FunctionSymmetries:
+        """The Lie algebra under which the draws are equivariant, exactly or nearly; see `analysis.symmetries_of`.
+
+        Args:
+            x: (n, d_in), of which `points` are used.
+            within: the group in whose Lie algebra to look. None: all matrices on the space of the model's group, or of
+                models without a representation (`Trivial(1)`), all pairs of matrices on the columns of x and y.
+            tolerance: strength of violation below which a direction is kept; 1 is what an unrelated one has.
+        """
+        model = self.model
+        known = {} if model.group.dim == 1 else {"rep_in": model.rep_in.rep, "rep_out": model.rep_out.rep}
+        x, dim = check_inputs(model, x), model.group.dim
+        return symmetries_of(self, x, **known, within=within, tolerance=tolerance, points=points, dim=dim)
 
     def measure(self, probe: Probe) -> Float[NDArray, "{self.chains} {self.draws} n"]:
         """Eq. 2 of each draw at prepared points and elements, (chain, draw, n)."""

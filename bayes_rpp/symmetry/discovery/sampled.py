@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_rpp._given import finite_array
-from bayes_rpp.analysis.discovery.actions import base_dimension, column_actions, known_actions
-from bayes_rpp.analysis.discovery.algebra import bracket_defect, nearest_algebra
-from bayes_rpp.analysis.discovery.spectrum import Spectrum, derivatives, spectrum_of_draws
-from bayes_rpp.analysis.discovery.words import describe
+from bayes_rpp.symmetry.discovery.actions import base_dimension, column_actions, known_actions
+from bayes_rpp.symmetry.discovery.algebra import bracket_defect, nearest_algebra
+from bayes_rpp.symmetry.discovery.described import describe
+from bayes_rpp.symmetry.discovery.spectrum import Spectrum, derivatives, spectrum_of_draws
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.parse import parse_rep
 from bayes_rpp.symmetry.representations import Rep
-
-if TYPE_CHECKING:
-    from bayes_rpp.inference.posterior.draws import Draws
 
 Array = NDArray[np.float64]
 POINTS = 100
@@ -56,7 +53,7 @@ class FunctionSymmetries:
 
 
 def symmetries_of(
-    function: Callable[[Array], ArrayLike] | Draws,
+    function: Callable[[Array], ArrayLike] | Any,
     x: ArrayLike,
     *,
     rep_in: Rep | str | None = None,
@@ -64,6 +61,7 @@ def symmetries_of(
     within: Group | None = None,
     tolerance: float = 0.1,
     points: int = POINTS,
+    dim: int | None = None,
 ) -> FunctionSymmetries:
     """The directions under which a function is equivariant, exactly or nearly, by its Jacobian.
 
@@ -77,6 +75,7 @@ def symmetries_of(
         within: the group in whose Lie algebra to look. None: all matrices.
         tolerance: strength of violation below which a direction is kept; 1 is what an unrelated one has.
         points: number of inputs that are looked at.
+        dim: n of the matrices, where the representations leave it open. None: by their sizes.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
@@ -90,7 +89,7 @@ def symmetries_of(
     if rep_in is None or rep_out is None:
         actions = column_actions(x.shape[1], values.shape[-1])
     else:
-        n = within.dim if within is not None else base_dimension(rep_in, rep_out, x.shape[1], values.shape[-1])
+        n = within.dim if within is not None else dim or base_dimension(rep_in, rep_out, x.shape[1], values.shape[-1])
         actions = known_actions(rep_in, rep_out, n, within)
     spectrum, own = spectrum_of_draws(values, jacobians, x, actions)
     keeps = (spectrum.strength < tolerance) & spectrum.is_known
@@ -113,7 +112,7 @@ def symmetries_of(
     )
 
 
-def _several(function: Callable[[Array], ArrayLike] | Draws, n: int) -> Callable[[Array], Array]:
+def _several(function: Callable[[Array], ArrayLike] | Any, n: int) -> Callable[[Array], Array]:
     """As a function to (draws, n, d_out)."""
     if hasattr(function, "outputs"):
         post = function

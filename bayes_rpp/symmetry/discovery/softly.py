@@ -1,6 +1,6 @@
 """Functions that are symmetric up to a residual: their evidence, its derivatives, and what the data say of L_A f.
 
-The prior sigma_a^2 K_A + sigma_b^2 k of `constrained`, with Gaussian noise, of data whose columns have a size of about 1.
+The prior sigma_a^2 K_A + sigma_b^2 k of `constrained`, with Gaussian noise, of columns with a size of about 1.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, solve_triangular
 from scipy.optimize import minimize
 
-from bayes_rpp.analysis.discovery.actions import Actions
-from bayes_rpp.analysis.discovery.constrained import SLACK, Constraint, factor, rbf, solve, squares
+from bayes_rpp.symmetry.discovery.actions import Actions
+from bayes_rpp.symmetry.discovery.constrained import SLACK, Constraint, factor, rbf, solve, squares
 
 Array = NDArray[np.float64]
 JITTER = 1e-9  # of the variance of f
@@ -76,7 +76,13 @@ class Softly:
             bounds[i] = (start[i], start[i])
         start = np.clip(start, [b[0] for b in bounds], [b[1] for b in bounds])
         found = minimize(
-            self._objective, start, args=(moving,), jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations}
+            self._objective,
+            start,
+            args=(moving,),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": iterations},
         )
         directions = self.directions
         if len(moving):
@@ -206,7 +212,11 @@ class Softly:
         asked = self.constraint(self.numbers, directions, points)
         cross, own = asked.cross(), asked.own_covariance()
         shape, size = cross.shape[2:], math.prod(cross.shape[2:])
-        whole, cross, own = np.kron(self.kernel(self.numbers), np.eye(m)), cross.reshape(n * m, size), own.reshape(size, size)
+        whole, cross, own = (
+            np.kron(self.kernel(self.numbers), np.eye(m)),
+            cross.reshape(n * m, size),
+            own.reshape(size, size),
+        )
         c, to, prior = b2 * whole, b2 * cross, b2 * own
         if len(self.directions):
             kept = self.constraint(self.numbers, self.directions)

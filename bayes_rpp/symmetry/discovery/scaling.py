@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from bayes_rpp._numerics import rms
-from bayes_rpp.analysis.discovery.actions import Actions
+from bayes_rpp.symmetry.discovery.actions import Actions
 
 Array = NDArray[np.float64]
 ALIKE = 4.0  # columns of nearer sizes share one
@@ -30,7 +30,7 @@ class Scaling:
     def of(values: Array, actions: Actions, side: Literal["inputs", "outputs"]) -> Scaling:
         """Of data (n, d): the centre of columns that nothing moves, a scale for columns that are mixed."""
         matrices = actions.inputs if side == "inputs" else actions.outputs
-        moved = np.abs(matrices).any(axis=(0, 2)) | np.abs(matrices).any(axis=(0, 1))
+        moved = np.asarray(np.abs(matrices).any(axis=(0, 2)) | np.abs(matrices).any(axis=(0, 1)))
         center = np.where(moved, 0.0, values.mean(axis=0))
         sizes = np.maximum(rms(values - center, axis=0), 1e-300)
         if actions.are_known:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.discovery.algebra import antisymmetric
+from bayes_rpp.symmetry.discovery.algebra import antisymmetric
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, bind_rep
 
 Array = NDArray[np.float64]
 LARGEST = 1200  # columns, up to which the dimension of the base space is looked for
 SEARCHED = 400  # directions
+ABSENT = 1e-3  # of the size of what the data have
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,32 @@ class Actions:
     def __len__(self) -> int:
         return len(self.base)
 
+    def excited(self, x: Array, y: Array) -> Array:
+        """(r, K) orthonormal coordinates of directions that move data (n, d_in) or (n, d_out) and lead to where other
+        x are: of those that leave the space that x spans, or of columns that are zero, the data say nothing."""
+        moved, turned = np.einsum("kij,nj->kni", self.inputs, x), np.einsum("kab,nb->kna", self.outputs, y)
+        _, s, vt = np.linalg.svd(x, full_matrices=False)
+        span = vt[s > ABSENT * s.max(initial=1e-300)]
+        away = (moved - moved @ span.T @ span).reshape(len(self), -1)
+        _, s, vt = np.linalg.svd(away.T, full_matrices=len(self) > away.shape[1])
+        size = np.linalg.norm(moved) / np.sqrt(len(self))
+        inside = vt[np.concatenate([s, np.zeros(len(vt) - len(s))]) <= ABSENT * size]
+        acting = np.concatenate([moved.reshape(len(self), -1), turned.reshape(len(self), -1)], axis=1)
+        u, s, _ = np.linalg.svd(inside @ acting, full_matrices=False)
+        return np.asarray(u[:, s > ABSENT * s.max(initial=1e-300)].T @ inside)
+
+    def limited(self, rows: Array) -> Actions:
+        """With families and wholes inside of some directions (r, K) alone."""
+        if len(rows) == len(self):
+            return self
+        families = {}
+        for name, family in self.families.items():
+            _, s, vt = np.linalg.svd(rows @ family.T, full_matrices=False)
+            if len(inside := vt[s > 1 - ABSENT] @ family):
+                families[name] = inside
+        wholes = {n: w for n, w in self.wholes.items() if np.linalg.norm(w - w @ rows.T @ rows) < ABSENT}
+        return replace(self, families=families, wholes=wholes)
+
 
 def base_dimension(rep_in: Rep, rep_out: Rep, d_in: int, d_out: int) -> int:
     """n of R^n with rep_in of size d_in and rep_out of size d_out.
@@ -71,8 +98,8 @@ def base_dimension(rep_in: Rep, rep_out: Rep, d_in: int, d_out: int) -> int:
             "rep_out, the columns are taken as they are"
         )
     raise ValueError(
-        f"rep_in and rep_out must fit the {d_in} columns of x and the {d_out} of y for some dimension, got {rep_in} and "
-        f"{rep_out}; for positions and forces in space, three columns each, Vector and Vector would do"
+        f"rep_in and rep_out must fit the {d_in} columns of x and the {d_out} of y for some dimension, got {rep_in} "
+        f"and {rep_out}; for positions and forces in space, three columns each, Vector and Vector would do"
     )
 
 
@@ -90,7 +117,10 @@ def known_actions(rep_in: Rep, rep_out: Rep, n: int, within: Group | None) -> Ac
     base = base / np.linalg.norm(base, axis=(1, 2), keepdims=True)
     inputs, outputs = bound_in.drho(base), bound_out.drho(base)
     kinds = np.concatenate(
-        [np.repeat(i, b.count * b.size) if b.term else i + np.arange(b.count) / b.count for i, b in enumerate(bound_in.blocks)]
+        [
+            np.repeat(i, b.count * b.size) if b.term else i + np.arange(b.count) / b.count
+            for i, b in enumerate(bound_in.blocks)
+        ]
     )
     coordinates = base.reshape(len(base), -1)
     families = {"all": np.eye(len(base))}
@@ -108,7 +138,7 @@ def known_actions(rep_in: Rep, rep_out: Rep, n: int, within: Group | None) -> Ac
         inputs,
         outputs,
         np.unique(kinds, return_inverse=True)[1],
-        ~np.abs(outputs).any(axis=(0, 2)),
+        np.logical_not(np.abs(outputs).any(axis=(0, 2))),
         families,
         wholes,
         True,

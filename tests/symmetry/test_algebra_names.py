@@ -5,10 +5,10 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import ortho_group
 
-from bayes_rpp.analysis.discovery.algebra import antisymmetric, bracket_defect, orthonormal, span_distance
-from bayes_rpp.analysis.discovery.names import name_algebra, with_discrete
 from bayes_rpp.groups import SL, SO, Lorentz, Sp
 from bayes_rpp.symmetry.averages import haar_average
+from bayes_rpp.symmetry.discovery.algebra import antisymmetric, bracket_defect, orthonormal, span_distance
+from bayes_rpp.symmetry.discovery.names import name_algebra, with_discrete
 
 
 def entries(n, *values):

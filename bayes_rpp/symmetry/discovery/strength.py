@@ -1,8 +1,8 @@
 """How strongly directions are violated: the mean square of L_A f beside what it would be of unrelated directions.
 
 For A and B of the basis Q_AB = mean over points of L_A f . L_B f is quadratic in f, and N_AB, what it would be if the
-gradient of f had no direction in common with A x: |J|^2 (A_in x) . (B_in x) / d_in + (A_out f) . (B_out f). The strength
-of a direction v is sqrt(v Q v / v N v): 0 where f is equivariant, about 1 where A has to do with f as any other.
+gradient of f had no direction in common with A x: |J|^2 (A_in x) . (B_in x) / d_in + (A_out f) . (B_out f). The
+strength of a direction v is sqrt(v Q v / v N v): 0 where f is equivariant, about 1 where A has nothing to do with f.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.discovery.constrained import rbf, solve
+from bayes_rpp.symmetry.discovery.constrained import factor, rbf, solve
 
 if TYPE_CHECKING:
-    from bayes_rpp.analysis.discovery.softly import Softly
+    from bayes_rpp.symmetry.discovery.softly import Softly
 
 Array = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def gradients(model: Softly, points: NDArray[np.int_]) -> tuple[Array, Array]:
     scales = model.scales(model.numbers)
     a, b, noise = model.sigmas
     k = model.kernel(model.numbers)
-    alpha = solve(np.linalg.cholesky((a * a + b * b) * k + noise**2 * np.eye(len(k))), model.y) * (a * a + b * b)
+    alpha = solve(factor((a * a + b * b) * k + noise**2 * np.eye(len(k))), model.y) * (a * a + b * b)
     x, z = model.x / scales, model.x[points] / scales
     near = rbf(z, x)
     apart = (x[None] - z[:, None]) / scales

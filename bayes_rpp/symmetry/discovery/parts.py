@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.discovery.algebra import orthonormal
+from bayes_rpp.symmetry.discovery.algebra import orthonormal
 
 Array = NDArray[np.float64]
 CONE = 0.9  # share of the posterior inside the angle that is stated

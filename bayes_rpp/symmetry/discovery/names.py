@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_rpp.analysis.discovery.abelian import has_eigenvectors, name_commuting
-from bayes_rpp.analysis.discovery.algebra import orthonormal, span_distance
-from bayes_rpp.analysis.discovery.parts import Part, Reading, reading
-from bayes_rpp.analysis.discovery.simple import name_semisimple
-from bayes_rpp.analysis.discovery.snapping import snap_algebra
-from bayes_rpp.groups import SL, SO, Group, Sp
-from bayes_rpp.symmetry.ideals import Ideals, split_ideals, structure_constants
+from bayes_rpp.symmetry.discovery.abelian import has_eigenvectors, name_commuting
+from bayes_rpp.symmetry.discovery.algebra import orthonormal, span_distance
+from bayes_rpp.symmetry.discovery.ideals import Ideals, split_ideals, structure_constants
+from bayes_rpp.symmetry.discovery.parts import Part, Reading, reading
+from bayes_rpp.symmetry.discovery.simple import name_semisimple
+from bayes_rpp.symmetry.discovery.snapping import snap_algebra
+from bayes_rpp.symmetry.groups import SL, SO, Group, Sp
 
 Array = NDArray[np.float64]
 TOLERANCE = 0.1  # without draws: noise of 5 %, and some

@@ -15,8 +15,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.discovery.algebra import antisymmetric, nearest_algebra, orthonormal, span_distance
-from bayes_rpp.symmetry.ideals import null_space
+from bayes_rpp.symmetry.discovery.algebra import antisymmetric, nearest_algebra, orthonormal, span_distance
+from bayes_rpp.symmetry.discovery.ideals import null_space
 
 Array = NDArray[np.float64]
 Columns = NDArray[np.int_]

@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.discovery.parts import (
+from bayes_rpp.symmetry.discovery.ideals import null_space
+from bayes_rpp.symmetry.discovery.parts import (
     Part,
     Reading,
     cone,
@@ -18,8 +19,7 @@ from bayes_rpp.analysis.discovery.parts import (
     span_degrees,
     vector,
 )
-from bayes_rpp.analysis.discovery.snapping import blocks_of, near_fraction
-from bayes_rpp.symmetry.ideals import null_space
+from bayes_rpp.symmetry.discovery.snapping import blocks_of, near_fraction
 
 Array = NDArray[np.float64]
 ZERO = 1e-7

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh, qr
 
-from bayes_rpp.analysis.discovery.actions import Actions
-from bayes_rpp.analysis.discovery.softly import RANGES, Softly
-from bayes_rpp.analysis.discovery.strength import normal_of, normal_square, squares_of
+from bayes_rpp.symmetry.discovery.actions import Actions
+from bayes_rpp.symmetry.discovery.softly import RANGES, Softly
+from bayes_rpp.symmetry.discovery.strength import normal_of, normal_square, squares_of
 
 Array = NDArray[np.float64]
 INTERVAL = (0.05, 0.95)
 NUMBERS = 1500  # of L_A f in a joint draw
 EXCITED = 1e-3  # of the mean N, below which the data say nothing of a direction
+INSIDE = 0.9  # cosine of the angle to what the data excite
 GRID = 7  # values of sigma_b
 
 
@@ -42,7 +43,7 @@ class Spectrum:
         return len(self.directions)
 
 
-def spectrum_of_functions(model: Softly, draws: int, rng: np.random.Generator) -> Spectrum:
+def spectrum_of_functions(model: Softly, excited: Array, draws: int, rng: np.random.Generator) -> Spectrum:
     """By joint draws of L_A f from the posterior, sigma_b included on a grid by its evidence."""
     count, m = len(model.actions), model.y.shape[1]
     points = model.points[: max(8, NUMBERS // (count * m))]
@@ -55,7 +56,9 @@ def spectrum_of_functions(model: Softly, draws: int, rng: np.random.Generator) -
             half = _root(covariance)
             noise = rng.normal(size=(share, len(half))) @ half.T
             found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape)))
-    return _spectrum(np.concatenate(found), normal_square(model, whole, points), model.directions, model.actions.base)
+    return _spectrum(
+        np.concatenate(found), normal_square(model, whole, points), model.directions, model.actions.base, excited
+    )
 
 
 def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Actions) -> tuple[Spectrum, Array]:
@@ -72,12 +75,17 @@ def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Action
         normal.append(normal_of(j, f, x, actions.inputs, actions.outputs))
     mean = np.mean(normal, axis=0)
     floor = 1e-6 * np.trace(mean) / len(mean) * np.eye(len(mean))
-    own = np.stack([np.sqrt(np.maximum(eigh(a, n + floor, eigvals_only=True), 0.0)) for a, n in zip(q, normal, strict=True)])
-    return _spectrum(np.stack(q), mean, np.zeros((0, len(actions))), actions.base), own
+    own = np.stack(
+        [np.sqrt(np.maximum(eigh(a, n + floor, eigvals_only=True), 0.0)) for a, n in zip(q, normal, strict=True)]
+    )
+    excited = actions.excited(x, values.mean(axis=0))
+    return _spectrum(np.stack(q), mean, np.zeros((0, len(actions))), actions.base, excited), np.sqrt(
+        np.maximum(own, 0.0)
+    )
 
 
 def derivatives(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-    """Values (s, p, m) and Jacobians (s, p, m, d) of draws of a function, (n, d) -> (s, n, m), by central differences."""
+    """Values (s, p, m) and Jacobians (s, p, m, d) of draws of a function, by central differences."""
     p, d = x.shape
     step = 0.02 * np.maximum(np.sqrt((x**2).mean(axis=0)), 1e-12)
     shifted = np.concatenate([x, *(x + s * step * e for e in np.eye(d) for s in (1.0, -1.0))])
@@ -87,18 +95,24 @@ def derivatives(function: Callable[[Array], Array], x: Array) -> tuple[Array, Ar
     return found[:, 0], slopes.transpose(0, 2, 3, 1)
 
 
-def _spectrum(q: Array, normal: Array, first: Array, base: Array) -> Spectrum:
+def _spectrum(q: Array, normal: Array, first: Array, base: Array, rows: Array) -> Spectrum:
     k = normal.shape[0]
-    rest = np.asarray(qr(first.T)[0].T[len(first) :]) if len(first) else np.eye(k)
     size = np.trace(normal) / k
-    mean = rest @ q.mean(axis=0) @ rest.T
-    vectors = eigh(mean, rest @ normal @ rest.T + 1e-6 * size * np.eye(len(rest)))[1].T @ rest if len(rest) else rest
-    vectors = _orthonormal(np.concatenate([first, vectors]))
+    whole = qr(rows.T)[0].T  # what the data excite, then what they do not
+    vectors = first
+    for part in (whole[: len(rows)], whole[len(rows) :]):
+        rest = part - part @ vectors.T @ vectors if len(vectors) else part
+        _, s, vt = np.linalg.svd(rest, full_matrices=False)
+        if len(rest := vt[s > 0.5][: k - len(vectors)]):
+            form = rest @ normal @ rest.T + 1e-6 * size * np.eye(len(rest))
+            rest = eigh(rest @ q.mean(axis=0) @ rest.T, form)[1].T @ rest
+            vectors = _orthonormal(np.concatenate([vectors, rest]))
     excited = np.einsum("vk,kl,vl->v", vectors, normal, vectors)
     square = np.einsum("vk,skl,vl->sv", vectors, q, vectors, optimize=True)
     strengths = np.sqrt(np.maximum(square, 0.0) / np.maximum(excited, 1e-12 * size))
     lower, middle, upper = np.quantile(strengths, [INTERVAL[0], 0.5, INTERVAL[1]], axis=0)
-    return Spectrum(np.tensordot(vectors, base, 1), middle, lower, upper, excited > EXCITED * size)
+    known = (excited > EXCITED * size) & (np.linalg.norm(vectors @ rows.T, axis=1) > INSIDE)
+    return Spectrum(np.tensordot(vectors, base, 1), middle, lower, upper, known)
 
 
 def _orthonormal(rows: Array) -> Array:

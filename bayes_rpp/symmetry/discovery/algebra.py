@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bayes_rpp.symmetry.ideals import structure_constants
+from bayes_rpp.symmetry.discovery.ideals import structure_constants
 
 Array = NDArray[np.float64]
 CLOSED = 1e-9  # a defect that is none

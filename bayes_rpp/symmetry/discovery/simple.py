@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.discovery.parts import Part, Reading, listed, number
-from bayes_rpp.analysis.discovery.snapping import invariant_forms
-from bayes_rpp.symmetry.ideals import commutant, invariant_parts, row_space
+from bayes_rpp.symmetry.discovery.ideals import commutant, invariant_parts, row_space
+from bayes_rpp.symmetry.discovery.parts import Part, Reading, listed, number
+from bayes_rpp.symmetry.discovery.snapping import invariant_forms
 
 Array = NDArray[np.float64]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 
-from bayes_rpp.analysis.discovery.algebra import antisymmetric, bracket_defect, nearest_algebra, span_distance
 from bayes_rpp.groups import SL, Lorentz, Sp
-from bayes_rpp.symmetry.ideals import split_ideals
+from bayes_rpp.symmetry.discovery.algebra import antisymmetric, bracket_defect, nearest_algebra, span_distance
+from bayes_rpp.symmetry.discovery.ideals import split_ideals
 
 PLANES = np.zeros((2, 4, 4))
 PLANES[0, :2, :2] = PLANES[1, 2:, 2:] = [[0, -1], [1, 0]]

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from bayes_rpp.analysis.discovery.actions import Actions
-from bayes_rpp.analysis.discovery.algebra import nearest_algebra
-from bayes_rpp.analysis.discovery.softly import Softly
-from bayes_rpp.analysis.discovery.strength import mean_square, normal_square
+from bayes_rpp.symmetry.discovery.actions import Actions
+from bayes_rpp.symmetry.discovery.algebra import nearest_algebra
+from bayes_rpp.symmetry.discovery.softly import Softly
+from bayes_rpp.symmetry.discovery.strength import mean_square, normal_square
 
 Array = NDArray[np.float64]
 FEW, MANY = (210, 80), (900, 400)  # numbers of y, and numbers of L_A f that are zero, of rough and of fine fits
@@ -68,7 +68,7 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
     """
     taken = [Step("none", free(x, y, actions, MANY), 0)]
     tried: list[Step] = []
-    while (now := taken[-1]).dimension < len(actions):
+    while (now := taken[-1]).dimension < len(actions.families["all"]):
         rough = [s for s in _proposals(now, x, y) if math.isfinite(s.score)]
         rough.sort(key=lambda s: -s.score)
         fine = [_finer(s, x, y, now) for s in rough[:FOLLOWED] if s.score > rough[0].score - CLOSE]
@@ -88,7 +88,9 @@ def violation(model: Softly) -> float:
         return 0.0
     points = model.points[: max(POINTS, 1000 // (len(model.directions) * model.y.shape[1]))]
     square = mean_square(*model.violations(model.directions, points))
-    return math.sqrt(float(np.trace(square)) / max(float(np.trace(normal_square(model, model.directions, points))), 1e-300))
+    return math.sqrt(
+        float(np.trace(square)) / max(float(np.trace(normal_square(model, model.directions, points))), 1e-300)
+    )
 
 
 def _is_better(step: Step, now: Step) -> bool:
@@ -134,7 +136,7 @@ def _proposals(now: Step, x: Array, y: Array) -> Iterator[Step]:
 def _together(now: Step, x: Array, y: Array) -> Iterator[Step]:
     """The algebra near the directions that are violated little, where there is a gap between these and others."""
     actions, k = now.model.actions, now.dimension
-    rest = _outside(np.eye(len(actions)), now.model.directions)
+    rest = _outside(actions.families["all"], now.model.directions)
     if len(rest) < 2:
         return
     vectors, strengths = least_violated(now.model, rest)
@@ -162,8 +164,18 @@ def conjugations(directions: Array, actions: Actions) -> Array:
     moved = actions.base[:, None] @ a[None] - a[None] @ actions.base[:, None]
     rows = moved.reshape(*moved.shape[:2], -1) @ np.linalg.pinv(actions.base.reshape(len(actions), -1))
     rows = rows - rows @ directions.T @ directions
-    u, s, vt = np.linalg.svd(rows.reshape(len(actions), -1), full_matrices=False)
+    _, s, vt = np.linalg.svd(rows.reshape(len(actions), -1), full_matrices=False)
     return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)].reshape(-1, *directions.shape))
+
+
+def turns(step: Step) -> Array:
+    """(r, k, K) changes of the directions of a step that its numbers stand for."""
+    model = step.model
+    if not step.parameters:
+        return np.zeros((0, *model.directions.shape))
+    if step.dimension == 1 and step.name in model.actions.families:
+        return _last_turns(_outside(model.actions.families[step.name], model.directions), 0)
+    return conjugations(model.directions, model.actions)
 
 
 def _coordinates(generators: Array, actions: Actions) -> Array:
@@ -209,7 +221,7 @@ def _closed(step: Step, now: Step) -> Step | None:
         brackets = (a[:, None] @ a[None] - a[None] @ a[:, None]).reshape(-1, flat.shape[1])
         inside = brackets @ np.linalg.pinv(flat)
         outside = inside - inside @ span.T @ span
-        u, s, vt = np.linalg.svd(outside, full_matrices=False)
+        _, s, vt = np.linalg.svd(outside, full_matrices=False)
         new = vt[s > BRACKETS * np.abs(np.linalg.norm(inside, axis=1)).max(initial=1e-300)]
         if not len(new):
             break
@@ -236,7 +248,7 @@ def least_violated(model: Softly, rest: Array) -> tuple[Array, Array]:
 def _outside(family: Array, directions: Array) -> Array:
     """Orthonormal basis of the part of a family that is orthogonal to directions."""
     rest = family - family @ directions.T @ directions if len(directions) else family
-    u, s, vt = np.linalg.svd(rest, full_matrices=False)
+    _, s, vt = np.linalg.svd(rest, full_matrices=False)
     return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)][: max(0, len(family))])
 
 
@@ -247,7 +259,9 @@ def _sizes(n: int, m: int, k: int, size: tuple[int, int]) -> tuple[int, int]:
 
 def _resized(model: Softly, x: Array, y: Array, k: int, size: tuple[int, int]) -> Softly:
     rows, points = _sizes(len(x), y.shape[1], k, size)
-    return replace(model, x=x[:rows], y=y[:rows], points=np.arange(points), directions=orthonormal_rows(model.directions))
+    return replace(
+        model, x=x[:rows], y=y[:rows], points=np.arange(points), directions=orthonormal_rows(model.directions)
+    )
 
 
 def orthonormal_rows(directions: Array) -> Array:

@@ -1,6 +1,6 @@
 """Gaussian processes of functions that a Lie algebra leaves as they are, compact or not.
 
-f is equivariant under exp(t A) exactly if (L_A f)(x) = J(x) A_in x - A_out f(x) is zero for all x. L_A f is linear in f,
+f is equivariant under exp(t A) exactly if (L_A f)(x) = J(x) A_in x - A_out f(x) is zero for all x. It is linear in f,
 so that a Gaussian process conditioned on L_A f(z) = 0 at points z is one again, with covariance
 
     K_A(x, x') = k(x, x') - k_L(x, z) k_LL(z, z)^-1 k_L(x', z)^T,
@@ -98,7 +98,11 @@ class Constraint:
         by_near = np.einsum("nzk,nzk->nz", trace, self.between) - np.einsum("nazkb,kba->nz", by_cross, out)
         by_k = np.einsum("zwkl,zwkl->zw", own_trace, self.bend) + 2 * np.einsum("zwk,zwk->zw", turned, self.ahead)
         by_k += np.einsum("zkawlb,kac,lbc->zw", by_own, out, out)
-        weighted, own_weighted, turned = trace * near[..., None], own_trace * own[..., None, None], turned * own[..., None]
+        weighted, own_weighted, turned = (
+            trace * near[..., None],
+            own_trace * own[..., None, None],
+            turned * own[..., None],
+        )
         by_scale = np.zeros(kinds.max() + 1)
         for kind in range(len(by_scale)):
             c = kinds == kind

@@ -1,0 +1,190 @@
+"""Symmetries that nobody named are found, named and ready for models; those that are not there are not."""
+
+import numpy as np
+import pytest
+
+import bayes_rpp as rpp
+from bayes_rpp.analysis import symmetries_of
+from bayes_rpp.symmetry.discovery.actions import column_actions, known_actions
+from bayes_rpp.symmetry.discovery.algebra import bracket_defect
+from bayes_rpp.symmetry.discovery.softly import Softly
+
+V, S = rpp.Vector, rpp.Scalar
+AXIS = np.array([0.6, 0.0, 0.8])
+
+
+def about_axis(x):
+    h, r = x @ AXIS, np.linalg.norm(x - np.outer(x @ AXIS, AXIS), axis=1)
+    return np.sin(h)[:, None] * x + 0.5 * np.cross(AXIS, x) + np.outer(np.exp(-r), AXIS)
+
+
+def radial(x):
+    return x * np.exp(-(x**2).sum(axis=1, keepdims=True) / 4)
+
+
+def neither(x):
+    return np.stack([np.sin(x[:, 0]) + x[:, 1] ** 2 / 2, x[:, 0] * x[:, 2], np.cos(x[:, 1] + x[:, 2])], axis=1)
+
+
+def interval(x):
+    q = x[:, :1] ** 2 - (x[:, 1:] ** 2).sum(axis=1, keepdims=True)
+    return np.tanh(q / 2) + 0.1 * q
+
+
+def data(f, n, d, seed=0, noise=0.02):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d))
+    y = f(x)
+    return x, y / y.std() + noise * rng.normal(size=y.shape)
+
+
+def axis_error(found):
+    """Degrees between the axis of the rotation that was found and the true one."""
+    a = found.generators[0]
+    axis = np.array([a[2, 1], a[0, 2], a[1, 0]])
+    return np.degrees(np.arccos(min(1.0, abs(axis @ AXIS) / np.linalg.norm(axis))))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["representations", "columns"])
+def test_the_evidence_has_exact_derivatives(known):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(14, 3)), rng.normal(size=(14, 3)) + 1.0
+    actions = known_actions(V, V, 3, None) if known else column_actions(3, 3)
+    directions = np.linalg.qr(rng.normal(size=(len(actions), 2)))[0].T
+    q = actions.kinds.max() + 1
+    numbers = np.concatenate([0.3 * rng.normal(size=q) + 0.7, [0.3, -1.0, -2.0]])
+    model = Softly(x, y, np.arange(6), actions, directions, numbers)
+    moving = 0.3 * rng.normal(size=(4, *directions.shape))
+    at = np.concatenate([numbers, 0.1 * rng.normal(size=4)])
+
+    def value(t):
+        turned = directions + np.tensordot(t[q + 3 :], moving, 1)
+        return Softly(x, y, np.arange(6), actions, turned, t[: q + 3]).density(t[: q + 3])
+
+    steps = 1e-5 * np.eye(len(at))
+    numeric = [(value(at + s) - value(at - s)) / 2e-5 for s in steps]
+    np.testing.assert_allclose(model._evidence(at, moving)[1], numeric, rtol=1e-4, atol=1e-4)
+
+
+def test_the_constraint_is_that_of_a_compact_groups_average():
+    """With L_A f = 0 at enough points the covariance is nearly equivariant: K(gx, gx') = g K(x, x') g^T."""
+    rng = np.random.default_rng(2)
+    x, turn = rng.normal(size=(1, 2)), np.array([[0.0, -1.0], [1.0, 0.0]])
+    z = rng.normal(size=(80, 2))
+    actions = known_actions(V, V, 2, rpp.SO(2))
+    both = np.concatenate([x, x @ turn.T, z])
+    model = Softly(both, np.zeros((len(both), 2)), np.arange(len(both)), actions, np.eye(1), np.zeros(4))
+    constraint = model.constraint(model.numbers, model.directions)
+    cross = constraint.cross().reshape(2 * len(both), -1)
+    own = constraint.own_covariance().reshape(cross.shape[1], -1) + 1e-8 * np.eye(cross.shape[1])
+    k = np.kron(model.kernel(model.numbers), np.eye(2)) - cross @ np.linalg.solve(own, cross.T)
+    assert k[0, 0] > 0.05
+    np.testing.assert_allclose(k[2:4, 2:4], turn @ k[:2, :2] @ turn.T, atol=2e-3)
+    np.testing.assert_allclose(k[:2, 2:4], k[:2, :2] @ turn.T, atol=2e-3)
+
+
+def test_rotation_about_an_axis():
+    x, y = data(about_axis, 60, 3)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
+    assert found.dimension == 1
+    assert axis_error(found) < 3
+    assert found.is_exact
+    assert "rotation about (0.6" in found.verdict
+    assert found.spectrum.upper[0] < 0.05 < found.spectrum.lower[1]
+    post = rpp.fit(rpp.GaussianProcess(V, V, found.group), x, y, rpp.MAP(), progress=False)
+    assert post.equivariance_error(x[:20], group=found.group).mean() < 0.02
+
+
+def test_the_whole_of_so3_within_it():
+    x, y = data(radial, 60, 3)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, within=rpp.SO(3))
+    assert found.dimension == 3
+    assert found.group == rpp.SO(3)
+    assert found.probabilities[3] > 0.95
+
+
+def test_boosts_which_no_average_reaches():
+    x, y = data(interval, 100, 2)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=S)
+    assert found.dimension == 1
+    np.testing.assert_allclose(found.generators[0] / found.generators[0][0, 1], [[0, 1], [1, 0]], atol=0.05)
+    assert found.group.name in str(rpp.EMLP(V, S, found.group, channels=8, layers=1))
+
+
+def test_none():
+    x, y = data(neither, 80, 3)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
+    assert found.dimension == 0
+    assert found.group == rpp.Trivial(3)
+    assert found.verdict.startswith("No continuous symmetry")
+
+
+def test_a_broken_rotation_is_near_and_its_violation_known():
+    x, y = data(lambda x: about_axis(x) + 0.2 * x[:, :1] ** 2 * np.array([0.0, 1.0, 0.0]), 100, 3)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, within=rpp.SO(3))
+    assert found.dimension == 1
+    assert not found.is_exact
+    assert "nearly" in found.verdict
+    assert found.spectrum.lower[0] > 0.01
+
+
+def test_columns_whose_representation_nobody_knows():
+    """z -> z^2 turns by twice the angle."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 2))
+    square = np.stack([x[:, 0] ** 2 - x[:, 1] ** 2, 2 * x[:, 0] * x[:, 1]], axis=1)
+    y = square * (1 + np.sin((x**2).sum(axis=1, keepdims=True))) + 0.02 * rng.normal(size=(80, 2))
+    found = rpp.discover_symmetry(x, y, columns=["u", "v"], targets=["p", "q"])
+    assert found.dimension == 1
+    a = found.generators[0]
+    assert abs(a[2, 3] / a[0, 1]) == pytest.approx(2, abs=0.05)
+    assert "twice" in found.verdict
+    gp = rpp.GaussianProcess(found.rep_in, found.rep_out, found.group)
+    assert gp.rep_in.size == gp.rep_out.size == 2
+
+
+def test_directions_that_the_data_do_not_excite_are_unknown():
+    """Points in a plane know of the rotation in it, and of no other."""
+    x, y = data(lambda x: radial(x * [1.0, 1.0, 0.0]), 60, 3)
+    x[:, 2] = y[:, 2] = 0.0
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
+    assert found.dimension == 1
+    np.testing.assert_allclose(found.generators[0, 2], 0, atol=1e-9)
+    assert found.spectrum.is_known.sum() == 4
+    assert any("say nothing" in d for d in found.doubts)
+
+
+def test_symmetries_of_functions_and_posteriors():
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    found = symmetries_of(radial, x, rep_in=V, rep_out=V)
+    assert found.dimension == 3
+    assert found.group == rpp.SO(3)
+    assert symmetries_of(neither, x, rep_in="Vector", rep_out="Vector").dimension == 0
+    net = rpp.EMLP(V, V, rpp.SO(3), channels=16, layers=1, bilinear=True)
+    post = rpp.fit(rpp.Model(net, sigma_b=0.0), x, radial(x), rpp.MAP(epochs=300), progress=False)
+    of_network = post.symmetries(x)
+    assert of_network.dimension == 3
+    assert bracket_defect(of_network.generators) < 1e-9
+    gp = rpp.fit(rpp.GaussianProcess(V, V, rpp.SO(3), sigma_b=0.0), x, radial(x), rpp.MAP(), progress=False)
+    assert gp.symmetries(x).dimension == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rep_out": None}, "rep_out must be given where rep_in is"),
+        ({"rep_in": 2 * V}, "rep_in and rep_out must fit the 3 columns"),
+        ({"within": rpp.S(3)}, "within must have a Lie algebra"),
+        ({"within": rpp.SO(2)}, "rep_in and rep_out must fit"),
+        ({"rep_in": None, "rep_out": None, "within": rpp.SO(3)}, "within must be None"),
+        ({"draws": 3}, "draws must be"),
+        ({"y": np.zeros((9, 3))}, "y must have 20 examples"),
+        ({"x": np.full((20, 3), np.nan)}, "x must"),
+        ({"x": np.zeros((5, 3)), "y": np.zeros((5, 3))}, "x must have at least 10 examples"),
+    ],
+)
+def test_bad_input(changes, message):
+    x, y = data(radial, 20, 3)
+    arguments = {"x": x, "y": y, "rep_in": V, "rep_out": V} | changes
+    with pytest.raises(ValueError, match=message):
+        rpp.discover_symmetry(arguments.pop("x"), arguments.pop("y"), **arguments)
