@@ -19,9 +19,12 @@ def run(problem, method, **options):
     return fit(problem.model, problem.x, problem.y, method, **{"engine": "numpyro", "progress": False} | options)
 
 
+TWENTY = {adjusted: MCLMC(4, 500, 1500, adjusted=adjusted) for adjusted in (False, True)}
+
+
 @lru_cache
 def twenty(adjusted):
-    return run(LinearProblem(), MCLMC(4, 500, 1500, adjusted=adjusted))
+    return run(LinearProblem(), TWENTY[adjusted])
 
 
 def standardized(problem, post):
@@ -78,7 +81,7 @@ def test_chains_start_at_members_and_an_ensemble_is_the_same_in_one_call():
         np.testing.assert_allclose(one.samples[name], w, rtol=1e-4, atol=1e-5)
     assert one.method.startswith("MILE(members=2")
     np.testing.assert_allclose(one.training["loss"], ensemble.training["loss"], rtol=1e-6)
-    near = run(SMALL, MCLMC(2, 20, 1, step_size=1e-6), init=ensemble)
+    near = run(SMALL, MCLMC(2, 20, 1, step_size=300.0), init=ensemble)  # whose steps are all taken back
     np.testing.assert_allclose(near.samples["output.weight"][:, 0], ensemble.samples["output.weight"][0], atol=0.01)
 
 
@@ -87,29 +90,33 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize(
-    "method",
-    [MCLMC(2, 20, 30), MCLMC(2, 20, 30, adjusted=True), MILE(members=2, epochs=3, warmup=20, draws=30)],
-    ids=repr,
+    ("problem", "method", "block", "killed"),  # draws at a time, and the block that is not finished
+    [
+        (LinearProblem(), TWENTY[False], 90, 7),
+        (LinearProblem(), TWENTY[True], 90, 7),
+        (SMALL, MILE(members=2, epochs=5, batch_size=None, warmup=20, draws=30), 9, 5),
+    ],
+    ids=["MCLMC", "adjusted", "MILE"],
 )
-def test_stopped_runs_resume_with_the_same_draws(method, tmp_path, monkeypatch):
+def test_stopped_runs_resume_with_the_same_draws(problem, method, block, killed, tmp_path, monkeypatch):
     from bayes_rpp.inference import Checkpoint
     from bayes_rpp.inference.sample.microcanonical.numpyro import Sampler
 
-    whole = run(SMALL, method)
+    whole = twenty(method.adjusted) if method in TWENTY.values() else run(problem, method)
     advance, calls = Sampler.advance, []
 
     def until_killed(self, count):
         calls.append(count)
-        if len(calls) == 5:
+        if len(calls) == killed:
             raise Stop
-        return advance(self, min(count, 9))
+        return advance(self, min(count, block))
 
-    monkeypatch.setattr("bayes_rpp.inference.sample.sampling.BLOCK", 9)
+    monkeypatch.setattr("bayes_rpp.inference.sample.sampling.BLOCK", block)
     monkeypatch.setattr(Sampler, "advance", until_killed)
     with pytest.raises(Stop):
-        run(SMALL, method, checkpoint=Checkpoint(tmp_path, every=0))
+        run(problem, method, checkpoint=Checkpoint(tmp_path, every=0))
     monkeypatch.setattr(Sampler, "advance", advance)
-    resumed = run(SMALL, method, checkpoint=Checkpoint(tmp_path, every=0))
+    resumed = run(problem, method, checkpoint=Checkpoint(tmp_path, every=0))
     for name, w in whole.samples.items():
         np.testing.assert_array_equal(resumed.samples[name], w)
 

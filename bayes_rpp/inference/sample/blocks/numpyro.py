@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -61,7 +62,8 @@ class BlockSampler:
         flat = np.concatenate([np.reshape(v, (len(seeds), -1)) for v in start.values()], axis=1)
         self._shapes = tuple((k, v.shape[1:]) for k, v in start.items())
         keys = jnp.stack([jax.random.PRNGKey(seed) for seed in seeds])
-        known = type(self).kernel, configured, sites.parametrization, self._shapes, task.method
+        method = replace(task.method, chains=1, draws=1, chain_method=None)  # what is compiled is the same for all
+        known = type(self).kernel, configured, sites.parametrization, self._shapes, method
         programs = _programs(*known, len(seeds) >= MANY or jax.default_backend() != "cpu")
         init, self._block, self._density = programs
         self._state = init(keys, ENGINE.array(flat), self._data)
