@@ -37,7 +37,7 @@ alone_of = cache(work)
 
 def clear():
     """Forget all programs, as fits of many other models would."""
-    for name in ("optimise.map", "optimise.svi", "sample"):
+    for name in ("optimise.map", "optimise.svi", "sample.blocks"):
         pytest.importorskip(f"bayes_rpp.inference.{name}.numpyro")._programs.cache_clear()
     pytest.importorskip("bayes_rpp.engines.jax")._compiled.cache_clear()
     pytest.importorskip("bayes_rpp.engines.numpyro")._compiled.cache_clear()
