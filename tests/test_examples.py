@@ -44,6 +44,11 @@ EXAMPLES = {
         },
         "docs/results/compare_posteriors.png",
     ),
+    "discover_geomagnetism": (
+        "",
+        {"(300, 1000)": "(60, 80)", "(1000, 2)": "(50, 2)", "1, 2, 3, 4, 6, 8, 10, 13": "1, 13"},
+        "docs/results/discover_geomagnetism.md docs/results/discover_geomagnetism.png",
+    ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
     "functions_compare": (
         "0",

@@ -54,6 +54,8 @@ def plot_symmetries(
 
 
 def _spectrum(ax: Axes, found: Discovery | FunctionSymmetries, shown: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     s = found.spectrum
     low, middle, high = (np.maximum(v[:shown], FLOOR) for v in (s.lower, s.strength, s.upper))
     number = np.arange(1, shown + 1)
@@ -74,7 +76,7 @@ def _spectrum(ax: Axes, found: Discovery | FunctionSymmetries, shown: int) -> No
     ax.set_yscale("log")
     ax.set_ylim(min(0.02, float(low.min(initial=1.0)) / 2), max(3.0, float(high.max(initial=1.0)) * 1.5))
     ax.set_xlim(0.4, shown + 0.6)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     more = f" (first {shown} of {len(s)})" if shown < len(s) else ""
     ax.set_xlabel(f"direction{more}")
     ax.set_ylabel("strength of violation, 90 %")
