@@ -46,7 +46,12 @@ EXAMPLES = {
     ),
     "discover_geomagnetism": (
         "",
-        {"(300, 1000)": "(60, 80)", "(1000, 2)": "(50, 2)", "1, 2, 3, 4, 6, 8, 10, 13": "1, 13"},
+        {
+            "(300, 1000)": "(60, 80)",
+            "(0, 1, 2, 3)": "(0,)",
+            "(1000, 2)": "(50, 2)",
+            "1, 2, 3, 4, 6, 8, 10, 13": "1, 13",
+        },
         "docs/results/discover_geomagnetism.md docs/results/discover_geomagnetism.png",
     ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
