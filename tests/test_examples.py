@@ -54,6 +54,11 @@ EXAMPLES = {
         },
         "docs/results/discover_geomagnetism.md docs/results/discover_geomagnetism.png",
     ),
+    "discover_tables": (
+        "",
+        {"STATES, PATIENTS = 75, 442": "STATES, PATIENTS = 25, 40"},
+        "docs/results/discover_tables.md docs/results/discover_tables.png",
+    ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
     "functions_compare": (
         "0",
