@@ -17,6 +17,7 @@ from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES, check_engine, get_engine
 from bayes_rpp.engines.compilation import OFF, VARIABLE, cache_compilations
 from bayes_rpp.own_data.command import fit
+from bayes_rpp.own_data.discover import discover
 from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 app.command()(fit)
+app.command()(discover)
 app.command()(reproduce)
 
 

@@ -20,6 +20,7 @@ SMALLER = {
         "seed=0,\n)": "seed=0, channels=5, starts=1, "
         "method=rpp.Laplace(evidence='maximize', epochs=2, draws=50, polish=0))",
     },
+    "docs/discover.md": {},
     "docs/concepts/prior.md": {},
     "docs/concepts/sigmas.md": {
         "channels=128, layers=2": "channels=10, layers=1",

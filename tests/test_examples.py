@@ -44,6 +44,21 @@ EXAMPLES = {
         },
         "docs/results/compare_posteriors.png",
     ),
+    "discover_geomagnetism": (
+        "",
+        {
+            "(300, 1000)": "(60, 80)",
+            "(0, 1, 2, 3)": "(0,)",
+            "(1000, 2)": "(50, 2)",
+            "1, 2, 3, 4, 6, 8, 10, 13": "1, 13",
+        },
+        "docs/results/discover_geomagnetism.md docs/results/discover_geomagnetism.png",
+    ),
+    "discover_tables": (
+        "",
+        {"STATES, PATIENTS = 75, 442": "STATES, PATIENTS = 25, 40"},
+        "docs/results/discover_tables.md docs/results/discover_tables.png",
+    ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
     "functions_compare": (
         "0",

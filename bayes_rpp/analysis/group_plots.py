@@ -64,8 +64,8 @@ def _disks(ax: Axes, errors: GroupErrorMap) -> None:
         axes = _distinct(elements.axis[use])
         of = np.linalg.norm(elements.axis[use][:, None] - axes, axis=2).argmin(axis=1)
         means = np.bincount(of, weights=error[use], minlength=len(axes)) / np.bincount(of, minlength=len(axes))
-        rows.append((k * GAP + _flat(axes)[:, 0], _flat(axes)[:, 1], means))
-        _frame(ax, k * GAP, "rotations, then −1" if side else "rotations")
+        rows.append((k * GAP + flatten(axes)[:, 0], flatten(axes)[:, 1], means))
+        disk(ax, k * GAP, "rotations, then −1" if side else "rotations")
     x, y, values = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     size = 1200 / max(6.0, len(x) / len(sides)) ** 0.5
     points = ax.scatter(x, y, c=values, s=size, cmap="viridis", vmin=0, edgecolors="white", linewidths=0.5, zorder=3)
@@ -75,7 +75,7 @@ def _disks(ax: Axes, errors: GroupErrorMap) -> None:
     _colorbar(ax, points)
 
 
-def _frame(ax: Axes, offset: float, title: str) -> None:
+def disk(ax: Axes, offset: float, title: str) -> None:
     turn = np.linspace(0, 2 * np.pi, 200)
     ax.plot(offset + np.cos(turn), np.sin(turn), color="0.7", lw=1)
     for degrees in (30, 60):
@@ -86,7 +86,7 @@ def _frame(ax: Axes, offset: float, title: str) -> None:
     ax.text(offset, -1.2, title, ha="center", va="center")
 
 
-def _flat(axes: NDArray) -> NDArray:
+def flatten(axes: NDArray) -> NDArray:
     """Lambert's equal-area picture of the half sphere z >= 0, as the unit disk."""
     z = np.clip(axes[:, 2], 0.0, 1.0)
     return axes[:, :2] / np.sqrt(1 + z)[:, None]
