@@ -75,7 +75,7 @@ def _complex(x: Array, a: Array) -> Array:
 
 def _two_planes(x: Array, a: Array) -> Array:
     p, q = (x[:, :2] ** 2).sum(axis=1), (x[:, 2:] ** 2).sum(axis=1)
-    return (np.sin(p) + 0.5 * np.cos(q - p))[:, None]
+    return (np.exp(-p / 2) + 0.5 * np.cos((q - p) / 3))[:, None]
 
 
 def _none(x: Array, a: Array) -> Array:
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=100)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300])
     parser.add_argument("--only", default="")
+    parser.add_argument("--append", action="store_true")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     rows = []
@@ -140,18 +141,26 @@ def main() -> None:
             wrong = sorted({f[0] for f in found} - {case.dimension})
             axes = f"{np.nanmedian(degrees):.2f}, {np.nanmax(degrees):.2f}" if np.isfinite(degrees).any() else "-"
             rows.append(
-                f"| {name} | {n} | {len(right)} of {len(found)} | {sum(f[2] for f in right)} of {len(right)} | {axes} | "
+                f"| {name} | {n} | {len(right)} of {len(found)} | {sum(f[2] for f in right)} of {len(right)} | "
+                f"{axes} | "
                 f"{', '.join(map(str, wrong)) or '-'} | {np.median([f[3] for f in found]):.1f} |"
             )
             print(rows[-1], flush=True)
-    given.out.write_text(
-        "# Symmetries that nobody named: how often the answer is right\n\n"
-        f"Made by `python -m benchmarks.discovery --seeds {given.seeds} --first {given.first}`: {100 * NOISE:g} % noise, "
-        f"seeds {given.first} to {given.first + given.seeds - 1}, one thread. Axis: degrees between the axis that was "
-        "found and the true one, median and largest, where the dimension is right.\n\n"
+    sizes = " ".join(map(str, given.sizes))
+    text = "" if not given.append else given.out.read_text() + "\n"
+    if not given.append:
+        text = (
+            "# Symmetries that nobody named: how often the answer is right\n\n"
+            f"{100 * NOISE:g} % noise, one thread. Axis: degrees between the axis that was found and the true one, "
+            "median and largest, where the dimension is right.\n\n"
+        )
+    command = f"python -m benchmarks.discovery --seeds {given.seeds} --first {given.first} --sizes {sizes}"
+    text += (
+        f"`{command}{' --append' * given.append}`, seeds {given.first} to {given.first + given.seeds - 1}:\n\n"
         "| data | examples | dimension right | name right | axis, degrees | other dimensions found | CPU seconds |\n"
         "| --- | --- | --- | --- | --- | --- | --- |\n" + "\n".join(rows) + "\n"
     )
+    given.out.write_text(text)
 
 
 if __name__ == "__main__":
