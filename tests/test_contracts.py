@@ -44,6 +44,9 @@ METHODS = {  # SVI against known posteriors is in tests/inference
     "svi": (rpp.SVI(20, None, draws=50), "nothing"),
     "hmc": (rpp.HMC(chains=2, warmup=60, draws=100), "posterior"),
     "nuts": (rpp.NUTS(chains=2, warmup=60, draws=100), "posterior"),
+    "mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100), "posterior"),
+    "adjusted mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100, adjusted=True), "posterior"),
+    "mile": (rpp.MILE(members=2, epochs=20, warmup=60, draws=100), "posterior"),
 }
 
 
@@ -60,6 +63,10 @@ def test_networks(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_methods(name, engine):
     method, finds = METHODS[name]
+    if "mclmc" in name or name == "mile":
+        pytest.importorskip("blackjax")
+        if engine == "pyro":
+            pytest.skip("blackjax is of NumPyro")
     check_method(method, finds, engines=[engine])
 
 

@@ -71,6 +71,7 @@ SMALLER = {
     },
     "docs/errors.md": {},
     "docs/howto/extend.md": {"epochs=300": "epochs=5", "epochs=50": "epochs=5"},
+    "docs/howto/which-sampler.md": {"epochs=100": "epochs=2", "warmup=300, draws=300": "warmup=20, draws=10"},
     "docs/howto/engines.md": {"channels=64": "channels=10", "epochs=20": "epochs=2"},
 }
 
@@ -83,7 +84,7 @@ def prefer_pyro(monkeypatch):
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning", "ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("page", SMALLER)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3", "gpytorch"):
+    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3", "gpytorch", "blackjax"):
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     # Where a page leaves the engine open, the one that has nothing to compile; the README's code is run by the other.

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from bayes_rpp.analysis.compare import Comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
     from bayes_rpp.analysis.discovery.discover import Discovery
+    from bayes_rpp.analysis.discovery.discrete import DiscreteSymmetries, discrete_symmetries
+    from bayes_rpp.analysis.discovery.discrete_extensions import DiscreteExtensions, discrete_extensions
     from bayes_rpp.analysis.equivariance import (
         Energy,
         energy_by_layer,
@@ -27,6 +29,8 @@ else:
             "analysis.compare": "Comparison",
             "analysis.degree": "degree_of_symmetry",
             "analysis.discovery.discover": "Discovery",
+            "analysis.discovery.discrete": "DiscreteSymmetries discrete_symmetries",
+            "analysis.discovery.discrete_extensions": "DiscreteExtensions discrete_extensions",
             "analysis.equivariance": "Energy energy_by_layer energy_by_pathway equivariance_interval log_error_density",
             "analysis.group_map": "GroupErrorMap group_error_map",
             "symmetry.discovery.sampled": "FunctionSymmetries symmetries_of",
@@ -35,7 +39,7 @@ else:
     )
 
 __all__ = [
-    "Comparison", "Discovery", "Energy", "FunctionSymmetries", "GroupErrorMap", "Spectrum", "degree_of_symmetry",
-    "energy_by_layer", "energy_by_pathway", "equivariance_interval", "group_error_map", "log_error_density",
-    "symmetries_of",
+    "Comparison", "DiscreteExtensions", "DiscreteSymmetries", "Discovery", "Energy", "FunctionSymmetries",
+    "GroupErrorMap", "Spectrum", "degree_of_symmetry", "discrete_extensions", "discrete_symmetries", "energy_by_layer",
+    "energy_by_pathway", "equivariance_interval", "group_error_map", "log_error_density", "symmetries_of",
 ]  # fmt: skip

@@ -201,9 +201,16 @@ class Representation:
     def rho(self, g: ArrayLike) -> Array:
         """Matrix of a group element: (d, d) -> (size, size), or (n, d, d) -> (n, size, size)."""
         g = self._checked(g, "g")
-        if g.ndim == 3:
-            return np.stack([self.rho(one) for one in g])
-        return self._block_diagonal(lambda term: kronecker([f.matrix(self.group, g) for f in term]))
+        many = g if g.ndim == 3 else g[None]
+        found = np.zeros((len(many), self.size, self.size))
+        for term, places in self.types.items():
+            product = np.ones((len(many), 1, 1))
+            for f in term:
+                m = np.stack([f.matrix(self.group, one) for one in many])
+                size = product.shape[1] * m.shape[1]
+                product = np.einsum("nab,ncd->nacbd", product, m).reshape(-1, size, size)
+            found[:, places[:, :, None], places[:, None, :]] = product[:, None]
+        return found if g.ndim == 3 else found[0]
 
     def drho(self, a: ArrayLike) -> Array:
         """Matrix of a Lie algebra element: (d, d) -> (size, size), or (n, d, d) -> (n, size, size)."""
@@ -218,12 +225,9 @@ class Representation:
                 total = np.kron(total, np.eye(len(m))) + np.kron(np.eye(len(total)), m)
             return total
 
-        return self._block_diagonal(kronecker_sum)
-
-    def _block_diagonal(self, of_term: Callable[[Term], Array]) -> Array:
         if not self.blocks:
             return np.zeros((0, 0))
-        return block_diag(*[m for b in self.blocks for m in [of_term(b.term)] * b.count])
+        return block_diag(*[m for b in self.blocks for m in [kronecker_sum(b.term)] * b.count])
 
     def _checked(self, g: ArrayLike, name: str) -> Array:
         g = real_matrices(g, name)

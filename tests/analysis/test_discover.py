@@ -160,7 +160,7 @@ def test_symmetries_of_functions_and_posteriors():
     assert found.dimension == 3
     assert found.group == rpp.SO(3)
     assert symmetries_of(neither, x, rep_in="Vector", rep_out="Vector").dimension == 0
-    net = rpp.EMLP(V, V, rpp.SO(3), channels=16, layers=1)
+    net = rpp.EMLP(V, V, rpp.SO(3), channels=24, layers=2)
     post = rpp.fit(rpp.Model(net, sigma_b=0.0), x, radial(x), rpp.MAP(epochs=300), progress=False)
     of_network = post.symmetries(x)
     assert of_network.dimension == 3

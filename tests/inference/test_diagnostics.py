@@ -38,6 +38,20 @@ def test_good_chains_have_no_warnings():
     assert len(chains().summary(np.ones((3, 2))).table) == 6
 
 
+def test_modes_that_differ_are_told_from_chains_that_have_not_mixed():
+    apart = chains(shift=3.0).summary()
+    assert apart.within < 1.05
+    assert "while each agrees with itself" in repr(apart)
+    assert "in different modes" in repr(apart)
+    drifting = chains()
+    w = {k: v + np.linspace(0, 5, 500).reshape(1, 500, *[1] * (v.ndim - 2)) for k, v in drifting.samples.items()}
+    stats = dict(drifting.sample_stats)
+    slow = Posterior(drifting.model, w, x=drifting.x, y=drifting.y, sample_stats=stats, method="NUTS()").summary()
+    assert slow.within > 1.5
+    assert "and with themselves (R-hat within chains is up to" in repr(slow)
+    assert chains().summary().within < 1.02
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -84,7 +98,7 @@ def test_statistics_mean_the_same_on_both_engines(engine):
 @pytest.mark.parametrize("method", [MAP(epochs=2), DeepEnsemble(epochs=2, members=3), SVI(epochs=2, draws=30)])
 def test_methods_without_chains_have_no_r_hat(method):
     problem = SmallLinearProblem()
-    summary = fit(problem.model, problem.x, problem.y, method, progress=False).summary()
+    summary = fit(problem.model, problem.x, problem.y, method, engine="pyro", progress=False).summary()
     assert summary.warnings == []
     assert "r_hat" not in summary.table
     assert "no Markov chains" in repr(summary)

@@ -111,7 +111,8 @@ def test_save_and_load(post, tmp_path):
     assert again.model.likelihood == post.model.likelihood
     again.to_arviz()
     # A loaded posterior starts another fit.
-    more = fit(again.model, again.x, again.y, DeepEnsemble(members=2, epochs=1), init=again, progress=False)
+    method = DeepEnsemble(members=2, epochs=1)
+    more = fit(again.model, again.x, again.y, method, engine="pyro", init=again, progress=False)
     assert more.draws == 2
     with xr.open_datatree(path, engine="h5netcdf") as tree:  # as ArviZ and others read it
         assert "posterior" in tree.children
@@ -138,7 +139,8 @@ def test_custom_representations_come_back_by_name(tmp_path):
     rep = Rep.custom(twice)
     net = EMLP(rep, Scalar, O(2), channels=[2 * Vector + rep])
     x, y = np.random.default_rng(0).normal(size=(10, 4)), np.zeros((10, 1))
-    path = fit(Model(net), x, y, DeepEnsemble(members=2, epochs=1), progress=False).save(tmp_path / "fit.nc")
+    method = DeepEnsemble(members=2, epochs=1)
+    path = fit(Model(net), x, y, method, engine="pyro", progress=False).save(tmp_path / "fit.nc")
     assert Posterior.load(path, custom={"twice": twice}).predict(x).mean.shape == (10, 1)
     with pytest.raises(ValueError, match="custom representation 'twice'"):
         Posterior.load(path)

@@ -56,7 +56,7 @@ def test_models_of_one_configuration_are_equal():
 
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_an_equal_model_finds_its_program_and_a_changed_one_does_not():
-    home = pytest.importorskip("bayes_rpp.inference.sample.numpyro")
+    home = pytest.importorskip("bayes_rpp.inference.sample.blocks.numpyro")
     home._programs.cache_clear()
 
     def draws(one):

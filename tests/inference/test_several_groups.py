@@ -60,7 +60,7 @@ def test_members_of_an_ensemble_are_each_at_the_mode(engine):
 @pytest.mark.parametrize(("sigma_b", "parametrization"), [(0.2, "pathways"), (0.0, "whitened")])
 def test_nuts_has_the_exact_mean_and_covariance(sigma_b, parametrization):
     p = problem(sigma_b, parametrization)
-    post = run(p, NUTS(chains=4, warmup=400, draws=1000), seed=1)
+    post = run(p, NUTS(chains=2, warmup=300, draws=1000), seed=1)
     theta = p.theta(post)
     free = p.covariance.diagonal() > 1e-9  # without a residual, what neither group allows is zero
     for i in np.flatnonzero(free):
@@ -73,7 +73,7 @@ def test_nuts_has_the_exact_mean_and_covariance(sigma_b, parametrization):
 def test_a_few_draws_of_pyro_are_of_the_same_posterior():
     pytest.importorskip("pyro")
     p = problem(parametrization="pathways")
-    theta = p.theta(run(p, NUTS(chains=1, warmup=60, draws=100), "pyro"))[0]
+    theta = p.theta(run(p, NUTS(chains=1, warmup=40, draws=60), "pyro"))[0]
     errors = np.sqrt(np.diag(p.covariance))
     assert (np.abs(theta.mean(axis=0) - p.mean) < errors).all()
     assert (theta.std(axis=0) / errors).mean() == pytest.approx(1.0, abs=0.2)
@@ -81,7 +81,7 @@ def test_a_few_draws_of_pyro_are_of_the_same_posterior():
 
 def test_a_full_gaussian_guide_over_weights_finds_the_posterior():
     p = problem(parametrization="weights")
-    post = run(p, SVI(600, None, learning_rate=0.05, guide="full", particles=20, draws=50_000))
+    post = run(p, SVI(400, None, learning_rate=0.05, guide="full", particles=10, draws=20_000))
     theta = p.theta(post)[0]
     assert np.linalg.norm(theta.mean(axis=0) - p.mean) < 0.05 * np.linalg.norm(p.mean)
     assert np.linalg.norm(np.cov(theta.T) - p.covariance) < 0.1 * np.linalg.norm(p.covariance)
@@ -111,8 +111,8 @@ def test_tuned_sigmas_have_the_highest_evidence():
 
 def test_inferred_sigmas_by_each_engine(engine):
     p = problem(HALF, sigma_a=(HALF, HALF))
-    mode = run(p, MAP(100), engine)
-    post = run(p, NUTS(chains=1, warmup=20, draws=20), engine, init=mode)
+    mode = run(p, MAP(20), engine)
+    post = run(p, NUTS(chains=1, warmup=20, draws=4), engine, init=mode)
     for draws in (mode, post):
         assert all(np.isfinite(v).all() and (v > 0).all() for k, v in draws.samples.items() if "sigma" in k)
         np.testing.assert_allclose(
@@ -120,7 +120,7 @@ def test_inferred_sigmas_by_each_engine(engine):
             draws.samples["sigma_b"].astype(float)
             / np.sqrt(sum(draws.samples[f"sigma_a_{k}"].astype(float) ** 2 for k in (0, 1))),
         )
-    assert energy_by_pathway(post)["output"].shape == (3, 1, 20)
+    assert energy_by_pathway(post)["output"].shape == (3, 1, 4)
     with pytest.raises(ValueError, match="parametrization must be 'pathways' or 'whitened' while sigmas"):
         run(problem(HALF, "weights"), NUTS(chains=1, warmup=20, draws=2), engine)
 

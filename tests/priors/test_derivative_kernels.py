@@ -69,11 +69,11 @@ def dense(kernel, group, rep_in, values, columns, x, z):
         many = jax.vmap(lambda r: scalar(kernel, a, r @ b, values.lengthscales, values.variances))
         return weights @ many(moving)
 
+    of = jax.jacrev(energy)
+    four = [energy, jax.grad(energy, 1), of, jax.jacfwd(of, 1)]
+    at_pairs = jax.jit(lambda x, z: [jax.vmap(jax.vmap(f, (None, 0)), (0, None))(x, z) for f in four])
     with jax.enable_x64(True):
-        to = jax.vmap(jax.vmap(jax.jacfwd(energy, 1), (None, 0)), (0, None))(x, z)
-        of = jax.vmap(jax.vmap(jax.jacfwd(energy, 0), (None, 0)), (0, None))(x, z)
-        both = jax.vmap(jax.vmap(jax.jacfwd(jax.jacfwd(energy, 0), 1), (None, 0)), (0, None))(x, z)
-        alone = jax.vmap(jax.vmap(energy, (None, 0)), (0, None))(x, z)
+        alone, to, of, both = at_pairs(x, z)
     d = 1 + len(columns)
     found = np.empty((len(x), d, len(z), d))
     found[:, 0, :, 0] = alone

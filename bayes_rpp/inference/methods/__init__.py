@@ -2,7 +2,22 @@
 
 from bayes_rpp.inference.methods.base import GENTLE, RATE, Method, Optimizer
 from bayes_rpp.inference.methods.laplace import Laplace
+from bayes_rpp.inference.methods.microcanonical import MCLMC, MILE
 from bayes_rpp.inference.methods.optimisers import MAP, SVI, DeepEnsemble
-from bayes_rpp.inference.methods.samplers import HMC, NUTS
+from bayes_rpp.inference.methods.samplers import HMC, NUTS, Chains
 
-__all__ = ["GENTLE", "HMC", "MAP", "NUTS", "RATE", "SVI", "DeepEnsemble", "Laplace", "Method", "Optimizer"]
+__all__ = [
+    "GENTLE",
+    "HMC",
+    "MAP",
+    "MCLMC",
+    "MILE",
+    "NUTS",
+    "RATE",
+    "SVI",
+    "Chains",
+    "DeepEnsemble",
+    "Laplace",
+    "Method",
+    "Optimizer",
+]

@@ -1,4 +1,4 @@
-"""Methods that sample: HMC and NUTS."""
+"""Methods that sample by Markov chains: what all have, HMC and NUTS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,38 @@ CHAIN_METHODS = ("vectorized", "sequential", "parallel")
 
 
 @dataclass(frozen=True)
-class HMC(Method):
+class Chains(Method):
+    """Numbers of the methods that run Markov chains; see HMC."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"checkpoint", "executor"})
+
+    chains: int = 4
+    warmup: int = 1000
+    draws: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("chains", "warmup", "draws"):
+            whole_number(getattr(self, name), name)
+        if self.warmup < 20:
+            raise ValueError(f"warmup must be 20 or more, got {self.warmup}; 500 to 2000 would do")
+
+    @property
+    def count(self) -> int:
+        return self.chains
+
+
+def check_fraction(value: float, name: str, example: str) -> None:
+    if not (check_positive(value, name, example) < 1):
+        raise ValueError(f"{name} must be between 0 and 1, got {value}; {example} would do")
+
+
+def check_chain_method(value: str | None) -> None:
+    if value not in (None, *CHAIN_METHODS):
+        raise ValueError(f"chain_method must be one of {', '.join(map(repr, CHAIN_METHODS))}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class HMC(Chains):
     """Hamiltonian Monte Carlo (Neal 2011) with step size and mass matrix adapted during warm-up, as in Stan.
 
     Works on whitened weights, which is right for sigmas that are inferred; while they are fixed,
@@ -38,11 +69,7 @@ class HMC(Method):
     """
 
     home: ClassVar[str] = "bayes_rpp.inference.sample"
-    takes: ClassVar[frozenset[str]] = frozenset({"checkpoint", "executor"})
 
-    chains: int = 4
-    warmup: int = 1000
-    draws: int = 1000
     target_accept: float = 0.8
     dense_mass: bool = False
     chain_method: Literal["vectorized", "sequential", "parallel"] | None = None
@@ -50,21 +77,10 @@ class HMC(Method):
 
     def __post_init__(self) -> None:
         renamed_values(self, chain_method={"vectorised": "vectorized"})
-        for name in ("chains", "warmup", "draws"):
-            whole_number(getattr(self, name), name)
-        if self.warmup < 20:
-            raise ValueError(f"warmup must be 20 or more, got {self.warmup}; 500 to 2000 would do")
-        if not (check_positive(self.target_accept, "target_accept", "0.8") < 1):
-            raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept}; 0.8 would do")
+        super().__post_init__()
+        check_fraction(self.target_accept, "target_accept", "0.8")
         check_positive(self.trajectory_length, "trajectory_length", "1.5")
-        if self.chain_method not in (None, *CHAIN_METHODS):
-            raise ValueError(
-                f"chain_method must be one of {', '.join(map(repr, CHAIN_METHODS))}, got {self.chain_method!r}"
-            )
-
-    @property
-    def count(self) -> int:
-        return self.chains
+        check_chain_method(self.chain_method)
 
     @property
     def max_depth(self) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 RHAT, ESS, DEEP, BFMI = 1.01, 100, 0.05, 0.3  # Vehtari et al. 2021; ESS is for each chain; Betancourt 2016
+SLOW = 0.1  # of the median chain's step size, below which a chain is named
+MIXED = 1.1  # R-hat within a chain, below which it has mixed where it is
 MIN_DRAWS = 4  # below which the estimators have no value
 
 
@@ -41,6 +43,8 @@ class Summary:
             around it, the farthest member: sqrt(g^T H^-1 g) of the log density's gradient g and the Gauss-Newton H.
             None for others, and for large models.
         notes: what else is to be known, in words.
+        within: the largest R-hat of the two halves of a chain. Where it is near 1 while `r_hat` of all chains is not,
+            each has mixed, in a mode of its own. None where there are no chains, or few draws.
     """
 
     table: DataFrame
@@ -48,6 +52,7 @@ class Summary:
     of_chains: bool
     distance: float | None = None
     notes: tuple[str, ...] = ()
+    within: float | None = None
 
     def __repr__(self) -> str:
         if not self.of_chains:
@@ -67,10 +72,12 @@ def summarize(post: Draws, x: NDArray | None = None, points: int = 5) -> Summary
 
     x = post.x[:points] if x is None else x[:points]
     chains = bool(post.sample_stats)
-    rows = {name: _row(values, chains) for name, values in _quantities(post, x)}
+    found = dict(_quantities(post, x))
+    rows = {name: _row(values, chains) for name, values in found.items()}
     table = DataFrame.from_dict(rows, orient="index")
     if chains:
-        return Summary(table, list(_warnings(post, table)), chains)
+        within = _within(found.values()) if post.draws >= 2 * MIN_DRAWS else None
+        return Summary(table, list(_warnings(post, table, within)), chains, within=within)
     optimized = post.method.startswith(("MAP(", "DeepEnsemble(")) and isinstance(post.model, Model)
     distances = mode_distance(post.model, post.x, post.y, post.samples) if optimized else None
     return Summary(table, [], chains, None if distances is None else float(distances.max()))
@@ -127,10 +134,20 @@ def _row(values: NDArray, chains: bool) -> dict[str, float]:
     return row
 
 
-def _warnings(post: Draws, table: Any) -> Iterator[str]:
+def _within(quantities: Iterable[NDArray]) -> float:
+    """The largest R-hat of the two halves of a chain."""
+    rhat = load_module("arviz_stats.base").array_stats.rhat
+    half = min(q.shape[1] for q in quantities) // 2
+    halves = [np.ldexp(q, -exponent(q)).astype(np.float64)[:, -2 * half :] for q in quantities]
+    with np.errstate(all="ignore"):  # a chain that stands still
+        each = [rhat(chain.reshape(2, half)) for q in halves for chain in q if np.ptp(chain) > 0]
+    return float(np.max(each, initial=1.0))
+
+
+def _warnings(post: Draws, table: Any, within: float | None) -> Iterator[str]:
     stats = post.sample_stats
     total = stats["diverging"].size
-    diverging = int(stats["diverging"].sum())
+    diverging = int(stats["diverging"].sum()) if "energy" in stats else 0
     other = "" if post.model.parametrization in (None, "whitened") else "parametrization='whitened' or "
     if diverging:
         yield (
@@ -145,7 +162,8 @@ def _warnings(post: Draws, table: Any) -> Iterator[str]:
                 f"{deep:.0%} of the draws were cut off at tree depth {depth}: they are correct but slow to mix. A "
                 f"longer warmup, dense_mass=True or max_tree_depth={depth + 2} help"
             )
-    energy = np.asarray(stats["energy"], dtype=np.float64)
+    yield from _frozen(stats)
+    energy = np.asarray(stats.get("energy", np.empty((1, 0))), dtype=np.float64)
     if energy.shape[1] > MIN_DRAWS and (bfmi := _bfmi(energy)).min() < BFMI:
         yield (
             f"the energy of chain {int(bfmi.argmin())} hardly changes from draw to draw (BFMI {bfmi.min():.2f}, below "
@@ -160,14 +178,40 @@ def _warnings(post: Draws, table: Any) -> Iterator[str]:
     if worst > RHAT:
         name = table["r_hat"].idxmax()
         yield (
-            f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree. Longer warmup and "
-            "more draws, or chains that start at an ensemble's members (init=), help"
+            f"R-hat is up to {worst:.2f} (of {name}; below {RHAT} is wanted): the chains disagree{_modes(within)}. "
+            "Longer warmup and more draws, or chains that start at an ensemble's members (init=), help"
         )
     least = table[["ess_bulk", "ess_tail"]].min(axis=1)
     if least.min() < ESS * post.chains:
         yield (
             f"the effective sample size is down to {least.min():.0f} of {total} draws (of {least.idxmin()}; "
             f"{ESS * post.chains} is wanted): means are noisy and tails more so. More draws help"
+        )
+
+
+def _modes(within: float | None) -> str:
+    """Whether it is the chains that have not mixed, or the modes that they are in that differ."""
+    if within is None:
+        return ""
+    if within < MIXED:
+        return (
+            f", while each agrees with itself (R-hat within chains is up to {within:.2f}): they are in different modes"
+        )
+    return f", and with themselves (R-hat within chains is up to {within:.2f})"
+
+
+def _frozen(stats: Any) -> Iterator[str]:
+    """Of chains with steps that are set before, which had to be made shorter or were taken back."""
+    if "energy" in stats:
+        return
+    step, back = np.asarray(stats["step_size"], dtype=np.float64), stats["diverging"].mean(axis=1)
+    slow = (step[:, -1] < 0.5 * step[:, 0]) | (step[:, -1] < SLOW * np.median(step[:, -1])) | (back > DEEP)
+    for c in np.flatnonzero(slow):
+        yield (
+            f"chain {c} froze, or nearly so: its steps were taken back in {back[c]:.0%} of the draws, and its step "
+            f"size, {step[c, 0]:.2g} after the warm-up, ended at {step[c, -1]:.2g} (median of all chains "
+            f"{np.median(step[:, -1]):.2g}). A longer warmup, a start elsewhere (seed=, init=) or the posterior "
+            "without it help"
         )
 
 

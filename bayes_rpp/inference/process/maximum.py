@@ -115,13 +115,15 @@ def maximize(
     typical, bounds = _typical(gp)
     parts, middle = _parts(gp, len(x), seed)
     count, points = inducing_count(gp, len(x)), None
-    objectives = [_exact(gp, x[some], y[some], level) for some in (parts if count is None else parts[:-1])]
-    fresh: list[list[NDArray]] = [[] for _ in parts]
     places: list[Place] = []
     if given:
         starts = [np.log([g.get(k, p.start) for k, p in gp.latents.items()]) for g in given]
-        places = [_with_hessian(objectives[middle], Place(0.0, z), bounds) for z in starts]
-    else:
+        rough = _exact(gp, x[parts[middle]], y[parts[middle]])  # which says how the evidence bends, on any level
+        places = [_with_hessian(rough, Place(0.0, z), bounds) for z in starts]
+        parts, middle = parts[-1:], middle - len(parts) + 1
+    objectives = [_exact(gp, x[some], y[some], level) for some in (parts if count is None else parts[:-1])]
+    fresh: list[list[NDArray]] = [[] for _ in parts]
+    if not given:
         fresh[0] = _starts(gp, typical)[1 if known and middle == 0 else 0 :]
         fresh[middle] += [typical] if middle and not known else []
     words = "GaussianProcess" if count is None else f"GaussianProcess, up to {count:,} inducing points"
@@ -134,8 +136,6 @@ def maximize(
                 objectives.append(Objective(gp, evidence_of(gp, x, y, level, points)))
             objective = objectives[k]
             bar.update()
-            if given and k + 1 < len(parts):
-                continue
             steps = [LONG, *[SHORT] * len(places)]
             found = [
                 _fine(objective, _feasible(objective, p, typical), bounds, s)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._given import real_array
 from bayes_rpp._warnings import warn_user
-from bayes_rpp.inference.methods import HMC, Method
+from bayes_rpp.inference.methods import Chains, Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.outputs import centers, evaluate
@@ -33,7 +33,7 @@ def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
             raise TypeError("init must be a posterior of the same network, got one of a GaussianProcess; None would do")
         check_network(model.net, init)
         found = init.samples
-        if init.center is not None and members <= init.chains and not isinstance(method, HMC):
+        if init.center is not None and members <= init.chains and not isinstance(method, Chains):
             found = found | {k: w[:, None] for k, w in centers(init.model, init.center, init.chains).items()}
         # The first draw of each chain, then the second of each.
         init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}

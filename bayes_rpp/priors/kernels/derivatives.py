@@ -18,7 +18,7 @@ from bayes_rpp.priors.kernels.scalar import Kernel, Leaf, Sum
 from bayes_rpp.symmetry.averages import Average
 from bayes_rpp.symmetry.representations import Representation
 
-AT_ONCE = 2**19  # numbers, 4 MB
+AT_ONCE = 2**15  # numbers, 256 KB, which stay in the processor's cache
 Derivatives = dict[tuple[int, ...], Array]
 
 
@@ -56,8 +56,9 @@ class DerivativeKernel:
         rows = max(1, AT_ONCE // (len(self._half) * x.shape[1]))
         for start in range(0, len(x), rows):
             some = x[start : start + rows]
-            moved, back = _moved(some, self._own.swapaxes(1, 2)), _moved(some, self._own)
-            found.append(self._blocks(_Pairs(some[:, None], some[:, None], moved, back), self._own, self._half, values))
+            moved, back = _moved(some, self._own), _moved(some, self._own.swapaxes(1, 2))
+            pairs = _Pairs(some[..., None], some[..., None], moved, back)
+            found.append(self._blocks(pairs, self._own, self._half, values))
         k = np.concatenate(found)[:, self._first :, self._first :]
         return {0: 0.5 * (k + k.swapaxes(1, 2))}
 
@@ -77,37 +78,40 @@ class DerivativeKernel:
             alone, to, of, both = v[..., :1, 0], v[..., 0, 1:], v[..., 1:, 0], v[..., 1:, 1:]
             terms = [_Term(leaf, scale, pairs, self._columns) for leaf, scale in self._leaves(values)]
             k = self._derivatives(terms, values, third=True)
-            forward = [t.back @ both.swapaxes(-1, -2) for t in terms]
-            onward = [t.ahead @ both for t in terms]
+            forward = [both @ t.back for t in terms]
+            onward = [both.swapaxes(-1, -2) @ t.ahead for t in terms]
             # sum(weights * M) is the sum over these of the derivatives k of the covariance, each times its factor.
             factors: Derivatives = {(): alone}
             for i, a in enumerate(terms):
                 trace = (both * a.bend[:, None]).reshape(*both.shape[:-2], -1) @ turning.T
-                factors[(i,)] = trace - (a.back @ to[..., None])[..., 0] - (a.ahead @ of[..., None])[..., 0]
+                factors[(i,)] = trace - _rows(to, a.back) - _rows(of, a.ahead)
                 for j in range(count):
                     if (key := tuple(sorted((i, j)))) in k:
                         product = a.ahead * forward[j]
-                        factors[key] = factors.get(key, 0.0) + product.sum(-1)
+                        factors[key] = factors.get(key, 0.0) + product.sum(-2)
                         # Each of the two vectors has the square of its lengthscale below.
                         by_scale[i][self._columns] -= 2 * _total(w * k[key], product)
                         by_scale[j][self._columns] -= 2 * _total(w * k[key], terms[j].back * onward[i])
-                along = (w * k[(i,)])[..., None, :]
+                along = w * k[(i,)]
                 trace = (along @ turning).reshape(both.shape) * both * a.bend[:, None]
-                found = (along @ a.back)[..., 0, :] * to + (along @ a.ahead)[..., 0, :] * of - trace.sum(-1)
+                found = _sums(a.back, along) * to + _sums(a.ahead, along) * of - trace.sum(-1)
                 by_scale[i][self._columns] += 2 * found.reshape(-1, found.shape[-1]).sum(0)
             for i, a in enumerate(terms):
                 by_u, by_v = (
                     sum(f * k[key] for at, f in factors.items() if (key := tuple(sorted((*at, tag)))) in k)
                     for tag in (i, ~i)
                 )
-                by_scale[i] -= 2 * _total(w * by_u, a.columns)
+                by_scale[i] -= 2 * _total(w * by_u, a.columns) / a.scale**2
                 by_variance[i] += float((w * by_v).sum())
         return Slopes(by_scale, by_variance)
 
     def _sum(self, moving: Array, w: Array, x: Array, z: Array, values: Values) -> Array:
-        found = [self._blocks(pairs, moving, w, values) for _, pairs in _pieces(moving, x, z)]
-        k = np.concatenate(found)[..., self._first :, self._first :]
-        return np.ascontiguousarray(k.transpose(0, 2, 1, 3))
+        d = 1 + len(self._columns) - self._first
+        found = np.empty((len(x), d, len(z), d))
+        for (some, others), pairs in _pieces(moving, x, z):
+            k = self._blocks(pairs, moving, w, values)[..., self._first :, self._first :]
+            found[some, :, others] = k.transpose(0, 2, 1, 3)
+        return found
 
     def _blocks(self, pairs: _Pairs, moving: Array, w: Array, values: Values) -> Array:
         """Sums over the elements, (..., 1 + d, 1 + d)."""
@@ -117,13 +121,13 @@ class DerivativeKernel:
         found = np.zeros((*k[()].shape[:-1], 1 + d, 1 + d))
         found[..., 0, 0] = k[()] @ w
         for i, a in enumerate(terms):
-            along = (k[(i,)] * w)[..., None, :]
-            found[..., 0, 1:] -= (along @ a.back)[..., 0, :]
-            found[..., 1:, 0] -= (along @ a.ahead)[..., 0, :]
+            along = k[(i,)] * w
+            found[..., 0, 1:] -= _sums(a.back, along)
+            found[..., 1:, 0] -= _sums(a.ahead, along)
             found[..., 1:, 1:] += (along @ turning).reshape(*found.shape[:-2], d, d) * a.bend[:, None]
             for j, other in enumerate(terms):
                 if (key := tuple(sorted((i, j)))) in k:
-                    found[..., 1:, 1:] += ((k[key] * w)[..., None] * other.ahead).swapaxes(-1, -2) @ a.back
+                    found[..., 1:, 1:] += ((k[key] * w)[..., None, :] * other.ahead) @ a.back.swapaxes(-1, -2)
         return found
 
     def _leaves(self, values: Values) -> list[tuple[Leaf, Array]]:
@@ -142,12 +146,28 @@ class DerivativeKernel:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Points x and z (..., 1, d_in), z moved by each element and x moved back by it (..., k, d_in)."""
+    """Points x and z (..., d_in, 1), z moved by each element and x moved back by it (..., d_in, k)."""
 
     x: Array
     z: Array
     moved: Array
     back: Array
+
+    @cached_property
+    def ahead(self) -> Array:
+        return self.x - self.moved
+
+    @cached_property
+    def behind(self) -> Array:
+        return self.z - self.back
+
+    @cached_property
+    def squares(self) -> Array:
+        return self.ahead**2
+
+    @cached_property
+    def products(self) -> Array:
+        return self.x * self.moved
 
 
 @dataclass(frozen=True)
@@ -155,8 +175,8 @@ class _Term:
     """A leaf at pairs of points, u a sum over columns; -dE/dx has its derivatives by the columns that forces are of.
 
     Attributes:
-        columns: what each column adds to u, (..., k, d_in).
-        ahead, back: du/dx, and du/d(gz) moved back by g, (..., k, d).
+        columns: what each column adds to u, times its lengthscale's square, (..., d_in, k).
+        ahead, back: du/dx, and du/d(gz) moved back by g, (..., d, k).
         bend: (d,) the second derivative of u by both.
     """
 
@@ -165,22 +185,20 @@ class _Term:
     pairs: _Pairs
     chosen: NDArray[np.int_]
 
-    @cached_property
+    @property
     def columns(self) -> Array:
-        p = self.pairs
-        return ((p.x - p.moved) / self.scale) ** 2 if self.leaf.stationary else p.x * p.moved / self.scale**2
+        return self.pairs.squares if self.leaf.stationary else self.pairs.products
 
     @cached_property
     def ahead(self) -> Array:
-        p, c = self.pairs, self.chosen
-        found = 2 * (p.x - p.moved)[..., c] if self.leaf.stationary else p.moved[..., c]
-        return found / self.scale[c] ** 2
+        return self._scaled(self.pairs.ahead if self.leaf.stationary else self.pairs.moved)
 
     @cached_property
     def back(self) -> Array:
-        p, c = self.pairs, self.chosen
-        found = -2 * (p.back - p.z)[..., c] if self.leaf.stationary else p.back[..., c]
-        return found / self.scale[c] ** 2
+        return self._scaled(self.pairs.behind if self.leaf.stationary else self.pairs.back)
+
+    def _scaled(self, found: Array) -> Array:
+        return found[..., self.chosen, :] * np.abs(self.bend)[:, None]
 
     @property
     def bend(self) -> Array:
@@ -189,7 +207,7 @@ class _Term:
     def derivatives(self, i: int, variance: float, third: bool) -> Derivatives:
         """Of the leaf, the i-th one: by u as many times as i is in the key, and by the logarithm of its variance where
         ~i is."""
-        u = self.columns.sum(-1)
+        u = _rows(1 / self.scale**2, self.columns)
         value = self.leaf.value(u)
         bends = self.leaf.bends(u, value)
         found = {(i,) * k: variance * f for k, f in enumerate((value, self.leaf.slope(u, value), *bends))}
@@ -209,21 +227,34 @@ def _combined(kernel: Kernel, leaves: Iterator[Derivatives], most: int) -> Deriv
     return {tuple(sorted(i + j)): a[i] * b[j] for i in a for j in b if len(i + j) <= most}
 
 
-def _pieces(moving: Array, x: Array, z: Array) -> Iterator[tuple[slice, _Pairs]]:
-    """Some of x at a time, with all of z."""
-    moved, back = _moved(z, moving.swapaxes(1, 2)), _moved(x, moving)
-    rows = max(1, AT_ONCE // moved.size)
+def _pieces(moving: Array, x: Array, z: Array) -> Iterator[tuple[tuple[slice, slice], _Pairs]]:
+    """Some of x with some of z at a time."""
+    moved, back = _moved(z, moving), _moved(x, moving.swapaxes(1, 2))
+    most = max(1, AT_ONCE // moved[:1].size)  # pairs
+    columns = min(len(z), most)
+    rows = max(1, most // columns)
     for start in range(0, len(x), rows):
-        some = slice(start, start + rows)
-        yield some, _Pairs(x[some, None, None], z[None, :, None], moved[None], back[some, None])
+        for first in range(0, len(z), columns):
+            i, j = slice(start, start + rows), slice(first, first + columns)
+            yield (i, j), _Pairs(x[i, None, :, None], z[None, j, :, None], moved[None, j], back[i, None])
 
 
 def _moved(x: Array, matrices: Array) -> Array:
-    """(n, k, d): each of x by each matrix."""
-    return np.ascontiguousarray((x @ matrices).swapaxes(0, 1))
+    """(n, d, k): each of x by each matrix, elements last, as sums over many are fast there."""
+    return np.ascontiguousarray((matrices @ x.T).transpose(2, 1, 0))
+
+
+def _rows(weights: Array, terms: Array) -> Array:
+    """(..., k): the sum over rows of terms (..., d, k), with weights (..., d)."""
+    return np.asarray((weights[..., None, :] @ terms)[..., 0, :])
+
+
+def _sums(terms: Array, weights: Array) -> Array:
+    """(..., d): the sum over elements of terms (..., d, k), with weights (..., k)."""
+    return np.asarray((terms @ weights[..., None])[..., 0])
 
 
 def _total(weights: Array, terms: Array) -> Array:
-    """(d,): the sum of terms (..., d), each times its weight (...)."""
-    terms = np.broadcast_to(terms, (*weights.shape, terms.shape[-1]))
-    return np.asarray(weights.ravel() @ terms.reshape(weights.size, -1))
+    """(d,): the sum of terms (..., d, k), each times its weight (..., k)."""
+    found = _sums(terms, weights)
+    return np.asarray(found.reshape(-1, found.shape[-1]).sum(axis=0))

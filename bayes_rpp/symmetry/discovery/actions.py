@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from bayes_rpp.symmetry.representations import Rep, bind_rep
 Array = NDArray[np.float64]
 LARGEST = 1200  # columns, up to which the dimension of the base space is looked for
 SEARCHED = 400  # directions
+LARGE = 7  # dimension of a space whose coordinate planes are tried
 ABSENT = 1e-3  # of the size of what the data have
 
 
@@ -184,11 +186,17 @@ def _standard(n: int) -> dict[str, Array]:
     """Algebras with a name, in coordinates as they are."""
     skew = antisymmetric(n)
     found = {"rotations": skew, "scalings": np.stack([np.diag(e) for e in np.eye(n)]), "scaling": np.eye(n)[None]}
+    if 2 < n < LARGE:
+        pairs = np.array(list(combinations(range(n), 2)))
+        found |= {f"turns of {i} and {j}": a[None] for (i, j), a in zip(pairs, skew, strict=True)}
+        if n > 3:
+            apart = np.isin(pairs[:, 0], range(0, n - 1, 2)) & (pairs[:, 1] == pairs[:, 0] + 1)
+            found["turns of pairs"] = skew[apart]
     if n > 1:
         found |= {f"boosts of {i}": _preserving(n, i) for i in range(n if n > 2 else 1)}
         traceless = np.eye(n * n).reshape(-1, n, n)
         traceless = traceless - np.trace(traceless, axis1=1, axis2=2)[:, None, None] * np.eye(n) / n
-        if n < 5:
+        if n < LARGE:
             found["volumes"] = np.linalg.svd(traceless.reshape(n * n, -1))[2][: n * n - 1].reshape(-1, n, n)
         found["rotations and scaling"] = np.concatenate([skew, np.eye(n)[None]])
     return found

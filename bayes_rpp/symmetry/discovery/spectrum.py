@@ -11,7 +11,7 @@ from scipy.linalg import LinAlgError, eigh, qr
 
 from bayes_rpp.symmetry.discovery.actions import Actions
 from bayes_rpp.symmetry.discovery.softly import RANGES, Softly
-from bayes_rpp.symmetry.discovery.strength import normal_of, normal_square, squares_of
+from bayes_rpp.symmetry.discovery.strength import normal_of, normals, squares_of
 
 Array = NDArray[np.float64]
 INTERVAL = (0.05, 0.95)
@@ -28,8 +28,8 @@ class Spectrum:
     Attributes:
         directions: (K, n, n) matrices of the group's space, orthonormal: those found first, then from the least
             violated.
-        strength, lower, upper: (K,) posterior median and 90 % interval; 0 is a symmetry, 1 what a direction that has
-            nothing to do with f has.
+        strength, lower, upper: (K,) posterior median and 90 % interval, of means over all x such as these; 0
+            is a symmetry, 1 what a direction that has nothing to do with f has.
         is_known: (K,) whether the data excite the direction; where they do not, they say nothing of it.
     """
 
@@ -47,18 +47,18 @@ def spectrum_of_functions(model: Softly, excited: Array, draws: int, rng: np.ran
     """By joint draws of L_A f from the posterior, sigma_b included on a grid by its evidence."""
     count, m = len(model.actions), model.y.shape[1]
     points = model.points[: max(8, NUMBERS // (count * m))]
-    models, weights = _residuals(model)
+    models, shares = _residuals(model)
     whole = np.eye(count)
-    found = []
-    for one, share in zip(models, rng.multinomial(draws, weights), strict=True):
+    found, weights = [], []
+    for one, share in zip(models, rng.multinomial(draws, shares), strict=True):
         if share:
             mean, covariance = one.violations(whole, points)
             half = _root(covariance)
             noise = rng.normal(size=(share, len(half))) @ half.T
-            found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape)))
-    return _spectrum(
-        np.concatenate(found), normal_square(model, whole, points), model.directions, model.actions.base, excited
-    )
+            weights.append(_weights(share, len(points), rng))
+            found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape), weights[-1]))
+    normal = np.einsum("sz,zkl->skl", np.concatenate(weights), normals(model, whole, points))
+    return _spectrum(np.concatenate(found), normal, model.directions, model.actions.base, excited)
 
 
 def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Actions) -> tuple[Spectrum, Array]:
@@ -68,18 +68,19 @@ def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Action
         The spectrum, and (s, K) strengths of each draw's own directions, ascending.
     """
     moved = np.einsum("kij,zj->zki", actions.inputs, x)
-    q, normal = [], []
+    q, normal, rng = [], [], np.random.default_rng(0)
     for f, j in zip(values, jacobians, strict=True):
+        weights = _weights(1, len(x), rng) if len(values) > 1 else np.full((1, len(x)), 1 / len(x))
         violation = np.einsum("zai,zki->zka", j, moved) - np.einsum("kab,zb->zka", actions.outputs, f)
-        q.append(squares_of(violation[None])[0])
-        normal.append(normal_of(j, f, x, actions.inputs, actions.outputs))
+        q.append(squares_of(violation[None], weights)[0])
+        normal.append(np.tensordot(weights[0], normal_of(j, f, x, actions.inputs, actions.outputs), 1))
     mean = np.mean(normal, axis=0)
     floor = 1e-6 * np.trace(mean) / len(mean) * np.eye(len(mean))
     own = np.stack(
         [np.sqrt(np.maximum(eigh(a, n + floor, eigvals_only=True), 0.0)) for a, n in zip(q, normal, strict=True)]
     )
     excited = actions.excited(x, values.mean(axis=0))
-    return _spectrum(np.stack(q), mean, np.zeros((0, len(actions))), actions.base, excited), np.sqrt(
+    return _spectrum(np.stack(q), np.stack(normal), np.zeros((0, len(actions))), actions.base, excited), np.sqrt(
         np.maximum(own, 0.0)
     )
 
@@ -96,7 +97,7 @@ def derivatives(function: Callable[[Array], Array], x: Array) -> tuple[Array, Ar
 
 
 def _spectrum(q: Array, normal: Array, first: Array, base: Array, rows: Array) -> Spectrum:
-    k = normal.shape[0]
+    k, each, normal = q.shape[1], normal, normal.mean(axis=0)
     size = np.trace(normal) / k
     whole = qr(rows.T)[0].T  # what the data excite, then what they do not
     vectors = first
@@ -109,7 +110,8 @@ def _spectrum(q: Array, normal: Array, first: Array, base: Array, rows: Array) -
             vectors = _orthonormal(np.concatenate([vectors, rest]))
     excited = np.einsum("vk,kl,vl->v", vectors, normal, vectors)
     square = np.einsum("vk,skl,vl->sv", vectors, q, vectors, optimize=True)
-    strengths = np.sqrt(np.maximum(square, 0.0) / np.maximum(excited, 1e-12 * size))
+    unrelated = np.einsum("vk,skl,vl->sv", vectors, each, vectors, optimize=True)
+    strengths = np.sqrt(np.maximum(square, 0.0) / np.maximum(unrelated, 1e-12 * size))
     lower, middle, upper = np.quantile(strengths, [INTERVAL[0], 0.5, INTERVAL[1]], axis=0)
     known = (excited > EXCITED * size) & (np.linalg.norm(vectors @ rows.T, axis=1) > INSIDE)
     return Spectrum(np.tensordot(vectors, base, 1), middle, lower, upper, known)
@@ -138,6 +140,11 @@ def _residuals(model: Softly) -> tuple[list[Softly], Array]:
     logs = np.array([s.evidence for s in found])
     weights = np.exp(logs - logs.max())
     return found, weights / weights.sum()
+
+
+def _weights(draws: int, points: int, rng: np.random.Generator) -> Array:
+    """(draws, points) by the Bayesian bootstrap (Rubin 1981): the points stand for all from which x is drawn."""
+    return rng.dirichlet(np.ones(points), size=draws)
 
 
 def _root(covariance: Array) -> Array:

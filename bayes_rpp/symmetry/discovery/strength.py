@@ -27,24 +27,29 @@ def mean_square(mean: Array, covariance: Array) -> Array:
     return np.asarray((np.einsum("zka,zla->kl", mean, mean) + spread) / p)
 
 
-def squares_of(draws: Array) -> Array:
-    """(s, K, K) Q of draws (s, p, K, m) of L f."""
-    return np.einsum("szka,szla->skl", draws, draws) / draws.shape[1]
+def squares_of(draws: Array, weights: Array) -> Array:
+    """(s, K, K) Q of draws (s, p, K, m) of L f, with weights (s, p) of the points that add up to one."""
+    scaled = draws * np.sqrt(weights)[..., None, None]
+    return np.einsum("szka,szla->skl", scaled, scaled, optimize=True)
 
 
 def normal_square(model: Softly, directions: Array, points: NDArray[np.int_]) -> Array:
     """(K, K) N of directions, at the posterior mean of f and of its gradient."""
+    return normals(model, directions, points).mean(axis=0)
+
+
+def normals(model: Softly, directions: Array, points: NDArray[np.int_]) -> Array:
+    """(p, K, K) N of each point."""
     jacobian, f = gradients(model, points)
     inputs = np.tensordot(directions, model.actions.inputs, 1)
     return normal_of(jacobian, f, model.x[points], inputs, np.tensordot(directions, model.actions.outputs, 1))
 
 
 def normal_of(jacobian: Array, f: Array, x: Array, inputs: Array, outputs: Array) -> Array:
-    """(K, K) N by (p, m, d) Jacobians, (p, m) values and (p, d) points."""
+    """(p, K, K) N by (p, m, d) Jacobians, (p, m) values and (p, d) points."""
     moved, turned = np.einsum("kij,zj->zki", inputs, x), np.einsum("kab,zb->zka", outputs, f)
     slopes = (jacobian**2).sum((1, 2)) / x.shape[1]
-    found = np.einsum("z,zki,zli->kl", slopes, moved, moved, optimize=True) + np.einsum("zka,zla->kl", turned, turned)
-    return np.asarray(found / len(x))
+    return slopes[:, None, None] * (moved @ moved.swapaxes(1, 2)) + turned @ turned.swapaxes(1, 2)
 
 
 def gradients(model: Softly, points: NDArray[np.int_]) -> tuple[Array, Array]:
