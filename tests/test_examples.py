@@ -56,7 +56,7 @@ EXAMPLES = {
     ),
     "discover_tables": (
         "",
-        {"STATES, PATIENTS = 75, 442": "STATES, PATIENTS = 25, 40"},
+        {"STATES, PATIENTS = 300, 442": "STATES, PATIENTS = 25, 40"},
         "docs/results/discover_tables.md docs/results/discover_tables.png",
     ),
     "estimators": ("--trials 1 --data linear --engine pyro", {}, "docs/results/estimators.md"),
