@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 LEAST = 10  # examples
+SNAPPED = 2.0  # nats that an algebra in standard form may lose
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +193,7 @@ def _named(
         back = _in_units(named.generators, actions, to_x, to_y, inverse=True).reshape(step.dimension, -1)
         directions = orthonormal_rows(back @ np.linalg.pinv(flat))
         snapped = replace(model, directions=directions).fitted(iterations=20)
-        if snapped.evidence > model.evidence - MARGIN * (1 + step.parameters):
+        if snapped.evidence > model.evidence - SNAPPED:
             return snapped, named
         named = describe(basis, draws, actions, rep_in, rep_out, columns, targets, snap=False)
     return model, named

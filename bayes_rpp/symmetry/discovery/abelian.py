@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.symmetry.discovery.ideals import null_space
 from bayes_rpp.symmetry.discovery.parts import (
+    NOTHING,
     Part,
     Reading,
     cone,
@@ -111,7 +112,7 @@ def _multiple(ratio: float) -> str:
 
 def _ratio_error(like: Array, turn: Array, reference: Array) -> str:
     ratios = np.einsum("sab,ab->s", like, turn) / np.einsum("sab,ab->s", like, reference)
-    return f" (± {ratios.std():.2g})"
+    return f" (± {ratios.std():.2g})" if ratios.std() > NOTHING else ""
 
 
 def _planes(a: Array, columns: NDArray[np.int_]) -> list[tuple[float, Array]]:
@@ -220,14 +221,14 @@ def _scaling(a: Array, reading: Reading) -> Part:
         errors = (drawn / drawn[:, top : top + 1] * exponents[top]).std(axis=0)
     moved = np.flatnonzero(np.abs(exponents) > 0)
     where = reading.columns(moved)
-    worst = "" if errors is None else f" ± {errors[moved].max():.2g}"
+    worst = "" if errors is None or errors[moved].max() < NOTHING else f" ± {errors[moved].max():.2g}"
     if len(set(exponents[moved].tolist())) == 1 and len(moved) > 1:
         words = f"scaling of {where} alike{worst}"
     elif len(moved) == 1:
         words = f"scaling of {where}{worst}"
     else:
         values = [
-            number(e) + ("" if errors is None else f" ± {errors[i]:.2g}")
+            number(e) + ("" if errors is None or errors[i] < NOTHING else f" ± {errors[i]:.2g}")
             for i, e in zip(moved, exponents[moved], strict=True)
         ]
         words = f"scaling of {where} with exponents {listed(values)}"

@@ -14,7 +14,7 @@ from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Scalar
 
 Array = NDArray[np.float64]
-AS_IT_IS = 1e-6  # sine of the angle to an algebra in standard form
+AS_IT_IS, NEAR = 1e-6, 0.03  # sine of the angle to an algebra in standard form that is taken for the same
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def describe(
 ) -> Named:
     """The algebra of standard form near a basis (k, n, n) with draws (s, k, n, n); without `snap` as it is."""
     d_in, d_out = actions.inputs.shape[1], actions.outputs.shape[1]
-    tolerance = None if snap else AS_IT_IS
+    tolerance = AS_IT_IS if not snap else None if draws is not None else NEAR
     if not len(basis):
         n = basis.shape[-1] if rep_in is not None else 1
         return Named(basis, Trivial(n), rep_in or d_in * Scalar, rep_out or d_out * Scalar, [])

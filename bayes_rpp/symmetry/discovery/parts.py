@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bayes_rpp.symmetry.discovery.algebra import orthonormal
 
 Array = NDArray[np.float64]
+NOTHING = 1e-6  # degrees, and errors of exponents
 CONE = 0.9  # share of the posterior inside the angle that is stated
 
 
@@ -86,7 +87,7 @@ def number(value: float, digits: int = 2) -> str:
     near = Fraction(value).limit_denominator(12)
     if abs(value - near) < 1e-9:
         return str(near)
-    return f"{value:.{digits}f}"
+    return f"{value + 0.0:.{digits}f}"
 
 
 def vector(values: Array) -> str:
@@ -94,7 +95,7 @@ def vector(values: Array) -> str:
 
 
 def cone(degrees: float | None) -> str:
-    if degrees is None:
+    if degrees is None or degrees < NOTHING:  # of an algebra that was tried as it is
         return ""
     return f" ± {degrees:.0f} degrees" if degrees >= 1.5 else f" ± {degrees:.2g} degrees"
 

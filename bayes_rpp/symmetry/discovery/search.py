@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 FEW, MANY = (210, 80), (900, 400)  # numbers of y, and numbers of L_A f that are zero, of rough and of fine fits
 POINTS = 12  # at which L_A f is zero, at least
 MARGIN = 3.0  # nats by which a larger algebra must be better
-FOLLOWED = 2  # directions of each family; and proposals that are looked at closely
+FOLLOWED, MOST = 2, 4  # directions of each family; and proposals that are looked at closely
 CLOSE = 30.0  # nats
 BRACKETS = 0.15  # sine of the angle below which a bracket lies in the span
 LARGEST = 12  # dimension of an algebra that brackets generate
@@ -71,7 +71,7 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
     while (now := taken[-1]).dimension < len(actions.families["all"]):
         rough = [s for s in _proposals(now, x, y) if math.isfinite(s.score)]
         rough.sort(key=lambda s: -s.score)
-        fine = [_finer(s, x, y, now) for s in rough[:FOLLOWED] if s.score > rough[0].score - CLOSE]
+        fine = [_finer(s, x, y, now) for s in _followed(rough)]
         fine += [closed for s in fine if (closed := _closed(s, now)) is not None]
         fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
         tried += fine
@@ -113,6 +113,15 @@ def free(x: Array, y: Array, actions: Actions, size: tuple[int, int]) -> Softly:
         starts.append(Softly(x[:rows], y[:rows], np.arange(points), actions, none, numbers).fitted())
     assert len(starts[0].numbers) == q + 3
     return max(starts, key=lambda s: s.evidence)
+
+
+def _followed(rough: list[Step]) -> list[Step]:
+    """The best proposals, and the best of each dimension: larger algebras show their worth on all data."""
+    best: dict[int, Step] = {}
+    for step in rough:
+        best.setdefault(step.dimension, step)
+    chosen = [*rough[:FOLLOWED], *(s for s in best.values() if s not in rough[:FOLLOWED])]
+    return [s for s in chosen if s.score > rough[0].score - CLOSE][:MOST]
 
 
 def _proposals(now: Step, x: Array, y: Array) -> Iterator[Step]:

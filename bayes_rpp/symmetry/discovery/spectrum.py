@@ -18,6 +18,7 @@ INTERVAL = (0.05, 0.95)
 NUMBERS = 1500  # of L_A f in a joint draw
 EXCITED = 1e-3  # of the mean N, below which the data say nothing of a direction
 INSIDE = 0.9  # cosine of the angle to what the data excite
+AT_ONCE = 120  # inputs
 GRID = 7  # values of sigma_b
 
 
@@ -87,13 +88,16 @@ def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Action
 
 def derivatives(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
     """Values (s, p, m) and Jacobians (s, p, m, d) of draws of a function, by central differences."""
-    p, d = x.shape
+    d = x.shape[1]
     step = 0.02 * np.maximum(np.sqrt((x**2).mean(axis=0)), 1e-12)
-    shifted = np.concatenate([x, *(x + s * step * e for e in np.eye(d) for s in (1.0, -1.0))])
-    found = np.asarray(function(shifted), dtype=np.float64)
-    found = found.reshape(len(found), 1 + 2 * d, p, -1)
-    slopes = (found[:, 1::2] - found[:, 2::2]) / (2 * step)[:, None, None]
-    return found[:, 0], slopes.transpose(0, 2, 3, 1)
+    stencil = np.concatenate([np.zeros((1, d)), *np.stack([np.diag(step), -np.diag(step)], axis=1)])
+    rows, found = max(1, AT_ONCE // len(stencil)), []
+    for start in range(0, len(x), rows):  # draws of Gaussian processes are of one function for so many inputs alone
+        some = x[start : start + rows, None] + stencil
+        values = np.asarray(function(some.reshape(-1, d)), dtype=np.float64)
+        found.append(values.reshape(len(values), *some.shape[:2], -1))
+    f = np.concatenate(found, axis=1)
+    return f[:, :, 0], ((f[:, :, 1::2] - f[:, :, 2::2]) / (2 * step)[:, None]).transpose(0, 1, 3, 2)
 
 
 def _spectrum(q: Array, normal: Array, first: Array, base: Array, rows: Array) -> Spectrum:
