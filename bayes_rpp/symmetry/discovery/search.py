@@ -22,7 +22,7 @@ from bayes_rpp.symmetry.discovery.softly import Softly
 from bayes_rpp.symmetry.discovery.strength import mean_square, normal_square
 
 Array = NDArray[np.float64]
-FEW, MANY = (210, 80), (900, 400)  # numbers of y, and numbers of L_A f that are zero, of rough and of fine fits
+FEW, MANY, ALL = (210, 80), (900, 400), (900, 900)  # numbers of y, and of L_A f that are zero, rough, fine, at the end
 POINTS = 12  # at which L_A f is zero, at least
 MARGIN = 3.0  # nats by which a larger algebra must be better
 FOLLOWED, MOST = 2, 4  # directions of each family; and proposals that are looked at closely
@@ -79,6 +79,8 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
         if not better:
             break
         taken.append(max(better, key=lambda s: s.score))
+    if len(taken) > 1:
+        taken[-1] = _finest(taken[-1], x, y, taken[-2].parameters)
     return taken, [s for s in tried if s not in taken]
 
 
@@ -218,6 +220,20 @@ def _finer(step: Step, x: Array, y: Array, now: Step) -> Step:
     if step.parameters > now.parameters:
         moving = _last_turns(_outside(model.actions.families[step.name], model.directions), now.dimension)
     return replace(step, model=model.fitted(moving=moving, iterations=30))
+
+
+def _finest(step: Step, x: Array, y: Array, parameters: int) -> Step:
+    """With L_A f zero at as many points as there may be; an algebra that was tried whole turns, if that is worth it."""
+    if not step.parameters > parameters and step.dimension == 1:
+        name = next(n for n, f in step.model.actions.families.items() if not len(_outside(step.model.directions, f)))
+        turning = replace(step, name=name, parameters=len(step.model.actions.families[name]) - 1)
+    else:
+        turning = step
+    model = _resized(step.model, x, y, step.dimension, ALL)
+    found = [replace(step, model=model.fitted(iterations=20))]
+    if step.dimension == 1 and len(moving := turns(turning)):
+        found.append(replace(turning, model=found[0].model.fitted(moving=moving, iterations=30)))
+    return max(found, key=lambda s: s.score)
 
 
 def _closed(step: Step, now: Step) -> Step | None:
