@@ -84,7 +84,7 @@ def test_the_constraint_is_that_of_a_compact_groups_average():
 
 
 def test_rotation_about_an_axis():
-    x, y = data(about_axis, 60, 3)
+    x, y = data(about_axis, 45, 3)
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
     assert found.dimension == 1
     assert axis_error(found) < 3
@@ -112,7 +112,7 @@ def test_boosts_which_no_average_reaches():
 
 
 def test_none():
-    x, y = data(neither, 80, 3)
+    x, y = data(neither, 45, 3)
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
     assert found.dimension == 0
     assert found.group == rpp.Trivial(3)
