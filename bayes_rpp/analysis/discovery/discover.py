@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,25 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
+from bayes_rpp.analysis.discovery.scaling import standardization
 from bayes_rpp.analysis.discovery.words import doubts_of, verdict_of
-from bayes_rpp.symmetry.discovery.actions import Actions, base_dimension, column_actions, known_actions
+from bayes_rpp.analysis.standardize import Standardization
+from bayes_rpp.symmetry.discovery.actions import Actions, choose_actions
 from bayes_rpp.symmetry.discovery.described import Named, describe
-from bayes_rpp.symmetry.discovery.scaling import Scaling
-from bayes_rpp.symmetry.discovery.search import (
-    KEPT,
-    MANY,
-    MARGIN,
-    Step,
-    free,
-    orthonormal_rows,
-    search,
-    turns,
-    violation,
-)
+from bayes_rpp.symmetry.discovery.sampled import Found
+from bayes_rpp.symmetry.discovery.search import KEPT, MARGIN, Step, orthonormal_rows, search, turns
 from bayes_rpp.symmetry.discovery.softly import Softly
-from bayes_rpp.symmetry.discovery.spectrum import Spectrum, spectrum_of_functions
+from bayes_rpp.symmetry.discovery.spectrum import spectrum_of_functions
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.parse import parse_rep
 from bayes_rpp.symmetry.representations import Rep
 
 if TYPE_CHECKING:
@@ -42,7 +33,7 @@ SNAPPED = 2.0  # nats that an algebra in standard form may lose
 
 
 @dataclass(frozen=True, eq=False)
-class Discovery:
+class Discovery(Found):
     """What `discover_symmetry` found; `print` shows it.
 
     Attributes:
@@ -50,7 +41,7 @@ class Discovery:
         generators: (k, n, n) its basis on the space of the group; closed under brackets.
         group: a Group with this algebra, for EMLP, GaussianProcess and compare_symmetries; Trivial without one.
         rep_in, rep_out: with which to use it: those given, or those found.
-        names: of the parts of the algebra, in words, with axes and how well they are known.
+        parts: of the algebra, with axes and how well they are known; names: in words.
         spectrum: violation of all directions, those found first.
         probabilities: dimension -> probability among the algebras that were tried, by evidence.
         is_exact: whether the evidence prefers no residual.
@@ -59,20 +50,11 @@ class Discovery:
         tried: (name, dimension, log evidence less the cost of its directions, beside that without a symmetry).
     """
 
-    dimension: int
-    generators: Array
-    group: Group
-    rep_in: Rep
-    rep_out: Rep
-    names: list[str]
-    spectrum: Spectrum
-    probabilities: dict[int, float]
     is_exact: bool
     residual: float
     verdict: str
     doubts: list[str]
     tried: list[tuple[str, int, float]]
-    columns: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def table(self) -> DataFrame:
@@ -124,61 +106,38 @@ def discover_symmetry(
         TypeError, ValueError: naming the argument that does not fit.
     """
     x, y = _data(x, y)
-    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
     draws = whole_number(draws, "draws", 20)
-    if (rep_in is None) != (rep_out is None):
-        missing, given = ("rep_in", "rep_out") if rep_in is None else ("rep_out", "rep_in")
-        raise ValueError(f"{missing} must be given where {given} is, got None; without both, all matrices are tried")
-    if rep_in is None or rep_out is None:
-        if within is not None:
-            raise ValueError(f"within must be None without rep_in and rep_out, got {within}")
-        actions = column_actions(x.shape[1], y.shape[1])
-    else:
-        n = within.dim if within is not None else base_dimension(rep_in, rep_out, x.shape[1], y.shape[1])
-        actions = known_actions(rep_in, rep_out, n, within)
-        if actions.inputs.shape[1] != x.shape[1] or actions.outputs.shape[1] != y.shape[1]:
-            raise ValueError(
-                f"rep_in and rep_out must fit the {x.shape[1]} columns of x and the {y.shape[1]} of y for matrices on "
-                f"R^{n}, got sizes {actions.inputs.shape[1]} and {actions.outputs.shape[1]}"
-            )
+    actions = choose_actions(rep_in, rep_out, within, x.shape[1], y.shape[1])
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
-    to_x, to_y = Scaling.of(x, actions, "inputs"), Scaling.of(y, actions, "outputs")
+    to_x, to_y = standardization(x, actions, "inputs"), standardization(y, actions, "outputs")
     scaled = to_x(x[order]), to_y(y[order])
     excited = actions.excited(*scaled)
-    taken, tried = search(*scaled, actions.limited(excited)) if len(excited) else _nothing(*scaled, actions)
-    last, steps = taken[-1], taken + tried
-    model, named = _named(last, to_x, to_y, rng, rep_in, rep_out, columns, targets)
+    taken, tried = search(*scaled, actions.limited(excited))
+    last, steps = taken[-1], [*taken, *(s for s in tried if s.violation < KEPT)]
+    model, named = _named(last, to_x, to_y, rng, columns, targets)
     strict = model.fitted(strict=True) if last.dimension else model
     a, b, _ = model.sigmas
     spectrum = spectrum_of_functions(model, excited, draws, rng)
-    probabilities = _probabilities([*taken, *(s for s in tried if violation(s.model) < KEPT)])
     found = Discovery(
+        *named.fields,
         last.dimension,
-        named.generators,
-        named.group,
-        named.rep_in,
-        named.rep_out,
-        named.names,
         replace(spectrum, directions=_in_units(spectrum.directions, actions, to_x, to_y)),
-        probabilities,
+        _probabilities(steps),
         bool(last.dimension) and strict.evidence > model.evidence - MARGIN,
         b / math.hypot(a, b),
         "",
         [],
-        [(s.name, s.dimension, s.score - steps[0].score) for s in taken]
-        + [(s.name, s.dimension, s.score - steps[0].score) for s in tried if violation(s.model) < KEPT],
+        [(s.name, s.dimension, s.score - taken[0].score) for s in steps],
     )
     return replace(found, verdict=verdict_of(found), doubts=doubts_of(found, model, len(x), x.shape[1]))
 
 
 def _named(
     step: Step,
-    to_x: Scaling,
-    to_y: Scaling,
+    to_x: Standardization,
+    to_y: Standardization,
     rng: np.random.Generator,
-    rep_in: Rep | None,
-    rep_out: Rep | None,
     columns: Sequence[str] | None,
     targets: Sequence[str] | None,
 ) -> tuple[Softly, Named]:
@@ -187,15 +146,14 @@ def _named(
     turned = _turned(step, rng)
     basis = _in_units(np.tensordot(model.directions, actions.base, 1), actions, to_x, to_y)
     draws = _in_units(np.tensordot(turned, actions.base, 1), actions, to_x, to_y)
-    named = describe(basis, draws, actions, rep_in, rep_out, columns, targets)
+    named = describe(basis, draws, actions, columns, targets)
     if step.dimension and len(named.generators) == step.dimension:
-        flat = actions.base.reshape(len(actions), -1)
-        back = _in_units(named.generators, actions, to_x, to_y, inverse=True).reshape(step.dimension, -1)
-        directions = orthonormal_rows(back @ np.linalg.pinv(flat))
+        back = _in_units(named.generators, actions, to_x, to_y, inverse=True)
+        directions = orthonormal_rows(actions.coordinates(back))
         snapped = replace(model, directions=directions).fitted(iterations=20)
         if snapped.evidence > model.evidence - SNAPPED:
             return snapped, named
-        named = describe(basis, draws, actions, rep_in, rep_out, columns, targets, snap=False)
+        named = describe(basis, draws, actions, columns, targets, snap=False)
     return model, named
 
 
@@ -212,18 +170,15 @@ def _turned(step: Step, rng: np.random.Generator, draws: int = 100) -> Array:
     return np.stack([model.turned(by, moving) for by in noise])
 
 
-def _in_units(a: Array, actions: Actions, to_x: Scaling, to_y: Scaling, *, inverse: bool = False) -> Array:
+def _in_units(
+    a: Array, actions: Actions, to_x: Standardization, to_y: Standardization, *, inverse: bool = False
+) -> Array:
     """Matrices in units of the data, from those of scaled columns; representations are the same in both."""
     if actions.are_known:
         return a
     scale = np.concatenate([to_x.scale, to_y.scale])
     scale = 1 / scale if inverse else scale
     return np.asarray(a * scale[:, None] / scale)
-
-
-def _nothing(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]]:
-    """Where the data excite no direction."""
-    return [Step("none", free(x, y, actions, MANY), 0)], []
 
 
 def _probabilities(steps: list[Step]) -> dict[int, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from bayes_rpp._arrays import whole_number
 from bayes_rpp.analysis.discovery.discover import Discovery
 from bayes_rpp.analysis.group_plots import disk, flatten
 from bayes_rpp.analysis.plots import new_axes
+from bayes_rpp.symmetry.discovery.parts import cone as cone_words
 from bayes_rpp.symmetry.discovery.sampled import FunctionSymmetries
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def plot_symmetries(
     names = "; ".join(found.names) if found.dimension else "no continuous symmetry"
     ax.set_title("\n".join(textwrap.wrap(names, WIDTH)), fontsize=10, loc="left")
     if (axis := _axis(found)) is not None:
-        _draw_axis(ax.inset_axes(INSET), axis, _cone(found.names[0]))
+        _draw_axis(ax.inset_axes(INSET), axis, found.parts[0].degrees)
     return ax
 
 
@@ -97,14 +97,8 @@ def _axis(found: Discovery | FunctionSymmetries) -> NDArray | None:
     return axis if axis[2] >= 0 else -axis
 
 
-def _cone(words: str) -> float | None:
-    """Half the angle in degrees, of words such as "rotation about (0, 0.6, 0.8) ± 2 degrees"."""
-    stated = re.search(r"± ([\d.e-]+) degrees", words)
-    return float(stated[1]) if stated else None
-
-
 def _draw_axis(ax: Axes, axis: NDArray, cone: float | None) -> None:
-    disk(ax, 0.0, f"axis ± {cone:g}°" if cone else "axis")
+    disk(ax, 0.0, "axis" + cone_words(cone).replace(" degrees", "°"))
     if cone:
         across = np.linalg.svd(axis[None])[2][1:]
         turn = np.linspace(0, 2 * np.pi, 200)[:, None]

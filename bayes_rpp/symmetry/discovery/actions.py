@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp.symmetry.discovery.algebra import antisymmetric
 from bayes_rpp.symmetry.groups import Group, Trivial
+from bayes_rpp.symmetry.parse import parse_rep
 from bayes_rpp.symmetry.representations import Rep, bind_rep
 
 Array = NDArray[np.float64]
@@ -32,7 +34,7 @@ class Actions:
         families: name -> (F, K) orthonormal coordinates of a subspace that is searched by itself, as it has fewer
             directions: rotations, scalings of each coordinate, all.
         wholes: name -> (k, K) coordinates of algebras that are tried as they are.
-        are_known: whether rep_in and rep_out were given.
+        rep_in, rep_out: those that were given, or None.
     """
 
     base: Array
@@ -42,10 +44,24 @@ class Actions:
     fixed: NDArray[np.bool_]
     families: dict[str, Array]
     wholes: dict[str, Array]
-    are_known: bool
+    rep_in: Rep | None = None
+    rep_out: Rep | None = None
+
+    @property
+    def are_known(self) -> bool:
+        """Whether there are representations."""
+        return self.rep_in is not None
 
     def __len__(self) -> int:
         return len(self.base)
+
+    def coordinates(self, matrices: Array) -> Array:
+        """(k, K) coordinates of matrices (k, n, n), or of their parts along these directions."""
+        return np.asarray(matrices.reshape(len(matrices), -1) @ self._inverse)
+
+    @cached_property
+    def _inverse(self) -> Array:
+        return np.asarray(np.linalg.pinv(self.base.reshape(len(self), -1)))
 
     def excited(self, x: Array, y: Array) -> Array:
         """(r, K) orthonormal coordinates of directions that move data (n, d_in) or (n, d_out) and lead to where other
@@ -68,10 +84,46 @@ class Actions:
         families = {}
         for name, family in self.families.items():
             _, s, vt = np.linalg.svd(rows @ family.T, full_matrices=False)
-            if len(inside := vt[s > 1 - ABSENT] @ family):
+            if len(inside := vt[s > 1 - ABSENT] @ family) or name == "all":
                 families[name] = inside
         wholes = {n: w for n, w in self.wholes.items() if np.linalg.norm(w - w @ rows.T @ rows) < ABSENT}
         return replace(self, families=families, wholes=wholes)
+
+
+def choose_actions(
+    rep_in: Rep | str | None,
+    rep_out: Rep | str | None,
+    within: Group | None,
+    d_in: int,
+    d_out: int,
+    n: int | None = None,
+) -> Actions:
+    """Those of representations, or of text for them, or of columns as they are without any.
+
+    Args:
+        d_in, d_out: columns of x and y.
+        n: dimension of the matrices, where the representations leave it open.
+
+    Raises:
+        ValueError: naming the argument that does not fit.
+    """
+    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    if (rep_in is None) != (rep_out is None):
+        missing, given = ("rep_in", "rep_out") if rep_in is None else ("rep_out", "rep_in")
+        raise ValueError(f"{missing} must be given where {given} is, got None; without both, all matrices are tried")
+    if rep_in is None or rep_out is None:
+        if within is not None:
+            raise ValueError(f"within must be None without rep_in and rep_out, got {within}")
+        return column_actions(d_in, d_out)
+    n = within.dim if within is not None else n or base_dimension(rep_in, rep_out, d_in, d_out)
+    actions = known_actions(rep_in, rep_out, n, within)
+    sizes = actions.inputs.shape[1], actions.outputs.shape[1]
+    if sizes != (d_in, d_out):
+        raise ValueError(
+            f"rep_in and rep_out must fit the {d_in} columns of x and the {d_out} of y for matrices on R^{n}, got "
+            f"sizes {sizes[0]} and {sizes[1]}"
+        )
+    return actions
 
 
 def base_dimension(rep_in: Rep, rep_out: Rep, d_in: int, d_out: int) -> int:
@@ -143,7 +195,8 @@ def known_actions(rep_in: Rep, rep_out: Rep, n: int, within: Group | None) -> Ac
         np.logical_not(np.abs(outputs).any(axis=(0, 2))),
         families,
         wholes,
-        True,
+        rep_in,
+        rep_out,
     )
 
 
@@ -178,7 +231,6 @@ def column_actions(d_in: int, d_out: int) -> Actions:
         np.zeros(d_out, dtype=bool),
         {name: r / np.linalg.norm(r, axis=1, keepdims=True) for name, r in rows.items()} | {"all": np.eye(len(base))},
         {},
-        False,
     )
 
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_rpp._given import finite_array
-from bayes_rpp.symmetry.discovery.actions import base_dimension, column_actions, known_actions
+from bayes_rpp.symmetry.discovery.actions import choose_actions
 from bayes_rpp.symmetry.discovery.algebra import bracket_defect, nearest_algebra
-from bayes_rpp.symmetry.discovery.described import describe
+from bayes_rpp.symmetry.discovery.described import Named, describe
 from bayes_rpp.symmetry.discovery.spectrum import Spectrum, derivatives, spectrum_of_draws
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.parse import parse_rep
 from bayes_rpp.symmetry.representations import Rep
 
 Array = NDArray[np.float64]
@@ -23,24 +22,32 @@ POINTS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class FunctionSymmetries:
-    """The Lie algebra of directions that a function violates by less than a tolerance; `print` shows it.
+class Found(Named):
+    """What is known of the symmetries of a function.
 
     Attributes:
-        dimension, generators, group, rep_in, rep_out, names, spectrum: as of `Discovery`.
-        probabilities: dimension -> share of the draws that violate so many directions by less than the tolerance.
-        closure: relative size of the brackets outside of the span that was found; the generators are the nearest
-            algebra, or the span itself where none is near.
+        dimension: of the Lie algebra that holds, exactly or nearly.
+        spectrum: violation of all directions, those found first.
+        probabilities: dimension -> its probability.
     """
 
     dimension: int
-    generators: Array
-    group: Group
-    rep_in: Rep
-    rep_out: Rep
-    names: list[str]
     spectrum: Spectrum
     probabilities: dict[int, float]
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionSymmetries(Found):
+    """The Lie algebra of directions that a function violates by less than a tolerance; `print` shows it.
+
+    Attributes:
+        dimension, generators, group, rep_in, rep_out, names, parts, spectrum: as of `Discovery`.
+        probabilities: dimension -> share of the draws that violate so many directions by less than the tolerance.
+        closure: relative size of the brackets outside of the span that was found; the generators are the nearest
+            algebra, or the span itself where none is near.
+        tolerance: as it was given.
+    """
+
     closure: float
     tolerance: float
 
@@ -83,28 +90,18 @@ def symmetries_of(
     x = np.asarray(finite_array(x, "x"), dtype=np.float64)
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must be between 0 and 1, got {tolerance!r}; 0.1 would do")
-    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
     x = x[np.random.default_rng(0).permutation(len(x))[:points]]
-    values, jacobians = derivatives(_several(function, len(x)), x)
-    if rep_in is None or rep_out is None:
-        actions = column_actions(x.shape[1], values.shape[-1])
-    else:
-        n = within.dim if within is not None else dim or base_dimension(rep_in, rep_out, x.shape[1], values.shape[-1])
-        actions = known_actions(rep_in, rep_out, n, within)
+    values, jacobians = derivatives(_several(function), x)
+    actions = choose_actions(rep_in, rep_out, within, x.shape[1], values.shape[-1], dim)
     spectrum, own = spectrum_of_draws(values, jacobians, x, actions)
     keeps = (spectrum.strength < tolerance) & spectrum.is_known
     k = int(keeps.argmin()) if not keeps.all() else len(keeps)
     counts = (own < tolerance).sum(axis=1)
     span = spectrum.directions[:k]
     nearest = nearest_algebra(span) if k else span
-    named = describe(span if nearest is None else nearest, None, actions, rep_in, rep_out, None, None)
     return FunctionSymmetries(
+        *describe(span if nearest is None else nearest, None, actions).fields,
         k,
-        named.generators,
-        named.group,
-        named.rep_in,
-        named.rep_out,
-        named.names,
         spectrum,
         {int(c): float((counts == c).mean()) for c in np.unique(counts)},
         bracket_defect(span) if k else 0.0,
@@ -112,22 +109,20 @@ def symmetries_of(
     )
 
 
-def _several(function: Callable[[Array], ArrayLike] | Any, n: int) -> Callable[[Array], Array]:
+def _several(function: Callable[[Array], ArrayLike] | Any) -> Callable[[Array], Array]:
     """As a function to (draws, n, d_out)."""
     if hasattr(function, "outputs"):
-        post = function
 
         def outputs(x: Array) -> Array:
-            found = np.asarray(post.outputs(x))
+            found = np.asarray(function.outputs(x))
             return found.reshape(-1, *found.shape[-2:])
 
         return outputs
     if not callable(function):
         raise TypeError(f"function must be a posterior or a function of an array, got a {type(function).__name__}")
-    call = function
 
     def called(x: Array) -> Array:
-        found = np.asarray(call(x), dtype=np.float64)
+        found = np.asarray(function(x), dtype=np.float64)
         if found.ndim not in (2, 3) or found.shape[-2] != len(x):
             raise ValueError(f"function must give (n, d_out) for (n, d_in) inputs, got {found.shape} for {x.shape}")
         return found[None] if found.ndim == 2 else found

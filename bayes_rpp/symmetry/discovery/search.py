@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,17 @@ class Step:
     def score(self) -> float:
         return self.model.evidence - 0.5 * self.parameters * math.log(self.model.y.size)
 
+    @cached_property
+    def violation(self) -> float:
+        """Root mean square strength of the directions, by the posterior."""
+        model = self.model
+        if not self.dimension:
+            return 0.0
+        points = model.points[: max(POINTS, 1000 // (self.dimension * model.y.shape[1]))]
+        square = mean_square(*model.violations(model.directions, points))
+        normal = normal_square(model, model.directions, points)
+        return math.sqrt(float(np.trace(square)) / max(float(np.trace(normal)), 1e-300))
+
     @property
     def dimension(self) -> int:
         return len(self.model.directions)
@@ -84,36 +96,22 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
     return taken, [s for s in tried if s not in taken]
 
 
-def violation(model: Softly) -> float:
-    """Root mean square strength of the directions of a model, by its posterior."""
-    if not len(model.directions):
-        return 0.0
-    points = model.points[: max(POINTS, 1000 // (len(model.directions) * model.y.shape[1]))]
-    square = mean_square(*model.violations(model.directions, points))
-    return math.sqrt(
-        float(np.trace(square)) / max(float(np.trace(normal_square(model, model.directions, points))), 1e-300)
-    )
-
-
 def _is_better(step: Step, now: Step) -> bool:
     """Whether an algebra holds, exactly or nearly, and rather than the one before."""
     if step.score < now.score + MARGIN and step.model.evidence < now.model.evidence - WORSE:
         return False
-    broken = violation(step.model)
-    return broken < (KEPT if step.score > now.score + MARGIN else LITTLE)
+    return step.violation < (KEPT if step.score > now.score + MARGIN else LITTLE)
 
 
 def free(x: Array, y: Array, actions: Actions, size: tuple[int, int]) -> Softly:
     """A function without a symmetry."""
     rows, points = _sizes(len(x), y.shape[1], 1, size)
-    q = actions.kinds.max() + 1
     count = np.bincount(actions.kinds)
     none = np.zeros((0, len(actions)))
     starts = []
     for factor in (1.0, 3.0):
         numbers = np.concatenate([np.log(factor * np.sqrt(count)), [0.0, 0.0, math.log(0.1)]])
         starts.append(Softly(x[:rows], y[:rows], np.arange(points), actions, none, numbers).fitted())
-    assert len(starts[0].numbers) == q + 3
     return max(starts, key=lambda s: s.evidence)
 
 
@@ -159,13 +157,15 @@ def _together(now: Step, x: Array, y: Array) -> Iterator[Step]:
     nearest = nearest_algebra(np.tensordot(span, actions.base, 1))
     if nearest is None:
         return
-    directions = _coordinates(nearest, actions)
+    directions = orthonormal_rows(actions.coordinates(nearest))
     moving = conjugations(directions, actions)
     few = _resized(replace(now.model, directions=directions), x, y, k + count, FEW)
     turned = _settled(few, SHARES, moving)
     closed = nearest_algebra(np.tensordot(turned.directions, actions.base, 1))
     if closed is not None:
-        many = _resized(replace(turned, directions=_coordinates(closed, actions)), x, y, k + count, MANY)
+        many = _resized(
+            replace(turned, directions=orthonormal_rows(actions.coordinates(closed))), x, y, k + count, MANY
+        )
         yield Step("together", many.fitted(iterations=30), len(moving))
 
 
@@ -173,7 +173,7 @@ def conjugations(directions: Array, actions: Actions) -> Array:
     """(r, k, K) independent changes of an algebra to first order of exp(B) A exp(-B)."""
     a = np.tensordot(directions, actions.base, 1)
     moved = actions.base[:, None] @ a[None] - a[None] @ actions.base[:, None]
-    rows = moved.reshape(*moved.shape[:2], -1) @ np.linalg.pinv(actions.base.reshape(len(actions), -1))
+    rows = actions.coordinates(moved.reshape(-1, *moved.shape[2:])).reshape(*moved.shape[:2], -1)
     rows = rows - rows @ directions.T @ directions
     _, s, vt = np.linalg.svd(rows.reshape(len(actions), -1), full_matrices=False)
     return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)].reshape(-1, *directions.shape))
@@ -187,11 +187,6 @@ def turns(step: Step) -> Array:
     if step.dimension == 1 and step.name in model.actions.families:
         return _last_turns(_outside(model.actions.families[step.name], model.directions), 0)
     return conjugations(model.directions, model.actions)
-
-
-def _coordinates(generators: Array, actions: Actions) -> Array:
-    flat = actions.base.reshape(len(actions), -1)
-    return orthonormal_rows(generators.reshape(len(generators), -1) @ np.linalg.pinv(flat))
 
 
 def _last_turns(rest: Array, before: int) -> Array:
@@ -239,18 +234,17 @@ def _finest(step: Step, x: Array, y: Array, parameters: int) -> Step:
 def _closed(step: Step, now: Step) -> Step | None:
     """With all brackets, if they are new and not too many."""
     actions = step.model.actions
-    flat = actions.base.reshape(len(actions), -1)
     span = step.model.directions
     while True:
         a = np.tensordot(span, actions.base, 1)
-        brackets = (a[:, None] @ a[None] - a[None] @ a[:, None]).reshape(-1, flat.shape[1])
-        inside = brackets @ np.linalg.pinv(flat)
+        brackets = a[:, None] @ a[None] - a[None] @ a[:, None]
+        inside = actions.coordinates(brackets.reshape(-1, *a.shape[1:]))
         outside = inside - inside @ span.T @ span
         _, s, vt = np.linalg.svd(outside, full_matrices=False)
         new = vt[s > BRACKETS * np.abs(np.linalg.norm(inside, axis=1)).max(initial=1e-300)]
         if not len(new):
             break
-        span = np.linalg.qr(np.concatenate([span, new]).T)[0].T
+        span = orthonormal_rows(np.concatenate([span, new]))
         if len(span) > LARGEST:
             return None
     if len(span) == step.dimension:
@@ -274,7 +268,7 @@ def _outside(family: Array, directions: Array) -> Array:
     """Orthonormal basis of the part of a family that is orthogonal to directions."""
     rest = family - family @ directions.T @ directions if len(directions) else family
     _, s, vt = np.linalg.svd(rest, full_matrices=False)
-    return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)][: max(0, len(family))])
+    return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)])
 
 
 def _sizes(n: int, m: int, k: int, size: tuple[int, int]) -> tuple[int, int]:
