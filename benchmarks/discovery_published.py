@@ -152,17 +152,18 @@ PAGE = """# Tasks that others have published
 
 Made by `python -m benchmarks.discovery_published --seeds {seeds}`, one thread of a busy machine, noise 1 %. The
 representations are given, and A is looked for among all matrices. Right: the dimension is. Degrees: root mean square
-angle between the algebra that was found and the true one, the largest of the seeds where the dimension is right. Bias: LieGG's symmetry
-bias, the size of what is not antisymmetric in a generator of size 1, the largest (a boost has 1).
+angle between the algebra that was found and the true one, the largest of the seeds where the dimension is right. Bias:
+LieGG's symmetry bias, the size of what is not antisymmetric in a generator of size 1, the largest (a boost has 1).
 
 | task | examples | right | degrees | bias | found | CPU s |
 | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
-- **LieGG** (Moskalev et al. 2022): the notebook that its authors published prints a smallest bias of 0.0093, for the best one of
-  the generators, from a network of 10,000 examples without noise. Ours are of all generators.
-- **LieGAN** (Yang et al. 2023): we compare with the truth alone. The rotations by sevenths of a turn are neither a continuous symmetry nor a
-  signed permutation, and not among what `discover_symmetry` looks for; what it says of them stands above as it is.
+- **LieGG** (Moskalev et al. 2022): the notebook that its authors published prints a smallest bias of 0.0093, for the
+  best one of the generators, from a network of 10,000 examples without noise. Ours is of all generators.
+- **LieGAN** (Yang et al. 2023): we compare with the truth alone. Rotations by sevenths of a turn are neither a
+  continuous symmetry nor a signed permutation, and not among what `discover_symmetry` looks for; what it says of them
+  stands above as it is.
 - Top tagging and rotated digits are not here, as their data are not.
 """
 
