@@ -78,10 +78,11 @@ def discovery_prediction(quick: bool = False) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.discovery_prediction")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=list(CASES), help="names of cases")
     given = parser.parse_args()
     rows = []
     for name, case in CASES.items():
-        if case.rep_in is None:
+        if case.rep_in is None or name not in given.only:
             continue
         losses = [one(case, EXAMPLES, FIRST + s) for s in range(given.seeds)]
         mean = {k: float(np.mean([found.get(k, np.nan) for found in losses])) for k in losses[0]}

@@ -76,14 +76,12 @@ def momenta(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 TASKS = {
-    "LieGG: O(5)-invariant regression, over gl(5)": Task(regression, 2 * V, S, rpp.SO(5).lie_algebra, (300, 10_000)),
+    "LieGG: O(5)-invariant regression, over gl(5)": Task(regression, 2 * V, S, rpp.SO(5).lie_algebra, (300,)),
     "LieGAN: two bodies, over gl(2)": Task(two_bodies, 4 * V, 4 * V, rpp.SO(2).lie_algebra, (100, 1000)),
     "LieGAN: rotations by sevenths, over gl(3)": Task(
-        sevenths, V, S, np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]]), (900, 20_000)
+        sevenths, V, S, np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]]), (300, 4000)
     ),
-    "two four-momenta, in place of top tagging, over gl(4)": Task(
-        momenta, 2 * V, S, rpp.Lorentz().lie_algebra, (300, 5000)
-    ),
+    "two four-momenta, in place of top tagging, over gl(4)": Task(momenta, 2 * V, S, rpp.Lorentz().lie_algebra, (300,)),
 }
 
 

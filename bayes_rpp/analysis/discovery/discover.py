@@ -162,9 +162,10 @@ def discover_symmetry(
     by_networks: FunctionSymmetries | None = None
     if outputs is None:
         taken, tried = search(*scaled, limited)
+        last = taken[-1]
     else:
-        taken, tried, by_networks = judged(outputs, *scaled, limited, (rep_in, rep_out, within))
-    last, steps = taken[-1], [*taken, *(s for s in tried if s.violation < KEPT)]
+        taken, tried, by_networks, last = judged(outputs, *scaled, limited, (rep_in, rep_out, within))
+    steps = [*taken, *(s for s in tried if s.violation < KEPT)]
     softly, named = _named(last, to_x, to_y, rng, columns, targets)
     strict = softly.fitted(strict=True) if last.dimension else softly
     a, b, _ = softly.sigmas

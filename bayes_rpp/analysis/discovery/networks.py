@@ -47,7 +47,7 @@ CHANNELS, LAYERS, MEMBERS, NOISE = 128, 2, 5, 0.1
 STEPS, BATCH, EPOCHS, PATIENCE, HELD_OUT = 3000, 64, (20, 300), 25, 0.2
 LOOKED_AT = 200  # points of Jacobians
 SUGGESTIONS, FOLLOWED = 3, 3  # spans, and algebras that are looked at closely
-FEW, CLOSE = (300, 150), (300, 1800)  # numbers of y, and of L_A f that are zero, of a rough look and of a close one
+FEW, CLOSE = (300, 150), (240, 1440)  # numbers of y, and of L_A f that are zero, of a rough look and of a close one
 STEP = 1.5  # between the violations of directions that may belong together and others
 NEAR, SAME = 0.9, 0.99  # cosines of the angle between what is violated little and its part within rotations
 KINDS = "auto", "functions", "networks"
@@ -116,8 +116,9 @@ def _draws(post: Any, z: Array) -> Array:
 
 def judged(
     outputs: Callable[[Array], Array], x: Array, y: Array, actions: Actions, given: tuple[Any, Any, Any]
-) -> tuple[list[Step], list[Step], FunctionSymmetries]:
-    """As `search`, the steps that were taken and others that were tried, of what networks suggest; and what they say.
+) -> tuple[list[Step], list[Step], FunctionSymmetries, Step]:
+    """As `search`, the steps that were taken and others that were tried, of what networks suggest; what these say; and
+    the last step by more of the examples.
 
     Args:
         outputs: draws of f.
@@ -145,10 +146,11 @@ def judged(
     steps = [replace(s, model=_sized(s.model, none, CLOSE).fitted(iterations=30)) for s in followed]
     beside = Step("none", _sized(none.model, none, CLOSE).fitted(), 0)
     better = [s for s in steps if _is_better(s, beside)]
-    if better:
-        best = max(better, key=lambda s: s.score)
-        return [beside, best], [s for s in steps if s is not best], seen
-    return [beside], steps, seen
+    if not better:
+        return [beside], steps, seen, none
+    best = max(better, key=lambda s: s.score)
+    last = replace(best, model=_sized(best.model, none, MANY).fitted(iterations=20))
+    return [beside, best], [s for s in steps if s is not best], seen, last
 
 
 def _suggested(seen: FunctionSymmetries) -> list[Array]:
