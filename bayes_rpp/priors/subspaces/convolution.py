@@ -185,7 +185,7 @@ class ConvolutionSubspace(Subspace):
         (outputs, taps), n, g, ci = self._inputs.shape, x.shape[0], self.groups, self._per_group
         x = x.reshape((n, self.in_channels, math.prod(self.input_size)))
         x = xp.concat([x, x[..., :1] * 0.0], axis=-1)
-        windows = xp.take(x, indices(self.sources, x), axis=-1)
+        windows = xp.take(x, indices(self._inputs.reshape(-1) % x.shape[-1], x), axis=-1)  # -1: the zero
         windows = xp.permute_dims(windows.reshape((n, g, ci, outputs, taps)), (1, 3, 0, 2, 4))
         w = xp.permute_dims(w.reshape((g, self.out_channels // g, outputs, ci * taps)), (0, 2, 3, 1))
         y = windows.reshape((g, outputs, n, ci * taps)) @ w
@@ -219,11 +219,6 @@ class ConvolutionSubspace(Subspace):
             key = tuple(k * d % n for k, d, n in zip(tap, self.dilation, self.input_size, strict=True))
             found.setdefault(key, []).append(t)
         return list(found.values())
-
-    @cached_property
-    def sources(self) -> NDArray[np.int64]:
-        """(outputs * taps,) the input position that each output sees through each tap; one behind the last for none."""
-        return frozen(np.where(self._inputs < 0, math.prod(self.input_size), self._inputs).reshape(-1))
 
     @cached_property
     def _share(self) -> NDArray:

@@ -10,12 +10,18 @@ from copy import copy
 from typing import Any, Self
 
 import torch
-import torch.fx
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from bayes_rpp.networks.soften.torch.local import ChannelsLast, Grid, LocallyConnected, locally
+from bayes_rpp.networks.soften.torch.local import (
+    ChannelsLast,
+    Contiguous,
+    Grid,
+    LocallyConnected,
+    known_to_torch,
+    locally,
+)
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces.torch import speaks_types
 
@@ -32,6 +38,8 @@ class Layer(nn.Module):
         original: the layer that it stands for.
         weight, bias: numpy arrays, of which only the shapes count.
     """
+
+    is_apart = False  # whether it is no part of a network, which torch.func may transform
 
     def __init__(self, original: nn.Module, weight: NDArray, bias: NDArray | None) -> None:
         super().__init__()
@@ -57,7 +65,7 @@ class Layer(nn.Module):
     def without_weights(self) -> Self:
         """The same layer for `at` alone."""
         new = copy(self)
-        new._parameters = {"weight": None, "bias": None}
+        new._parameters, new.is_apart = {"weight": None, "bias": None}, True
         return new
 
     def with_weights(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Self:
@@ -115,14 +123,14 @@ class Convolution(Layer):
         self, original: nn.Module, weight: NDArray, bias: NDArray | None, subspace: ConvolutionSubspace
     ) -> None:
         super().__init__(original, weight, bias)
-        self.subspace = subspace
+        self.subspace, self.grid = subspace, Grid(subspace)
 
     def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         s = self.subspace
         if s.weights == "dense":
             y = F.linear(x.flatten(1), weight, bias)
             return y.unflatten(1, (s.out_channels, *s.output_size))
-        return locally(Grid(s), weight, bias, x)
+        return locally(self.grid, weight, bias, x, Contiguous.apply if self.is_apart else lambda y: y)
 
     def plain_map(self) -> nn.Module:
         return merged(self.subspace, self.weight, self.bias)
@@ -137,7 +145,7 @@ class TokenConvolution(Convolution):
         return y.mT.unflatten(1, tuple(x.shape[1:-1]))
 
     def plain_map(self) -> nn.Module:
-        return torch.fx.symbolic_trace(ChannelsLast(super().plain_map(), self.tokens))
+        return known_to_torch(ChannelsLast(super().plain_map(), self.tokens))
 
     tokens: tuple[int, ...] = ()
 
@@ -200,7 +208,7 @@ def merged(s: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | No
         layer = convolution(s.kernel(weight), None if each is None else each.mean(1), s.groups, options)
         return nn.Sequential(*before, layer) if before else layer
     if s.weights == "local":
-        return torch.fx.symbolic_trace(LocallyConnected(Grid(s), weight, bias))  # known to torch alone
+        return known_to_torch(LocallyConnected(Grid(s), weight, bias))
     return nn.Sequential(nn.Flatten(), linear(weight, bias), nn.Unflatten(1, (s.out_channels, *s.output_size)))
 
 

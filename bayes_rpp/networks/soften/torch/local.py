@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any
+
 import torch
+import torch.fx
 import torch.nn.functional as F
 from torch import nn
 
-from bayes_rpp.engines.libraries import fixed_indices
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 
 
 class Grid:
-    """The numbers of a ConvolutionSubspace(weights="local") that `locally` needs.
-
-    Attributes:
-        index: (outputs * taps,) the input that each output sees through each tap, one behind the last for none; None
-            where torch's own unfold knows it.
-    """
+    """The numbers of a ConvolutionSubspace(weights="local") that `locally` needs."""
 
     def __init__(self, s: ConvolutionSubspace) -> None:
-        self.subspace = s
-        dims = len(s.input_size)
-        flat = (1,) * (2 - dims)  # torch unfolds images alone
-        self.kernel, self.stride, self.dilation = (flat + t for t in (s.kernel_size, s.stride, s.dilation))
-        self.pads = [p for pair in reversed(s.padding) for p in pair]
-        self.is_row, self.groups = dims == 1, s.groups
-        self.output = (s.out_channels, *s.output_size)
-        outputs = s.shape[0] // s.out_channels
-        self.windows = (s.groups, s.shape[1], outputs)  # groups, entries of a window, positions
-        self.weight = (s.groups, s.out_channels // s.groups, outputs, s.shape[1])
-        self.taps = (outputs, s.shape[1] // (s.in_channels // s.groups))
-        self.unfolds = dims <= 2 and s.padding_mode == "zeros"
+        self.pads, self.is_circular = s.padding, s.padding_mode == "circular"
+        self.input, self.output, self.groups = s.input_size, (s.out_channels, *s.output_size), s.groups
+        self.windows = list(zip(s.kernel_size, s.stride, s.dilation, strict=True))
+        taps = math.prod(s.kernel_size)
+        self.weight = (s.groups, s.out_channels // s.groups, s.shape[0] // s.out_channels, s.shape[1] // taps, taps)
 
-    def index(self, like: torch.Tensor) -> torch.Tensor | None:
-        return None if self.unfolds else fixed_indices(self.subspace.sources, like)
+
+class Contiguous(torch.autograd.Function):
+    """The identity, whose gradient is contiguous: torch multiplies many small matrices one by one on a CPU if their
+    entries do not stand together. Not for torch.func."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient.contiguous()
 
 
 def locally(
-    grid: Grid, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor, index: torch.Tensor | None = None
+    grid: Grid,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    x: torch.Tensor,
+    after: Callable[[torch.Tensor], torch.Tensor] = lambda y: y,
 ) -> torch.Tensor:
-    """(n, channels, *input_size) to (n, out_channels, *output_size). The number of examples stands nowhere, so that
-    what is exported takes any."""
-    if grid.unfolds:
-        x = F.pad(x.unsqueeze(-2) if grid.is_row else x, grid.pads)
-        windows = F.unfold(x, grid.kernel, grid.dilation, 0, grid.stride).unflatten(1, grid.windows[:2])
-    else:
-        found = grid.index(x) if index is None else index
-        assert found is not None
-        x = F.pad(x.flatten(2), (0, 1)).index_select(-1, found)
-        windows = x.unflatten(2, grid.taps).mT.flatten(1, 2).unflatten(1, grid.windows[:2])
-    y = torch.einsum("ngkp,gopk->ngop", windows, weight.reshape(grid.weight)).flatten(1)
+    """(n, channels, *input_size) to (n, out_channels, *output_size): one product of matrices for each position. The
+    number of examples stands nowhere, so that what is exported takes any.
+
+    Args:
+        after: of the product; `Contiguous.apply`, or the identity.
+    """
+    dims = len(grid.input)
+    for axis, (n, (before, behind)) in enumerate(zip(grid.input, grid.pads, strict=True), 2):
+        if grid.is_circular and (before or behind):
+            x = x.index_select(axis, torch.arange(-before, n + behind, device=x.device) % n)
+    if not grid.is_circular:
+        x = F.pad(x, [p for pair in reversed(grid.pads) for p in pair])
+    x = x.permute(*range(2, 2 + dims), 0, 1).contiguous()  # channels last: they are copied together
+    for axis, (taps, stride, dilation) in enumerate(grid.windows):
+        x = x.unfold(axis, dilation * (taps - 1) + 1, stride)[..., ::dilation]
+    x = x.permute(*range(dims), dims, *range(dims + 2, 2 * dims + 2), dims + 1).flatten(0, dims - 1).flatten(2, -2)
+    windows = x.unflatten(-1, (grid.groups, -1)).permute(3, 0, 1, 2, 4).flatten(-2)  # groups, positions, n, window
+    w = weight.reshape(grid.weight).permute(0, 2, 4, 3, 1).flatten(2, 3)  # groups, positions, window, outputs
+    y = after(windows @ w).permute(2, 0, 3, 1).flatten(1)
     y = y if bias is None else y + bias
     return y.unflatten(1, grid.output)
 
@@ -60,13 +74,11 @@ class LocallyConnected(nn.Module):
     def __init__(self, grid: Grid, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         super().__init__()
         self.grid = grid
-        self.index: torch.Tensor | None
         self.weight = nn.Parameter(weight.detach().clone())
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
-        self.register_buffer("index", grid.index(weight), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return locally(self.grid, self.weight, self.bias, x, self.index)
+        return locally(self.grid, self.weight, self.bias, x)
 
 
 class ChannelsLast(nn.Module):
@@ -78,3 +90,12 @@ class ChannelsLast(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.module(x.flatten(1, -2).mT).mT.unflatten(1, self.tokens)
+
+
+def known_to_torch(module: nn.Module) -> nn.Module:
+    """The same with its operations in place of its class, so that a file of it needs no other package than torch."""
+    found = torch.fx.symbolic_trace(module)
+    for node in found.graph.nodes:
+        node.type = None  # annotations, which are text here, are no names that a file could import
+    found.recompile()
+    return found
