@@ -38,11 +38,11 @@ def run(
         known = ", ".join(map(repr, model.latents)) or "nothing"
         raise ValueError(f"given must have numbers that the model infers, {known}, got {unknown[0]!r}")
     form = get_parametrization(parametrization or model.parametrization or "pathways")
-    x = net.encode(x)
+    if (rows := net.encode(x)) is not x and y is not None:
+        y = net.encode_outputs(y, rows)
     if y is not None:
-        y = net.encode_outputs(y, x)
         y = engine.array(y if net.capabilities.partial else engine_array(y, "y"))
-    x = net.rows(engine.array(engine_array(x, "x")))
+    x = net.rows(engine.array(engine_array(rows, "x")))
     _check_shapes(model, x, y, members)
     with engine.plate("members", members, dim=-2) if members else nullcontext():
         latents = {k: engine.array(v) for k, v in given.items()}

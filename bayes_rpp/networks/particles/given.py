@@ -41,10 +41,8 @@ def by_system(value: Any, name: str, index: Any, mask: Any, *, labels: bool = Fa
         return [row[m] for row, m in zip(a, there, strict=True)]
     if not hasattr(value, "__len__") or isinstance(value, str):
         raise TypeError(f"{name} must be a list of arrays, one for each system, got a {type(value).__name__}")
-    if (
-        (not labels
-        and getattr(value, "ndim", 3) not in (2, 3))
-        or (name == "positions" and getattr(value, "ndim", 3) < 3)
+    if (not labels and getattr(value, "ndim", 3) not in (2, 3)) or (
+        name == "positions" and getattr(value, "ndim", 3) < 3
     ):
         raise ValueError(
             f"{name} must be a list of arrays (particles, columns), or an array (systems, particles, columns), got "

@@ -75,8 +75,8 @@ class ParticleNetwork(Network, is_code=False):
     Within, x is an array (n, most * (1 + d + features)), by which all that takes a Model takes this one: of each place
     a code (0, no particle; 1, 2, ... its type), the position, the features. `net.encode(systems)` makes it, and
     `net.systems(x)` goes back. Outputs of single particles are (n, most * out), 0 where there is none, which do not
-    count in likelihood and metrics; `systems.split(prediction.mean)` takes them apart. All pairs are computed: time and
-    memory go with most^2, whatever the cutoff.
+    count in likelihood and metrics; `systems.split(prediction.mean, columns)` takes them apart. All pairs are computed:
+    time and memory go with most^2, whatever the cutoff.
 
     Attributes:
         hidden: representations of the features of each layer.
@@ -273,8 +273,8 @@ class ParticleNetwork(Network, is_code=False):
         f = there * linear(params, "output", xp.concat([kinds, h], axis=-1))
         if not self.pooled:
             return f.reshape((f.shape[0], -1))
-        total = xp.sum(f, axis=1)
-        return total if self.pooled == "sum" else total / xp.sum(there, axis=1)
+        total, count = xp.sum(f, axis=1), xp.sum(there, axis=1)
+        return total if self.pooled == "sum" else total / xp.where(count > 0, count, xp.ones_like(count))
 
     def _codes(self) -> NDArray:
         return _CODES.setdefault(n := len(self.layout.types or (None,)), np.arange(1.0, n + 1))

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import frozen
+from bayes_rpp._arrays import frozen, whole_number
 from bayes_rpp.networks.particles.given import by_system, labels_together, together
 
 
@@ -115,22 +115,24 @@ class Particles:
         """Columns of features."""
         return 0 if self._features is None else int(self._features.shape[1])
 
-    def split(self, values: Any) -> list[NDArray]:
+    def split(self, values: Any, columns: int) -> list[NDArray]:
         """What a network says of each particle, such as a prediction's mean, by system and without padding.
 
         Args:
             values: (..., systems, places * columns), as many places as the network has.
+            columns: of one particle, the size of the network's `out`; of forces d.
 
         Returns:
             Of each system (..., particles, columns).
         """
         values = np.asarray(values)
-        if values.ndim < 2 or values.shape[-2] != len(self):
-            raise ValueError(f"values must have shape (..., {len(self)}, columns), got {values.shape}")
-        places = next((p for p in range(self.most, values.shape[-1] + 1) if values.shape[-1] % p == 0), None)
-        if places is None:
-            raise ValueError(f"values must have columns for {self.most} particles, got {values.shape[-1]}")
-        return [values[..., k, :].reshape((*values.shape[:-2], places, -1))[..., :n, :] for k, n in self._sizes()]
+        places, rest = divmod(values.shape[-1], whole_number(columns, "columns"))
+        if values.ndim < 2 or values.shape[-2] != len(self) or rest or places < self.most:
+            raise ValueError(
+                f"values must have shape (..., {len(self)}, {self.most} * {columns}), or more, got {values.shape}"
+            )
+        lead = values.shape[:-2]
+        return [values[..., k, :].reshape((*lead, places, columns))[..., :n, :] for k, n in enumerate(self.counts)]
 
     def translated(self, shift: Any) -> Particles:
         """The same, moved by a vector (d,), or by one for each system (systems, d)."""
@@ -190,6 +192,3 @@ class Particles:
 
     def _places(self) -> Iterable[tuple[int, int]]:
         return zip((self._ends - self.counts).tolist(), self._ends.tolist(), strict=True)
-
-    def _sizes(self) -> Iterable[tuple[int, int]]:
-        return enumerate(self.counts.tolist())
