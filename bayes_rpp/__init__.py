@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
     from bayes_rpp.networks.mlp import MLP
+    from bayes_rpp.networks.particles.network import ParticleNetwork
+    from bayes_rpp.networks.particles.systems import Particles
     from bayes_rpp.networks.soften.soften import soften
     from bayes_rpp.networks.storage import load_network, save_network
     from bayes_rpp.priors.hyper import PerLayer, Prior
@@ -76,6 +78,8 @@ else:
             "networks.emlp": "EMLP",
             "networks.hamiltonian": "HamiltonianNetwork",
             "networks.mlp": "MLP",
+            "networks.particles.network": "ParticleNetwork",
+            "networks.particles.systems": "Particles",
             "networks.soften.soften": "soften",
             "networks.storage": "load_network save_network",
             "priors.hyper": "PerLayer Prior",
@@ -103,10 +107,10 @@ else:
 __all__ = [
     "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
     "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC", "MILE",
-    "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier",
-    "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "SoftModule", "Sp",
-    "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries", "datasets", "discover_symmetry",
-    "equivariance_error", "fit", "load_network", "mixture", "save_network", "soften", "sweep",
+    "MLP", "Model", "NUTS", "O", "ParticleNetwork", "Particles", "PerLayer", "Poisson", "Posterior", "Prior",
+    "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI",
+    "Scalar", "SoftModule", "Sp", "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries", "datasets",
+    "discover_symmetry", "equivariance_error", "fit", "load_network", "mixture", "save_network", "soften", "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if not name.startswith("RPP")]
