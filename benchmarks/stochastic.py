@@ -18,7 +18,7 @@ def stochastic(quick: bool = False) -> list[Row]:
     """An MLP of 451 weights; test NLL, error, and coverage of central 50 % and 90 % intervals of the function's own
     values (without noise) and of observations. Takes some minutes."""
     n, channels, epochs = (400, 4, 2) if quick else (100_000, 18, 20)
-    x, truth, y = _data(n, 0)
+    x, _, y = _data(n, 0)
     held = _data(n // 10, 1)
     net = rpp.MLP(4, 1, None, channels=channels, layers=2)
     model = rpp.Model(net, sigma_a=0.0, sigma_b=1.0, likelihood=rpp.Gaussian(0.3))

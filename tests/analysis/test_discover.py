@@ -200,7 +200,7 @@ def test_networks_see_all_examples_and_functions_judge(monkeypatch):
 def test_few_numbers_are_for_functions_and_many_for_networks():
     none = {"to_x": lambda x: x, "to_y": lambda y: y, "engine": None, "seed": 0}
     assert networks.outputs_of("auto", np.zeros((3000, 2)), np.zeros((3000, 1)), **none) is None
-    with pytest.raises(TypeError, match="model must be 'auto', .* a model or a posterior, got a int"):
+    with pytest.raises(TypeError, match=r"model must be 'auto', .* a model or a posterior, got a int"):
         networks.outputs_of(3, np.zeros((3000, 2)), np.zeros((3000, 1)), **none)
 
 
