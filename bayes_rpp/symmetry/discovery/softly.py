@@ -222,7 +222,7 @@ class Softly:
         a2, b2, noise2 = (s * s for s in self.sigmas)
         asked = self.constraint(self.numbers, directions, points)
         x = self.x / self.scales(self.numbers)
-        c: Array = np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m))
+        c: Array = np.asarray(np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m)))
         c[np.diag_indices(n * m)] += noise2 + JITTER * (a2 + b2)
         to: Array = (a2 + b2) * _whole(asked, x)
         prior: Array = (a2 + b2) * asked.joined(asked.between(asked), asked)
