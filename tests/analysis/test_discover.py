@@ -76,8 +76,9 @@ def test_the_constraint_is_that_of_a_compact_groups_average():
     both = np.concatenate([x, x @ turn.T, z])
     model = Softly(both, np.zeros((len(both), 2)), np.arange(len(both)), actions, np.eye(1), np.zeros(4))
     constraint = model.constraint(model.numbers, model.directions)
-    cross = constraint.cross().reshape(2 * len(both), -1)
-    own = constraint.own_covariance().reshape(cross.shape[1], -1) + 1e-8 * np.eye(cross.shape[1])
+    cross = np.einsum("kbja,jnz->nakbz", constraint.loadings, constraint.cross(both / model.scales(model.numbers)))
+    cross = cross.reshape(2 * len(both), -1)
+    own = constraint.joined(constraint.between(constraint), constraint) + 1e-8 * np.eye(cross.shape[1])
     k = np.kron(model.kernel(model.numbers), np.eye(2)) - cross @ np.linalg.solve(own, cross.T)
     assert k[0, 0] > 0.05
     np.testing.assert_allclose(k[2:4, 2:4], turn @ k[:2, :2] @ turn.T, atol=2e-3)
@@ -206,7 +207,7 @@ def test_networks_see_all_examples_and_functions_judge(monkeypatch):
 def test_few_numbers_are_for_functions_and_many_for_networks():
     none = {"to_x": lambda x: x, "to_y": lambda y: y, "engine": None, "seed": 0}
     assert networks.outputs_of("auto", np.zeros((3000, 2)), np.zeros((3000, 1)), **none) is None
-    with pytest.raises(TypeError, match="a model or a posterior, got a int"):
+    with pytest.raises(TypeError, match=r"model must be 'auto', .* a model or a posterior, got a int"):
         networks.outputs_of(3, np.zeros((3000, 2)), np.zeros((3000, 1)), **none)
 
 

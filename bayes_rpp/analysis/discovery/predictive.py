@@ -29,8 +29,9 @@ def _predicted(model: Softly, x: Array) -> tuple[Array, Array]:
     k = (a * a + b * b) * np.kron(both.kernel(model.numbers), np.eye(m))
     if len(model.directions):
         constraint = both.constraint(model.numbers, model.directions)
-        cross = constraint.cross().reshape(len(k), -1)
-        own = constraint.own_covariance().reshape(cross.shape[1], -1)
+        features = constraint.cross(both.x / model.scales(model.numbers))
+        cross = np.einsum("kbja,jnz->nakbz", constraint.loadings, features, optimize=True).reshape(len(k), -1)
+        own = constraint.joined(constraint.between(constraint), constraint)
         half = solve_triangular(factor(own + SLACK**2 * np.eye(len(own))), cross.T, lower=True)
         k -= a * a * half.T @ half
     seen = slice(0, n * m)
