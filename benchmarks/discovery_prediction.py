@@ -93,12 +93,14 @@ def main() -> None:
             f"{mean['by discovery']:.2f} |"
         )
         print(rows[-1], flush=True)
-    OUT.write_text(PAGE.format(seeds=given.seeds, last=FIRST + given.seeds - 1, rows="\n".join(rows)), encoding="utf-8")
+    only = "" if given.only == list(CASES) else " --only " + " ".join(f'"{name}"' for name in given.only)
+    page = PAGE.format(seeds=given.seeds, only=only, last=FIRST + given.seeds - 1, rows="\n".join(rows))
+    OUT.write_text(page, encoding="utf-8")
 
 
 PAGE = f"""# Whether the group that was found predicts as well as the best that one names
 
-Made by `python -m benchmarks.discovery_prediction --seeds {{seeds}}`: {EXAMPLES} examples, noise 2 %, seeds {FIRST} to
+Made by `python -m benchmarks.discovery_prediction --seeds {{seeds}}{{only}}`: {EXAMPLES} examples, noise 2 %, seeds {FIRST} to
 {{last}}. Negative log density of a number of {TESTS} new examples, the mean of the seeds; lower is better. Candidates
 named by hand are fitted as soft `GaussianProcess`, among them the true axis, and none. What was found is so fitted,
 where its group has an average (nan: in some seed it has none), and by `found.predict`, the functions with which the

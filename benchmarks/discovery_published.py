@@ -77,9 +77,9 @@ def momenta(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
 
 TASKS = {
     "LieGG: O(5)-invariant regression, over gl(5)": Task(regression, 2 * V, S, rpp.SO(5).lie_algebra, (300,)),
-    "LieGAN: two bodies, over gl(2)": Task(two_bodies, 4 * V, 4 * V, rpp.SO(2).lie_algebra, (100, 1000)),
+    "LieGAN: two bodies, over gl(2)": Task(two_bodies, 4 * V, 4 * V, rpp.SO(2).lie_algebra, (100,)),
     "LieGAN: rotations by sevenths, over gl(3)": Task(
-        sevenths, V, S, np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]]), (300, 4000)
+        sevenths, V, S, np.array([[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]]), (300,)
     ),
     "two four-momenta, in place of top tagging, over gl(4)": Task(momenta, 2 * V, S, rpp.Lorentz().lie_algebra, (300,)),
 }
@@ -132,7 +132,10 @@ def main() -> None:
     rows = []
     for name, task in TASKS.items():
         for n in task.sizes if given.only in name else ():
-            found = [one(task, n, seed) for seed in range(given.seeds)]
+            found = []
+            for seed in range(given.seeds):
+                found.append(one(task, n, seed))
+                print(f"{name}, {n}, seed {seed}: {found[-1]}", flush=True)
             sines = np.array([a.sine for a in found])
             angle = f"{np.degrees(np.nanmax(np.arcsin(sines))):.2g}" if np.isfinite(sines).any() else "-"
             right = sum(a.dimension == len(task.truth) for a in found)
