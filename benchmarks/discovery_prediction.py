@@ -102,9 +102,9 @@ PAGE = f"""# Whether the group that was found predicts as well as the best that 
 
 Made by `python -m benchmarks.discovery_prediction --seeds {{seeds}}{{only}}`: {EXAMPLES} examples, noise 2 %, seeds
 {FIRST} to {{last}}. Negative log density of a number of {TESTS} new examples, the mean of the seeds; lower is better.
-Candidates named by hand are fitted as soft `GaussianProcess`, among them the true axis, and none. What was found is so fitted,
-where its group has an average (nan: in some seed it has none), and by `found.predict`, the functions with which the
-discovery ends, which may be boosted.
+Candidates named by hand are fitted as soft `GaussianProcess`, among them the true axis, and none. What was found is so
+fitted, where its group has an average (nan: in some seed it has none), and by `found.predict`, the functions with
+which the discovery ends, which may be boosted.
 
 | data | best by hand | its loss | none | found, soft | found.predict |
 | --- | --- | --- | --- | --- | --- |
