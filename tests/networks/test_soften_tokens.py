@@ -103,7 +103,7 @@ def test_per_layer_is_a_number_for_each_layer():
 CONVOLUTIONS = {
     "strided": (nn.Conv2d(1, 2, 3, padding=1, stride=2), (1, 5, 5)),
     "circular": (nn.Conv2d(2, 4, 3, padding=2, dilation=2, groups=2, padding_mode="circular"), (2, 5, 5)),
-    "row": (nn.Conv1d(2, 3, 4, padding="same"), (2, 6)),
+    "row": (nn.Conv1d(2, 3, 3, padding="same"), (2, 6)),
     "solid": (nn.Conv3d(1, 2, 2), (1, 3, 3, 4)),
 }
 
