@@ -59,6 +59,7 @@ def test_a_linear_layer_on_tokens_is_a_convolution_of_kernel_size_1(residual, sh
     np.testing.assert_allclose(plain(x.double()).detach(), net(strict, rows), atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:soften made nothing soft")
 def test_parameters_that_do_not_require_gradients_stay():
     module = deep_set()
     module.phi.weight.requires_grad_(False)
