@@ -207,6 +207,8 @@ def test_several_groups_each_have_a_pathway(tmp_path):
     again, _ = rpp.load_network(rpp.save_network(tmp_path / "net", net, params))
     assert again.key == net.key
     assert again.group == O(3)
+    many = net.replace(particles=2000)  # though no weight is as large
+    assert rpp.load_network(rpp.save_network(tmp_path / "many", many, params))[0].key == many.key
 
 
 def test_systems_in_all_forms():
