@@ -298,3 +298,17 @@ def test_outputs_that_do_not_fit_are_said(y, words):
     data = Particles([ONE, ONE[:1]], types=[["H", "O"], ["O"]])
     with pytest.raises(ValueError, match=words):
         rpp.fit(rpp.Model(NET), data, y, rpp.MAP(epochs=1))
+
+
+def test_trackers_sweeps_and_maps_take_systems():
+    data = systems((2, 3, 1), seed=2)
+    y = [np.random.default_rng(k).normal(size=(n, 3)) for k, n in enumerate(data.counts)]
+    net = ParticleNetwork(data, features=Scalar + Vector, out=Vector, channels=3 * Scalar + Vector, layers=1)
+    model, tracker = rpp.Model(net, sigma_b=0.3), rpp.EquivarianceTracker(O(3), x=data[:2])
+    options = {"engine": "pyro", "progress": False}
+    post = rpp.fit(model, data, y, rpp.MAP(epochs=2), callbacks=[tracker], **options)
+    assert tracker.error.shape == (1, 2)
+    found = rpp.sweep(model, (data, y), rpp.MAP(epochs=1), sigma_b=[0.1], test=(data, y), **options)
+    assert np.isfinite(found["mse"]).all()
+    errors = rpp.analysis.group_error_map(post, data, n=3).errors
+    np.testing.assert_array_equal(rpp.analysis.group_error_map(post, net.encode(data), n=3).errors, errors)
