@@ -71,14 +71,14 @@ class FunctionPosterior(Posterior):
         means, weights = [], []
         for weight, conditional in self._conditionals():
             found = found + weight * conditional.covariances(x)
-            means.append(conditional.marginal(x).mean)
+            means.append(conditional.mean(x))
             weights.append(weight)
         gaps = np.stack(means) - np.average(means, axis=0, weights=weights)
         return np.asarray(found + np.einsum("k,kna,kmb->namb", weights, gaps, gaps))
 
     def mean_function(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, "n d_out"]:
         """The posterior mean of f, (n, d_out)."""
-        return np.asarray(sum(w * c.marginal(x).mean for w, c in self._conditionals()))
+        return np.asarray(sum(w * c.mean(x) for w, c in self._conditionals()))
 
     def outputs(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, ...]:
         """f of each draw, (chain, draw, n, d_out). Up to 1,200 numbers are of one function; beyond, of one function for

@@ -49,6 +49,19 @@ class Conditional:
         whole = {None: np.arange(self.covariance.gp.rep_out.size)[None]}
         return whole if self.merged else dict(self.covariance.places)
 
+    def mean(self, z: NDArray) -> Array:
+        """At each of z (m, d_in): (m, d_out)."""
+        found = np.empty((len(z), self.covariance.gp.rep_out.size))
+        for start in range(0, len(z), ROWS):
+            some = slice(start, start + ROWS)
+            cross = self._arranged(self.covariance.cross(z[some], self.latents, self.prepared))
+            for key, places in self.places.items():
+                m, d = cross[key].shape[:2]
+                f = (cross[key].reshape(m * d, -1) @ self.weights[key]).reshape(m, d, -1)
+                for copy, p in enumerate(places):
+                    found[some, p] = f[:, :, copy]
+        return self.restored(found)
+
     def marginal(self, z: NDArray) -> Marginal:
         """At each of z (m, d_in)."""
         gp, d_out = self.covariance.gp, self.covariance.gp.rep_out.size
