@@ -1,8 +1,8 @@
 """Five charges that attract and repel each other, in free space and in a magnetic field: where is each after a while?
 
-The same network of particles with three priors: strict (sigma_b = 0), which has all rotations and reflections; soft,
-whose layers find their own sigma_b; and free (sigma_a = 0), which knows permutations and translations alone. The field
-breaks rotations, but not those about it: the equivariance errors of the soft ensemble say so.
+The same network of particles with three priors: strict (sigma_b = 0), which has all rotations and reflections; soft
+(sigma_b = 0.05, the default); and free (sigma_a = 0), which knows permutations and translations alone. The field breaks
+rotations, but not those about it: the equivariance errors of the soft ensemble say so.
 
 Run: python examples/charged_particles.py   (about 10 minutes)
 It prints the table of docs/results/charged_particles.md, and writes that page and the picture.
@@ -19,8 +19,7 @@ import bayes_rpp as rpp
 FIELDS = {"free space": 0.0, "magnetic field": 2.0}
 TRAIN, TEST, MEMBERS, EPOCHS, CHANNELS = 300, 500, 3, 300, 32
 OUT = Path(__file__).parent.parent / "docs" / "results" / "charged_particles.png"
-SIGMA_B = rpp.PerLayer(rpp.Prior("HalfNormal", {"scale": 0.005}))
-PRIORS = {"strict": {"sigma_b": 0.0}, "soft": {"sigma_b": SIGMA_B}, "free": {"sigma_a": 0.0, "sigma_b": 1.0}}
+PRIORS = {"strict": {"sigma_b": 0.0}, "soft": {"sigma_b": 0.05}, "free": {"sigma_a": 0.0, "sigma_b": 1.0}}
 ABOUT_Z = rpp.SO(2) * rpp.Trivial(1)
 
 rows, errors, shown = [], {}, {}

@@ -97,8 +97,8 @@ def group_error_map(
         TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
     """
     functions, group, before, after = _sources(f, group, rep_in, rep_out, draws)
-    if isinstance(getattr(f, "model", None), Model):
-        x = f.model.net.encode(x)
+    model: Any = getattr(f, "model", None)
+    x = model.net.encode(x) if isinstance(model, Model) else x
     x = finite_array(x, "x", columns=before.size, because=", the size of rep_in")
     if not len(x):
         raise ValueError("x must have at least one point, got none")
