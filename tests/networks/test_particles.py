@@ -155,6 +155,27 @@ def test_places_without_a_particle_do_not_count():
     assert b.equivariance_error(data).shape == (1, 1, 4)
 
 
+def test_what_is_known_of_each_particle_in_all_forms():
+    data = systems((1, 3, 2))
+    net = ParticleNetwork(data, features=4, out=Vector, channels=6, layers=1).replace(particles=4)
+    x, y = net.encode(data), [np.full((k, 3), float(k)) for k in data.counts]
+    rows = net.encode_outputs(y, x)
+    assert rows.shape == (3, 12)
+    np.testing.assert_array_equal(np.isnan(rows), ~net.counted(x))
+    for places in (3, 4):
+        padded = np.stack([np.pad(one, ((0, places - len(one)), (0, 0)), constant_values=9.0) for one in y])
+        np.testing.assert_array_equal(net.encode_outputs(padded, x), rows)
+    assert net.encode_outputs(rows, x) is rows
+    with pytest.raises(ValueError, match=r"y\[0\] must have shape \(1, 3\)"):
+        net.encode_outputs(np.zeros((3, 5, 3)), x)
+    energy = net.replace(conservative=True, out=Scalar)
+    both = energy.encode_outputs((np.arange(3.0), y), x)
+    np.testing.assert_array_equal(both[:, 0], np.arange(3.0))
+    np.testing.assert_array_equal(both[:, 1:], rows)
+    with pytest.raises(ValueError, match="3 energies and forces"):
+        energy.encode_outputs((np.arange(2.0), y), x)
+
+
 def test_both_engines_and_files(tmp_path):
     pytest.importorskip("numpyro")
     data = systems((2, 3, 1), seed=2)
