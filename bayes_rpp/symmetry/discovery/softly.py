@@ -47,6 +47,7 @@ class Softly:
         directions: (k, K) coordinates of what is kept; none: a free function.
         numbers: log lengthscales, log sigma_a, log sigma_b, log noise.
         evidence: log p(y | x) + log p(numbers), or -inf.
+        scatter: (K, K) covariance of a single direction that was chosen by its violation, beside that by evidence.
     """
 
     x: Array
@@ -56,6 +57,7 @@ class Softly:
     directions: Array
     numbers: Array
     evidence: float = -math.inf
+    scatter: Array | None = None
 
     @property
     def sigmas(self) -> tuple[float, float, float]:
@@ -121,7 +123,8 @@ class Softly:
         values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
         inverse = (vectors / np.maximum(values, FLAT)) @ vectors.T
         turning = [place for place, i in enumerate(free) if i >= q]
-        return np.asarray(inverse[np.ix_(turning, turning)])
+        found = np.asarray(inverse[np.ix_(turning, turning)])
+        return found if self.scatter is None else found + moving[:, 0] @ self.scatter @ moving[:, 0].T
 
     def _objective(self, t: Array, moving: Array) -> tuple[float, Array]:
         try:
