@@ -22,6 +22,7 @@ OUT = Path("docs/results/discover_geomagnetism.md")
 COEFFICIENTS = np.loadtxt(Path(__file__).parent / "data" / "igrf2025.csv", delimiter=",", skiprows=3)
 COUNTS = (300, 1000)
 SEEDS = (0, 1, 2, 3)
+TRUNCATED = (1, 2, 3)
 DEGREES = (1, 2, 3, 4, 6, 8, 10, 13)
 NOISE = 0.1  # microtesla
 DIPOLE = -COEFFICIENTS[[1, 2, 0], 2]  # the coefficients of x, y and z; the pole in the north is a south pole
@@ -88,9 +89,9 @@ def degrees_between(a: NDArray, b: NDArray) -> float:
 
 
 # %% What is found from examples
-def data(n: int, seed: int) -> tuple[NDArray, NDArray]:
+def data(n: int, seed: int, degree: int = 13) -> tuple[NDArray, NDArray]:
     x = positions(n, seed)
-    return x, field(x) + NOISE * np.random.default_rng(seed + 1).normal(size=(n, 3))
+    return x, field(x, degree) + NOISE * np.random.default_rng(seed + 1).normal(size=(n, 3))
 
 
 def discoveries() -> tuple[list[str], dict]:
@@ -103,20 +104,44 @@ def discoveries() -> tuple[list[str], dict]:
         seconds = time.process_time() - start
         print(f"\n{n} positions, seed {seed}, within {within or 'all matrices'}, {seconds:.0f} CPU s:\n{f}")
         found[n, seed, within] = f
-        rows.append(f"| {n} | {seed} | {within or 'all matrices'} | {answer(f)} | {seconds:.0f} |")
+        own = least_violated(positions(n, seed))
+        rows.append(f"| {n} | {seed} | {within or 'all matrices'} | {answer(f, own)} | {seconds:.0f} |")
     return rows, found
 
 
-def answer(found: rpp.analysis.Discovery) -> str:
-    """Words, axis, degrees from the dipole's, and violation, as cells of a table."""
+def least_violated(x: NDArray, degree: int = 13) -> NDArray:
+    """The field's own axis at some positions: that of the rotations which its Jacobian violates least there."""
+
+    def truncated(z: NDArray) -> NDArray:
+        return field(z, degree)
+
+    known = {"rep_in": rpp.Vector, "rep_out": rpp.Vector, "within": rpp.SO(3), "points": len(x)}
+    return axis_of(rpp.analysis.symmetries_of(truncated, x, **known).spectrum.directions[0])
+
+
+def answer(found: rpp.analysis.Discovery, own: NDArray) -> str:
+    """Words, axis, degrees from the dipole's and from the field's own, and violation, as cells of a table."""
     if found.dimension != 1:
-        return f"{'; '.join(found.names) or 'none'} | | | "
+        return f"{'; '.join(found.names) or 'none'} | | | | "
     a, s = found.generators[0], found.spectrum
     symmetric = np.linalg.norm(a + a.T) / np.linalg.norm(2 * a)
     also = f" ({symmetric:.0%} of A is symmetric)" if symmetric > 1e-6 else ""
     strength = f"{s.strength[0]:.3f} ({s.lower[0]:.3f} to {s.upper[0]:.3f}), next {s.strength[1]:.2f}"
     axis = axis_of(a)
-    return f"{found.names[0]} | {place(axis)}{also} | {degrees_between(axis, AXIS):.1f} | {strength}"
+    off = f"{degrees_between(axis, AXIS):.1f} | {degrees_between(axis, own):.1f}"
+    return f"{found.names[0]} | {place(axis)}{also} | {off} | {strength}"
+
+
+def truncations() -> list[str]:
+    """What is found of the field up to some degree."""
+    rows = []
+    for degree in TRUNCATED:
+        x, y = data(COUNTS[0], 0, degree)
+        found = rpp.discover_symmetry(x, y, rep_in=rpp.Vector, rep_out=rpp.Vector, within=rpp.SO(3))
+        own = least_violated(x, degree)
+        rows.append(f"| 1 to {degree} | {answer(found, own)} | {place(own)}, {degrees_between(own, AXIS):.1f} |")
+        print(rows[-1])
+    return rows
 
 
 # %% What each degree of the field does to the symmetry, by its Jacobian, without examples
@@ -170,8 +195,10 @@ def main() -> None:
     chosen = found[COUNTS[0], 0, rpp.SO(3)]
     if chosen.dimension != 1:
         raise SystemExit("within SO(3) no single axis was found")
+    truncated = truncations()
     degree_rows, strengths = by_degree(axis_of(chosen.generators[0]))
     scores = predictions(chosen.group)
+    apart = [degrees_between(least_violated(positions(n, seed)), AXIS) for n in COUNTS for seed in SEEDS]
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
     rpp.plots.plot_symmetries(found[COUNTS[0], 0, None], ax=axes[0])
     for values, label in zip(
@@ -193,14 +220,25 @@ def main() -> None:
         "",
         "## Found from examples",
         "",
-        "| positions | seed | within | answer | axis | degrees from the dipole's | violated by (90 %) | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| positions | seed | within | answer | axis | degrees from the dipole's | from the field's own | "
+        "violated by (90 %) | CPU s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
         "`discover_symmetry` looks at 900 numbers of y: of 1,000 positions at 300, at random. A violation of 1 is",
-        "that of an unrelated direction; the next direction's stands after it. The axes scatter by more than their",
-        "cones say: a cone takes the symmetry for nearly true, and what is not symmetric pulls the axis another way",
-        "with each set of positions. So do the violations; compare them with that of the field itself, below.",
+        "that of an unrelated direction; the next direction's stands after it. The field's own axis is that about",
+        "which it violates rotations least at the same positions, by its Jacobian, without examples or noise: the",
+        f"fair comparison, as degrees 2 to 13 pull it {min(apart):.1f} to {max(apart):.1f} degrees from the dipole's,",
+        "by where the positions are. The evidence alone does not find it: about Earth's own axis it is as high, as the",
+        "residual takes up what is left. So an axis of a symmetry that nearly holds is the least violated one, by the",
+        "posterior.",
+        "",
+        f"Found from the first {COUNTS[0]} positions, of the field up to some degree:",
+        "",
+        "| degrees | answer | axis | degrees from the dipole's | from the field's own | violated by (90 %) | "
+        "the field's own axis, degrees from the dipole's |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *truncated,
         "",
         "```",
         str(found[COUNTS[0], 0, None]),

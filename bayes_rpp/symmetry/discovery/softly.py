@@ -225,9 +225,10 @@ class Softly:
         a2, b2, noise2 = (s * s for s in self.sigmas)
         asked = self.constraint(self.numbers, directions, points)
         x = self.x / self.scales(self.numbers)
-        c: Array = np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m))
+        c = np.asarray(np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m)), dtype=np.float64)
         c[np.diag_indices(n * m)] += noise2 + JITTER * (a2 + b2)
-        to, prior = (a2 + b2) * _whole(asked, x), (a2 + b2) * asked.joined(asked.between(asked), asked)
+        to = (a2 + b2) * _whole(asked, x)
+        prior = (a2 + b2) * asked.joined(asked.between(asked), asked)
         if len(self.directions):
             kept = self.constraint(self.numbers, self.directions)
             lower = factor(_slack(kept.joined(kept.between(kept), kept)))
