@@ -98,15 +98,19 @@ def discoveries() -> tuple[list[str], dict]:
     rows, found = [], {}
     few, many = COUNTS
     tasks = [(few, seed, rpp.SO(3)) for seed in SEEDS] + [(many, 0, rpp.SO(3)), (few, 0, None), (many, 0, None)]
-    for n, seed, within in tasks:
-        start = time.process_time()
-        f = rpp.discover_symmetry(*data(n, seed), rep_in=rpp.Vector, rep_out=rpp.Vector, within=within, seed=seed)
-        seconds = time.process_time() - start
-        print(f"\n{n} positions, seed {seed}, within {within or 'all matrices'}, {seconds:.0f} CPU s:\n{f}")
-        found[n, seed, within] = f
-        own = least_violated(positions(n, seed))
-        rows.append(f"| {n} | {seed} | {within or 'all matrices'} | {answer(f, own)} | {seconds:.0f} |")
+    for task in tasks:
+        row, found[task] = discovery(*task)
+        rows.append(row)
     return rows, found
+
+
+def discovery(n: int, seed: int, within: rpp.Group | None) -> tuple[str, rpp.analysis.Discovery]:
+    start = time.process_time()
+    f = rpp.discover_symmetry(*data(n, seed), rep_in=rpp.Vector, rep_out=rpp.Vector, within=within, seed=seed)
+    seconds = time.process_time() - start
+    print(f"\n{n} positions, seed {seed}, within {within or 'all matrices'}, {seconds:.0f} CPU s:\n{f}")
+    own = least_violated(positions(n, seed))
+    return f"| {n} | {seed} | {within or 'all matrices'} | {answer(f, own)} | {seconds:.0f} |", f
 
 
 def least_violated(x: NDArray, degree: int = 13) -> NDArray:
@@ -132,16 +136,14 @@ def answer(found: rpp.analysis.Discovery, own: NDArray) -> str:
     return f"{found.names[0]} | {place(axis)}{also} | {off} | {strength}"
 
 
-def truncations() -> list[str]:
+def truncated_row(degree: int) -> str:
     """What is found of the field up to some degree."""
-    rows = []
-    for degree in TRUNCATED:
-        x, y = data(COUNTS[0], 0, degree)
-        found = rpp.discover_symmetry(x, y, rep_in=rpp.Vector, rep_out=rpp.Vector, within=rpp.SO(3))
-        own = least_violated(x, degree)
-        rows.append(f"| 1 to {degree} | {answer(found, own)} | {place(own)}, {degrees_between(own, AXIS):.1f} |")
-        print(rows[-1])
-    return rows
+    x, y = data(COUNTS[0], 0, degree)
+    found = rpp.discover_symmetry(x, y, rep_in=rpp.Vector, rep_out=rpp.Vector, within=rpp.SO(3))
+    own = least_violated(x, degree)
+    row = f"| 1 to {degree} | {answer(found, own)} | {place(own)}, {degrees_between(own, AXIS):.1f} |"
+    print(row)
+    return row
 
 
 # %% What each degree of the field does to the symmetry, by its Jacobian, without examples
@@ -168,24 +170,15 @@ def by_degree(found_axis: NDArray) -> tuple[list[str], NDArray]:
 
 
 # %% Does it predict better?
-def predictions(group: rpp.Group) -> list[str]:
+def prediction(name: str, group: rpp.Group) -> str:
     (x, y), (more, test) = data(COUNTS[0], 0), data(300, 9)
-    rows, scale = [], y.std()
-    groups = {
-        "found": group,
-        "about Earth's rotation axis": about(np.array([0.0, 0.0, 1.0])),
-        "about the dipole's axis": about(AXIS),
-        "SO(3)": rpp.SO(3),
-        "none": rpp.Trivial(3),
-    }
-    for name, candidate in groups.items():
-        gp = rpp.GaussianProcess(rpp.Vector, rpp.Vector, candidate)
-        post = rpp.fit(gp, x, y / scale, rpp.MAP(), progress=False)
-        scores = post.metrics(more, test / scale)
-        nll, rmse = (float(np.mean(scores[k])) for k in ("nll", "rmse"))
-        rows.append(f"| {name} | {float(post.log_evidence):.0f} | {nll:.2f} | {rmse:.4f} |")
-        print(rows[-1])
-    return rows
+    gp, scale = rpp.GaussianProcess(rpp.Vector, rpp.Vector, group), y.std()
+    post = rpp.fit(gp, x, y / scale, rpp.MAP(), progress=False)
+    scores = post.metrics(more, test / scale)
+    nll, rmse = (float(np.mean(scores[k])) for k in ("nll", "rmse"))
+    row = f"| {name} | {float(post.log_evidence):.0f} | {nll:.2f} | {rmse:.4f} |"
+    print(row)
+    return row
 
 
 # %% What it does
@@ -195,9 +188,16 @@ def main() -> None:
     chosen = found[COUNTS[0], 0, rpp.SO(3)]
     if chosen.dimension != 1:
         raise SystemExit("within SO(3) no single axis was found")
-    truncated = truncations()
+    truncated = [truncated_row(degree) for degree in TRUNCATED]
     degree_rows, strengths = by_degree(axis_of(chosen.generators[0]))
-    scores = predictions(chosen.group)
+    groups = {
+        "found": chosen.group,
+        "about Earth's rotation axis": about(np.array([0.0, 0.0, 1.0])),
+        "about the dipole's axis": about(AXIS),
+        "SO(3)": rpp.SO(3),
+        "none": rpp.Trivial(3),
+    }
+    scores = [prediction(name, group) for name, group in groups.items()]
     apart = [degrees_between(least_violated(positions(n, seed)), AXIS) for n in COUNTS for seed in SEEDS]
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
     rpp.plots.plot_symmetries(found[COUNTS[0], 0, None], ax=axes[0])
