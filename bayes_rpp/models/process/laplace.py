@@ -19,7 +19,7 @@ from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.inducing import InducedEvidence
 from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
-from bayes_rpp.models.process.reduction import Prior, Reduction, prior_of
+from bayes_rpp.models.process.reduction import PriorCovariance, Reduction, prior_of
 from bayes_rpp.models.process.slopes import ChainRule
 from bayes_rpp.priors.kernels.averaged import Blocks
 
@@ -99,7 +99,7 @@ class LaplaceEvidence:
     def _numbers(self, latents: Latents) -> dict[str, Any]:
         return {name: np.asarray(latents[name]) for name in self._likelihood.latents}
 
-    def _mode(self, prior: Prior, numbers: dict[str, Any], near: Mode | None = None) -> Mode:
+    def _mode(self, prior: PriorCovariance, numbers: dict[str, Any], near: Mode | None = None) -> Mode:
         """By Newton's steps, halved until the density grows; from one nearby, where it is known."""
         zero = np.zeros((len(self._y), self.gp.rep_out.size))
         starts = [(zero, zero)] if near is None else [(zero, zero), (near.gradient, prior.times(near.gradient))]
@@ -159,7 +159,7 @@ class Mode:
         f: (n, d); gradient: of the log-likelihood there; curvature: (n, d, d).
     """
 
-    prior: Prior
+    prior: PriorCovariance
     f: Array
     gradient: Array
     curvature: Array
