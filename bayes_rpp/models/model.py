@@ -81,12 +81,18 @@ class Model(Frozen):
             raise TypeError(f"net must be a Network, got {described(net)}; EMLP(rep_in, rep_out, group) would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a Likelihood, got {likelihood!r}; Gaussian(0.1) would do")
+        chosen = Gaussian() if likelihood is None else likelihood
+        if net.capabilities.partial and not chosen.takes_missing:
+            raise ValueError(
+                f"likelihood must be Gaussian or EnergyForces for outputs that not all systems have, got {likelihood}; "
+                "pooled='sum' of the network, an output for each system, would do as well"
+            )
         if scale not in ("fan_in", None):
             raise ValueError(f"scale must be 'fan_in' or None, got {scale!r}")
         if parametrization is not None:
             get_parametrization(parametrization)
         self.net = net
-        self.likelihood = likelihood if likelihood is not None else Gaussian()
+        self.likelihood = chosen
         self.scale, self.parametrization = scale, parametrization
         self._arguments: dict[str, Any] = {
             "net": net,

@@ -65,8 +65,8 @@ def _dims(group: Any) -> Iterator[int]:
 
 
 def _reps(spec: Mapping[str, Any]) -> Iterator[Any]:
-    yield spec["rep_in"]
-    yield spec["rep_out"]
+    yield from (spec[k] for k in ("rep_in", "rep_out") if k in spec)
+    yield from (r for k in ("features", "out") if (r := spec["settings"].get(k)))
     channels = spec["settings"].get("channels")
     if isinstance(channels, list):
         yield from (c for c in channels if isinstance(c, list))

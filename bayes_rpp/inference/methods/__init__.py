@@ -5,6 +5,7 @@ from bayes_rpp.inference.methods.laplace import Laplace
 from bayes_rpp.inference.methods.microcanonical import MCLMC, MILE
 from bayes_rpp.inference.methods.optimisers import MAP, SVI, DeepEnsemble
 from bayes_rpp.inference.methods.samplers import HMC, NUTS, Chains
+from bayes_rpp.inference.methods.stochastic import SGHMC, SGLD
 
 __all__ = [
     "GENTLE",
@@ -14,6 +15,8 @@ __all__ = [
     "MILE",
     "NUTS",
     "RATE",
+    "SGHMC",
+    "SGLD",
     "SVI",
     "Chains",
     "DeepEnsemble",

@@ -83,8 +83,10 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
     while (now := taken[-1]).dimension < len(actions.families["all"]):
         rough = [s for s in _proposals(now, x, y) if math.isfinite(s.score)]
         rough.sort(key=lambda s: -s.score)
-        fine = [_finer(s, x, y, now) for s in _followed(rough)]
-        fine += [closed for s in fine if (closed := _closed(s, now)) is not None]
+        least = max(s.score for s in [_roughly(now, x, y), *rough[:1]]) - CLOSE
+        fine = [_finer(s, x, y, now) for s in _followed(rough, least)]
+        closed = [c for s in fine if (c := _closed(s, x, y)) is not None and c.score > least]
+        fine += [_finer(s, x, y, now) for s in _distinct(closed)]
         fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
         tried += fine
         better = [s for s in fine if _is_better(s, now)]
@@ -115,13 +117,17 @@ def free(x: Array, y: Array, actions: Actions, size: tuple[int, int]) -> Softly:
     return max(starts, key=lambda s: s.evidence)
 
 
-def _followed(rough: list[Step]) -> list[Step]:
+def _roughly(step: Step, x: Array, y: Array) -> Step:
+    return replace(step, model=_resized(step.model, x, y, max(step.dimension, 1), FEW).fitted(iterations=20))
+
+
+def _followed(rough: list[Step], least: float) -> list[Step]:
     """The best proposals, and the best of each dimension: larger algebras show their worth on all data."""
     best: dict[int, Step] = {}
     for step in rough:
         best.setdefault(step.dimension, step)
     chosen = [*rough[:FOLLOWED], *(s for s in best.values() if s not in rough[:FOLLOWED])]
-    return [s for s in chosen if s.score > rough[0].score - CLOSE][:MOST]
+    return [s for s in chosen if s.score > least][:MOST]
 
 
 def _proposals(now: Step, x: Array, y: Array) -> Iterator[Step]:
@@ -212,7 +218,7 @@ def _finer(step: Step, x: Array, y: Array, now: Step) -> Step:
     """On more data, from where a rough fit has come to."""
     model = _resized(step.model, x, y, step.dimension, MANY)
     moving = None
-    if step.parameters > now.parameters:
+    if step.name in model.actions.families and step.parameters > now.parameters:
         moving = _last_turns(_outside(model.actions.families[step.name], model.directions), now.dimension)
     return replace(step, model=model.fitted(moving=moving, iterations=30))
 
@@ -231,8 +237,18 @@ def _finest(step: Step, x: Array, y: Array, parameters: int) -> Step:
     return max(found, key=lambda s: s.score)
 
 
-def _closed(step: Step, now: Step) -> Step | None:
-    """With all brackets, if they are new and not too many."""
+def _distinct(steps: list[Step]) -> list[Step]:
+    """One of each algebra, the best."""
+    found: list[Step] = []
+    for step in sorted(steps, key=lambda s: -s.score):
+        own = step.model.directions
+        if all(len(o) != len(own) or len(_outside(own, o)) for o in (s.model.directions for s in found)):
+            found.append(step)
+    return found
+
+
+def _closed(step: Step, x: Array, y: Array) -> Step | None:
+    """Rough fit with all brackets, if they are new and not too many."""
     actions = step.model.actions
     span = step.model.directions
     while True:
@@ -249,7 +265,7 @@ def _closed(step: Step, now: Step) -> Step | None:
             return None
     if len(span) == step.dimension:
         return None
-    model = _resized(replace(step.model, directions=span), step.model.x, step.model.y, len(span), MANY)
+    model = _resized(replace(step.model, directions=span), x, y, len(span), FEW)
     return Step(f"{step.name}, with brackets", _settled(model, SHARES), step.parameters)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh, qr
 
 from bayes_rpp.symmetry.discovery.actions import Actions
+from bayes_rpp.symmetry.discovery.constrained import factor
 from bayes_rpp.symmetry.discovery.softly import RANGES, Softly
 from bayes_rpp.symmetry.discovery.strength import normal_of, normals, squares_of
 
@@ -20,6 +21,7 @@ EXCITED = 1e-3  # of the mean N, below which the data say nothing of a direction
 INSIDE = 0.9  # cosine of the angle to what the data excite
 AT_ONCE = 120  # inputs
 GRID = 7  # values of sigma_b
+ROUNDING = 1e-8  # of variances
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,5 +154,9 @@ def _weights(draws: int, points: int, rng: np.random.Generator) -> Array:
 
 
 def _root(covariance: Array) -> Array:
+    try:
+        return factor(covariance + ROUNDING * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
+    except LinAlgError:
+        pass
     w, v = np.linalg.eigh(0.5 * (covariance + covariance.T))
     return np.asarray(v * np.sqrt(np.maximum(w, 0.0)))
