@@ -97,7 +97,7 @@ class Conditional:
         size = self.covariance.gp.rep_out.size
         found = np.empty((sum(len(k) * len(self.places[key]) for key, k in cross.items()) // size, size))
         for key, places in self.places.items():
-            f = (cross[key] @ self.weights[key]).reshape(len(found), places.shape[1], -1)
+            f = (cross[key] @ self.weights[key]).reshape(len(found), places.shape[1], len(places))
             for copy, p in enumerate(places):
                 found[:, p] = f[:, :, copy]
         return found
@@ -133,7 +133,7 @@ class Conditional:
 
     def _flat(self, blocks: Blocks) -> Parts:
         arranged = {None: assemble(self.covariance, blocks)} if self.merged else blocks
-        return {key: k.reshape(k.shape[0] * k.shape[1], -1) for key, k in arranged.items()}
+        return {t: k.reshape(k.shape[0] * k.shape[1], k.shape[2] * k.shape[3]) for t, k in arranged.items()}
 
     def _alone(self, blocks: Blocks) -> Parts:
         if not self.merged:
