@@ -50,8 +50,9 @@ def fit(
     Args:
         model: a Model (network, prior and likelihood), or a GaussianProcess, whose numbers MAP, NUTS and HMC find.
         x: (n, d_in) inputs, d_in the size of rep_in, or (n, *input_shape) of a network that has one, such as images.
-            Columns of a size of about 1 train best.
-        y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1).
+            Columns of a size of about 1 train best. `Particles`, for a ParticleNetwork.
+        y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1). Of
+            each particle, a list of arrays; of energies and forces, a pair.
         method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC(), MCLMC(), MILE(), ChEES(),
             SGLD(), SGHMC().
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
