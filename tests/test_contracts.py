@@ -49,8 +49,8 @@ METHODS = {  # SVI against known posteriors is in tests/inference
     "nuts": (rpp.NUTS(chains=2, warmup=60, draws=100), "posterior"),
     "mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100), "posterior"),
     "adjusted mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100, adjusted=True), "posterior"),
-    "sgld": (rpp.SGLD(chains=2, warmup=20, draws=5, thinning=2), "nothing"),
-    "sghmc": (rpp.SGHMC(chains=2, warmup=20, draws=5, thinning=2, batch_size=4), "nothing"),
+    "chees": (rpp.ChEES(chains=8, warmup=150, draws=50), "posterior"),
+    "sghmc": (rpp.SGHMC(chains=2, warmup=20, draws=5, thinning=2), "nothing"),
     "mile": (rpp.MILE(members=2, epochs=20, warmup=60, draws=100), "posterior"),
 }
 
@@ -68,9 +68,9 @@ def test_networks(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_methods(name, engine):
     method, finds = METHODS[name]
-    if name.startswith("sg"):  # bias is looked at in tests/inference
+    if name == "sghmc":  # bias is looked at in tests/inference
         pytest.importorskip({"numpyro": "blackjax", "pyro": "posteriors"}[engine])
-    if "mclmc" in name or name == "mile":
+    if "mclmc" in name or name in ("mile", "chees"):
         pytest.importorskip("blackjax")
         if engine == "pyro":
             pytest.skip("blackjax is of NumPyro")

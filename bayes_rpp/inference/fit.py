@@ -53,8 +53,8 @@ def fit(
             Columns of a size of about 1 train best. `Particles`, for a ParticleNetwork.
         y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1). Of
             each particle, a list of arrays; of energies and forces, a pair.
-        method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC(), MCLMC(), MILE(), SGLD(),
-            SGHMC().
+        method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC(), MCLMC(), MILE(), ChEES(),
+            SGLD(), SGHMC().
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
             softened module. Both start from the same values and give the same members up to rounding.
         seed: of initial values and the order of data.
