@@ -35,7 +35,9 @@ NETWORKS = {
         rpp.Vector.on(0) * rpp.Vector.on(1), rpp.Vector.on(1), rpp.S(3) * rpp.O(2), channels=16
     ),
     "mlp": lambda: rpp.MLP(3, 2, None, channels=8, layers=2),
-    "particles": lambda: rpp.ParticleNetwork(3, features=rpp.Vector, out=rpp.Vector, channels=6, layers=1, cutoff=3.0),
+    "particles": lambda: rpp.ParticleNetwork(
+        3, features=rpp.Vector, out=rpp.Vector, channels=6, layers=1, bilinear=False
+    ),
     "conv": lambda: rpp.ConvNet((1, 6, 6), 3, channels=(2, 2)),
 }
 METHODS = {  # SVI against known posteriors is in tests/inference

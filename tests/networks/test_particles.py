@@ -35,7 +35,7 @@ def outputs(net, params, data):
 KINDS = {
     "each": {"out": Scalar + Vector, "cutoff": 4.0},
     "sum": {"out": Vector, "pooled": "sum", "translation": "soft"},
-    "mean": {"out": Scalar, "pooled": "mean", "bilinear": False},
+    "mean": {"out": Scalar, "pooled": "mean", "bilinear": False, "channels": [3 * Scalar + Vector, 2 * Vector]},
     "energy": {"conservative": True},
 }
 
@@ -43,7 +43,9 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def case(request):
     data = systems()
-    net = ParticleNetwork(data, features=Scalar + Vector, channels=8, layers=2, **KINDS[request.param])
+    options = {"channels": 8} | KINDS[request.param]
+    options["layers"] = None if isinstance(options["channels"], list) else 2
+    net = ParticleNetwork(data, features=Scalar + Vector, **options)
     return net, strict(net), data
 
 
