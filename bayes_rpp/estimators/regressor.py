@@ -13,9 +13,18 @@ from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, check_random_state, validate_data
+from bayes_rpp.estimators.base import (
+    FLOATS,
+    How,
+    RandomState,
+    RPPEstimator,
+    check_random_state,
+    stacked,
+    validate_data,
+)
 from bayes_rpp.inference.methods import MAP, Laplace
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
+from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.priors.hyper import Inferable, Prior, Sigma
@@ -136,9 +145,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
             noise = FITTING * size if calibrates else Prior("HalfNormal", {"scale": start * size})
         self.posterior_, held = self._fit(x, y, model, Gaussian(noise), calibrates=calibrates)
         if calibrates and held is not None:
-            found = held_out_noise(self.posterior_.outputs(held[0])[0], held[1], size)
-            post = self.posterior_
-            self.posterior_ = post.replace(model=post.model.replace(likelihood=Gaussian(found)))
+            self.posterior_ = _calibrated(stacked(_calibrated(self.posterior_, *held, size), *held), *held, size)
         return self
 
     def predict(self, X: ArrayLike, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:
@@ -190,6 +197,12 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _calibrated(post: Posterior, x: NDArray, y: NDArray, size: float) -> Posterior:
+    """With the noise of examples held out."""
+    found = held_out_noise(post.outputs(x)[0], y, size)
+    return post.replace(model=post.model.replace(likelihood=Gaussian(found)))
 
 
 def held_out_noise(f: NDArray, y: NDArray, size: float) -> float:
