@@ -127,7 +127,14 @@ class RPPEstimator(BaseEstimator):
         return default_method(n) if self.method in (None, "auto") else check_method(self.method)
 
     def _fit(
-        self, x: NDArray, y: NDArray, net: Network, likelihood: Likelihood, *, calibrates: bool = False
+        self,
+        x: NDArray,
+        y: NDArray,
+        net: Network,
+        likelihood: Likelihood,
+        *,
+        calibrates: bool = False,
+        seed: int | None = None,
     ) -> tuple[Posterior, Data | None]:
         """The posterior of checked x (n, d_in) in the user's units and y (n, columns) in the model's, and what was held
         out, in the model's units, if anything was: for early stopping, or to calibrate."""
@@ -138,7 +145,7 @@ class RPPEstimator(BaseEstimator):
         sigma_a = SIGMA_A if self.sigma_a is None else self.sigma_a
         model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=likelihood)
         method = self._method(len(x))
-        seed = self._seed()
+        seed = self._seed() if seed is None else seed
         x = self.standardize_x_(x.astype(np.float64))
         warn_of_rounding(check_engine(self.engine, net.engines), X=x, y=y)
         x, y = x.astype(np.float32), y.astype(np.float32)

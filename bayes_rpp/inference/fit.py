@@ -21,6 +21,7 @@ from bayes_rpp.inference.optimise.members import in_parts
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.process import check_process, fit_process, start_numbers
 from bayes_rpp.inference.run.checkpoint import Checkpoint
+from bayes_rpp.inference.run.mean import warn_if_mean
 from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
@@ -77,7 +78,8 @@ def fit(
         of Laplace, (members, draws) of SVI, (chains, draws) of NUTS, HMC, MCLMC and MILE.
 
     Warns:
-        ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.
+        ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason; or if the posterior of a
+            network predicts numbers no better than the mean of y.
         UserWarning: if MAP or DeepEnsemble, without patience, ends where the training data are less likely than at
             init, with the reason; not where only weights of the prior's own size have shrunk, as the model asks for.
 
@@ -176,6 +178,7 @@ def fit(
         with LOCK:
             post = restarted(task, post, run_task)
         warn_of_lagging(task, post)
+    warn_if_mean(post, method)
     # With patience the end is the epoch that validation finds best, the start among them.
     if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace) and method.patience is None:
         warn_if_worse(post, weights, method.rate)
