@@ -14,7 +14,16 @@ from scipy.linalg import LinAlgError, solve_triangular
 from scipy.optimize import minimize
 
 from bayes_rpp.symmetry.discovery.actions import Actions
-from bayes_rpp.symmetry.discovery.constrained import SLACK, Constraint, factor, rbf, solve, squares
+from bayes_rpp.symmetry.discovery.constrained import (
+    SLACK,
+    Constraint,
+    by_squares,
+    factor,
+    half_log,
+    inverse,
+    rbf,
+    solve,
+)
 
 Array = NDArray[np.float64]
 JITTER = 1e-9  # of the variance of f
@@ -23,6 +32,7 @@ RANGES = ((-3.0, 5.0), (-7.0, 5.0), (-9.0, 5.0), (-7.0, 1.0))  # of log lengthsc
 SPREAD, NOISE = 2.0, 0.03  # of the normal priors of log sigmas and log noise, and the noise in their middle
 FREE = 2.0  # how far a direction may turn in one descent
 HOPELESS = 1e25
+PRECISION = 3e-6  # relative change of the evidence at which a descent ends: hundredths of a nat
 FLAT = 1.0  # curvature, at least: directions are known to about a radian
 
 
@@ -37,6 +47,7 @@ class Softly:
         directions: (k, K) coordinates of what is kept; none: a free function.
         numbers: log lengthscales, log sigma_a, log sigma_b, log noise.
         evidence: log p(y | x) + log p(numbers), or -inf.
+        scatter: (K, K) covariance of a single direction that was chosen by its violation, beside that by evidence.
     """
 
     x: Array
@@ -46,6 +57,7 @@ class Softly:
     directions: Array
     numbers: Array
     evidence: float = -math.inf
+    scatter: Array | None = None
 
     @property
     def sigmas(self) -> tuple[float, float, float]:
@@ -82,7 +94,7 @@ class Softly:
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
-            options={"maxiter": iterations},
+            options={"maxiter": iterations, "ftol": PRECISION, "gtol": 0.01},
         )
         directions = self.directions
         if len(moving):
@@ -111,7 +123,8 @@ class Softly:
         values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
         inverse = (vectors / np.maximum(values, FLAT)) @ vectors.T
         turning = [place for place, i in enumerate(free) if i >= q]
-        return np.asarray(inverse[np.ix_(turning, turning)])
+        found = np.asarray(inverse[np.ix_(turning, turning)])
+        return found if self.scatter is None else found + moving[:, 0] @ self.scatter @ moving[:, 0].T
 
     def _objective(self, t: Array, moving: Array) -> tuple[float, Array]:
         try:
@@ -121,67 +134,74 @@ class Softly:
         return (-value, -slope) if np.isfinite(value) and np.isfinite(slope).all() else (HOPELESS, np.zeros(len(t)))
 
     def _evidence(self, t: Array, moving: Array) -> tuple[float, Array]:
+        """With C = S - a^2 F K^-1 F^T, S of the free function alike for each output, F and K cov(f, L_A f) and
+        cov(L_A f, L_A f): C^-1 = S^-1 + a^2 S^-1 F G^-1 F^T S^-1, G = K - a^2 F^T S^-1 F, and |C| = |S| |G| / |K|."""
         q = len(self.numbers)
         numbers, by = t[:q], t[q:]
         n, m = self.y.shape
         a2, b2, noise2 = np.exp(2 * numbers[-3:])
-        directions = self.directions.copy()
-        if len(by):
-            directions += np.tensordot(by, moving, 1)
-        constraint = self.constraint(numbers, directions) if len(directions) else None
-        free = self.kernel(numbers)
-        whole = np.kron(free, np.eye(m))
-        if constraint is not None:
-            cross = constraint.cross()
-            flat = cross.reshape(n * m, -1)
-            back = solve(self._own_factor(constraint), flat.T)
-            kept = whole - flat @ back
-        else:
-            kept = np.zeros_like(whole)
-        c = a2 * kept + b2 * whole
-        c[np.diag_indices(n * m)] += noise2 + JITTER * (a2 + b2)
-        lower, y = factor(c), self.y.ravel()
-        alpha = solve(lower, y)
-        value = -0.5 * float(y @ alpha) - float(np.log(np.diag(lower)).sum()) - 0.5 * n * m * math.log(2 * math.pi)
-        w = 0.5 * (np.outer(alpha, alpha) - solve(lower, np.eye(n * m)))
-        slope = np.zeros(len(t))
-        slope[q - 3] = 2 * a2 * np.vdot(w, kept)
-        slope[q - 2], slope[q - 1] = 2 * b2 * np.vdot(w, whole), 2 * noise2 * np.trace(w)
-        trace = np.einsum("iaja->ij", w.reshape(n, m, n, m)) * (a2 + b2)
-        varying = trace * (free - self._constant)
-        scaled = self.x / self.scales(numbers)
-        for kind in range(q - 3):
-            columns = scaled[:, self.actions.kinds == kind]
-            slope[kind] += float((varying * squares(columns, columns)).sum())
-        if constraint is not None:
-            along = w @ back.T
-            by_cross, by_own = -2 * a2 * along, a2 * (back @ along)
-            by_scale, by_moved, by_out = constraint.slopes(
-                by_cross.reshape(cross.shape), by_own.reshape(*cross.shape[2:], *cross.shape[2:]), self.actions.kinds
-            )
-            slope[: q - 3] += by_scale
+        x, free = self.x / self.scales(numbers), self.kernel(numbers)
+        s = (a2 + b2) * free
+        s[np.diag_indices(n)] += noise2 + JITTER * (a2 + b2)
+        lower = factor(s)
+        r = solve(lower, self.y)
+        value = -0.5 * float(np.vdot(self.y, r)) - m * half_log(lower) - 0.5 * n * m * math.log(2 * math.pi)
+        by_s = 0.5 * (r @ r.T - m * inverse(lower))
+        slope, by_a2 = np.zeros(len(t)), 0.0
+        by_scale = np.zeros(x.shape[1])
+        if len(self.directions):
+            directions = self.directions + np.tensordot(by, moving, 1) if len(by) else self.directions
+            constraint = self.constraint(numbers, directions)
+            k, _, p = constraint.shape
+            cross = constraint.cross(x)
+            flat = cross.swapaxes(0, 1).reshape(n, -1)
+            back = solve(lower, flat)
+            own = constraint.between(constraint)
+            known = (flat.T @ back).reshape(k + 1, p, k + 1, p).swapaxes(1, 2)
+            left = own - a2 * known
+            prior, after = (factor(_slack(constraint.joined(c, constraint))) for c in (own, left))
+            pulled = (flat.T @ r).reshape(k + 1, p, m)
+            pull = np.einsum("kbjc,jzc->kbz", constraint.loadings, pulled, optimize=True)
+            w = solve(after, pull.ravel())
+            value += half_log(prior) - half_log(after) - 0.5 * a2 * float(w @ pull.ravel())
+            by_left, by_out = constraint.split(0.5 * (a2 * np.outer(w, w) - inverse(after)), left)
+            by_own, also = constraint.split(0.5 * inverse(prior), own)
+            w = w.reshape(pull.shape)
+            by_out += also + a2 * np.einsum("kbz,zc->kbc", w, pulled[k], optimize=True)
+            by_pulled = -a2 * np.einsum("kbjc,kbz->jzc", constraint.loadings, w, optimize=True).reshape(-1, m)
+            by_known = by_left.swapaxes(1, 2).reshape(flat.shape[1], -1)
+            turned = back @ by_known
+            by_cross = r @ by_pulled.T - 2 * a2 * turned
+            by_s += a2 * turned @ back.T - back @ by_pulled @ r.T
+            by_a2 = -float(np.vdot(by_left, known)) - 0.5 * float(np.vdot(w, pull))
+            by_scale, by_moved = constraint.slopes(x, by_cross.reshape(n, k + 1, p).swapaxes(0, 1), by_own + by_left)
             if len(by):
-                by_in = np.einsum("zki,zj->kij", by_moved / self.scales(numbers), self.x[self.points])
+                by_in = np.swapaxes(by_moved / self.scales(numbers), 1, 2) @ self.x[self.points]
                 by_directions = np.einsum("kij,Kij->kK", by_in, self.actions.inputs, optimize=True)
                 by_directions += np.einsum("kab,Kab->kK", by_out, self.actions.outputs, optimize=True)
                 slope[q:] = np.einsum("kK,rkK->r", by_directions, moving)
+        by_size, on_diagonal = float(np.vdot(by_s, free)), float(np.trace(by_s))
+        by_size += JITTER * on_diagonal
+        slope[q - 3 : q] = 2 * a2 * (by_size + by_a2), 2 * b2 * by_size, 2 * noise2 * on_diagonal
+        by_scale = by_scale + (a2 + b2) * by_squares(by_s * (free - self._constant), x, x)
+        slope[: q - 3] = np.bincount(self.actions.kinds, by_scale, minlength=q - 3)
         middle, spread = self._prior()
         gap = (numbers - middle) / spread
-        gap[-3] *= bool(len(directions))
+        gap[-3] *= bool(len(self.directions))
         gap[-2] *= numbers[-2] > RANGES[2][0]  # not of strict ones
         slope[:q] -= gap / spread
         return value - 0.5 * float(gap @ gap), slope
 
     def constraint(self, numbers: Array, directions: Array, points: NDArray[np.int_] | None = None) -> Constraint:
-        """Covariances with L_A f of directions (k, K) at points."""
+        """L_A f of directions (k, K) at points."""
         scales = self.scales(numbers)
-        x, z = self.x / scales, self.x[self.points if points is None else points]
+        z = self.x[self.points if points is None else points]
         inputs = np.tensordot(directions, self.actions.inputs, 1)
-        moved = np.einsum("kij,zj->zki", inputs, z) / scales
-        return Constraint.of(x, z / scales, moved, np.tensordot(directions, self.actions.outputs, 1), self._constant)
+        moved = (z @ inputs.swapaxes(1, 2)) / scales
+        return Constraint(z / scales, moved, np.tensordot(directions, self.actions.outputs, 1), self._constant)
 
     def kernel(self, numbers: Array) -> Array:
-        """k between all of x, (n, n)."""
+        """(n, n) k(x, x), with its constant."""
         x = self.x / self.scales(numbers)
         return rbf(x, x) + self._constant
 
@@ -199,48 +219,38 @@ class Softly:
         middle = np.concatenate([np.log(2 * np.sqrt(count)), [0.0, 0.0, math.log(NOISE)]])
         return middle, np.concatenate([np.ones(len(count)), np.full(3, SPREAD)])
 
-    def _own_factor(self, constraint: Constraint) -> Array:
-        size = constraint.moved.shape[0] * constraint.outputs.shape[0] * constraint.outputs.shape[1]
-        own = constraint.own_covariance().reshape(size, size)
-        own[np.diag_indices(size)] += SLACK**2
-        return factor(own)
-
     def violations(self, directions: Array, points: NDArray[np.int_]) -> tuple[Array, Array]:
         """Mean (p, k, m) and covariance (p k m, p k m) of L_A f at points given y, of directions (k, K)."""
         n, m = self.y.shape
         a2, b2, noise2 = (s * s for s in self.sigmas)
         asked = self.constraint(self.numbers, directions, points)
-        cross, own = asked.cross(), asked.own_covariance()
-        shape, size = cross.shape[2:], math.prod(cross.shape[2:])
-        whole, cross, own = (
-            np.kron(self.kernel(self.numbers), np.eye(m)),
-            cross.reshape(n * m, size),
-            own.reshape(size, size),
-        )
-        c, to, prior = b2 * whole, b2 * cross, b2 * own
+        x = self.x / self.scales(self.numbers)
+        c = np.asarray(np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m)), dtype=np.float64)
+        c[np.diag_indices(n * m)] += noise2 + JITTER * (a2 + b2)
+        to = (a2 + b2) * _whole(asked, x)
+        prior = (a2 + b2) * asked.joined(asked.between(asked), asked)
         if len(self.directions):
             kept = self.constraint(self.numbers, self.directions)
-            flat = kept.cross().reshape(n * m, -1)
-            lower = self._own_factor(kept)
-            half = solve_triangular(lower, flat.T, lower=True)
-            between = self._between(directions, points)
-            other = solve_triangular(lower, between, lower=True)
-            c = c + a2 * (whole - half.T @ half)
-            to = to + a2 * (cross - half.T @ other)
-            prior = prior + a2 * (own - other.T @ other)
-        c = c + (noise2 + JITTER * (a2 + b2)) * np.eye(n * m)
+            lower = factor(_slack(kept.joined(kept.between(kept), kept)))
+            half = solve_triangular(lower, _whole(kept, x).T, lower=True, check_finite=False)
+            other = solve_triangular(lower, kept.joined(kept.between(asked), asked), lower=True, check_finite=False)
+            c -= a2 * half.T @ half
+            to -= a2 * half.T @ other
+            prior -= a2 * other.T @ other
         lower = factor(c)
-        half = solve_triangular(lower, to, lower=True)
+        half = solve_triangular(lower, to, lower=True, check_finite=False)
         mean = half.T @ solve_triangular(lower, self.y.ravel(), lower=True)
-        return mean.reshape(shape), prior - half.T @ half
+        k, _, p = asked.shape
+        covariance = (prior - half.T @ half).reshape(k, m, p, k, m, p).transpose(2, 0, 1, 5, 3, 4)
+        return mean.reshape(k, m, p).transpose(2, 0, 1), covariance.reshape(len(mean), -1)
 
-    def _between(self, directions: Array, points: NDArray[np.int_]) -> Array:
-        """cov(L_A f(z), L_B f(z')) of what is kept (rows) and of others (columns)."""
-        k, j = len(self.directions), len(directions)
-        together = np.unique(np.concatenate([self.points, points]))
-        both = self.constraint(self.numbers, np.concatenate([self.directions, directions]), together)
-        own = both.own_covariance()
-        rows, columns = np.searchsorted(together, self.points), np.searchsorted(together, points)
-        m = self.y.shape[1]
-        part = own[rows][:, :k][:, :, :, columns][:, :, :, :, k:]
-        return part.reshape(len(rows) * k * m, len(columns) * j * m)
+
+def _slack(own: Array) -> Array:
+    own[np.diag_indices(len(own))] += SLACK**2
+    return own
+
+
+def _whole(constraint: Constraint, x: Array) -> Array:
+    """cov(f(x), L_A f), (n m, k m p)."""
+    found = np.einsum("kbja,jnz->nakbz", constraint.loadings, constraint.cross(x), optimize=True)
+    return found.reshape(found.shape[0] * found.shape[1], -1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh, qr
 
 from bayes_rpp.symmetry.discovery.actions import Actions
+from bayes_rpp.symmetry.discovery.constrained import factor
 from bayes_rpp.symmetry.discovery.softly import RANGES, Softly
 from bayes_rpp.symmetry.discovery.strength import normal_of, normals, squares_of
 
@@ -20,6 +21,7 @@ EXCITED = 1e-3  # of the mean N, below which the data say nothing of a direction
 INSIDE = 0.9  # cosine of the angle to what the data excite
 AT_ONCE = 120  # inputs
 GRID = 7  # values of sigma_b
+ROUNDING = 1e-8  # of variances
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +56,9 @@ def spectrum_of_functions(model: Softly, excited: Array, draws: int, rng: np.ran
     for one, share in zip(models, rng.multinomial(draws, shares), strict=True):
         if share:
             mean, covariance = one.violations(whole, points)
-            half = _root(covariance)
+            half = root(covariance)
             noise = rng.normal(size=(share, len(half))) @ half.T
-            weights.append(_weights(share, len(points), rng))
+            weights.append(bootstrap(share, len(points), rng))
             found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape), weights[-1]))
     normal = np.einsum("sz,zkl->skl", np.concatenate(weights), normals(model, whole, points))
     return _spectrum(np.concatenate(found), normal, model.directions, model.actions.base, excited)
@@ -71,7 +73,7 @@ def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Action
     moved = np.einsum("kij,zj->zki", actions.inputs, x)
     q, normal, rng = [], [], np.random.default_rng(0)
     for f, j in zip(values, jacobians, strict=True):
-        weights = _weights(1, len(x), rng) if len(values) > 1 else np.full((1, len(x)), 1 / len(x))
+        weights = bootstrap(1, len(x), rng) if len(values) > 1 else np.full((1, len(x)), 1 / len(x))
         violation = np.einsum("zai,zki->zka", j, moved) - np.einsum("kab,zb->zka", actions.outputs, f)
         q.append(squares_of(violation[None], weights)[0])
         normal.append(np.tensordot(weights[0], normal_of(j, f, x, actions.inputs, actions.outputs), 1))
@@ -146,11 +148,16 @@ def _residuals(model: Softly) -> tuple[list[Softly], Array]:
     return found, weights / weights.sum()
 
 
-def _weights(draws: int, points: int, rng: np.random.Generator) -> Array:
+def bootstrap(draws: int, points: int, rng: np.random.Generator) -> Array:
     """(draws, points) by the Bayesian bootstrap (Rubin 1981): the points stand for all from which x is drawn."""
     return rng.dirichlet(np.ones(points), size=draws)
 
 
-def _root(covariance: Array) -> Array:
+def root(covariance: Array) -> Array:
+    """R with R R^T = covariance, but for rounding."""
+    try:
+        return factor(covariance + ROUNDING * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
+    except LinAlgError:
+        pass
     w, v = np.linalg.eigh(0.5 * (covariance + covariance.T))
     return np.asarray(v * np.sqrt(np.maximum(w, 0.0)))
