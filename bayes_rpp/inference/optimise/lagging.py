@@ -59,8 +59,8 @@ def warn_of_lagging(task: Task, post: Posterior) -> None:
         errors = f", their equivariance errors {_list(found)}"
     warn_user(
         f"{late.sum()} of {len(late)} members lag behind the best one by more than chance: their validation losses are "
-        f"{_list(losses)}{errors}, and all count equally. DeepEnsemble(restarts=2), more epochs, or weights by "
-        "stacking, would do",
+        f"{_list(losses)}{errors}, and all count equally. DeepEnsemble(restarts=2), more epochs, or "
+        "post.stack(x, y) would do",
         ConvergenceWarning,
     )
 
