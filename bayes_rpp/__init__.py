@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bayes_rpp.estimators.classifier import RPPClassifier
     from bayes_rpp.estimators.regressor import RPPRegressor
     from bayes_rpp.inference.fit import fit
-    from bayes_rpp.inference.methods import HMC, MAP, MCLMC, MILE, NUTS, SGHMC, SGLD, SVI, DeepEnsemble, Laplace
+    from bayes_rpp.inference.methods import HMC, MAP, MCLMC, MILE, NUTS, SGHMC, SGLD, SVI, ChEES, DeepEnsemble, Laplace
     from bayes_rpp.inference.posterior.mixture import mixture
     from bayes_rpp.inference.posterior.posterior import Posterior
     from bayes_rpp.inference.run.callbacks import EquivarianceTracker
@@ -64,7 +64,7 @@ else:
             "estimators.classifier": "RPPClassifier",
             "estimators.regressor": "RPPRegressor",
             "inference.fit": "fit",
-            "inference.methods": "HMC MAP MCLMC MILE NUTS SGHMC SGLD SVI DeepEnsemble Laplace",
+            "inference.methods": "HMC MAP MCLMC MILE NUTS SGHMC SGLD SVI ChEES DeepEnsemble Laplace",
             "inference.posterior.mixture": "mixture",
             "inference.posterior.functions": "Posterior",
             "inference.run.callbacks": "EquivarianceTracker",
@@ -105,7 +105,7 @@ else:
     )
 
 __all__ = [
-    "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
+    "Bernoulli", "Categorical", "ChEES", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
     "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC", "MILE",
     "MLP", "Model", "NUTS", "O", "ParticleNetwork", "Particles", "PerLayer", "Poisson", "Posterior", "Prior",
     "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SGHMC", "SGLD", "SL",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,3 +125,17 @@ class Training:
 def peak_memory() -> float:
     """The most that this process has taken so far, GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def kept(file: Path, keys: Iterable[Sequence[Any]], measure: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
+    """What `measure(*key)` says of each key, with its key; lines of a file of an earlier run are not measured again."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    found = {tuple(line["key"]): line for line in lines}
+    chosen = [tuple(key) for key in keys]
+    for key in chosen:
+        if key not in found:
+            found[key] = {"key": list(key), **measure(*key)}
+            print(found[key], flush=True)
+            with file.open("a") as out:
+                out.write(json.dumps(found[key]) + "\n")
+    return [found[key] for key in chosen]

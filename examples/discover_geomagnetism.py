@@ -22,6 +22,7 @@ OUT = Path("docs/results/discover_geomagnetism.md")
 COEFFICIENTS = np.loadtxt(Path(__file__).parent / "data" / "igrf2025.csv", delimiter=",", skiprows=3)
 COUNTS = (300, 1000)
 SEEDS = (0, 1, 2, 3)
+TRUNCATED = (1, 2, 3)
 DEGREES = (1, 2, 3, 4, 6, 8, 10, 13)
 NOISE = 0.1  # microtesla
 DIPOLE = -COEFFICIENTS[[1, 2, 0], 2]  # the coefficients of x, y and z; the pole in the north is a south pole
@@ -88,35 +89,61 @@ def degrees_between(a: NDArray, b: NDArray) -> float:
 
 
 # %% What is found from examples
-def data(n: int, seed: int) -> tuple[NDArray, NDArray]:
+def data(n: int, seed: int, degree: int = 13) -> tuple[NDArray, NDArray]:
     x = positions(n, seed)
-    return x, field(x) + NOISE * np.random.default_rng(seed + 1).normal(size=(n, 3))
+    return x, field(x, degree) + NOISE * np.random.default_rng(seed + 1).normal(size=(n, 3))
 
 
 def discoveries() -> tuple[list[str], dict]:
     rows, found = [], {}
     few, many = COUNTS
     tasks = [(few, seed, rpp.SO(3)) for seed in SEEDS] + [(many, 0, rpp.SO(3)), (few, 0, None), (many, 0, None)]
-    for n, seed, within in tasks:
-        start = time.process_time()
-        f = rpp.discover_symmetry(*data(n, seed), rep_in=rpp.Vector, rep_out=rpp.Vector, within=within, seed=seed)
-        seconds = time.process_time() - start
-        print(f"\n{n} positions, seed {seed}, within {within or 'all matrices'}, {seconds:.0f} CPU s:\n{f}")
-        found[n, seed, within] = f
-        rows.append(f"| {n} | {seed} | {within or 'all matrices'} | {answer(f)} | {seconds:.0f} |")
+    for task in tasks:
+        row, found[task] = discovery(*task)
+        rows.append(row)
     return rows, found
 
 
-def answer(found: rpp.analysis.Discovery) -> str:
-    """Words, axis, degrees from the dipole's, and violation, as cells of a table."""
+def discovery(n: int, seed: int, within: rpp.Group | None) -> tuple[str, rpp.analysis.Discovery]:
+    start = time.process_time()
+    f = rpp.discover_symmetry(*data(n, seed), rep_in=rpp.Vector, rep_out=rpp.Vector, within=within, seed=seed)
+    seconds = time.process_time() - start
+    print(f"\n{n} positions, seed {seed}, within {within or 'all matrices'}, {seconds:.0f} CPU s:\n{f}")
+    own = least_violated(positions(n, seed))
+    return f"| {n} | {seed} | {within or 'all matrices'} | {answer(f, own)} | {seconds:.0f} |", f
+
+
+def least_violated(x: NDArray, degree: int = 13) -> NDArray:
+    """The field's own axis at some positions: that of the rotations which its Jacobian violates least there."""
+
+    def truncated(z: NDArray) -> NDArray:
+        return field(z, degree)
+
+    known = {"rep_in": rpp.Vector, "rep_out": rpp.Vector, "within": rpp.SO(3), "points": len(x)}
+    return axis_of(rpp.analysis.symmetries_of(truncated, x, **known).spectrum.directions[0])
+
+
+def answer(found: rpp.analysis.Discovery, own: NDArray) -> str:
+    """Words, axis, degrees from the dipole's and from the field's own, and violation, as cells of a table."""
     if found.dimension != 1:
-        return f"{'; '.join(found.names) or 'none'} | | | "
+        return f"{'; '.join(found.names) or 'none'} | | | | "
     a, s = found.generators[0], found.spectrum
     symmetric = np.linalg.norm(a + a.T) / np.linalg.norm(2 * a)
     also = f" ({symmetric:.0%} of A is symmetric)" if symmetric > 1e-6 else ""
     strength = f"{s.strength[0]:.3f} ({s.lower[0]:.3f} to {s.upper[0]:.3f}), next {s.strength[1]:.2f}"
     axis = axis_of(a)
-    return f"{found.names[0]} | {place(axis)}{also} | {degrees_between(axis, AXIS):.1f} | {strength}"
+    off = f"{degrees_between(axis, AXIS):.1f} | {degrees_between(axis, own):.1f}"
+    return f"{found.names[0]} | {place(axis)}{also} | {off} | {strength}"
+
+
+def truncated_row(degree: int) -> str:
+    """What is found of the field up to some degree."""
+    x, y = data(COUNTS[0], 0, degree)
+    found = rpp.discover_symmetry(x, y, rep_in=rpp.Vector, rep_out=rpp.Vector, within=rpp.SO(3))
+    own = least_violated(x, degree)
+    row = f"| 1 to {degree} | {answer(found, own)} | {place(own)}, {degrees_between(own, AXIS):.1f} |"
+    print(row)
+    return row
 
 
 # %% What each degree of the field does to the symmetry, by its Jacobian, without examples
@@ -143,24 +170,15 @@ def by_degree(found_axis: NDArray) -> tuple[list[str], NDArray]:
 
 
 # %% Does it predict better?
-def predictions(group: rpp.Group) -> list[str]:
+def prediction(name: str, group: rpp.Group) -> str:
     (x, y), (more, test) = data(COUNTS[0], 0), data(300, 9)
-    rows, scale = [], y.std()
-    groups = {
-        "found": group,
-        "about Earth's rotation axis": about(np.array([0.0, 0.0, 1.0])),
-        "about the dipole's axis": about(AXIS),
-        "SO(3)": rpp.SO(3),
-        "none": rpp.Trivial(3),
-    }
-    for name, candidate in groups.items():
-        gp = rpp.GaussianProcess(rpp.Vector, rpp.Vector, candidate)
-        post = rpp.fit(gp, x, y / scale, rpp.MAP(), progress=False)
-        scores = post.metrics(more, test / scale)
-        nll, rmse = (float(np.mean(scores[k])) for k in ("nll", "rmse"))
-        rows.append(f"| {name} | {float(post.log_evidence):.0f} | {nll:.2f} | {rmse:.4f} |")
-        print(rows[-1])
-    return rows
+    gp, scale = rpp.GaussianProcess(rpp.Vector, rpp.Vector, group), y.std()
+    post = rpp.fit(gp, x, y / scale, rpp.MAP(), progress=False)
+    scores = post.metrics(more, test / scale)
+    nll, rmse = (float(np.mean(scores[k])) for k in ("nll", "rmse"))
+    row = f"| {name} | {float(post.log_evidence):.0f} | {nll:.2f} | {rmse:.4f} |"
+    print(row)
+    return row
 
 
 # %% What it does
@@ -170,8 +188,17 @@ def main() -> None:
     chosen = found[COUNTS[0], 0, rpp.SO(3)]
     if chosen.dimension != 1:
         raise SystemExit("within SO(3) no single axis was found")
+    truncated = [truncated_row(degree) for degree in TRUNCATED]
     degree_rows, strengths = by_degree(axis_of(chosen.generators[0]))
-    scores = predictions(chosen.group)
+    groups = {
+        "found": chosen.group,
+        "about Earth's rotation axis": about(np.array([0.0, 0.0, 1.0])),
+        "about the dipole's axis": about(AXIS),
+        "SO(3)": rpp.SO(3),
+        "none": rpp.Trivial(3),
+    }
+    scores = [prediction(name, group) for name, group in groups.items()]
+    apart = [degrees_between(least_violated(positions(n, seed)), AXIS) for n in COUNTS for seed in SEEDS]
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
     rpp.plots.plot_symmetries(found[COUNTS[0], 0, None], ax=axes[0])
     for values, label in zip(
@@ -193,14 +220,25 @@ def main() -> None:
         "",
         "## Found from examples",
         "",
-        "| positions | seed | within | answer | axis | degrees from the dipole's | violated by (90 %) | CPU s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| positions | seed | within | answer | axis | degrees from the dipole's | from the field's own | "
+        "violated by (90 %) | CPU s |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
         "",
         "`discover_symmetry` looks at 900 numbers of y: of 1,000 positions at 300, at random. A violation of 1 is",
-        "that of an unrelated direction; the next direction's stands after it. The axes scatter by more than their",
-        "cones say: a cone takes the symmetry for nearly true, and what is not symmetric pulls the axis another way",
-        "with each set of positions. So do the violations; compare them with that of the field itself, below.",
+        "that of an unrelated direction; the next direction's stands after it. The field's own axis is that about",
+        "which it violates rotations least at the same positions, by its Jacobian, without examples or noise: the",
+        f"fair comparison, as degrees 2 to 13 pull it {min(apart):.1f} to {max(apart):.1f} degrees from the dipole's,",
+        "by where the positions are. The evidence alone does not find it: about Earth's own axis it is as high, as the",
+        "residual takes up what is left. So an axis of a symmetry that nearly holds is the least violated one, by the",
+        "posterior.",
+        "",
+        f"Found from the first {COUNTS[0]} positions, of the field up to some degree:",
+        "",
+        "| degrees | answer | axis | degrees from the dipole's | from the field's own | violated by (90 %) | "
+        "the field's own axis, degrees from the dipole's |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *truncated,
         "",
         "```",
         str(found[COUNTS[0], 0, None]),

@@ -33,6 +33,20 @@ def test_medians_alternate_and_leave_out_the_first(rows):
     assert len(found) == 2
 
 
+def test_what_was_measured_is_kept(tmp_path, rows):
+    calls = []
+
+    def measure(name, seed):
+        calls.append((name, seed))
+        return {"value": seed}
+
+    file = tmp_path / "kept.jsonl"
+    rows.kept(file, [("a", 1), ("b", 1)], measure)
+    found = rows.kept(file, [("a", 1), ("b", 2)], measure)
+    assert calls == [("a", 1), ("b", 1), ("b", 2)]
+    assert found == [{"key": ["a", 1], "value": 1}, {"key": ["b", 2], "value": 2}]
+
+
 def test_every_name_is_a_benchmark():
     names = set(_run("-c", "import benchmarks; print(*benchmarks.NAMES)").stdout.split())
     files = {p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")}

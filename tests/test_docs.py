@@ -36,6 +36,7 @@ SMALLER = {
         "warmup=200, draws=200": "warmup=20, draws=5",
         "inducing=30": "inducing=8",
     },
+    "docs/particles.md": {"epochs=200": "epochs=2"},
     "docs/concepts/equivariance-error.md": {
         "channels=128, layers=2": "channels=10, layers=1",
         "epochs=100": "epochs=2",

@@ -15,6 +15,7 @@ from bayes_rpp._numerics import norm, rms
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.inference.posterior.functions import TOGETHER, FunctionPosterior
+from bayes_rpp.models.model import Model
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
 from bayes_rpp.symmetry.equivariance import relative_gap
@@ -38,7 +39,7 @@ class GroupErrorMap:
         difference: (draw, k) root mean square over the points of |a - b|, in the units of f.
         elements: what they are: `.kind`, `.axis`, `.angle`, `.reflects`, `.permutation`, `.labels`.
         spread: root mean square over points and draws of |f(x) - mean f|, to compare `difference` with.
-        group: whose representations moved the points.
+        group: whose representations moved the points; name: what a comparison calls it.
     """
 
     errors: NDArray = field(repr=False)
@@ -46,6 +47,12 @@ class GroupErrorMap:
     elements: Elements = field(repr=False)
     spread: float
     group: Group
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The candidate's name, where it has one, or else the group's."""
+        return self.name or str(self.group)
 
     def interval(self, prob: float = 0.9) -> tuple[NDArray, NDArray, NDArray]:
         """Lower end, median and upper end over draws of each element's error, each (k,)."""
@@ -64,7 +71,7 @@ class GroupErrorMap:
 
     def __repr__(self) -> str:
         rows = self.table.to_string(max_rows=12, float_format="%.3g")
-        return f"GroupErrorMap({self.group}, {self.errors.shape[1]} elements)\n{rows}"
+        return f"GroupErrorMap({self.title}, {self.errors.shape[1]} elements)\n{rows}"
 
 
 def group_error_map(
@@ -96,6 +103,8 @@ def group_error_map(
         TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
     """
     functions, group, before, after = _sources(f, group, rep_in, rep_out, draws)
+    model: Any = getattr(f, "model", None)
+    x = model.net.encode(x) if isinstance(model, Model) else x
     x = finite_array(x, "x", columns=before.size, because=", the size of rep_in")
     if not len(x):
         raise ValueError("x must have at least one point, got none")

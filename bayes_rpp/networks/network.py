@@ -14,6 +14,7 @@ from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import EngineName, Shaped
 from bayes_rpp.engines.base import ENGINES
+from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -177,6 +178,10 @@ class Network(metaclass=_FreezingMeta):
         if self.capabilities.is_code:
             return self
         return type(self), self.rep_in.rep, self.rep_out.rep, self.group, _hashable(self.config())
+
+    def layer_of(self, name: str) -> str:
+        """The layer of a parameter, as PerLayer and `energy_by_layer` have it."""
+        return layer_of(name)
 
     def rows(self, x: Array) -> Array:
         """Images and the like (n, *input_shape) as (n, rep_in.size); anything else as it is."""

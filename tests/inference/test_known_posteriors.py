@@ -20,7 +20,7 @@ def sampler(kind, engine, **settings):
     lengths = (
         {"chains": 4, "warmup": 500, "draws": 1500}
         if engine == "numpyro"
-        else {"chains": 2, "warmup": 200, "draws": 400}
+        else {"chains": 1, "warmup": 200, "draws": 600}
     )
     return kind(**{**lengths, **settings})
 
@@ -95,7 +95,7 @@ def test_gaussian_guides_find_a_gaussian_posterior(engine, guide):
     """Full rank within 2 % (in norm) of the exact mean and covariance; of rank 4 of 6, plus a diagonal, within 15 %."""
     problem = SmallLinearProblem()
     rank = 4 if guide == "low_rank" else None
-    epochs, particles = (1500, 100) if guide == "full" else (600, 30)
+    epochs, particles = (1500, 100) if guide == "full" else (1000, 50)
     method = SVI(epochs, None, learning_rate=0.03, guide=guide, rank=rank, particles=particles, draws=100_000)
     post = run(problem, method, engine)
     theta = problem.theta(post)[0]

@@ -31,19 +31,15 @@ def assert_bias_is_small(problem, post, most, known=0.15):
         assert abs(z[..., i].std() - 1) < most + 3 * error
 
 
-def test_bias_with_all_data_is_below_a_twentieth():
-    assert_bias_is_small(SMALL, run(SMALL, SGHMC(4, 100, 400)), 0.05)
-
-
 @KINDS
 def test_bias_with_minibatches_is_below_a_twentieth(kind):
-    post = run(MANY, kind(4, 150, 600, batch_size=40), seed=1)
+    post = run(MANY, kind(4, 150, 400, batch_size=40), seed=1)
     assert_bias_is_small(MANY, post, 0.05)
     assert not post.sample_stats["diverging"].any()
 
 
 def test_pyro_finds_the_same_posterior():
-    assert_bias_is_small(SMALL, run(SMALL, SGHMC(24, 120, 60, thinning=3), "pyro"), 0.1, 0.2)
+    assert_bias_is_small(SMALL, run(SMALL, SGHMC(24, 120, 60, thinning=3), "pyro", init=SMALL.mode), 0.1, 0.2)
 
 
 def test_densities_are_the_same_in_both_engines():

@@ -35,7 +35,7 @@ def outputs(net, params, data):
 KINDS = {
     "each": {"out": Scalar + Vector, "cutoff": 4.0},
     "sum": {"out": Vector, "pooled": "sum", "translation": "soft"},
-    "mean": {"out": Scalar, "pooled": "mean", "bilinear": False},
+    "mean": {"out": Scalar, "pooled": "mean", "bilinear": False, "channels": [3 * Scalar + Vector, 2 * Vector]},
     "energy": {"conservative": True},
 }
 
@@ -43,7 +43,9 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def case(request):
     data = systems()
-    net = ParticleNetwork(data, features=Scalar + Vector, channels=8, layers=2, **KINDS[request.param])
+    options = {"channels": 8} | KINDS[request.param]
+    options["layers"] = None if isinstance(options["channels"], list) else 2
+    net = ParticleNetwork(data, features=Scalar + Vector, **options)
     return net, strict(net), data
 
 
@@ -155,6 +157,27 @@ def test_places_without_a_particle_do_not_count():
     assert b.equivariance_error(data).shape == (1, 1, 4)
 
 
+def test_what_is_known_of_each_particle_in_all_forms():
+    data = systems((1, 3, 2))
+    net = ParticleNetwork(data, features=4, out=Vector, channels=6, layers=1).replace(particles=4)
+    x, y = net.encode(data), [np.full((k, 3), float(k)) for k in data.counts]
+    rows = net.encode_outputs(y, x)
+    assert rows.shape == (3, 12)
+    np.testing.assert_array_equal(np.isnan(rows), ~net.counted(x))
+    for places in (3, 4):
+        padded = np.stack([np.pad(one, ((0, places - len(one)), (0, 0)), constant_values=9.0) for one in y])
+        np.testing.assert_array_equal(net.encode_outputs(padded, x), rows)
+    assert net.encode_outputs(rows, x) is rows
+    with pytest.raises(ValueError, match=r"y\[0\] must have shape \(1, 3\)"):
+        net.encode_outputs(np.zeros((3, 5, 3)), x)
+    energy = net.replace(conservative=True, out=Scalar)
+    both = energy.encode_outputs((np.arange(3.0), y), x)
+    np.testing.assert_array_equal(both[:, 0], np.arange(3.0))
+    np.testing.assert_array_equal(both[:, 1:], rows)
+    with pytest.raises(ValueError, match="3 energies and forces"):
+        energy.encode_outputs((np.arange(2.0), y), x)
+
+
 def test_both_engines_and_files(tmp_path):
     pytest.importorskip("numpyro")
     data = systems((2, 3, 1), seed=2)
@@ -207,6 +230,8 @@ def test_several_groups_each_have_a_pathway(tmp_path):
     again, _ = rpp.load_network(rpp.save_network(tmp_path / "net", net, params))
     assert again.key == net.key
     assert again.group == O(3)
+    many = net.replace(particles=2000)  # though no weight is as large
+    assert rpp.load_network(rpp.save_network(tmp_path / "many", many, params))[0].key == many.key
 
 
 def test_systems_in_all_forms():
@@ -296,3 +321,17 @@ def test_outputs_that_do_not_fit_are_said(y, words):
     data = Particles([ONE, ONE[:1]], types=[["H", "O"], ["O"]])
     with pytest.raises(ValueError, match=words):
         rpp.fit(rpp.Model(NET), data, y, rpp.MAP(epochs=1))
+
+
+def test_trackers_sweeps_and_maps_take_systems():
+    data = systems((2, 3, 1), seed=2)
+    y = [np.random.default_rng(k).normal(size=(n, 3)) for k, n in enumerate(data.counts)]
+    net = ParticleNetwork(data, features=Scalar + Vector, out=Vector, channels=3 * Scalar + Vector, layers=1)
+    model, tracker = rpp.Model(net, sigma_b=0.3), rpp.EquivarianceTracker(O(3), x=data[:2])
+    options = {"engine": "pyro", "progress": False}
+    post = rpp.fit(model, data, y, rpp.MAP(epochs=2), callbacks=[tracker], **options)
+    assert tracker.error.shape == (1, 2)
+    found = rpp.sweep(model, (data, y), rpp.MAP(epochs=1), sigma_b=[0.1], test=(data, y), **options)
+    assert np.isfinite(found["mse"]).all()
+    errors = rpp.analysis.group_error_map(post, data, n=3).errors
+    np.testing.assert_array_equal(rpp.analysis.group_error_map(post, net.encode(data), n=3).errors, errors)

@@ -1,6 +1,7 @@
 """Inference methods as frozen dataclasses: what to do, not how."""
 
 from bayes_rpp.inference.methods.base import GENTLE, RATE, Method, Optimizer
+from bayes_rpp.inference.methods.chees import ChEES
 from bayes_rpp.inference.methods.laplace import Laplace
 from bayes_rpp.inference.methods.microcanonical import MCLMC, MILE
 from bayes_rpp.inference.methods.optimisers import MAP, SVI, DeepEnsemble
@@ -19,6 +20,7 @@ __all__ = [
     "SGLD",
     "SVI",
     "Chains",
+    "ChEES",
     "DeepEnsemble",
     "Laplace",
     "Method",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Poisson
 from bayes_rpp.models.normal import Normal
 from bayes_rpp.models.process.conditional import Conditional
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
@@ -18,12 +19,13 @@ from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.inducing import InducedEvidence
 from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
-from bayes_rpp.models.process.reduction import Prior, Reduction, prior_of
+from bayes_rpp.models.process.reduction import PriorCovariance, Reduction, prior_of
 from bayes_rpp.models.process.slopes import ChainRule
 from bayes_rpp.priors.kernels.averaged import Blocks
 
 STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
+CONCAVE = (Bernoulli, Categorical, Poisson)  # likelihoods with which there is one mode
 
 
 def evidence_of(
@@ -45,9 +47,16 @@ def evidence_of(
 
 
 class LaplaceEvidence:
-    """log p(y | x, numbers), approximately; as `GaussianEvidence`."""
+    """log p(y | x, numbers), approximately; as `GaussianEvidence`.
+
+    Attributes:
+        follows: whether the mode of f is looked for from the one before: quicker, and to rounding the same where there
+            is one mode. Draws of chains are to depend on nothing before.
+    """
 
     points: NDArray | None = None
+    follows = False
+    _before: Mode | None = None
 
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance, self._y = gp, Covariance(gp, x, level), y
@@ -56,7 +65,9 @@ class LaplaceEvidence:
     def __call__(self, latents: Latents) -> tuple[float, dict[str, float]]:
         """The log evidence, and its derivative by the logarithm of each site."""
         prepared = self.covariance.own(latents)
-        mode = self._mode(prior_of(self.covariance, prepared.total), self._numbers(latents))
+        mode = self._mode(prior_of(self.covariance, prepared.total), self._numbers(latents), self._before)
+        if self.follows and isinstance(self._likelihood, CONCAVE):
+            self._before = mode
         slopes = ChainRule(self.covariance, latents, prepared).whole(self._weights(mode, latents))
         for name in self._likelihood.latents:
             slopes[name] = self._slope(mode, latents, name)
@@ -88,11 +99,12 @@ class LaplaceEvidence:
     def _numbers(self, latents: Latents) -> dict[str, Any]:
         return {name: np.asarray(latents[name]) for name in self._likelihood.latents}
 
-    def _mode(self, prior: Prior, numbers: dict[str, Any], near: Mode | None = None) -> Mode:
+    def _mode(self, prior: PriorCovariance, numbers: dict[str, Any], near: Mode | None = None) -> Mode:
         """By Newton's steps, halved until the density grows; from one nearby, where it is known."""
-        a = np.zeros((len(self._y), self.gp.rep_out.size)) if near is None else near.gradient
-        f = prior.times(a)
-        before = self._log_prob(f, numbers) - 0.5 * float(np.vdot(a, f))
+        zero = np.zeros((len(self._y), self.gp.rep_out.size))
+        starts = [(zero, zero)] if near is None else [(zero, zero), (near.gradient, prior.times(near.gradient))]
+        densities = [self._log_prob(f, numbers) - 0.5 * float(np.vdot(a, f)) for a, f in starts]
+        before, (a, f) = max(densities), starts[int(np.argmax(densities))]
         for _ in range(STEPS):
             at = f + self.gp.offset
             gradient, _ = self._likelihood.expansion(at, self._y, numbers)
@@ -147,7 +159,7 @@ class Mode:
         f: (n, d); gradient: of the log-likelihood there; curvature: (n, d, d).
     """
 
-    prior: Prior
+    prior: PriorCovariance
     f: Array
     gradient: Array
     curvature: Array

@@ -43,7 +43,7 @@ class Reduction(Protocol):
         """(a a^T - this + v a^T + a v^T) / 2, for a and v (n, d), summed over the copies of each part."""
 
 
-class Prior(Protocol):
+class PriorCovariance(Protocol):
     """The covariance K of f."""
 
     def times(self, a: Array) -> Array:
@@ -53,7 +53,7 @@ class Prior(Protocol):
         """With the curvature (n, d, d) at outputs f (n, d)."""
 
 
-def prior_of(covariance: Covariance, total: Blocks) -> Prior:
+def prior_of(covariance: Covariance, total: Blocks) -> PriorCovariance:
     """As the likelihood and the parts of the outputs allow."""
     likelihood: Any = covariance.gp.likelihood
     if are_alike(likelihood, covariance.places):

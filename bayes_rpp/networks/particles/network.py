@@ -14,6 +14,7 @@ equivariant, so that rotations and reflections are as soft as sigma_b says; A ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -149,6 +150,7 @@ class ParticleNetwork(Network, is_code=False):
         if self.translation == "soft":
             self.parameters["position.weight"] = Parameter(ZeroSubspace((self.hidden[0](group).size, group.dim)))
         self._messages, self._updates, before = [], [], self.hidden[0]
+        self._stays = [a == b for a, b in pairwise([before, *self.hidden])]  # where features go on as they are, too
         for k, rep in enumerate(self.hidden):
             ends: Representation = (kinds + before + kinds + before + between)(group)
             self._messages.append(Block(f"messages.{k}", ends, rep, group, bilinear, self.groups))
@@ -264,12 +266,12 @@ class ParticleNetwork(Network, is_code=False):
             h = h + positions @ xp.matrix_transpose(params["position.weight"])
         between, weights = self.edges(positions, there[..., 0])
         weights = weights * self.neighbors**-0.5
-        for message, update in zip(self._messages, self._updates, strict=True):
+        for message, update, stays in zip(self._messages, self._updates, self._stays, strict=True):
             ends = xp.concat([kinds, h], axis=-1)
             m = _of_pairs(message, params, ends, between)
             m = xp.sum(weights[..., None] * m, axis=2)
             u = update(params, xp.concat([h, m], axis=-1))
-            h = (h + u) * 0.5**0.5 if u.shape[-1] == h.shape[-1] else u
+            h = (h + u) * 0.5**0.5 if stays else u
         f = there * linear(params, "output", xp.concat([kinds, h], axis=-1))
         if not self.pooled:
             return f.reshape((f.shape[0], -1))

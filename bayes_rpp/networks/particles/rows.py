@@ -88,11 +88,13 @@ class Rows:
         for k, (one, mask) in enumerate(zip(values, there, strict=True)):
             one = real_array(one, f"{name}[{k}]")
             one = one[:, None] if one.ndim == 1 and width == 1 else one
-            if one.ndim != 2 or one.shape[1] != width or len(one) not in (mask.sum(), self.places):
+            if not isinstance(values, (list, tuple)) and len(one) <= self.places and not mask[len(one) :].any():
+                one = one[mask[: len(one)]]  # of an array that is padded itself
+            if one.ndim != 2 or one.shape != (mask.sum(), width):
                 raise ValueError(
                     f"{name}[{k}] must have shape ({mask.sum()}, {width}), a row for each particle, got {one.shape}"
                 )
-            found[k, mask] = one if len(one) == mask.sum() else one[mask]
+            found[k, mask] = one
         return found.reshape(len(x), -1)
 
     def _codes(self, systems: Particles, name: str) -> NDArray:

@@ -98,6 +98,10 @@ class ModuleNetwork(Network):
     def config(self) -> dict[str, Any]:
         return {}
 
+    def layer_of(self, name: str) -> str:
+        """The layer that has the parameter: "blocks.0.conv" of "blocks.0.conv.weight"."""
+        return name.rpartition(".")[0] or name
+
     def replace(self, **changes: Any) -> NoReturn:
         """Raises TypeError: weights, subspaces and what the module does are its own."""
         raise TypeError(

@@ -100,7 +100,7 @@ def _looked_at(net: ModuleNetwork) -> ModuleNetwork:
         warn_user(
             f"module has batch normalisation that has seen no data ({', '.join(net.untrained)}), which does nothing in "
             "evaluation mode; running the module over the data in training mode, or loading its state_dict, before "
-            "soften would do"
+            "soften, would do; and so would SoftModule, which trains them along"
         )
     if not warn_of_nothing_soft(net):
         warn_of_broken_symmetry(net)

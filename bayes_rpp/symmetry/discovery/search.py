@@ -15,10 +15,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from bayes_rpp.symmetry.discovery.actions import Actions
 from bayes_rpp.symmetry.discovery.algebra import nearest_algebra
+from bayes_rpp.symmetry.discovery.nearest import least_violated, nearest_direction
 from bayes_rpp.symmetry.discovery.softly import Softly
 from bayes_rpp.symmetry.discovery.strength import mean_square, normal_square
 
@@ -32,8 +32,10 @@ BRACKETS = 0.15  # sine of the angle below which a bracket lies in the span
 LARGEST = 12  # dimension of an algebra that brackets generate
 SHARES = (0.03, 0.5)  # sigma_b / sigma, at the start of those that turn
 STRONG = (0.7, 0.35)  # violations of a direction that is not tried, at first and later
-KEPT = 0.25  # violation of an algebra that f almost has
+KEPT, SEEN = 0.2, 0.4  # violation of an algebra that f almost has; and by a fit that knows nothing of it
+CLEAR = 0.07  # violation of one that f has, if the evidence says so
 LITTLE, WORSE = 0.1, 5.0  # violation of one that f has for all practical purposes, if its evidence is not worse by more
+ROUNDS = 2  # of least violated directions
 GAP, WEAK = 2.5, 0.3  # between the violations of directions that belong together and others, and the largest of these
 
 
@@ -59,13 +61,7 @@ class Step:
     @cached_property
     def violation(self) -> float:
         """Root mean square strength of the directions, by the posterior."""
-        model = self.model
-        if not self.dimension:
-            return 0.0
-        points = model.points[: max(POINTS, 1000 // (self.dimension * model.y.shape[1]))]
-        square = mean_square(*model.violations(model.directions, points))
-        normal = normal_square(model, model.directions, points)
-        return math.sqrt(float(np.trace(square)) / max(float(np.trace(normal)), 1e-300))
+        return violation_of(self.model, self.model.directions) if self.dimension else 0.0
 
     @property
     def dimension(self) -> int:
@@ -89,7 +85,7 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
         fine += [_finer(s, x, y, now) for s in _distinct(closed)]
         fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
         tried += fine
-        better = [s for s in fine if _is_better(s, now)]
+        better = [s for s in fine if _is_better(s, now, taken[0].model)]
         if not better:
             break
         taken.append(max(better, key=lambda s: s.score))
@@ -98,11 +94,25 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
     return taken, [s for s in tried if s not in taken]
 
 
-def _is_better(step: Step, now: Step) -> bool:
-    """Whether an algebra holds, exactly or nearly, and rather than the one before."""
+def _is_better(step: Step, now: Step, unknowing: Softly) -> bool:
+    """Whether an algebra holds, exactly or nearly, and rather than the one before.
+
+    A model with a symmetry fills in where there are no data, so that its own word for one that nearly holds is too
+    good where data are few: a free function of the same data has to show it, too.
+    """
     if step.score < now.score + MARGIN and step.model.evidence < now.model.evidence - WORSE:
         return False
-    return step.violation < (KEPT if step.score > now.score + MARGIN else LITTLE)
+    if step.violation > (KEPT if step.score > now.score + MARGIN else LITTLE):
+        return False
+    return step.violation < CLEAR or violation_of(unknowing, step.model.directions) < SEEN
+
+
+def violation_of(model: Softly, directions: Array) -> float:
+    """Root mean square strength of directions (k, K), by the posterior."""
+    points = model.points[: max(POINTS, 1000 // (len(directions) * model.y.shape[1]))]
+    square = mean_square(*model.violations(directions, points))
+    normal = normal_square(model, directions, points)
+    return math.sqrt(float(np.trace(square)) / max(float(np.trace(normal)), 1e-300))
 
 
 def free(x: Array, y: Array, actions: Actions, size: tuple[int, int]) -> Softly:
@@ -224,17 +234,28 @@ def _finer(step: Step, x: Array, y: Array, now: Step) -> Step:
 
 
 def _finest(step: Step, x: Array, y: Array, parameters: int) -> Step:
-    """With L_A f zero at as many points as there may be; an algebra that was tried whole turns, if that is worth it."""
-    if not step.parameters > parameters and step.dimension == 1:
+    """With L_A f zero at as many points as there may be; an algebra that was tried whole turns, if that is worth it,
+    and a single direction that only nearly holds becomes the least violated one."""
+    turning = step
+    if step.parameters <= parameters and step.dimension == 1:
         name = next(n for n, f in step.model.actions.families.items() if not len(_outside(step.model.directions, f)))
         turning = replace(step, name=name, parameters=len(step.model.actions.families[name]) - 1)
-    else:
-        turning = step
-    model = _resized(step.model, x, y, step.dimension, ALL)
-    found = [replace(step, model=model.fitted(iterations=20))]
+    model = _resized(step.model, x, y, step.dimension, ALL).fitted(iterations=20)
+    found = [replace(step, model=model)]
     if step.dimension == 1 and len(moving := turns(turning)):
-        found.append(replace(turning, model=found[0].model.fitted(moving=moving, iterations=30)))
+        if found[0].violation > CLEAR:
+            return replace(turning, model=_nearest(model, model.actions.families[turning.name]))
+        found.append(replace(turning, model=model.fitted(moving=moving, iterations=30)))
     return max(found, key=lambda s: s.score)
+
+
+def _nearest(model: Softly, family: Array) -> Softly:
+    """With the least violated direction of a family, again and again, as the model leans towards its own."""
+    rng = np.random.default_rng(0)
+    for _ in range(ROUNDS):
+        direction, scatter = nearest_direction(model, family, rng)
+        model = replace(model, directions=direction, scatter=scatter).fitted(iterations=20)
+    return model
 
 
 def _distinct(steps: list[Step]) -> list[Step]:
@@ -267,17 +288,6 @@ def _closed(step: Step, x: Array, y: Array) -> Step | None:
         return None
     model = _resized(replace(step.model, directions=span), x, y, len(span), FEW)
     return Step(f"{step.name}, with brackets", _settled(model, SHARES), step.parameters)
-
-
-def least_violated(model: Softly, rest: Array) -> tuple[Array, Array]:
-    """(r, K) coordinates within a family (r, K), from the least violated, and how strongly they are."""
-    points = model.points[: max(POINTS, 1500 // (len(rest) * model.y.shape[1]))]
-    square = mean_square(*model.violations(rest, points))
-    normal = normal_square(model, rest, points)
-    floor = 1e-6 * np.trace(normal) / len(normal) * np.eye(len(normal))
-    values, vectors = eigh(square, normal + floor)
-    rows = vectors.T @ rest
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True), np.sqrt(np.maximum(values, 0.0))
 
 
 def _outside(family: Array, directions: Array) -> Array:

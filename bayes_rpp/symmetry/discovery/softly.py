@@ -47,6 +47,7 @@ class Softly:
         directions: (k, K) coordinates of what is kept; none: a free function.
         numbers: log lengthscales, log sigma_a, log sigma_b, log noise.
         evidence: log p(y | x) + log p(numbers), or -inf.
+        scatter: (K, K) covariance of a single direction that was chosen by its violation, beside that by evidence.
     """
 
     x: Array
@@ -56,6 +57,7 @@ class Softly:
     directions: Array
     numbers: Array
     evidence: float = -math.inf
+    scatter: Array | None = None
 
     @property
     def sigmas(self) -> tuple[float, float, float]:
@@ -121,7 +123,8 @@ class Softly:
         values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
         inverse = (vectors / np.maximum(values, FLAT)) @ vectors.T
         turning = [place for place, i in enumerate(free) if i >= q]
-        return np.asarray(inverse[np.ix_(turning, turning)])
+        found = np.asarray(inverse[np.ix_(turning, turning)])
+        return found if self.scatter is None else found + moving[:, 0] @ self.scatter @ moving[:, 0].T
 
     def _objective(self, t: Array, moving: Array) -> tuple[float, Array]:
         try:
@@ -222,10 +225,10 @@ class Softly:
         a2, b2, noise2 = (s * s for s in self.sigmas)
         asked = self.constraint(self.numbers, directions, points)
         x = self.x / self.scales(self.numbers)
-        c: Array = np.asarray(np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m)))
+        c = np.asarray(np.kron((a2 + b2) * self.kernel(self.numbers), np.eye(m)), dtype=np.float64)
         c[np.diag_indices(n * m)] += noise2 + JITTER * (a2 + b2)
-        to: Array = (a2 + b2) * _whole(asked, x)
-        prior: Array = (a2 + b2) * asked.joined(asked.between(asked), asked)
+        to = (a2 + b2) * _whole(asked, x)
+        prior = (a2 + b2) * asked.joined(asked.between(asked), asked)
         if len(self.directions):
             kept = self.constraint(self.numbers, self.directions)
             lower = factor(_slack(kept.joined(kept.between(kept), kept)))

@@ -56,9 +56,9 @@ def spectrum_of_functions(model: Softly, excited: Array, draws: int, rng: np.ran
     for one, share in zip(models, rng.multinomial(draws, shares), strict=True):
         if share:
             mean, covariance = one.violations(whole, points)
-            half = _root(covariance)
+            half = root(covariance)
             noise = rng.normal(size=(share, len(half))) @ half.T
-            weights.append(_weights(share, len(points), rng))
+            weights.append(bootstrap(share, len(points), rng))
             found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape), weights[-1]))
     normal = np.einsum("sz,zkl->skl", np.concatenate(weights), normals(model, whole, points))
     return _spectrum(np.concatenate(found), normal, model.directions, model.actions.base, excited)
@@ -73,7 +73,7 @@ def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Action
     moved = np.einsum("kij,zj->zki", actions.inputs, x)
     q, normal, rng = [], [], np.random.default_rng(0)
     for f, j in zip(values, jacobians, strict=True):
-        weights = _weights(1, len(x), rng) if len(values) > 1 else np.full((1, len(x)), 1 / len(x))
+        weights = bootstrap(1, len(x), rng) if len(values) > 1 else np.full((1, len(x)), 1 / len(x))
         violation = np.einsum("zai,zki->zka", j, moved) - np.einsum("kab,zb->zka", actions.outputs, f)
         q.append(squares_of(violation[None], weights)[0])
         normal.append(np.tensordot(weights[0], normal_of(j, f, x, actions.inputs, actions.outputs), 1))
@@ -148,12 +148,13 @@ def _residuals(model: Softly) -> tuple[list[Softly], Array]:
     return found, weights / weights.sum()
 
 
-def _weights(draws: int, points: int, rng: np.random.Generator) -> Array:
+def bootstrap(draws: int, points: int, rng: np.random.Generator) -> Array:
     """(draws, points) by the Bayesian bootstrap (Rubin 1981): the points stand for all from which x is drawn."""
     return rng.dirichlet(np.ones(points), size=draws)
 
 
-def _root(covariance: Array) -> Array:
+def root(covariance: Array) -> Array:
+    """R with R R^T = covariance, but for rounding."""
     try:
         return factor(covariance + ROUNDING * np.trace(covariance) / len(covariance) * np.eye(len(covariance)))
     except LinAlgError:

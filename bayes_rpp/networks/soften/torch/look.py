@@ -105,11 +105,11 @@ def _add(
 ) -> None:
     """A layer with these parameters of its own."""
     names = [joined(path, n) for n in own]
+    skipped, residual = options.skips(path), options.residual(path)  # patterns are of use for frozen layers, too
     try:
-        skipped = options.skips(path)
         if any(n in found.frozen for n in names):
             raise LeftAlone(FROZEN)
-        choice = _decide(found.module, path, layer, calls, tied, options, skipped)
+        choice = _decide(found.module, path, layer, calls, tied, residual, skipped)
     except LeftAlone as reason:
         found.layers.append(Softened(path, type(layer).__name__, None, str(reason)))
         found.order += [name for name in names if name in values]
@@ -150,11 +150,10 @@ def _decide(
     layer: nn.Module,
     calls: Calls | None,
     tied: Mapping[str, str],
-    options: Options,
+    residual: str | None,
     skipped: bool,
 ) -> Choice:
     """Raises LeftAlone with the reason, or ValueError for a weight that is too large."""
-    residual = options.residual(path)
     if skipped:
         raise LeftAlone("skipped, as asked")
     if any(isinstance(m, nn.MultiheadAttention) for m in _above(module, path)):
