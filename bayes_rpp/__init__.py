@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from bayes_rpp.estimators.classifier import RPPClassifier
     from bayes_rpp.estimators.regressor import RPPRegressor
     from bayes_rpp.inference.fit import fit
-    from bayes_rpp.inference.methods import HMC, MAP, MCLMC, MILE, NUTS, SVI, DeepEnsemble, Laplace
+    from bayes_rpp.inference.methods import HMC, MAP, MCLMC, MILE, NUTS, SGHMC, SGLD, SVI, ChEES, DeepEnsemble, Laplace
     from bayes_rpp.inference.posterior.mixture import mixture
     from bayes_rpp.inference.posterior.posterior import Posterior
     from bayes_rpp.inference.run.callbacks import EquivarianceTracker
     from bayes_rpp.inference.sweep.sweep import sweep
+    from bayes_rpp.loops.torch.soft_module import SoftModule
     from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Poisson, StudentT
     from bayes_rpp.models.model import Model
     from bayes_rpp.models.normal import EnergyForces, Gaussian
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.emlp import EMLP
     from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
     from bayes_rpp.networks.mlp import MLP
+    from bayes_rpp.networks.particles.network import ParticleNetwork
+    from bayes_rpp.networks.particles.systems import Particles
     from bayes_rpp.networks.soften.soften import soften
     from bayes_rpp.networks.storage import load_network, save_network
     from bayes_rpp.priors.hyper import PerLayer, Prior
@@ -61,11 +64,12 @@ else:
             "estimators.classifier": "RPPClassifier",
             "estimators.regressor": "RPPRegressor",
             "inference.fit": "fit",
-            "inference.methods": "HMC MAP MCLMC MILE NUTS SVI DeepEnsemble Laplace",
+            "inference.methods": "HMC MAP MCLMC MILE NUTS SGHMC SGLD SVI ChEES DeepEnsemble Laplace",
             "inference.posterior.mixture": "mixture",
             "inference.posterior.functions": "Posterior",
             "inference.run.callbacks": "EquivarianceTracker",
             "inference.sweep.sweep": "sweep",
+            "loops.torch.soft_module": "SoftModule",
             "models.likelihoods": "Bernoulli Categorical Poisson StudentT",
             "models.model": "Model",
             "models.normal": "EnergyForces Gaussian",
@@ -74,6 +78,8 @@ else:
             "networks.emlp": "EMLP",
             "networks.hamiltonian": "HamiltonianNetwork",
             "networks.mlp": "MLP",
+            "networks.particles.network": "ParticleNetwork",
+            "networks.particles.systems": "Particles",
             "networks.soften.soften": "soften",
             "networks.storage": "load_network save_network",
             "priors.hyper": "PerLayer Prior",
@@ -99,12 +105,15 @@ else:
     )
 
 __all__ = [
-    "Bernoulli", "Categorical", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
+    "Bernoulli", "Categorical", "ChEES", "ConvNet", "D", "DeepEnsemble", "EMLP", "EnergyForces", "EquivarianceTracker",
     "Gaussian", "GaussianProcess", "Group", "HMC", "HamiltonianNetwork", "Laplace", "Lorentz", "MAP", "MCLMC", "MILE",
-    "MLP", "Model", "NUTS", "O", "PerLayer", "Poisson", "Posterior", "Prior", "Pseudoscalar", "RPPClassifier",
-    "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SL", "SO", "SVI", "Scalar", "Sp", "StudentT", "T",
-    "Trivial", "Vector", "Z", "compare_symmetries", "datasets", "discover_symmetry", "equivariance_error", "fit",
-    "load_network", "mixture", "save_network", "soften", "sweep",
+    "MLP", "Model", "NUTS", "O", "ParticleNetwork", "Particles", "PerLayer", "Poisson", "Posterior", "Prior",
+    "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SGHMC", "SGLD", "SL",
+    "SO", "SVI", "Scalar", "SoftModule", "Sp", "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries",
+    "datasets", "discover_symmetry", "equivariance_error", "fit", "load_network", "mixture", "save_network", "soften",
+    "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if not name.startswith("RPP")]
+if find_spec("torch") is None:
+    __all__ = [name for name in __all__ if name != "SoftModule"]

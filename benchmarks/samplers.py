@@ -42,6 +42,7 @@ def _rows(name: str, model: rpp.Model, x: Any, y: Any, quick: bool) -> list[Row]
         "NUTS as of before (whitened)": ("whitened", rpp.NUTS(4, short, short, max_tree_depth=4 if quick else 10)),
         "MCLMC": ("pathways", rpp.MCLMC(4, 5 * short, 5 * short)),
         "MCLMC, 16 chains": ("pathways", rpp.MCLMC(16, 5 * short, 5 * short)),
+        "ChEES, 16 chains": ("pathways", rpp.ChEES(16, 2 * short, short)),
         "MCLMC, adjusted": ("pathways", rpp.MCLMC(4, short, short, adjusted=True)),
     }
     rows, first = [], 0.0

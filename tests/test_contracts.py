@@ -35,6 +35,9 @@ NETWORKS = {
         rpp.Vector.on(0) * rpp.Vector.on(1), rpp.Vector.on(1), rpp.S(3) * rpp.O(2), channels=16
     ),
     "mlp": lambda: rpp.MLP(3, 2, None, channels=8, layers=2),
+    "particles": lambda: rpp.ParticleNetwork(
+        3, features=rpp.Vector, out=rpp.Vector, channels=6, layers=1, bilinear=False
+    ),
     "conv": lambda: rpp.ConvNet((1, 6, 6), 3, channels=(2, 2)),
 }
 METHODS = {  # SVI against known posteriors is in tests/inference
@@ -46,6 +49,8 @@ METHODS = {  # SVI against known posteriors is in tests/inference
     "nuts": (rpp.NUTS(chains=2, warmup=60, draws=100), "posterior"),
     "mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100), "posterior"),
     "adjusted mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100, adjusted=True), "posterior"),
+    "chees": (rpp.ChEES(chains=8, warmup=150, draws=50), "posterior"),
+    "sghmc": (rpp.SGHMC(chains=2, warmup=20, draws=5, thinning=2), "nothing"),
     "mile": (rpp.MILE(members=2, epochs=20, warmup=60, draws=100), "posterior"),
 }
 
@@ -63,7 +68,9 @@ def test_networks(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_methods(name, engine):
     method, finds = METHODS[name]
-    if "mclmc" in name or name == "mile":
+    if name == "sghmc":  # bias is looked at in tests/inference
+        pytest.importorskip({"numpyro": "blackjax", "pyro": "posteriors"}[engine])
+    if "mclmc" in name or name in ("mile", "chees"):
         pytest.importorskip("blackjax")
         if engine == "pyro":
             pytest.skip("blackjax is of NumPyro")

@@ -36,6 +36,7 @@ SMALLER = {
         "warmup=200, draws=200": "warmup=20, draws=5",
         "inducing=30": "inducing=8",
     },
+    "docs/particles.md": {"epochs=200": "epochs=2"},
     "docs/concepts/equivariance-error.md": {
         "channels=128, layers=2": "channels=10, layers=1",
         "epochs=100": "epochs=2",
@@ -46,6 +47,12 @@ SMALLER = {
         "members=5, epochs=300": "members=2, epochs=2",
     },
     "docs/howto/soften.md": {"epochs=20": "epochs=1"},
+    "docs/howto/own-training-loop.md": {
+        "range(15)": "range(2)",
+        "epoch >= 12": "epoch >= 0",
+        "[:1000]": "[:200]",
+        "steps_per_epoch=16": "steps_per_epoch=4",
+    },
     "docs/howto/sweeps.md": {"channels=64, layers=2": "channels=10, layers=1", "epochs=100": "epochs=2"},
     "docs/howto/resume.md": {"channels=64, layers=2": "channels=10, layers=1", "epochs=100": "epochs=2", "=20": "=1"},
     "docs/howto/model-function.md": {

@@ -28,6 +28,11 @@ EXAMPLES = {
         "docs/results/asymmetry_evidence.md docs/results/asymmetry_evidence.png",
     ),
     "bilinear": ("2", {"(384, 64)": "(10,)", '"epochs": 40': '"epochs": 2'}, "docs/results/bilinear.md"),
+    "charged_particles": (
+        "",
+        {"300, 500, 3, 300, 32": "20, 20, 2, 2, 6"},
+        "docs/results/charged_particles.md docs/results/charged_particles.png",
+    ),
     "classifiers": ("--trials 1 --data product --engine pyro", {}, "docs/results/classifiers.md"),
     "compare_inertia": (
         "2",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.allocation import hidden_rep
 from bayes_rpp.networks.emlp import EMLP, few_copies, lacks, quiet
+from bayes_rpp.networks.groups import lies_in
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import PerLayer, Prior
 from bayes_rpp.priors.subspaces.base import EquivariantSubspace
@@ -40,8 +41,8 @@ class Candidate:
             pathway of its own for each of them too, so that what they explain is not lost.
         larger: names of the chain of candidates that contain this one, the largest first.
         nested: network of the nested model; the symmetry of its bilinear layers is that of the largest.
-        contains: names of the candidates that this group contains, as far as the network's linear maps can tell; they
-            ask for less. So do mixed ones, of those that contain one of their groups.
+        contains: names of the candidates that this group contains, by their generators or as far as the network's
+            linear maps can tell; they ask for less. So do mixed ones, of those that contain one of their groups.
         same: names of those with the same maps, which no data could tell from this one.
     """
 
@@ -81,6 +82,11 @@ class Candidate:
         return tuple(kind for kind in KINDS if kind not in without)
 
     @property
+    def in_chain(self) -> tuple[str, ...]:
+        """Names of the candidates whose groups its nested model has a pathway for, the largest first."""
+        return self.larger if self.is_free else (*self.larger, self.name)
+
+    @property
     def softest(self) -> str:
         """The kind that bends the most: nested, or else soft, or else strict."""
         return next(kind for kind in ("nested", "soft", "strict") if kind in self.kinds)
@@ -95,6 +101,11 @@ class Candidate:
             net = self.nested
             a = [SIGMA_A, *[residual] * (net.pathways - 1)] if net.pathways > 1 else SIGMA_A
         return Model(net, sigma_a=a, sigma_b=b, likelihood=self.likelihood)
+
+    def chained(self, chain: Sequence[Candidate], net: Network | None) -> Candidate:
+        """With a chain of larger candidates, the largest first and this one at its end unless it is free, and its
+        network."""
+        return replace(self, larger=tuple(c.name for c in chain if c.name != self.name), nested=net)
 
     def is_alike(self, kind: str, other: Candidate, its: str) -> bool:
         """Whether our model of a kind is another candidate's of its kind: free models of the same layers, nested ones
@@ -138,33 +149,42 @@ def make_candidates(
         if not isinstance(nets[name], Network):
             raise TypeError(f"network must give a Network, got a {type(nets[name]).__name__} for {name!r}")
     spaces = {name: [_subspaces(net, g) for g in groups[name]] for name, net in nets.items()}
+    within = {
+        (name, other): _within(spaces[name], spaces[other]) or _contains(groups[name], groups[other])
+        for name, other in permutations(nets, 2)
+    }
     found = {}
     for name, net in nets.items():
-        within = {other: _within(spaces[name], spaces[other]) for other in nets if other != name}
-        back = {other: _within(spaces[other], spaces[name]) for other in within}
-        contains = tuple(other for other in within if within[other] and not back[other])
-        same = tuple(other for other in within if within[other] and back[other])
+        around = [other for other in nets if other != name and within[name, other]]
+        contains = tuple(other for other in around if not within[other, name])
+        same = tuple(other for other in around if within[other, name])
         found[name] = Candidate(name, groups[name], net, likelihood, contains, same)
-    return _with_nested(found) if is_own else list(found.values())
+    return list((with_chains(found) if is_own else found).values())
 
 
-def _with_nested(candidates: Mapping[str, Candidate]) -> list[Candidate]:
-    """Nested networks for the candidates that others contain, one for each chain of groups."""
-    chains, nets, found = {name: _larger(name, candidates) for name in candidates}, {}, []
+def with_chains(candidates: Mapping[str, Candidate], ranks: Mapping[str, float] | None = None) -> dict[str, Candidate]:
+    """The candidates that others contain, with nested networks for the chains of these, one for each chain of groups.
+
+    Args:
+        ranks: of two subgroups that neither contains the other, a chain goes through the one of the higher.
+    """
+    nets: dict[tuple[str, ...], Network | None] = {}
+    found = {}
     for name, candidate in candidates.items():
-        larger = () if candidate.is_mixed else chains[name]
-        chain = larger if candidate.is_free else (*larger, name)
-        if larger and chain not in nets:
-            nets[chain] = _nested([candidates[k] for k in chain])
-        found.append(replace(candidate, larger=larger, nested=nets.get(chain) if larger else None))
+        larger = () if candidate.is_mixed else _larger(name, candidates, ranks or {})
+        chain = [candidates[k] for k in replace(candidate, larger=larger).in_chain]
+        key = tuple(c.name for c in chain)
+        if larger and key not in nets:
+            nets[key] = candidate.nested if larger == candidate.larger else _nested(chain)
+        found[name] = candidate.chained(chain if larger else (), nets.get(key) if larger else None)
     return found
 
 
-def _larger(name: str, candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+def _larger(name: str, candidates: Mapping[str, Candidate], ranks: Mapping[str, float]) -> tuple[str, ...]:
     """The longest chain of candidates of one group that contain one, the largest first."""
     around = [other for other, c in candidates.items() if name in c.contains and not c.is_mixed]
-    chains = [(*_larger(other, candidates), other) for other in around]
-    return max(chains, key=len, default=())
+    chains = [(*_larger(other, candidates, ranks), other) for other in around]
+    return max(chains, key=lambda chain: (len(chain), ranks.get(chain[-1], 0.0)), default=())
 
 
 def _nested(chain: list[Candidate]) -> Network | None:
@@ -191,6 +211,11 @@ def _subspaces(net: Network, group: Group) -> Spaces:
     reps = [rep(group) for rep in (net.rep_in.rep, *getattr(net, "hidden", ()), net.rep_out.rep)]
     pairs = dict.fromkeys([*pairwise(reps), (reps[0], reps[-1])])
     return [*(EquivariantSubspace(a, b) for a, b in pairs), *(EquivariantSubspace(None, r) for r in reps[1:])]
+
+
+def _contains(large: Groups, small: Groups) -> bool:
+    """Whether each of some groups contains one of others: what has the symmetry of the first has that of the second."""
+    return all(any(lies_in(h, g) for h in small) for g in large)
 
 
 def _within(inner: list[Spaces], outer: list[Spaces]) -> bool:

@@ -63,7 +63,8 @@ class Comparison:
             beyond the candidate's own symmetry against all within), error (Eq. 2 for the candidate's group, median over
             draws; NaN of a mixed one, whose parts have a group each), seconds.
         best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
-            the strict ones of smaller symmetries, or only for want of capacity. None if none does.
+            the strict ones of smaller symmetries, or only for want of capacity; or that is kept to 1 % (Eq. 2), and
+            so holds in practice; or that such a symmetry contains. None if none does.
         verdict: in words, with the doubts; print it.
         doubts: the doubts alone.
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
@@ -252,7 +253,7 @@ def compare_symmetries(
     why = _why_networks(models, named, rep_in, rep_out, likelihood, y, given)
     fits: Fits
     if why is None:
-        by_name = dict(FunctionCandidate.of(by_name, x, y))
+        by_name = FunctionCandidate.of(by_name, x, y)
         fits, by = FunctionFits(by_name, x, y, MAP(), 1, engine, seed), FUNCTIONS
     else:
         method = method if method is not None else METHOD

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.candidates import Candidate, with_chains
 from bayes_rpp.analysis.scores import Score, score
 from bayes_rpp.analysis.vanishing import fit_candidate
 from bayes_rpp.analysis.verdict import is_settled
@@ -53,6 +53,9 @@ class Fits:
     def run(self, progress: bool) -> None:
         """Fit all; nested models last, as they start from the others too, and mixed ones after those of one group."""
         for kinds in self.phases:
+            if "nested" in kinds and any(c.nested is not None for c in self.candidates.values()):
+                ranks = {n: max(s.rank for key, s in self.scores.items() if key[0] == n) for n in self.candidates}
+                self.candidates.update(with_chains(self.candidates, ranks))
             for candidate in sorted(self.candidates.values(), key=lambda c: c.is_mixed):
                 keys = [(candidate.name, kind) for kind in candidate.kinds if kind in kinds]
                 for key in keys:
@@ -94,9 +97,9 @@ class Fits:
         return True
 
     def _neighbors(self, candidate: Candidate, kind: str) -> Iterable[Posterior]:
-        """Modes that a nested model goes on from: those of the larger candidates' soft ones."""
+        """Modes that a nested model goes on from: those of the soft ones of the candidates in its chain."""
         if kind == "nested" and self._has_modes:
-            for other in candidate.larger:
+            for other in candidate.in_chain:
                 yield from self._best((other, "soft"))
 
     def _fit(self, key: Key) -> None:

@@ -49,7 +49,6 @@ def degree_of_symmetry(post: Posterior, x: ArrayLike, *, prob: float = 0.9, seed
 
 def layer_has(post: Posterior, layer: str) -> bool:
     """Whether the layer has a weight that the symmetry restricts."""
-    from bayes_rpp.priors.hyper import layer_of
-
-    subspaces = [p.subspace.levels[0] for n, p in post.model.net.parameters.items() if layer_of(n) == layer]
+    net = post.model.net
+    subspaces = [p.subspace.levels[0] for n, p in net.parameters.items() if net.layer_of(n) == layer]
     return any(s.rank < s.size for s in subspaces)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from bayes_rpp._given import real_array
 from bayes_rpp._imports import load_module
 from bayes_rpp.models.model import Model
-from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.symmetry.equivariance import equivariance_error
 
 if TYPE_CHECKING:
@@ -121,7 +120,8 @@ def energy_by_layer(post: Posterior) -> dict[str, Energy]:
         dims = tuple(range(2, w.ndim))
         inside = parameter.subspace.levels[0].project(w)
         parts = [(inside**2).sum(axis=dims), ((w - inside) ** 2).sum(axis=dims)]
-        sums[layer_of(name)] = [a + b for a, b in zip(sums.get(layer_of(name), [0.0, 0.0]), parts, strict=True)]
+        layer = post.model.net.layer_of(name)
+        sums[layer] = [a + b for a, b in zip(sums.get(layer, [0.0, 0.0]), parts, strict=True)]
     return {layer: Energy(*parts) for layer, parts in sums.items()}
 
 
@@ -149,7 +149,7 @@ def energy_by_pathway(post: Posterior) -> dict[str, NDArray]:
                 within = None if is_residual else level
                 gain = prior.inside(squares, within) - prior.information(within)
                 found[k] = variance * level.rank + variance**2 * gain
-        sums[layer_of(name)] += found
+        sums[model.net.layer_of(name)] += found
     return dict(sums)
 
 

@@ -74,9 +74,9 @@ class FunctionFits(Fits):
         return score_functions(post)
 
     def _neighboring_numbers(self, candidate: Candidate, kind: str) -> Iterator[dict[str, float]]:
-        """Numbers that a soft model starts from, the strict one's and the free one's, a nested one, those of the larger
-        candidates' soft ones, and a mixed strict one, those of the strict ones of its groups: the pathways that these
-        lack are small, or of the same size."""
+        """Numbers that a soft model starts from, the strict one's and the free one's, a nested one, those of the soft
+        ones of the candidates in its chain, and a mixed strict one, those of the strict ones of its groups: pathways
+        that these lack are small, or of the same size."""
         if kind == "soft":
             sites = [f"sigma_a_{k}" for k in range(len(candidate.groups))] if candidate.is_mixed else ["sigma_a"]
             numbers = _numbers(self.posteriors[candidate.name, "strict"])
@@ -86,7 +86,7 @@ class FunctionFits(Fits):
             yield from self._from((candidate.name, "free"), "sigma_b", sites)
         elif kind == "nested":
             sites = [f"sigma_a_{k}" for k in range(len(getattr(candidate, "chain", ())))]
-            for site, name in zip(sites, candidate.larger, strict=False):
+            for site, name in zip(sites, candidate.in_chain, strict=True):
                 yield from self._from((name, "soft"), site, sites)
         elif kind == "strict" and candidate.is_mixed:
             sites = [f"sigma_a_{k}" for k in range(len(candidate.groups))]

@@ -33,8 +33,7 @@ def chain_sentences(
         if kind != "nested" or id(post) in said:
             continue
         said.add(id(post))
-        c = candidates[name]
-        names = [*c.larger, *([] if c.is_free else [name])]
+        names = candidates[name].in_chain
         shares = _shares([*names, "beyond"], post)
         yield f"Shares of the function's variance in the chain {' > '.join(names)}: {shares}."
 

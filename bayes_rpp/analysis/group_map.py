@@ -15,6 +15,7 @@ from bayes_rpp._numerics import norm, rms
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.inference.posterior.functions import TOGETHER, FunctionPosterior
+from bayes_rpp.models.model import Model
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.symmetry.elements import Elements, describe_elements, spread_elements
 from bayes_rpp.symmetry.equivariance import relative_gap
@@ -96,6 +97,8 @@ def group_error_map(
         TypeError, ValueError: naming the argument that does not fit, or if f gives values that are not finite.
     """
     functions, group, before, after = _sources(f, group, rep_in, rep_out, draws)
+    model: Any = getattr(f, "model", None)
+    x = model.net.encode(x) if isinstance(model, Model) else x
     x = finite_array(x, "x", columns=before.size, because=", the size of rep_in")
     if not len(x):
         raise ValueError("x must have at least one point, got none")

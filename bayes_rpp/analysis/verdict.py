@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, is_all_of, mixed_doubts, part_names, sum_sentences
+from bayes_rpp.analysis.kept import PRACTICAL, Kept, how_broken, how_kept, least_broken, percent
 from bayes_rpp.analysis.scores import NATS, PARETO_K, Difference, Score, difference
 from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 from bayes_rpp.analysis.vanishing import must_vanish
@@ -31,7 +32,8 @@ class Verdict:
 
     Attributes:
         best: the largest symmetry that holds; None if none does.
-        kept: all that hold, by the same test.
+        kept: all that hold, by the same test, and what these contain.
+        practical: those of them that hold to 1 %, though not exactly.
         sentences: which, how sure, how broken.
         doubts: what speaks against believing it.
     """
@@ -40,6 +42,7 @@ class Verdict:
     kept: tuple[str, ...]
     sentences: list[str]
     doubts: list[str]
+    practical: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         doubts = [f"  - {d}" for d in self.doubts] or ["  - none found"]
@@ -57,26 +60,31 @@ def judge(
 
     A symmetry holds if its strict model is not worse (`Difference.is_worse`) than its own soft and free models and the
     strict models of the smaller symmetries within it, or only than such whose equivariant part predicts as well as the
-    whole (`is_capacity`): then the network is at fault, not the symmetry. And if a larger one
-    holds that contains it. Of those that hold the largest is the answer: the smaller ones follow from it. Of several
+    whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model is not worse than these,
+    and keeps it to 1 % (`Kept.is_practical`): then it holds in practice. And if a larger one holds that contains it. Of
+    those that hold the largest is the answer: the smaller ones follow from it. Of several
     that do not contain each other, the one whose strict model scores highest.
     """
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     parts = _symmetric_parts(rivals, candidates, posteriors)
     worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
     held = {n for n, keys in worse.items() if all((n, key) in parts and is_capacity(parts[n, key]) for key in keys)}
-    held |= {name for other in held for name in candidates[other].contains}
-    kept = tuple(name for name in rivals if name in held)
+    sizes = {name: how_kept(candidates[name], posteriors) for name, keys in worse.items() if keys}
+    near = {name for name, size in sizes.items() if name not in held and size is not None and size.is_practical}
+    near = {name for name in near if not any(difference(scores[name, "soft"], scores[k]).is_worse for k in worse[name])}
+    implied = {name for other in (held | near) for name in candidates[other].contains}
+    kept = tuple(name for name in rivals if name in held | near | implied)
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
-    sentences = list(_sentences(best, kept, candidates, posteriors, scores, rivals, parts))
+    practical = tuple(name for name in kept if name in near)
+    sentences = list(_sentences(best, kept, practical, candidates, posteriors, scores, rivals, parts, sizes))
     if _are_functions(posteriors):
         sentences += [*chain_sentences(candidates, posteriors), *sum_sentences(candidates, posteriors)]
     sentences += [by] if by else []
     doubts = [*mixed_doubts(best, candidates, posteriors)]
     doubts += list(_doubts(best, kept, candidates, posteriors, scores, rivals, table))
-    doubts[:0] = _incapable(kept, worse, rivals, parts, candidates, posteriors)
-    return Verdict(best, kept, sentences, doubts)
+    doubts[:0] = _incapable(kept, practical, worse, rivals, parts, candidates, posteriors)
+    return Verdict(best, kept, sentences, doubts, practical)
 
 
 def highest(scores: Mapping[Key, Score], best: str | None) -> Key:
@@ -108,6 +116,7 @@ def _symmetric_parts(
 
 def _incapable(
     kept: tuple[str, ...],
+    practical: tuple[str, ...],
     worse: Mapping[str, list[Key]],
     rivals: Mapping[str, dict[Key, Difference]],
     parts: Mapping[tuple[str, Key], Difference],
@@ -119,8 +128,15 @@ def _incapable(
     help_ = "more data would tell" if functions else "wider channels, more layers or more starts would do"
     for name, keys in worse.items():
         lacks = candidates[name].lacks
-        if name in kept and keys:
+        if name in kept and keys and name not in practical:
             key = min(keys, key=lambda k: _worth(rivals[name][k]))
+            larger = next((other for other in kept if name in candidates[other].contains), None)
+            if larger and not ((name, key) in parts and is_capacity(parts[name, key])):
+                yield (
+                    f"the strict model of {name} is worse than {_of(key)} ({rivals[name][key]}), though {larger}, "
+                    f"which contains it, holds: its fit ended in a poor mode, or it is too small: {lacks or help_}"
+                )
+                continue
             yield (
                 f"the strict model of {name} cannot carry this function as well as {_of(key)} ({rivals[name][key]}), "
                 f"of which the part that has the symmetry predicts as well as the whole ({parts[name, key]}): "
@@ -133,11 +149,13 @@ def _incapable(
 def _sentences(
     best: str | None,
     kept: tuple[str, ...],
+    practical: tuple[str, ...],
     candidates: Mapping[str, Candidate],
     posteriors: Mapping[Key, Posterior],
     scores: Mapping[Key, Score],
     rivals: Mapping[str, dict[Key, Difference]],
     parts: Mapping[tuple[str, Key], Difference],
+    sizes: Mapping[str, Kept | None],
 ) -> Iterator[str]:
     if best is None:
         yield "None of the candidates holds exactly" + (
@@ -151,7 +169,14 @@ def _sentences(
         reasons = [f"its strict model is not worse than those that ask for less ({even})"] if even else []
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
-        yield f"{best} holds: {', and '.join(reasons)}."
+        if best in practical:
+            key, worst = min(rivals[best].items(), key=lambda item: _worth(item[1]))
+            yield (
+                f"{best} holds in practice, kept to {sizes[best]}, which is less than {percent(PRACTICAL)}; not "
+                f"exactly: strict against {_of(key)}, {worst}."
+            )
+        else:
+            yield f"{best} holds: {', and '.join(reasons)}."
         if candidates[best].is_mixed:
             labels = " and ".join(part_names(candidates[best], candidates))
             yield f"So f is a sum of parts with a symmetry each: {labels}."
@@ -172,11 +197,12 @@ def _sentences(
                 f"strict against {_of(key)}, {worst}."
             )
             continue
-        broken = _how_broken(candidates[name], posteriors)
+        broken = how_broken(candidates[name], posteriors, sizes.get(name))
         yield f"{name} does not hold exactly: strict against {_of(key)}, {worst}. {broken}"
+    yield from least_broken((n, sizes.get(n)) for n in rivals if n not in kept)
     top = highest(scores, best)
     if top[1] == "nested":
-        chain = " > ".join((*candidates[top[0]].larger, *([] if candidates[top[0]].is_free else [top[0]])))
+        chain = " > ".join(candidates[top[0]].in_chain)
         yield f"The highest score has the nested model, {chain}: for predictions each of these is worth having."
     elif best not in (None, top[0]) and top[1] == "soft" and not must_vanish(posteriors[top[0], "strict"]):
         yield (
@@ -184,26 +210,6 @@ def _sentences(
             f"against {best}, strict): for predictions {top[0]} is worth having, as an approximate "
             f"{'sum' if candidates[top[0]].is_mixed else 'symmetry'}."
         )
-
-
-def _how_broken(candidate: Candidate, posteriors: Mapping[Key, Posterior]) -> str:
-    from bayes_rpp.analysis.equivariance import equivariance_interval
-
-    post = posteriors.get((candidate.name, "soft"))
-    if post is None:
-        return ""
-    if candidate.is_mixed:
-        ratio = float(np.median(post.asymmetry(len(candidate.groups) - 1)["f"]))
-        return f"How broken: what lies beyond the sum is {ratio:.2g} times as large as its parts."
-    low, middle, high = equivariance_interval(post.equivariance_error(post.x[:200]))
-    ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
-    error = f"How broken: the soft model's equivariance error is {middle:.2g} (90 %: {low:.2g} to {high:.2g})"
-    if not ratios:  # no layer has maps both within the symmetry and outside
-        return f"{error}."
-    layer = max(ratios, key=lambda k: ratios[k])
-    if isinstance(post.model, GaussianProcess):
-        return f"{error}, and sigma_b / sigma_a is {ratios[layer]:.2g}."
-    return f"{error}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
 
 
 def _doubts(

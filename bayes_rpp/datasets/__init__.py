@@ -1,5 +1,6 @@
 """Data sets with their representations and group."""
 
+from bayes_rpp.datasets.charges import Moves, charged_particles
 from bayes_rpp.datasets.dataset import Dataset
 from bayes_rpp.datasets.images import cifar10, digits
 from bayes_rpp.datasets.inertia import inertia, modified_inertia
@@ -8,7 +9,9 @@ from bayes_rpp.datasets.tables import breast_cancer, diabetes, uci, wine
 
 __all__ = [
     "Dataset",
+    "Moves",
     "breast_cancer",
+    "charged_particles",
     "cifar10",
     "diabetes",
     "digits",

@@ -14,6 +14,7 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.irreducible import irreducible
+from bayes_rpp.models.process.reduction import are_alike
 from bayes_rpp.priors.hyper import PerLayer
 from bayes_rpp.priors.kernels.scalar import Matern52
 from bayes_rpp.symmetry.averages import ORTHOGONAL, haar_average, off_orthogonal
@@ -22,6 +23,9 @@ from bayes_rpp.symmetry.representations import Rep
 
 # Up to which functions take about as long as an ensemble, or less (docs/results/estimators.md).
 ROWS = {True: 2000, False: 1000}  # of the largest covariance matrix, of numbers and of classes
+# Of classes that are alike, their number times the cube of that of examples; a lengthscale for each column takes so
+# many times as long (docs/results/classifiers.md).
+CLASSES, ARD = 2.5e10, 3
 WORK = 3e7  # elements of the average over the group, times pairs of examples
 COLUMNS = 20  # that may have a lengthscale each
 
@@ -41,9 +45,12 @@ def are_orthogonal(group: Group, *reps: Rep) -> bool:
 
 def are_small(gp: GaussianProcess, n: int) -> bool:
     """Whether n examples are few enough, and the group is averaged over a closed set, not one drawn at random."""
-    numbers = isinstance(gp.likelihood, Gaussian)
-    size = max(p.shape[1] for p in irreducible([gp.rep_out]).places.values()) if numbers else gp.rep_out.size
-    if n * size > ROWS[numbers]:
+    numbers, places = isinstance(gp.likelihood, Gaussian), irreducible([gp.rep_out]).places
+    if are_alike(gp.likelihood, places):
+        by_column = gp.group.is_trivial and 1 < gp.rep_in.size <= COLUMNS
+        if gp.rep_out.size * n**3 * (ARD if by_column else 1) > CLASSES:
+            return False
+    elif n * (max(p.shape[1] for p in places.values()) if numbers else gp.rep_out.size) > ROWS[numbers]:
         return False
     average = haar_average(gp.group)
     return gp.group.is_trivial or (average.is_closed and len(average) * n**2 <= WORK)

@@ -42,7 +42,7 @@ def with_numbers(value: Any, changes: Mapping[str, Any], name: str) -> Any:
     if isinstance(value, Method):
         return replace(value, **changes)
     if isinstance(value, PerLayer):
-        return PerLayer(with_numbers(value.distribution, changes, name))
+        return replace(value, distribution=with_numbers(value.distribution, changes, name))
     prior = Prior.of(value, name)
     return Prior(prior.family, {**prior.arguments, **changes})
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.functions import FunctionPosterior
     from bayes_rpp.inference.posterior.metrics import predictive_metrics
     from bayes_rpp.inference.posterior.posterior import Prediction
+    from bayes_rpp.inference.posterior.stacking import stacking_weights
     from bayes_rpp.inference.run.checkpoint import Checkpoint
     from bayes_rpp.inference.run.task import Task
 else:
@@ -27,6 +28,7 @@ else:
             "inference.posterior.functions": "FunctionPosterior",
             "inference.posterior.metrics": "predictive_metrics",
             "inference.posterior.posterior": "Prediction",
+            "inference.posterior.stacking": "stacking_weights",
             "inference.run.checkpoint": "Checkpoint",
             "inference.run.task": "Task",
         },
@@ -34,5 +36,5 @@ else:
 
 __all__ = [
     "Checkpoint", "ConvergenceWarning", "FunctionPosterior", "Method", "Prediction", "Progress", "Summary", "Task",
-    "TrainingError", "cache_compilations", "predictive_metrics",
+    "TrainingError", "cache_compilations", "predictive_metrics", "stacking_weights",
 ]  # fmt: skip

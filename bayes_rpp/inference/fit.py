@@ -50,15 +50,17 @@ def fit(
     Args:
         model: a Model (network, prior and likelihood), or a GaussianProcess, whose numbers MAP, NUTS and HMC find.
         x: (n, d_in) inputs, d_in the size of rep_in, or (n, *input_shape) of a network that has one, such as images.
-            Columns of a size of about 1 train best.
-        y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1).
-        method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC(), MCLMC(), MILE().
+            Columns of a size of about 1 train best. `Particles`, for a ParticleNetwork.
+        y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1). Of
+            each particle, a list of arrays; of energies and forces, a pair.
+        method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC(), MCLMC(), MILE(), ChEES(),
+            SGLD(), SGHMC().
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
             softened module. Both start from the same values and give the same members up to rounding.
         seed: of initial values and the order of data.
         init: start from a posterior (its first draws, or the modes of Laplace's, linearised, where there is one for
             each member), or from weights by parameter name, each (*shape) for all members or (members, *shape), in
-            place of draws from the prior. With NUTS, HMC and MCLMC, one draw for each chain. From weights by name,
+            place of draws from the prior. With methods that run chains, one draw for each. From weights by name,
             such as a trained module's `net.initial`, MAP, DeepEnsemble and Laplace take smaller steps by default.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
@@ -73,7 +75,7 @@ def fit(
 
     Returns:
         Posterior, with samples of the weights of the shape (chain, draw): (1, members) of MAP and ensembles, (1, draws)
-        of Laplace, (members, draws) of SVI, (chains, draws) of NUTS, HMC, MCLMC and MILE.
+        of Laplace, (members, draws) of SVI, (chains, draws) of those that run chains.
 
     Warns:
         ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.

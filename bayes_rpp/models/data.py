@@ -27,6 +27,10 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     if columns != outputs and np.ndim(y) == 1:  # classes
         y = real_array(y, names[1])[:, None]
     a = check_inputs(model, x, names[0])
+    net: Any = getattr(model, "net", None)
+    there = None if net is None else net.counted(a)
+    if there is not None:
+        y = _filled(net.encode_outputs(y, a, names[1]), there, names[1])
     kind = f", as a {type(likelihood).__name__} likelihood needs"
     b = finite_array(y, names[1], columns=columns, because=", the size of rep_out" if columns == outputs else kind)
     if len(a) != len(b):
@@ -34,12 +38,19 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     if not len(a):
         raise ValueError(f"{names[0]} must have at least one example, got none")
     likelihood.check(b, outputs, names[1])
-    return a, floating(b)
+    return a, floating(b) if there is None else np.where(there, floating(b), np.nan)
+
+
+def _filled(y: Any, there: NDArray, name: str) -> Any:
+    """y with zeros where there is nothing to be seen."""
+    y = real_array(y, name)
+    return np.where(there, y, 0) if y.shape == there.shape else y
 
 
 def check_inputs(model: AnyModel, x: ArrayLike, name: str = "x") -> NDArray:
     """Inputs alone, likewise."""
-    a = flat_inputs(model, x, name)
+    net = getattr(model, "net", None)
+    a = flat_inputs(model, x if net is None else net.encode(x, name), name)
     return floating(finite_array(a, name, columns=model.rep_in.size, because=", the size of rep_in"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from bayes_rpp._arrays import array_namespace
 from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import engine_array
 from bayes_rpp.engines.base import Engine
@@ -37,8 +38,11 @@ def run(
         known = ", ".join(map(repr, model.latents)) or "nothing"
         raise ValueError(f"given must have numbers that the model infers, {known}, got {unknown[0]!r}")
     form = get_parametrization(parametrization or model.parametrization or "pathways")
-    x, y = engine.array(engine_array(x, "x")), None if y is None else engine.array(engine_array(y, "y"))
-    x = net.rows(x)
+    if (rows := net.encode(x)) is not x and y is not None:
+        y = net.encode_outputs(y, rows)
+    if y is not None:
+        y = engine.array(y if net.capabilities.partial else engine_array(y, "y"))
+    x = net.rows(engine.array(engine_array(rows, "x")))
     _check_shapes(model, x, y, members)
     with engine.plate("members", members, dim=-2) if members else nullcontext():
         latents = {k: engine.array(v) for k, v in given.items()}
@@ -48,8 +52,14 @@ def run(
         params = {name: _weight(model, engine, form, name, latents) for name in model.priors}
         n, f = x.shape[-2], _outputs(model, engine, params, x)
         with engine.plate("data", n, dim=-1), engine.scale((n if size is None else size) / n):
-            seen = None if y is None else likelihood.observed(engine, y)
-            engine.sample("y", likelihood.distribution(engine, f, latents), obs=seen)
+            seen, scatter = (
+                None if y is None else likelihood.observed(engine, y),
+                likelihood.distribution(engine, f, latents),
+            )
+            if seen is not None and (there := net.counted(x)) is not None:
+                xp = array_namespace(seen)
+                seen, scatter = xp.where(there, seen, xp.zeros_like(seen)), scatter.base_dist.mask(there).to_event(1)
+            engine.sample("y", scatter, obs=seen)
     return f
 
 

@@ -25,9 +25,11 @@ class Likelihood(ABC):
     Attributes:
         latents: site -> Prior of the numbers to infer.
         prefix: of sites, before the names of fields.
+        takes_missing: whether numbers y may be NaN, where there is nothing to be seen.
     """
 
     prefix: ClassVar[str] = ""
+    takes_missing: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]

@@ -81,12 +81,18 @@ class Model(Frozen):
             raise TypeError(f"net must be a Network, got {described(net)}; EMLP(rep_in, rep_out, group) would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
             raise TypeError(f"likelihood must be a Likelihood, got {likelihood!r}; Gaussian(0.1) would do")
+        chosen = Gaussian() if likelihood is None else likelihood
+        if net.capabilities.partial and not chosen.takes_missing:
+            raise ValueError(
+                f"likelihood must be Gaussian or EnergyForces for outputs that not all systems have, got {likelihood}; "
+                "pooled='sum' of the network, an output for each system, would do as well"
+            )
         if scale not in ("fan_in", None):
             raise ValueError(f"scale must be 'fan_in' or None, got {scale!r}")
         if parametrization is not None:
             get_parametrization(parametrization)
         self.net = net
-        self.likelihood = likelihood if likelihood is not None else Gaussian()
+        self.likelihood = chosen
         self.scale, self.parametrization = scale, parametrization
         self._arguments: dict[str, Any] = {
             "net": net,
@@ -98,7 +104,7 @@ class Model(Frozen):
         self.sigmas_a = _by_pathway(sigma_a, net)
         if isinstance(sigma_b, (list, tuple)):
             raise TypeError(f"sigma_b must be one number, as there is one residual, got a list of {len(sigma_b)}")
-        self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters)
+        self.sigma_b = Sigmas(sigma_b, "sigma_b", net.parameters, net.layer_of)
         latents: dict[str, Prior] = {}
         for sigmas in (*self.sigmas_a, self.sigma_b):
             latents |= sigmas.latents
@@ -254,5 +260,5 @@ def _by_pathway(sigma_a: Any, net: Network) -> tuple[Sigmas, ...]:
         wanted = f"a list of {count}, one for each group" if count > 1 else "one number"
         raise ValueError(f"sigma_a must be {wanted}, as the network has {count} pathway(s), got {have}")
     if count == 1:
-        return (Sigmas(sigma_a, "sigma_a", net.parameters),)
-    return tuple(Sigmas(s, f"sigma_a_{k}", net.parameters) for k, s in enumerate(sigma_a))
+        return (Sigmas(sigma_a, "sigma_a", net.parameters, net.layer_of),)
+    return tuple(Sigmas(s, f"sigma_a_{k}", net.parameters, net.layer_of) for k, s in enumerate(sigma_a))

@@ -19,7 +19,12 @@ from bayes_rpp.priors.hyper import Inferable
 
 
 class Normal(Likelihood):
-    """y = f(x) + noise, independent and normal, with which posteriors over functions are exact."""
+    """y = f(x) + noise, independent and normal, with which posteriors over functions are exact.
+
+    Where y is NaN, there is nothing to be seen, and nothing counts.
+    """
+
+    takes_missing = True
 
     @property
     @abstractmethod
@@ -51,13 +56,15 @@ class Normal(Likelihood):
     ) -> Float[NDArray, "*batch n"]:
         s = self.scale(latents, f.shape[-1])
         z = (np.asarray(y, dtype=np.float64) - f) / s
-        return (-0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)).sum(axis=-1)
+        each = -0.5 * z**2 - np.log(s) - 0.5 * math.log(2 * math.pi)
+        return np.where(np.isnan(y), 0.0, each).sum(axis=-1)
 
     def expansion(
         self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
     ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
         precision = np.broadcast_to(self.scale(latents, f.shape[-1]) ** -2.0, f.shape)
-        return (y - f) * precision, precision[..., None] * np.eye(f.shape[-1])
+        seen = ~np.isnan(y)
+        return np.where(seen, y - f, 0.0) * precision, (seen * precision)[..., None] * np.eye(f.shape[-1])
 
     def sample(
         self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents

@@ -87,7 +87,7 @@ class EMLP(Network, is_code=False):
         self.groups = check_groups(group, subgroups)
         super().__init__(rep_in, rep_out, generated(self.groups))
         self.bilinear = check_bilinear(bilinear)
-        self.hidden = _hidden(channels, layers, self.rep_in, self.rep_out)
+        self.hidden = hidden_reps(channels, layers, self.rep_in, self.rep_out)
         self.blocks: list[Block] = []
         current, ends = self.rep_in, (self.rep_in, self.rep_out) if products else None
         for k, rep in enumerate(self.hidden):
@@ -272,9 +272,10 @@ def _held(ends: Representation, block: Block) -> list[tuple[Term, int, int]]:
     ]
 
 
-def _hidden(
+def hidden_reps(
     channels: int | Rep | Sequence[Rep], layers: int | None, rep_in: Representation, rep_out: Representation
 ) -> list[Rep]:
+    """Of each layer; arguments as of `EMLP`."""
     count = check_layers(3 if layers is None else layers)
     if isinstance(channels, Rep):
         hidden = [channels] * count

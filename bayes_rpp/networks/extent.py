@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+MOST = 100_000  # particles of a system, which no weight depends on
 SMALL, SMALL_LIE, DEEPEST = 1000, 50, 50  # what any file may ask for; the algebra of so(n) has n^2 / 2 matrices n x n
 
 
@@ -43,10 +44,18 @@ def _everything(value: Any, depth: int) -> Iterator[Any]:
         raise ValueError(f"its network is nested more than {DEEPEST} deep")
     yield value
     if isinstance(value, Mapping):  # matrices are as large as they are
-        value = [v for k, v in value.items() if k not in ("lie_algebra", "discrete_generators")]
+        value = [
+            v
+            for k, v in value.items()
+            if k not in ("lie_algebra", "discrete_generators") and not (k == "particles" and _is_few(v))
+        ]
     if isinstance(value, list):
         for inner in value:
             yield from _everything(inner, depth - 1)
+
+
+def _is_few(value: Any) -> bool:
+    return type(value) is int and 0 < value <= MOST
 
 
 def _dims(group: Any) -> Iterator[int]:
@@ -65,8 +74,8 @@ def _dims(group: Any) -> Iterator[int]:
 
 
 def _reps(spec: Mapping[str, Any]) -> Iterator[Any]:
-    yield spec["rep_in"]
-    yield spec["rep_out"]
+    yield from (spec[k] for k in ("rep_in", "rep_out") if k in spec)
+    yield from (r for k in ("features", "out") if (r := spec["settings"].get(k)))
     channels = spec["settings"].get("channels")
     if isinstance(channels, list):
         yield from (c for c in channels if isinstance(c, list))

@@ -45,7 +45,7 @@ def _checked(groups: tuple[Any, ...]) -> tuple[Group, ...]:
                 f"group must be a list of groups on the same R^dim, got {groups[0]} on R^{groups[0].dim} and {g} on "
                 f"R^{g.dim}; SO(2) * Trivial(1) acts on R^3, as O(3) does, and would do"
             )
-        same = next((h for h in groups[:k] if _lies_in(g, h) and _lies_in(h, g)), None)
+        same = next((h for h in groups[:k] if lies_in(g, h) and lies_in(h, g)), None)
         if same is not None:
             raise ValueError(
                 f"group must be a list of groups with different maps, got {g} beside {same}; leave one out"
@@ -60,30 +60,32 @@ def _checked_subgroups(subgroups: tuple[Any, ...], group: Group) -> tuple[Group,
         if h.dim != group.dim:
             raise ValueError(f"subgroups[{k}] must act on R^{group.dim}, as group does, got R^{h.dim}")
         larger = group if k == 0 else subgroups[k - 1]
-        if not _lies_in(h, larger):
+        if not lies_in(h, larger):
             raise ValueError(
                 f"subgroups[{k}], {h}, does not lie in {larger}; each must lie in the one before it, and of others "
                 "group=[...], a list, would do"
             )
-        if _lies_in(larger, h):
+        if lies_in(larger, h):
             raise ValueError(f"subgroups[{k}] must leave other maps than {larger}, got {h}; leave it out")
     return subgroups
 
 
 def is_chain(groups: Sequence[Group]) -> bool:
     """Whether each group lies in the one before."""
-    return all(_lies_in(small, large) for large, small in itertools.pairwise(groups))
+    return all(lies_in(small, large) for large, small in itertools.pairwise(groups))
 
 
 @lru_cache(maxsize=256)
-def _lies_in(small: Group, large: Group) -> bool:
-    """Whether a group lies in another, looked at on the algebra and on maps of tensors, whatever the network's
-    representations are."""
+def lies_in(small: Group, large: Group) -> bool:
+    """Whether a group lies in another: on the algebra, and on the elements of a finite one or else on maps of tensors,
+    whatever the network's representations are."""
     algebras = [g.lie_algebra.reshape(-1, g.dim**2) for g in (large, small)]
     if np.linalg.matrix_rank(np.concatenate(algebras), tol=TOLERANCE) > np.linalg.matrix_rank(
         algebras[0], tol=TOLERANCE
     ):
         return False
+    if large.is_finite and large.listing is not None:
+        return all((large.listing.images(h) >= 0).all() for h in small.discrete_generators)
     rep = Scalar + Vector + Vector**2
     inner, outer = (EquivariantSubspace(rep(g), rep(g)) for g in (large, small))
     return inner.rank <= outer.rank and _holds(inner, outer)
@@ -107,7 +109,7 @@ def generated(groups: Sequence[Group]) -> Group:
         return product_group(
             *(generated(tuple(dict.fromkeys(fs))) for fs in zip(*(g.factors for g in groups), strict=True))
         )
-    largest = next((g for g in groups if all(_lies_in(h, g) for h in groups)), None)
+    largest = next((g for g in groups if all(lies_in(h, g) for h in groups)), None)
     if largest is not None:
         return largest
     algebra = np.concatenate([g.lie_algebra for g in groups])

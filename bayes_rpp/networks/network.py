@@ -14,6 +14,7 @@ from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._html import paragraph, table
 from bayes_rpp._types import EngineName, Shaped
 from bayes_rpp.engines.base import ENGINES
+from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, bind_rep
@@ -53,6 +54,7 @@ class Capabilities:
         is_code: whether it takes more than `config()` to build it again: files do not hold it, and loading asks for it.
             A class of your own is code, and so is what is made around it.
         evaluations: how often one call runs its layers, where it integrates.
+        partial: whether some outputs mean nothing, which `counted` says, as those of particles that are not there.
     """
 
     engines: tuple[EngineName, ...] = ("numpyro", "pyro")
@@ -61,6 +63,7 @@ class Capabilities:
     vectorized: bool = True
     is_code: bool = False
     evaluations: int = 1
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.engines, tuple) or not self.engines or not set(self.engines) <= ENGINES.keys():
@@ -176,9 +179,29 @@ class Network(metaclass=_FreezingMeta):
             return self
         return type(self), self.rep_in.rep, self.rep_out.rep, self.group, _hashable(self.config())
 
+    def layer_of(self, name: str) -> str:
+        """The layer of a parameter, as PerLayer and `energy_by_layer` have it."""
+        return layer_of(name)
+
     def rows(self, x: Array) -> Array:
         """Images and the like (n, *input_shape) as (n, rep_in.size); anything else as it is."""
         return x.reshape((x.shape[0], self.rep_in.size)) if tuple(x.shape[1:]) == self.input_shape else x
+
+    def encode(self, x: Any, name: str = "x") -> Any:
+        """What users may give as x, such as `Particles`, as rows (n, rep_in.size); anything else as it is.
+
+        Raises:
+            ValueError: naming the argument.
+        """
+        return x
+
+    def encode_outputs(self, y: Any, x: Any, name: str = "y") -> Any:
+        """The same of y, for rows x; where an output is not `counted`, any value or NaN."""
+        return y
+
+    def counted(self, x: Array) -> Array | None:
+        """Which outputs mean something for rows x, (..., rep_out.size) of True and False; None: all of them."""
+        return None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_frozen" in vars(self):

@@ -76,6 +76,15 @@ class LinearPath(Network, is_code=False):
         inner, x = {name: params[f"net.{name}"] for name in self.net.parameters}, self.rows(x)
         return linear(params, "linear", x) + self.net(inner, x)
 
+    def encode(self, x: Any, name: str = "x") -> Any:
+        return self.net.encode(x, name)
+
+    def encode_outputs(self, y: Any, x: Any, name: str = "y") -> Any:
+        return self.net.encode_outputs(y, x, name)
+
+    def counted(self, x: Array) -> Array | None:
+        return self.net.counted(x)
+
     def config(self) -> dict[str, Any]:
         return {"net": self.net}
 

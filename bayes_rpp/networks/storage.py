@@ -19,6 +19,7 @@ from bayes_rpp.networks.extent import check_extent
 from bayes_rpp.networks.hamiltonian import HamiltonianNetwork
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.network import Network, Parameter
+from bayes_rpp.networks.particles.network import ParticleNetwork
 from bayes_rpp.networks.probe import check_probe, probe_spec
 from bayes_rpp.networks.restricted import LinearPath
 from bayes_rpp.symmetry import groups
@@ -27,12 +28,13 @@ from bayes_rpp.symmetry.representations import Factor, Rep
 
 Custom = Mapping[str, Callable[[NDArray], Any]]
 NETWORKS: dict[str, Callable[..., Network]] = {
-    k.__name__: k for k in (EMLP, MLP, ConvNet, LinearPath, HamiltonianNetwork)
+    k.__name__: k for k in (EMLP, MLP, ConvNet, LinearPath, HamiltonianNetwork, ParticleNetwork)
 }
 CLASSICAL: dict[str, Callable[..., Group]] = {
     f.__name__: f for f in (groups.O, groups.SO, groups.SL, groups.Sp, groups.S, groups.Lorentz)
 }
 KINDS = ("vector", "det", "regular", "custom", "sum")
+ENDS = ("rep_in", "rep_out")
 INNER = {"LinearPath": "net", "HamiltonianNetwork": "energy"}  # what those that are made around a network call it
 
 
@@ -63,10 +65,10 @@ def network_spec(net: Network) -> dict[str, Any]:
                 f"two custom representations have the name {f.name!r}, by which alone functions are stored; "
                 "Rep.custom(rho, name=...) tells them apart"
             )
+    ends = {} if isinstance(net, ParticleNetwork) else {k: rep_spec(getattr(net, k).rep) for k in ENDS}
     return {
         "network": kind,
-        "rep_in": rep_spec(net.rep_in.rep),
-        "rep_out": rep_spec(net.rep_out.rep),
+        **ends,
         "group": several or group_spec(net.group),
         "settings": settings,
     }
@@ -119,7 +121,7 @@ def network_from_spec(
         settings.setdefault("products", False)
         if settings.get("bilinear") is True:  # from before there was another
             settings["bilinear"] = "full"
-    ends = {name: rep_from_spec(spec[name], custom) for name in ("rep_in", "rep_out")}
+    ends = {name: rep_from_spec(spec[name], custom) for name in ENDS if name in spec}
     group = spec["group"]
     groups = [group_from_spec(g) for g in group] if isinstance(group, list) else group_from_spec(group)
     with quiet():
@@ -192,7 +194,10 @@ def _channels(spec: Any, custom: Custom | None) -> Any:
 
 
 # Settings that are no plain numbers or strings: how to write them, and how to read them.
+_REP = lambda rep: rep and rep_spec(rep), lambda spec, custom: spec and rep_from_spec(spec, custom)
 _SETTINGS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Custom | None], Any]]] = {
+    "features": _REP,
+    "out": _REP,
     "channels": (_channels_spec, _channels),
     "group": (lambda groups: [group_spec(g) for g in groups], lambda spec, _: [group_from_spec(g) for g in spec]),
     "subgroups": (lambda groups: [group_spec(g) for g in groups], lambda spec, _: [group_from_spec(g) for g in spec]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -134,9 +134,14 @@ class PerLayer:
     """A number for each layer, with the same prior: `Model(net, sigma_b=PerLayer(HalfNormal(0.1)))`.
 
     Sites are called after the layers: "sigma_b.layers.0", ..., "sigma_b.output".
+
+    Args:
+        distribution: the prior of each number.
+        blocks: of softened modules: one number for each numbered part, such as "layers.0", whatever layers it holds.
     """
 
     distribution: Distribution | Prior
+    blocks: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "distribution", Prior.of(self.distribution, "distribution of PerLayer"))
@@ -154,6 +159,7 @@ class Sigmas:
             may be a pattern ("layers.*"; the first that fits counts). Each distribution is one number to infer.
         argument: its name, also that of its site; with a dict "name.key", where "layers.0.*" counts as "layers.0".
         names: of all parameters.
+        layer: the layer of each; None: `layer_of`.
 
     Attributes:
         latents: site -> Prior.
@@ -162,13 +168,18 @@ class Sigmas:
         TypeError, ValueError: naming the argument that does not fit.
     """
 
-    def __init__(self, value: Sigma, argument: str, names: Iterable[str]) -> None:
+    def __init__(
+        self, value: Sigma, argument: str, names: Iterable[str], layer: Callable[[str], str] | None = None
+    ) -> None:
         names = list(names)
         self.given: Sigma = dict(value) if isinstance(value, Mapping) else value
         self.latents: dict[str, Prior] = {}
         if isinstance(value, PerLayer):
-            value = dict.fromkeys((f"{layer_of(n)}.*" for n in names), value.distribution)
-        if isinstance(value, Mapping):
+            layer = layer_of if layer is None or value.blocks else layer
+            layers = dict.fromkeys(map(layer, names))
+            sites = {at: self._entry(value.distribution, argument, f"{argument}.{at}") for at in layers}
+            self._of = {n: sites[layer(n)] for n in names}
+        elif isinstance(value, Mapping):
             self._check_patterns(value, argument, names)
             entries = {p: self._entry(v, f"{argument}[{p!r}]", site_name(argument, p)) for p, v in value.items()}
             self._of = {n: next(e for p, e in entries.items() if fnmatchcase(n, p)) for n in names}
@@ -201,8 +212,8 @@ class Sigmas:
         ((kind, inner),) = config.items()
         if kind == "by_parameter":
             return {k: Sigmas.from_config(v) for k, v in inner.items()}
-        if kind == "per_layer":
-            return PerLayer(Sigmas.from_config(inner))
+        if kind in ("per_layer", "each_layer"):
+            return PerLayer(Sigmas.from_config(inner), blocks=kind == "per_layer")
         return Prior(kind, inner)
 
     def _entry(self, value: Any, argument: str, site: str) -> float | str:
@@ -247,7 +258,7 @@ def site_name(argument: str, pattern: str) -> str:
 
 def _config(value: Any) -> Any:
     if isinstance(value, PerLayer):
-        return {"per_layer": _config(value.distribution)}
+        return {"per_layer" if value.blocks else "each_layer": _config(value.distribution)}
     if isinstance(value, Mapping):
         return {"by_parameter": {k: _config(v) for k, v in value.items()}}
     if hasattr(value, "log_prob") or isinstance(value, Prior):

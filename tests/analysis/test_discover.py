@@ -6,6 +6,7 @@ from scipy.stats import multivariate_normal
 
 import bayes_rpp as rpp
 from bayes_rpp.analysis import symmetries_of
+from bayes_rpp.analysis.discovery import networks
 from bayes_rpp.symmetry.discovery.actions import column_actions, known_actions
 from bayes_rpp.symmetry.discovery.algebra import bracket_defect
 from bayes_rpp.symmetry.discovery.constrained import SLACK
@@ -119,7 +120,9 @@ def test_the_whole_of_so3_within_it():
     x, y = data(radial, 60, 3)
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, within=rpp.SO(3))
     assert found.dimension == 3
-    assert found.group == rpp.SO(3)
+    assert found.group == rpp.O(3)  # of one vector, all functions of SO(3) have it
+    assert [name for name, _, nats in found.discrete if nats == 0] == ["-1"]
+    assert found.verdict.endswith("-1 (as every function of it has). The group is O(3).")
     assert found.probabilities[3] > 0.95
 
 
@@ -133,7 +136,7 @@ def test_boosts_which_no_average_reaches():
 
 def test_none():
     x, y = data(neither, 45, 3)
-    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, discrete=False)
     assert found.dimension == 0
     assert found.group == rpp.Trivial(3)
     assert found.verdict.startswith("No continuous symmetry")
@@ -144,7 +147,7 @@ def test_a_broken_rotation_is_near_and_its_axis_the_least_violated_one():
         return about_axis(x) + 0.2 * x[:, :1] ** 2 * np.array([0.0, 1.0, 0.0])
 
     x, y = data(broken, 100, 3)
-    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, within=rpp.SO(3))
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, within=rpp.SO(3), discrete=False)
     assert found.dimension == 1
     assert not found.is_exact
     assert "nearly" in found.verdict
@@ -177,6 +180,10 @@ def test_columns_whose_representation_nobody_knows():
     a = found.generators[0]
     assert abs(a[2, 3] / a[0, 1]) == pytest.approx(2, abs=0.05)
     assert "twice" in found.verdict
+    (_, mirror, nats), *others = found.discrete  # O(2)
+    assert not others
+    assert nats > 10
+    assert np.linalg.det(mirror[:2, :2]) == np.linalg.det(mirror[2:, 2:]) == -1
     gp = rpp.GaussianProcess(found.rep_in, found.rep_out, found.group)
     assert gp.rep_in.size == gp.rep_out.size == 2
 
@@ -185,11 +192,53 @@ def test_directions_that_the_data_do_not_excite_are_unknown():
     """Points in a plane know of the rotation in it, and of no other."""
     x, y = data(lambda x: radial(x * [1.0, 1.0, 0.0]), 60, 3)
     x[:, 2] = y[:, 2] = 0.0
-    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, discrete=False)
     assert found.dimension == 1
     np.testing.assert_allclose(found.generators[0, 2], 0, atol=1e-9)
     assert found.spectrum.is_known.sum() == 4
     assert any("say nothing" in d for d in found.doubts)
+
+
+def test_discrete_symmetries_of_columns_without_a_continuous_one():
+    x, y = data(lambda x: (np.cos(x[:, 0]) + np.sin(x[:, 1] + 0.5 * x[:, 0] ** 2))[:, None], 60, 2)
+    found = rpp.discover_symmetry(x, y, columns=["u", "v"])
+    assert found.dimension == 0
+    assert found.names == ["y is even in u"]
+    assert "Of discrete ones there is: y is even in u" in found.verdict
+    np.testing.assert_array_equal(found.group.discrete_generators, [np.diag([-1.0, 1, 1])])
+    post = rpp.fit(rpp.GaussianProcess(found.rep_in, found.rep_out, found.group, sigma_b=0.0), x, y, rpp.MAP())
+    np.testing.assert_allclose(post.predict(x * [-1, 1]).mean, post.predict(x).mean, atol=1e-6)
+
+
+def test_a_symmetry_of_small_turns_alone_is_doubted():
+    rng = np.random.default_rng(0)
+    x = np.array([3.0, 0.0]) + 0.3 * rng.normal(size=(60, 2))
+    y = np.sin(2 * np.linalg.norm(x, axis=1)) + 0.02 * rng.normal(size=60)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=S, within=rpp.SO(2), discrete=False)
+    assert found.dimension == 1
+    assert any("it is seen for small turns" in d for d in found.doubts)
+
+
+def test_networks_see_all_examples_and_functions_judge(monkeypatch):
+    monkeypatch.setattr(networks, "STEPS", 400)
+    monkeypatch.setattr(networks, "EPOCHS", (20, 60))
+    monkeypatch.setattr(networks, "CHANNELS", 32)
+    x, y = data(lambda x: np.sin((x**2).sum(axis=1, keepdims=True) / 2), 400, 2)
+    found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=S, model="networks", discrete=False)
+    assert found.names[0].startswith("rotation in the plane of columns 1 and 2")
+    assert found.group == rpp.SO(2)
+    assert found.networks.dimension in (0, 1)
+    assert "All 400 examples were looked at by networks" in found.verdict
+    post = rpp.fit(rpp.GaussianProcess(V, S, rpp.Trivial(2)), x[:60], y[:60], rpp.MAP(), progress=False)
+    again = rpp.discover_symmetry(x[:60], y[:60], rep_in=V, rep_out=S, model=post, discrete=False)
+    assert again.group == rpp.SO(2)
+
+
+def test_few_numbers_are_for_functions_and_many_for_networks():
+    none = {"to_x": lambda x: x, "to_y": lambda y: y, "engine": None, "seed": 0}
+    assert networks.outputs_of("auto", np.zeros((3000, 2)), np.zeros((3000, 1)), **none) is None
+    with pytest.raises(TypeError, match=r"model must be 'auto', .* a model or a posterior, got a int"):
+        networks.outputs_of(3, np.zeros((3000, 2)), np.zeros((3000, 1)), **none)
 
 
 def test_symmetries_of_functions_and_posteriors():
@@ -216,6 +265,7 @@ def test_symmetries_of_functions_and_posteriors():
         ({"within": rpp.SO(2)}, "rep_in and rep_out must fit"),
         ({"rep_in": None, "rep_out": None, "within": rpp.SO(3)}, "within must be None"),
         ({"draws": 3}, "draws must be"),
+        ({"model": "trees"}, "model must be one of 'auto', 'functions', 'networks', or a model"),
         ({"y": np.zeros((9, 3))}, "y must have 20 examples"),
         ({"x": np.full((20, 3), np.nan)}, "x must"),
         ({"x": np.zeros((5, 3)), "y": np.zeros((5, 3))}, "x must have at least 10 examples"),

@@ -117,3 +117,13 @@ ONE, SWAP = np.eye(1), np.eye(3)[[1, 0, 2]]
 def test_words(p, r, words):
     names = [f"column {k + 1}" for k in range(3)], [f"target {k + 1}" for k in range(len(r))]
     assert words in in_words(p, r, names)
+
+
+def test_a_swap_of_nearly_equal_columns_says_little():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    x[:, 1] = x[:, 0] + 0.2 * x[:, 1]
+    y = np.exp(-((x - 0.5) ** 2).sum(axis=1, keepdims=True)) + 0.01 * rng.normal(size=(60, 1))
+    found = discrete_symmetries(x, y, columns=["a", "b"])
+    assert found.found[0][0] == "y does not change when a and b are swapped"
+    assert any("nearly equal (correlation 0.98)" in d for d in found.doubts)

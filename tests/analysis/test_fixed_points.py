@@ -149,7 +149,7 @@ def test_with_hidden_layers_and_other_methods():
     found = compare(X, X[:, :1], rep_out=rpp.Pseudoscalar, layers=1, channels=4, starts=1,
                     method=rpp.Laplace(evidence="maximize", epochs=40, batch_size=None, draws=50))  # fmt: skip
     assert "O(3) cannot hold" in found.verdict
-    svi = rpp.SVI(epochs=600, batch_size=None, draws=100)
+    svi = rpp.SVI(epochs=300, batch_size=None, draws=100)
     found = compare(X, X[:, :1], rep_out=rpp.Pseudoscalar, method=svi)
     assert "O(3) cannot hold" in found.verdict
     labels = (X[:, :1] > 0).astype(float)

@@ -141,8 +141,14 @@ def test_networks_for_many_examples(monkeypatch):
         assert not are_small(GaussianProcess(rpp.Vector, rpp.Scalar, group), 10)
     assert are_small(GaussianProcess(rpp.Vector, rpp.Scalar, rpp.S(5)), 100)
     classes = GaussianProcess(rpp.Scalar, 3 * rpp.Scalar, rpp.Trivial(1), likelihood=rpp.Categorical())
-    assert are_small(classes, 333)
-    assert not are_small(classes, 334)
+    assert are_small(classes, 2027)
+    assert not are_small(classes, 2028)
+    classes = classes.replace(rep_in=2 * rpp.Scalar)  # which may have a lengthscale each
+    assert are_small(classes, 1405)
+    assert not are_small(classes, 1406)
+    permuted = GaussianProcess(rpp.Vector, rpp.Vector, rpp.S(3), likelihood=rpp.Categorical())
+    assert are_small(permuted, 333)
+    assert not are_small(permuted, 334)
 
 
 @pytest.mark.parametrize(

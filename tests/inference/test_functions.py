@@ -159,6 +159,27 @@ def test_a_drawn_function_is_one_function():
     assert (np.abs(np.cov(np.array(pairs).T) - wanted) < spread).all()
 
 
+def test_a_drawn_function_ends_as_the_mean_given_what_it_said(monkeypatch):
+    x, y = data(15)
+    post = run(GaussianProcess(*REPS, SO(2), sigma_a=1.0, sigma_b=0.5, **FIXED), x, y)
+    z = data(60, seed=1)[0]
+    f = post.function(draw=3)
+    monkeypatch.setattr("bayes_rpp.models.process.sampled.MOST", 121)
+    values = f(z[:30])
+    with pytest.warns(UserWarning, match=r"keeps 121 numbers.*the mean given these.*post\.outputs"):
+        more = f(z[30:60])  # ten of them are drawn
+    values = np.concatenate([values, more[:10]])
+    assert repr(f) == "SampledFunction(points=40)"
+    np.testing.assert_allclose(f(z[50:]), more[20:], atol=1e-12)  # as before, and no word again
+    np.testing.assert_allclose(f(z[:40]), values, atol=1e-3)
+    # The mean given its values and the data: in their joint covariance.
+    mean, joint = post.mean_function(z).ravel(), post.covariance(z).reshape(180, 180)
+    wanted = mean[120:] + joint[120:, :120] @ np.linalg.solve(
+        joint[:120, :120] + 1e-10 * np.eye(120), values.ravel() - mean[:120]
+    )
+    np.testing.assert_allclose(more[10:].ravel(), wanted, atol=1e-3)
+
+
 @pytest.mark.parametrize("group", [D(3), [O(2), MIRROR]], ids=str)
 def test_a_strict_posterior_is_symmetric(group):
     x, y = data(15)
@@ -322,6 +343,14 @@ def test_the_kernel_is_chosen_by_the_evidence():
     assert run(given, x, cubic).model.kernel == kernels.RBF()
     with pytest.raises(ValueError, match=r"init must be of 'lengthscale.Vector', .*got 'kernel'"):
         run(GaussianProcess(Vector, Vector, O(2)), x, cubic, init={"kernel": 1.0})
+
+
+def test_cubics_are_found_in_the_flat_limit_of_an_rbf():
+    """Where lengthscales and sigmas are large together; within 100 typical sigmas the evidence is -253."""
+    train = rpp.datasets.inertia(30, seed=0)
+    x, y = train.x.astype(np.float64), train.y.astype(np.float64)
+    gp = GaussianProcess(5 * Scalar + 5 * Vector, rpp.T(2), O(3), kernel=kernels.RBF(), tolerance=1.0)
+    assert run(gp, x, y).log_evidence > -150
 
 
 def test_a_start_brings_its_kernel_or_is_refused():

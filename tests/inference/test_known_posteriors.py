@@ -20,7 +20,7 @@ def sampler(kind, engine, **settings):
     lengths = (
         {"chains": 4, "warmup": 500, "draws": 1500}
         if engine == "numpyro"
-        else {"chains": 2, "warmup": 300, "draws": 600}
+        else {"chains": 1, "warmup": 200, "draws": 600}
     )
     return kind(**{**lengths, **settings})
 
@@ -85,7 +85,7 @@ def test_nested_pathways_have_the_exact_posterior(sigma_b, parametrization):
 @pytest.mark.parametrize("sigma_b", [0.2, 0.0])
 def test_map_of_nested_pathways_is_the_exact_mode(engine, sigma_b):
     problem = NestedProblem(sigma_b, "pathways")
-    mode = run(problem, MAP(2000, None, learning_rate=0.05), engine)
+    mode = run(problem, MAP(800, None, learning_rate=0.05), engine)
     for name, want in problem.mode.items():
         np.testing.assert_allclose(mode.samples[name][0, 0], want, atol=1e-4)
 
@@ -95,7 +95,8 @@ def test_gaussian_guides_find_a_gaussian_posterior(engine, guide):
     """Full rank within 2 % (in norm) of the exact mean and covariance; of rank 4 of 6, plus a diagonal, within 15 %."""
     problem = SmallLinearProblem()
     rank = 4 if guide == "low_rank" else None
-    method = SVI(1500, None, learning_rate=0.03, guide=guide, rank=rank, particles=150, draws=200_000)
+    epochs, particles = (1500, 100) if guide == "full" else (1000, 50)
+    method = SVI(epochs, None, learning_rate=0.03, guide=guide, rank=rank, particles=particles, draws=100_000)
     post = run(problem, method, engine)
     theta = problem.theta(post)[0]
     within = 0.02 if guide == "full" else 0.15

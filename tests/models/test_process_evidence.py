@@ -26,6 +26,7 @@ from bayes_rpp import (
 from bayes_rpp.models.process.conditional import assemble
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.laplace import evidence_of
+from bayes_rpp.models.process.reduction import Classes, Whole, prior_of
 from bayes_rpp.subspaces import equivariant_basis
 
 MIRROR = Group(2, discrete_generators=[np.diag([1.0, -1.0])], name="mirror")
@@ -176,6 +177,30 @@ def check_derivatives(gp, x, y, step=1e-4):
         assert slopes[name] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4, abs=1e-4), name
 
 
+@pytest.mark.parametrize("group", [Trivial(3), O(2)], ids=str)
+def test_classes_that_are_alike_are_as_the_dense_ones(group, monkeypatch):
+    rep_in = Vector if group == Trivial(3) else Scalar + Vector
+    gp = GaussianProcess(rep_in, 4 * Scalar, group, likelihood=Categorical(0.7), sigma_a=SOME, lengthscale=SOME)
+    gp = gp.replace(sigma_b=None if group == Trivial(3) else SOME, mean_size=1.3, kernel=kernels.RBF())
+    n = 15
+    x, y, z = inputs(3, n), np.random.default_rng(0).integers(4, size=(n, 1)).astype(float), inputs(3, 5, seed=2)
+    latents = {k: 3.0 * v for k, v in at(gp).items()}
+
+    def found(kind):
+        evidence = evidence_of(gp, x, y)
+        prior = prior_of(evidence.covariance, evidence.covariance.own(latents).total)
+        assert type(prior) is kind
+        value, slopes = evidence(latents)
+        one = evidence.conditional(latents)
+        at_z = one.marginal(z)
+        return value, *slopes.values(), at_z.mean, at_z.covariance, one.covariances(z), evidence.left_out(latents)
+
+    alike = found(Classes)
+    monkeypatch.setattr("bayes_rpp.models.process.reduction.are_alike", lambda *_: False)
+    for one, other in zip(alike, found(Whole), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+
+
 def test_laplace_of_gaussian_noise_is_exact():
     """The approximation knows nothing of noise being Gaussian."""
     from bayes_rpp.models.process.laplace import LaplaceEvidence
@@ -244,6 +269,6 @@ def test_the_mode_with_outliers_is_one():
     y = np.tanh(x[:, :1]) * x[:, 2:] + 0.1 * rng.standard_t(3, size=(40, 2))
     gp = GaussianProcess(2 * Scalar + Vector, Vector, SO(2), sigma_a=1.0, sigma_b=0.5, lengthscale=2.0, mean=None)
     evidence = evidence_of(gp.replace(likelihood=StudentT(0.05, 4.0)), x, y)
-    k = assemble(evidence.covariance, evidence.covariance.own({}).total).reshape(80, 80)
-    mode = evidence._mode(k, {})
-    np.testing.assert_allclose(k @ mode.gradient, mode.f.ravel(), atol=1e-3)
+    prior = Whole(evidence.covariance, evidence.covariance.own({}).total)
+    mode = evidence._mode(prior, {})
+    np.testing.assert_allclose(prior.times(mode.gradient), mode.f, atol=1e-3)

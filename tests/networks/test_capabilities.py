@@ -28,8 +28,9 @@ OURS = [
     LinearPath(CONV),
     HamiltonianNetwork(MLP, dt=0.1, steps=3),
     HamiltonianNetwork(CONV, dt=1, steps=1),
+    rpp.ParticleNetwork(3, features=rpp.Vector, types=["C", "H"], channels=6, layers=1, pooled="mean"),
 ]
-IDS = ["emlp", "conv", "mlp", "linear path", "hamiltonian", "hamiltonian of images"]
+IDS = ["emlp", "conv", "mlp", "linear path", "hamiltonian", "hamiltonian of images", "particles"]
 
 
 class Own(rpp.networks.Network):
@@ -82,7 +83,7 @@ def test_the_record_is_passed_on_whole(can):
 def test_the_record_of_ours():
     assert {type(net).__name__ for net in OURS} == set(NETWORKS)
     assert not any(net.capabilities.is_code for net in OURS)
-    assert [net.input_shape for net in OURS] == [None, (2, 3, 4), None, (2, 3, 4), None, (2, 3, 4)]
+    assert [net.input_shape for net in OURS] == [None, (2, 3, 4), None, (2, 3, 4), None, (2, 3, 4), None]
 
     class Mine(rpp.MLP):
         def __init__(self, factor):

@@ -8,7 +8,7 @@ from scipy.stats import ortho_group
 from bayes_rpp.groups import SL, SO, Lorentz, Sp
 from bayes_rpp.symmetry.averages import haar_average
 from bayes_rpp.symmetry.discovery.algebra import antisymmetric, bracket_defect, orthonormal, span_distance
-from bayes_rpp.symmetry.discovery.names import name_algebra, with_discrete
+from bayes_rpp.symmetry.discovery.names import name_algebra
 
 
 def entries(n, *values):
@@ -127,13 +127,6 @@ def test_snapped_rotations_are_exact_and_average():
         np.testing.assert_array_equal(group.lie_algebra, -group.lie_algebra.swapaxes(1, 2))
         assert len(haar_average(group)) >= 16
     assert name_algebra(noisy(antisymmetric(3), 0.03, 1)).group == SO(3)
-
-
-def test_reflections_are_added():
-    both = with_discrete(name_algebra(TURN).group, np.diag([-1.0, 1.0]))
-    assert both.is_orthogonal
-    assert len(both.discrete_generators) == 1
-    assert any(np.linalg.det(g) < 0 for g in haar_average(both).closed)
 
 
 def test_none_and_what_closes_nowhere():

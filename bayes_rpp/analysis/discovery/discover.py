@@ -1,23 +1,26 @@
-"""Which continuous symmetry do the data have, when nobody can name it?"""
+"""Which symmetry do the data have, when nobody can name it?"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
+from bayes_rpp._types import EngineName
+from bayes_rpp.analysis.discovery.beside import Discrete, discrete_beside
+from bayes_rpp.analysis.discovery.networks import judged, outputs_of
 from bayes_rpp.analysis.discovery.scaling import standardization
 from bayes_rpp.analysis.discovery.words import doubts_of, verdict_of
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.symmetry.discovery.actions import Actions, choose_actions
 from bayes_rpp.symmetry.discovery.described import Named, describe
-from bayes_rpp.symmetry.discovery.sampled import Found
+from bayes_rpp.symmetry.discovery.sampled import Found, FunctionSymmetries
 from bayes_rpp.symmetry.discovery.search import KEPT, MARGIN, Step, orthonormal_rows, search, turns
 from bayes_rpp.symmetry.discovery.softly import Softly
 from bayes_rpp.symmetry.discovery.spectrum import spectrum_of_functions
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Array = NDArray[np.float64]
-LEAST = 10  # examples
+LEAST, EXAMPLES = 10, 1000  # of which there must be, and at which one sees what directions move
 SNAPPED = 2.0  # nats that an algebra in standard form may lose
 
 
@@ -48,6 +51,11 @@ class Discovery(Found):
         residual: sigma_b / sigma, how large the part of f is that has not the symmetry.
         verdict: the answer in words; doubts: reasons not to believe it.
         tried: (name, dimension, log evidence less the cost of its directions, beside that without a symmetry).
+        discrete: (name in words, matrix on the space of the group, by how many nats the evidence rises, 0 where every
+            function of the algebra has it) of each flip, swap, reflection or half turn that generates the group beside
+            its algebra.
+        networks: what networks, or the posterior that was given, say by themselves, in standardized units; None where
+            functions alone were asked.
     """
 
     is_exact: bool
@@ -55,6 +63,13 @@ class Discovery(Found):
     verdict: str
     doubts: list[str]
     tried: list[tuple[str, int, float]]
+    discrete: list[Discrete]
+    networks: FunctionSymmetries | None
+
+    @property
+    def names(self) -> list[str]:
+        """Of the parts of the algebra, and of the discrete symmetries beside it, in words."""
+        return [*super().names, *(name for name, _, _ in self.discrete)]
 
     @property
     def table(self) -> DataFrame:
@@ -81,26 +96,36 @@ def discover_symmetry(
     rep_in: Rep | str | None = None,
     rep_out: Rep | str | None = None,
     within: Group | None = None,
+    model: Any = "auto",
+    discrete: bool = True,
     columns: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     draws: int = 200,
+    engine: EngineName | None = None,
     seed: int = 0,
 ) -> Discovery:
-    """Find the Lie algebra of matrices A under which y = f(x) + noise is equivariant, without candidates.
+    """Find the matrices under which y = f(x) + noise is equivariant, a Lie algebra and what is beside it.
 
     f is a Gaussian process whose symmetric part meets J(x) A_in x = A_out f(x), compact or not (see
     `bayes_rpp.symmetry.discovery.constrained`), beside a residual. The algebra of the highest evidence is grown from
     there, among all of gl(n) and its subspaces of rotations and scalings, by exact gradients. The spectrum says how
-    far every direction is violated, by draws of the posterior.
+    far every direction is violated, by draws of the posterior. Then discrete symmetries are looked for, reflections and
+    half turns beside rotations, or flips and permutations of columns as they are.
 
     Args:
         x, y: (n, d_in) and (n, d_out) arrays, noise Gaussian. Searches look at up to 900 numbers of y, at random.
         rep_in, rep_out: how matrices act on the columns, such as Vector, or "2*Vector". None, both: columns are taken
             as they are, and A_in and A_out are looked for among all matrices.
         within: the group in whose Lie algebra to look, such as SO(3). None: all matrices.
+        model: "functions", as above. "networks": an ensemble of MLPs is fitted to all examples, and the algebras near
+            what it violates little are judged, and turned, by the evidence of functions of up to 900 numbers of y. A
+            `Model`, `GaussianProcess` or posterior of these x and y in place of the ensemble. "auto": functions for up
+            to 3,000 numbers in y, as in `compare_symmetries`, and networks above.
+        discrete: whether to look for discrete symmetries.
         columns, targets: names of the columns of x and y, for the words.
         draws: of the posterior, for intervals.
-        seed: of the choice of rows, and of the draws.
+        engine: of networks; as in `fit`.
+        seed: of the choice of rows, of the draws, and of networks.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
@@ -112,25 +137,35 @@ def discover_symmetry(
     order = rng.permutation(len(x))
     to_x, to_y = standardization(x, actions, "inputs"), standardization(y, actions, "outputs")
     scaled = to_x(x[order]), to_y(y[order])
-    excited = actions.excited(*scaled)
-    taken, tried = search(*scaled, actions.limited(excited))
+    excited = actions.excited(*(v[:EXAMPLES] for v in scaled))
+    limited = actions.limited(excited)
+    outputs = outputs_of(model, x, y, to_x, to_y, engine, seed)
+    by_networks: FunctionSymmetries | None = None
+    if outputs is None:
+        taken, tried = search(*scaled, limited)
+    else:
+        taken, tried, by_networks = judged(outputs, *scaled, limited, (rep_in, rep_out, within))
     last, steps = taken[-1], [*taken, *(s for s in tried if s.violation < KEPT)]
-    model, named = _named(last, to_x, to_y, rng, columns, targets)
-    strict = model.fitted(strict=True) if last.dimension else model
-    a, b, _ = model.sigmas
-    spectrum = spectrum_of_functions(model, excited, draws, rng)
+    softly, named = _named(last, to_x, to_y, rng, columns, targets)
+    strict = softly.fitted(strict=True) if last.dimension else softly
+    a, b, _ = softly.sigmas
+    spectrum = spectrum_of_functions(softly, excited, draws, rng)
+    beside = discrete_beside(x[order], y[order], named, actions.are_known, columns, targets, seed) if discrete else None
     found = Discovery(
-        *named.fields,
+        *(beside.named if beside else named).fields,
         last.dimension,
         replace(spectrum, directions=_in_units(spectrum.directions, actions, to_x, to_y)),
         _probabilities(steps),
-        bool(last.dimension) and strict.evidence > model.evidence - MARGIN,
+        bool(last.dimension) and strict.evidence > softly.evidence - MARGIN,
         b / math.hypot(a, b),
         "",
         [],
         [(s.name, s.dimension, s.score - taken[0].score) for s in steps],
+        beside.found if beside else [],
+        by_networks,
     )
-    return replace(found, verdict=verdict_of(found), doubts=doubts_of(found, model, len(x), x.shape[1]))
+    doubts = [*doubts_of(found, softly, len(x), x.shape[1]), *(beside.doubts if beside else [])]
+    return replace(found, verdict=verdict_of(found, softly, len(x)), doubts=doubts)
 
 
 def _named(

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 NATS = 3.0  # by which the evidence must rise: odds of 20 to 1 of one, where each candidate is as likely as another
 UNMOVED, LITTLE = 1e-6, 0.05  # share of the variance below which y does not depend on a column; or might not
 UNKNOWN = 0.5  # variance of y that examples leave of the next, of 1, above which too little is known of f
+EQUAL = 0.9  # correlation of columns from which a swap says little
 ORDER = 400  # elements of the largest group whose evidence is computed
 
 
@@ -134,8 +135,21 @@ def _found(x: Array, y: Array, names: Names, threshold: float, seed: int) -> Dis
         best = now
         elements.append(whole)
         chosen.append((name, p, r, alone, error))
+        if (alike_by := _correlation(x, p)) > EQUAL:
+            doubts.append(
+                f"{name}: the columns that change places are nearly equal (correlation {alike_by:.2f}), so that any "
+                "smooth function hardly notices; this says little of y"
+            )
     group = Group(n + y.shape[1], (), elements, name="discrete symmetries found")
     return DiscreteSymmetries(chosen, group, *column_reps(group, n), tried, list(dict.fromkeys(doubts)))
+
+
+def _correlation(x: Array, p: Array) -> float:
+    """Of columns with those, and signs, in whose places a signed permutation puts them: the least; 0 if none move."""
+    moved = [i for i in range(len(p)) if p[i, i] == 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = [np.corrcoef(x[:, i], x @ p[i])[0, 1] for i in moved]
+    return float(min(found)) if found and not (np.diag(p) < 0).any() else 0.0
 
 
 def _holds(elements: list[Array], g: Array) -> bool:

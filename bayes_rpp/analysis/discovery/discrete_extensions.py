@@ -21,6 +21,8 @@ from bayes_rpp.symmetry.representations import Pseudoscalar, Rep, Representation
 
 Array = NDArray[np.float64]
 NATS = 5.0  # by which the evidence must rise
+FLIPPED = 6  # coordinates at most, whose flips are tried where there are no rotations
+EXACTLY = 1e-12
 STARTS = 12  # of the search for an element of a connected group
 ORDER = 400  # elements of the discrete part, of which one is asked whether an element is among them
 
@@ -55,21 +57,31 @@ class DiscreteExtensions:
 
 
 def discrete_extensions(
-    x: ArrayLike, y: ArrayLike, *, rep_in: Rep, rep_out: Rep, group: Group, threshold: float = NATS, seed: int = 0
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    rep_in: Rep,
+    rep_out: Rep,
+    group: Group,
+    signs: bool = True,
+    threshold: float = NATS,
+    seed: int = 0,
 ) -> DiscreteExtensions:
     """Reflections and half turns under which y = f(x) + noise is equivariant, beside rotations that are known.
 
     Tried is what normalises the group and is not in it: -1, the reflection of what the rotations leave fixed (across
     the plane orthogonal to an axis), one of what they move (across a plane that contains the axis), and their product
-    (a half turn about an orthogonal axis); each as it is, and with the other sign of y, as a torque or a dipole's field
-    has it. It is judged by the evidence of a `GaussianProcess` that is strictly equivariant under the larger group,
-    beside that of the given one; both are soft where the data are not strictly equivariant.
+    (a half turn about an orthogonal axis), without rotations -1 and a flip of each coordinate; each as it is, and with
+    the other sign of y, as a torque or a dipole's field has it. It is judged by the evidence of a `GaussianProcess`
+    that is strictly equivariant under the larger group, beside that of the given one; both are soft where the data are
+    not strictly equivariant.
 
     Args:
         x: (n, d_in); y: (n, d_out).
         rep_in, rep_out: how the group acts on their columns. What is axial among the columns of x must be said, by
             `Pseudoscalar * Vector`.
         group: of orthogonal matrices (d, d), no product whose factors the representations name.
+        signs: whether the other sign of y is tried; without it `rep_out` stays as it is.
         threshold: by how many nats the evidence must rise.
         seed: of the fits.
 
@@ -99,29 +111,29 @@ def discrete_extensions(
         doubts.append(f"y is not strictly equivariant under {group}; what is said is of the part that is")
 
     def rise(hs: list[Array], name: str, rep: Rep) -> float:
-        judged = fit_of(_larger(plain, hs), rep, sigma_b, base)
+        judged = fit_of(larger(plain, hs), rep, sigma_b, base)
         doubts.extend(f"{name}: {said}" for said in judged.said)
         return judged.evidence - base.evidence
 
-    signs, reps = _signs(plain), (rep_in(plain), rep_out(plain))
+    characters, reps = _signs(plain)[: None if signs else 1], (rep_in(plain), rep_out(plain))
     rows: list[tuple[bool, float, str, Array, float]] = []  # implied, rise, name, h, sign
     for name, h in extensions(plain):
-        for sign in sorted({c(h) for c, _ in signs}, reverse=True):
+        for sign in sorted({c(h) for c, _ in characters}, reverse=True):
             words = name if sign > 0 else f"{name}, with the other sign of y"
             implied = _is_implied(h, sign, plain, *reps)
-            by = next(rep for c, rep in signs if c(h) == sign)
+            by = next(rep for c, rep in characters if c(h) == sign)
             rows.append((implied, 0.0 if implied else rise([h], words, by * rep_out), words, h, sign))
     total, by = 0.0, Scalar
     chosen: list[tuple[str, Array, float, float]] = []
     for implied, nats, name, h, sign in sorted(rows, key=lambda row: row[:2], reverse=True):
-        if _is_inside(h, _larger(plain, [c[1] for c in chosen])):
+        if is_inside(h, larger(plain, [c[1] for c in chosen])):
             continue
         if not (implied or nats > threshold):
             if nats > -threshold:
                 doubts.append(f"{name}: the data do not say (evidence {nats:+.1f} nats)")
             continue
         pairs = [*((c[1], c[2]) for c in chosen), (h, sign)]
-        fits = [rep for c, rep in signs if all(c(k) == s for k, s in pairs)]
+        fits = [rep for c, rep in characters if all(c(k) == s for k, s in pairs)]
         if fits and not implied:
             nats_together = rise([k for k, _ in pairs], name, fits[0] * rep_out) if chosen else nats
         else:
@@ -133,7 +145,7 @@ def discrete_extensions(
         chosen.append((name, h, sign, nats))
     return DiscreteExtensions(
         [(name, h, nats) for name, h, _, nats in chosen],
-        _larger(plain, [c[1] for c in chosen]) if chosen else group,
+        larger(plain, [c[1] for c in chosen]) if chosen else group,
         rep_out if by == Scalar else by * rep_out,
         is_soft,
         [(name, nats) for _, nats, name, _, _ in rows],
@@ -183,7 +195,9 @@ def extensions(group: Group) -> list[tuple[str, Array]]:
     moved = one - kept
     found = [("-1", -one)]
     if group.is_discrete:
-        return [c for c in found if not _is_inside(-one, group)]
+        flips = [(f"a flip of coordinate {i + 1}", one - 2 * np.outer(e, e)) for i, e in enumerate(one)]
+        found += flips if 1 < group.dim <= FLIPPED else []
+        return [(name, h) for name, h in found if normalizes(h, group) and not is_inside(h, group)]
     v = moved[np.diag(moved).argmax()]  # the coordinate that is moved most
     v = v / np.linalg.norm(v)
     mirror, flip = one - 2 * np.outer(v, v), one - 2 * kept
@@ -205,7 +219,7 @@ def extensions(group: Group) -> list[tuple[str, Array]]:
         found.append(("a reflection", mirror))
     kept_ones: list[tuple[str, Array]] = []
     for name, h in found:
-        if _normalizes(h, group) and not any(_is_inside(h @ k, group) for k in (one, *(k for _, k in kept_ones))):
+        if normalizes(h, group) and not any(is_inside(h @ k, group) for k in (one, *(k for _, k in kept_ones))):
             kept_ones.append((name, h))
     return kept_ones
 
@@ -216,7 +230,7 @@ def vector_words(v: Array) -> str:
     return f"({', '.join(f'{c + 0.0:.2g}' for c in np.round(v, 2))})"
 
 
-def _larger(group: Group, hs: Sequence[Array]) -> Group:
+def larger(group: Group, hs: Sequence[Array]) -> Group:
     """The group with further generators, by its usual name where it has one."""
     if not len(hs):
         return group
@@ -234,35 +248,36 @@ def _larger(group: Group, hs: Sequence[Array]) -> Group:
     return Group(d, group.lie_algebra, [*group.discrete_generators, *hs], name=name)
 
 
-def _normalizes(h: Array, group: Group) -> bool:
+def normalizes(h: Array, group: Group) -> bool:
     a = group.lie_algebra.reshape(-1, group.dim**2)
     b = (h @ group.lie_algebra @ h.T).reshape(a.shape)
     inside = np.abs(b - b @ np.linalg.pinv(a) @ a).max(initial=0.0) < 1e-8
-    return bool(inside) and all(_is_inside(h @ g @ h.T, group) for g in group.discrete_generators)
+    return bool(inside) and all(is_inside(h @ g @ h.T, group) for g in group.discrete_generators)
 
 
-def _is_inside(h: Array, group: Group) -> bool:
-    """Whether h is exp(A) g, of the algebra and the discrete generators."""
+def is_inside(h: Array, group: Group, within: float = EXACTLY) -> bool:
+    """Whether h is exp(A) g, of the algebra and the discrete generators, to half of a sum of squares of entries."""
     listed = list_elements(group.discrete_generators, ORDER) if len(group.discrete_generators) else None
     cosets = listed.matrices if listed else np.stack([np.eye(group.dim), *group.discrete_generators])
-    return any(_is_connected(h @ g.T, group.lie_algebra) for g in cosets)
+    return any(_is_connected(h @ g.T, group.lie_algebra, within) for g in cosets)
 
 
-def _is_connected(h: Array, algebra: Array) -> bool:
-    """Whether h is exp(A) for an A in the algebra of a compact group."""
+def _is_connected(h: Array, algebra: Array, within: float) -> bool:
+    """Whether h is exp(A) for an A in the algebra."""
     d, one = len(h), np.eye(len(h))
     if np.linalg.det(h) < 0 or np.abs(h - one).max() < 1e-8:
         return bool(np.linalg.det(h) > 0)
-    if not len(algebra) or np.linalg.matrix_rank(algebra.reshape(-1, d * d)) == d * (d - 1) // 2:
+    is_compact = np.array_equal(algebra, -algebra.swapaxes(1, 2))
+    if not len(algebra) or (is_compact and np.linalg.matrix_rank(algebra.reshape(-1, d * d)) == d * (d - 1) // 2):
         return bool(len(algebra))
-    return _element(algebra, lambda g: (g - h).ravel()) is not None
+    return _element(algebra, lambda g: (g - h).ravel(), within) is not None
 
 
-def _element(algebra: Array, gap: Callable[[Array], Array]) -> Array | None:
+def _element(algebra: Array, gap: Callable[[Array], Array], within: float = EXACTLY) -> Array | None:
     """The g = exp(A) at which gap(g) is 0, if there is one."""
     for start in np.random.default_rng(0).normal(scale=np.pi, size=(STARTS, len(algebra))):
         found = least_squares(lambda t: gap(expm(np.tensordot(t, algebra, 1))), start, xtol=1e-12, ftol=1e-12)
-        if found.cost < 1e-12:
+        if found.cost < within:
             return np.asarray(expm(np.tensordot(found.x, algebra, 1)))
     return None
 

@@ -46,7 +46,7 @@ def plot_symmetries(
     shown = len(found.spectrum) if directions is None else whole_number(directions, "directions", 1)
     ax = ax if ax is not None else new_axes()
     _spectrum(ax, found, min(shown, len(found.spectrum)))
-    names = "; ".join(found.names) if found.dimension else "no continuous symmetry"
+    names = "; ".join(found.names) or "no continuous symmetry"
     ax.set_title("\n".join(textwrap.wrap(names, WIDTH)), fontsize=10, loc="left")
     if (axis := _axis(found)) is not None:
         _draw_axis(ax.inset_axes(INSET), axis, found.parts[0].degrees)

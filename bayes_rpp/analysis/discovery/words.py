@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import expm
+from scipy.spatial import cKDTree
 
 from bayes_rpp.symmetry.discovery.softly import Softly
 
@@ -14,16 +16,40 @@ if TYPE_CHECKING:
 FEW = 5  # examples for each column of x
 NOISY = 0.5  # of the size of y
 NEAR = 3.0  # nats
+AWAY, TURNS = 2.0, 0.1  # distances beside those of x as they are; symmetric part of what counts as a rotation
 WEAK = 0.15  # strength below which a direction that was not kept might be one
 
 
-def verdict_of(found: Discovery) -> str:
+def verdict_of(found: Discovery, model: Softly, examples: int) -> str:
     """The answer in a few sentences."""
+    return _continuous(found) + _discrete(found) + _how(found, model, examples)
+
+
+def _discrete(found: Discovery) -> str:
+    if not found.discrete:
+        return ""
+    how = "as every function of it has", "evidence +{:.1f} nats"
+    words = "; ".join(f"{name} ({how[nats > 0].format(nats)})" for name, _, nats in found.discrete)
+    return f" {'Beside it' if found.dimension else 'Of discrete ones'} there is: {words}. The group is {found.group}."
+
+
+def _how(found: Discovery, model: Softly, examples: int) -> str:
+    """What networks have to do with it."""
+    if found.networks is None:
+        return ""
+    least = "; ".join(found.networks.names) or "none"
+    return (
+        f" All {examples:,} examples were looked at by networks, which keep to {found.networks.tolerance:g}: {least}. "
+        f"What they suggest was judged, and turned, by functions of {len(model.x):,} examples, chosen at random."
+    )
+
+
+def _continuous(found: Discovery) -> str:
     s = found.spectrum
     if not found.dimension:
         least = f" The least violated direction has a strength of {s.strength[0]:.2g}, where 1 is none at all."
         return "No continuous symmetry was found." + (least if len(s) else "")
-    names = "; ".join(found.names)
+    names = "; ".join(p.words for p in found.parts)
     k = found.dimension
     kept = s.strength[:k].max()
     what = f"{names} ({k} dimension{'s' * (k > 1)}, probability {found.probabilities.get(k, 0.0):.2g})."
@@ -42,7 +68,7 @@ def doubts_of(found: Discovery, model: Softly, examples: int, columns: int) -> l
     s, doubts = found.spectrum, []
     if examples < FEW * columns:
         doubts.append(f"{examples} examples are few for {columns} columns of x")
-    if examples > len(model.x):
+    if examples > len(model.x) and found.networks is None:
         doubts.append(f"{len(model.x)} of the {examples} examples, chosen at random, were looked at")
     noise = float(np.exp(model.numbers[-1]))
     if noise > NOISY:
@@ -51,6 +77,12 @@ def doubts_of(found: Discovery, model: Softly, examples: int, columns: int) -> l
         doubts.append(
             f"the data say nothing of {unknown} of {len(s)} directions, as x covers too little of the space, or y does "
             "not change with it; they are neither kept nor broken"
+        )
+    far = _away(model)
+    if far > AWAY:
+        doubts.append(
+            f"x cover little of what the symmetry moves them through: after a quarter turn they lie {far:.1f} times as "
+            "far from the nearest other x as before; it is seen for small turns, and may not hold for large ones"
         )
     weak = (s.lower[found.dimension :] < WEAK) & s.is_known[found.dimension :]
     if weak.any():
@@ -63,3 +95,16 @@ def doubts_of(found: Discovery, model: Softly, examples: int, columns: int) -> l
     rivals = [t for t in found.tried if t[1] not in (found.dimension, 0) and own - NEAR < t[2] < own + NEAR]
     doubts += [f"{name} ({k} dimensions) is as likely, to {abs(score - own):.1f} nats" for name, k, score in rivals]
     return doubts
+
+
+def _away(model: Softly) -> float:
+    """How far x lie from the nearest x, after a quarter turn of what is kept, beside before: the largest of all turns;
+    0 without one."""
+    found, distances = [0.0], cKDTree(model.x)
+    before = float(np.median(distances.query(model.x, 2)[0][:, 1]))
+    for a in np.tensordot(model.directions, model.actions.inputs, 1):
+        size = np.abs(np.linalg.eigvals(a)).max()
+        if np.abs(a + a.T).max() < TURNS * np.abs(a).max() and before > 0:
+            after = distances.query(model.x @ expm(a * np.pi / (2 * size)).T)[0]
+            found.append(float(np.median(after)) / before)
+    return max(found)

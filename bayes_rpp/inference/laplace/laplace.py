@@ -19,7 +19,6 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.finite import why_not_finite
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
-from bayes_rpp.priors.hyper import layer_of
 from bayes_rpp.priors.pathway import ResidualPathway
 
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
@@ -47,7 +46,7 @@ class _Laplace:
         self.task, self.method, self.model = task, method, model
         names = list(model.net.parameters)
         if method.curvature == "last_layer":
-            names = [k for k in names if layer_of(k) == layer_of(names[-1])]
+            names = [k for k in names if model.net.layer_of(k) == model.net.layer_of(names[-1])]
         self.coordinates = Coordinates(model, names)
         self.tuned = self._tuned(names) if method.evidence else ()
         self._own = [k for k in self.tuned if k in model.likelihood.latents]  # such as the noise

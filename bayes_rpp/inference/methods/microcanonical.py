@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 UNADJUSTED, ADJUSTED = 1.0, math.pi / 2  # lengths; of adjusted trajectories as of HMC's
 
 
-class _Blackjax(Method):
+class Blackjax(Method):
     """What blackjax does, and so NumPyro alone."""
 
     home: ClassVar[str] = "bayes_rpp.inference.sample.microcanonical"
@@ -38,7 +38,7 @@ class _Blackjax(Method):
 
 
 @dataclass(frozen=True)
-class MCLMC(_Blackjax, Chains):
+class MCLMC(Blackjax, Chains):
     """Microcanonical Langevin Monte Carlo, dz = u dt, du = (1 - u uᵀ)(-∇U dt / (d - 1) + eta dW) with |u| = 1
     (Robnik et al. 2023; Robnik and Seljak 2024), in NumPyro, through blackjax (`pip install 'bayes-rpp[blackjax]'`).
 
@@ -99,7 +99,7 @@ class MCLMC(_Blackjax, Chains):
 
 
 @dataclass(frozen=True)
-class MILE(_Blackjax):
+class MILE(Blackjax):
     """Microcanonical Langevin ensemble (Sommer et al. 2025): a deep ensemble, and from each member a chain of MCLMC.
 
     The same as `fit` with DeepEnsemble and then with MCLMC and `init=`. Networks have many modes: the chains stay in

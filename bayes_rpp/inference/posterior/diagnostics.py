@@ -15,7 +15,6 @@ from bayes_rpp._numerics import exponent
 from bayes_rpp.inference.curvature.distance import mode_distance
 from bayes_rpp.inference.posterior.draws import Draws
 from bayes_rpp.models.model import Model
-from bayes_rpp.priors.hyper import layer_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -90,7 +89,7 @@ def asymmetry(post: Draws, pathway: int = 0) -> dict[str, NDArray]:
         raise ValueError(f"pathway must be a number from 0 to {len(model.sigmas_a) - 1}, got {pathway!r}")
     shape = (post.chains, post.draws)
     for name, prior in model.priors.items():
-        layer, levels = layer_of(name), prior.subspace.levels
+        layer, levels = model.net.layer_of(name), prior.subspace.levels
         if layer in found or not 0 < levels[min(pathway, len(levels) - 1)].rank < prior.subspace.size:
             continue
         squares = [

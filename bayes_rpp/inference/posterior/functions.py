@@ -71,14 +71,14 @@ class FunctionPosterior(Posterior):
         means, weights = [], []
         for weight, conditional in self._conditionals():
             found = found + weight * conditional.covariances(x)
-            means.append(conditional.marginal(x).mean)
+            means.append(conditional.mean(x))
             weights.append(weight)
         gaps = np.stack(means) - np.average(means, axis=0, weights=weights)
         return np.asarray(found + np.einsum("k,kna,kmb->namb", weights, gaps, gaps))
 
     def mean_function(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, "n d_out"]:
         """The posterior mean of f, (n, d_out)."""
-        return np.asarray(sum(w * c.marginal(x).mean for w, c in self._conditionals()))
+        return np.asarray(sum(w * c.mean(x) for w, c in self._conditionals()))
 
     def outputs(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, ...]:
         """f of each draw, (chain, draw, n, d_out). Up to 1,200 numbers are of one function; beyond, of one function for
@@ -103,8 +103,9 @@ class FunctionPosterior(Posterior):
                 yield Block(c, slice(0, self.draws), some, f[c])
 
     def function(self, chain: int = 0, draw: int = 0) -> Callable[[NDArray], NDArray]:
-        """One draw of f, the same function in all calls, up to 1e-5 of its standard deviation. It keeps the points that
-        it has been asked for, and each call takes longer than the one before: all points at once are quickest."""
+        """One draw of f, the same function in all calls, up to 1e-5 of its standard deviation. It keeps what it has
+        said, up to 6,000 numbers, and the time of a call grows with the square of how many there are; beyond, it is the
+        mean of f given these, and a warning says so."""
         for name, given, count in (("chain", chain, self.chains), ("draw", draw, self.draws)):
             if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given < count:
                 raise ValueError(f"{name} must be a whole number from 0 to {count - 1}, got {given!r}; 0 would do")

@@ -53,14 +53,16 @@ def predictive_metrics(post: Draws, x: ArrayLike, y: ArrayLike, *, seed: int = 0
         means.append(likelihood.mean(f).mean(axis=(0, 1), dtype=np.float64))
         if not classes:
             samples = np.concatenate([likelihood.sample(rng, f, post.latents) for _ in range(repeats)], axis=0)
-            samples = samples.reshape((-1, *target.shape))
+            seen = ~np.isnan(target)  # of outputs that not all examples have
+            samples, target = samples.reshape((-1, *target.shape))[:, seen], target[seen]
             distances.append(crps(samples, target))
             shares.append(len(target) * _coverages(samples, target, np.array([*LEVELS, *LADDER])))
     found, mean = {"nll": float(np.concatenate(losses).mean())}, np.concatenate(means)
     if classes:
         return found | class_scores(mean, y, isinstance(likelihood, Categorical))
-    share = np.sum(shares, axis=0) / len(x)
-    found["rmse"] = float(rms(mean - y))
+    seen = ~np.isnan(y)
+    share = np.sum(shares, axis=0) / seen.sum()
+    found["rmse"] = float(rms((mean - y)[seen]))
     found["crps"] = float(np.concatenate(distances).mean())
     found |= {f"coverage_{level * 100:.0f}": float(s) for level, s in zip(LEVELS, share, strict=False)}
     return found | {"calibration_error": float(np.abs(share[len(LEVELS) :] - LADDER).mean())}

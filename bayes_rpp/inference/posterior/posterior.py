@@ -81,6 +81,27 @@ class Posterior(Draws):
         """How well the posterior predicts: log-likelihood, errors, and calibration; see `predictive_metrics`."""
         return predictive_metrics(self, x, y, seed=seed)
 
+    def stack(self, x: ArrayLike, y: ArrayLike) -> Posterior:
+        """Chains, or the members of an ensemble, weighted by how well they together predict held-out data, rather than
+        equally: the draws of one chain, of which each has its share; see `inference.stacking_weights`.
+
+        Chains of networks sit in modes, and those of a bad one pull the prediction down. Weights and the modes' own
+        masses are two things: these are the best for prediction.
+
+        Args:
+            x, y: data that the posterior was not fitted to.
+
+        Returns:
+            Posterior of one chain, of as many draws as before and 1000 at least, whose `method` names the weights.
+
+        Raises:
+            TypeError, ValueError: if there is one chain of one draw, the draws are linearized ones, or x and y do not
+                fit.
+        """
+        from bayes_rpp.inference.posterior.stacking import stack
+
+        return stack(self, x, y)
+
     def summary(self, x: ArrayLike | None = None, *, points: int = 5) -> diagnostics.Summary:
         """Whether to trust it: mean, standard deviation, R-hat and effective sample size of the inferred numbers and of
         the network's outputs, and warnings in words.

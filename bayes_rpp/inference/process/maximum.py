@@ -39,6 +39,9 @@ RANGE = {
     "noise": (1e-3, 1e2),
     "": (1e-4, 1e3),
 }  # of the typical values
+# Kernels of distances alone become polynomials where lengthscales and sigmas are large together (the flat limit), with
+# their cubic terms as 1 to the cube of the lengthscale.
+FLAT, CUBIC = 1e4, 3
 OF_KERNEL = ("lengthscale", "variance")
 HOPELESS = 1e25
 UNFINISHED = 9  # SLSQP's word for it
@@ -59,6 +62,9 @@ class Objective:
     evidence: Any
     evaluations: int = field(default=0, init=False)
     _last: tuple[NDArray, tuple[float, NDArray]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.evidence.follows = True
 
     def __call__(self, z: NDArray) -> tuple[float, NDArray]:
         if self._last is None or not np.array_equal(self._last[0], z):  # descents begin where others ended
@@ -200,14 +206,19 @@ def _fine(objective: Objective, start: Place, bounds: list[Any], steps: int) -> 
     values, vectors = np.linalg.eigh(n * np.asarray(start.hessian))
     root = vectors / np.sqrt(np.maximum(np.abs(values), 1.0))
 
+    seen = [(objective(z)[0], z)]
+
     def whitened(w: NDArray) -> tuple[float, NDArray]:
-        value, slope = objective(np.clip(z + root @ w, low, high))
+        at = np.clip(z + root @ w, low, high)
+        value, slope = objective(at)
+        seen.append((value, at))
         return value, root.T @ slope
 
     inside = LinearConstraint(root, low - z, high - z)
     options = {"maxiter": steps, "ftol": ENOUGH}
     found = minimize(whitened, np.zeros(len(z)), jac=True, method="SLSQP", constraints=[inside], options=options)
-    return Place(float(found.fun), np.clip(z + root @ found.x, low, high), is_rough=found.status == UNFINISHED)
+    value, at = min(seen, key=lambda one: one[0])  # SLSQP may end at a worse place than it has seen
+    return Place(value, at, is_rough=found.status == UNFINISHED)
 
 
 def _with_hessian(objective: Objective, place: Place, bounds: list[Any]) -> Place:
@@ -233,18 +244,18 @@ def _feasible(objective: Objective, start: Place, typical: NDArray) -> Place:
 
 def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
     """All pathways alike and each by itself (the strict and the free corners), and all alike with longer
-    lengthscales."""
+    lengthscales, also on the way to the flat limit where there is one."""
     names = list(gp.latents)
     sigmas = [i for i, k in enumerate(names) if k.startswith("sigma")]
     scales = [i for i, k in enumerate(names) if k.startswith("lengthscale")]
-    balances: list[int | None] = [None, *sigmas] if len(sigmas) > 1 else [None]
-    found = []
-    for alone, factor in [*((alone, 1.0) for alone in balances), (None, FAR)]:
-        z = typical.copy()
-        z[scales] += np.log(factor)
-        if alone is not None:
-            z[[i for i in sigmas if i != alone]] += np.log(SMALL)
-        found.append(z)
+    found = [typical.copy()]
+    for alone in sigmas if len(sigmas) > 1 else ():
+        found.append(typical.copy())
+        found[-1][[i for i in sigmas if i != alone]] += np.log(SMALL)
+    for power in (0, CUBIC) if _has_flat_limit(gp) else (0,):
+        found.append(typical.copy())
+        found[-1][scales] += np.log(FAR)
+        found[-1][sigmas] += power * np.log(FAR)
     return found
 
 
@@ -285,10 +296,10 @@ def _parts(gp: GaussianProcess, n: int, seed: int) -> tuple[list[NDArray], int]:
 def _typical(gp: GaussianProcess) -> tuple[NDArray, list[tuple[float, float]]]:
     """Logarithms of typical numbers, and the bounds of what is looked for."""
     found = np.log([p.start for p in gp.latents.values()])
-    return found, [_range(k, t) for k, t in zip(gp.latents, found, strict=True)]
+    ranges = RANGE | {"sigma": (RANGE["sigma"][0], FLAT)} if _has_flat_limit(gp) else RANGE
+    limits = np.log([next(v for k, v in ranges.items() if name.startswith(k)) for name in gp.latents])
+    return found, [(t + low, t + high) for t, (low, high) in zip(found.tolist(), limits.tolist(), strict=True)]
 
 
-def _range(name: str, typical: float) -> tuple[float, float]:
-    kind = next(k for k in RANGE if name.startswith(k))
-    low, high = RANGE[kind]
-    return typical + np.log(low), typical + np.log(high)
+def _has_flat_limit(gp: GaussianProcess) -> bool:
+    return all(leaf.stationary for leaf in gp.kernel.leaves)

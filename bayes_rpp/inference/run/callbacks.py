@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
 from bayes_rpp._types import ArrayLike, Float, Shaped
 from bayes_rpp.inference.run.task import Task
+from bayes_rpp.networks.particles.systems import Particles
 from bayes_rpp.symmetry.equivariance import Probe
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import bind_rep
@@ -57,7 +58,7 @@ class EquivarianceTracker:
             or name in ("loss", "validation_loss", "member", "epoch")
         ):
             raise ValueError(f"name must be a word, got {name!r}; 'error_of_rotations' would do")
-        self._x = None if x is None else finite_array(x, "x")
+        self._x: Any = x if x is None or isinstance(x, Particles) else finite_array(x, "x")
         self._records: list[tuple[int, NDArray, NDArray]] = []
         self._probe: Probe | None = None
 
@@ -86,7 +87,7 @@ class EquivarianceTracker:
                     f"group of the tracker must act as that of the network, got {self.group}, under which {name} = "
                     f"{own.rep} has size {size}, not {own.size}; a group on R^{net.group.dim} would do"
                 )
-        self._probe = Probe(x, net.rep_in, net.rep_out, self.group, self.seed)
+        self._probe = Probe(net.encode(x), net.rep_in, net.rep_out, self.group, self.seed)
         self._probe.warn_if_empty()
         self._records = []
 

@@ -25,7 +25,7 @@ def why_not_finite(task: Task, weights: Mapping[str, NDArray], member: int) -> s
 
 def in_float32(task: Task) -> str:
     """What to say where each part is finite by itself."""
-    x, y = (float(np.abs(a).max()) for a in (task.x, task.y))
+    x, y = (float(np.nanmax(np.abs(a))) for a in (task.x, task.y))
     return (
         f"numbers overflow on the way in float32 (x is up to {x:.2g}, y up to {y:.2g}, the likelihood "
         f"{task.model.likelihood}); {_advice(task)}"
@@ -39,7 +39,9 @@ def _advice(task: Task) -> str:
 
 def _arrays(task: Task, values: Mapping[str, NDArray]) -> str | None:
     """Weights and data that float32 cannot hold."""
-    for name, a in ({"x": task.x, "y": task.y} | {k: values[k] for k in task.model.net.parameters}).items():
+    for name, a in (
+        {"x": task.x, "y": np.nan_to_num(task.y)} | {k: values[k] for k in task.model.net.parameters}
+    ).items():
         if not np.abs(a).max(initial=0.0) <= LIMIT:
             advice = "scaled to about 1" if name in "xy" else "smaller weights as init"
             return f"{name} has numbers beyond {LIMIT:.2g}, the largest of float32; {advice} would do"

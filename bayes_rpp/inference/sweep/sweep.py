@@ -205,7 +205,7 @@ class _Sweep:
         elif isinstance(likelihood, Bernoulli):
             found["error"] = float(((mean > 0.5) != (y > 0.5)).mean())
         else:
-            found["mse"] = float(((mean.astype(np.float64) - y) ** 2).mean())
+            found["mse"] = float(np.nanmean((mean.astype(np.float64) - y) ** 2))
         return found | {"equivariance_error": float(post.measure(self._probe).mean())}
 
     def dataset(self, axes: dict[str, list[Any]], cells: list[Cell]) -> xr.Dataset:

@@ -49,25 +49,27 @@ class Conditional:
         whole = {None: np.arange(self.covariance.gp.rep_out.size)[None]}
         return whole if self.merged else dict(self.covariance.places)
 
+    def mean(self, z: NDArray) -> Array:
+        """At each of z (m, d_in): (m, d_out)."""
+        pieces = [self.means(self.crosses(z[i : i + ROWS])) for i in range(0, len(z), ROWS)]
+        return self.restored(np.concatenate(pieces) if pieces else np.empty((0, self.covariance.gp.rep_out.size)))
+
     def marginal(self, z: NDArray) -> Marginal:
         """At each of z (m, d_in)."""
         gp, d_out = self.covariance.gp, self.covariance.gp.rep_out.size
         mean, cov = np.empty((len(z), d_out)), np.zeros((len(z), d_out, d_out))
         for start in range(0, len(z), ROWS):
             some = slice(start, start + ROWS)
-            cross = self._arranged(self.covariance.cross(z[some], self.latents, self.prepared))
+            cross = self.crosses(z[some])
             alone = self._alone(self.covariance.diagonal(z[some], self.latents, self.prepared))
+            mean[some] = self.means(cross)
             for key, places in self.places.items():
-                k = cross[key]
-                m, d = k.shape[:2]
-                flat = k.reshape(m * d, -1)
-                v = self.half[key](flat.T).reshape(-1, m, d)
+                m, d = alone[key].shape[:2]
+                v = self.half[key](cross[key].T).reshape(-1, m, d)
                 c = alone[key] - np.einsum("kma,kmb->mab", v, v)
                 diagonal = np.einsum("maa->ma", c)  # a view
                 np.maximum(diagonal, 0.0, out=diagonal)  # where rounding is all that is left
-                f = (flat @ self.weights[key]).reshape(m, d, -1)
-                for copy, p in enumerate(places):
-                    mean[some, p] = f[:, :, copy]
+                for p in places:
                     cov[some, p[:, None], p] = c
         if self.merged:
             return Marginal(mean + gp.offset, cov)
@@ -76,19 +78,29 @@ class Conditional:
 
     def joint(self, z: NDArray) -> tuple[Array, dict[Any, Array]]:
         """Of all of z together: mean (m, d_out), and the covariance of each part, (m d, m d), in its coordinates."""
-        mean = np.empty((len(z), self.covariance.gp.rep_out.size))
-        cross = self._arranged(self.covariance.cross(z, self.latents, self.prepared))
-        between = self._arranged(self.covariance.between(z, self.latents, self.prepared))
-        found = {}
+        cross, found = self.crosses(z), self.prior(z, z)
+        for key, k in cross.items():
+            v = self.half[key](k.T)
+            found[key] -= v.T @ v
+        return self.restored(self.means(cross)), found
+
+    def crosses(self, z: NDArray) -> Parts:
+        """The prior covariance between z (m, d_in) and the training inputs, of each part (m d, n d)."""
+        return self._flat(self.covariance.cross(z, self.latents, self.prepared))
+
+    def prior(self, z: NDArray, x: NDArray) -> Parts:
+        """That between z (m, d_in) and x (k, d_in), of each part (m d, k d)."""
+        return self._flat(self.covariance.between(z, x, self.latents, self.prepared))
+
+    def means(self, cross: Parts) -> Array:
+        """The mean of f in its coordinates, (m, d_out), from covariances with the training inputs."""
+        size = self.covariance.gp.rep_out.size
+        found = np.empty((sum(len(k) * len(self.places[key]) for key, k in cross.items()) // size, size))
         for key, places in self.places.items():
-            m, d = cross[key].shape[:2]
-            flat = cross[key].reshape(m * d, len(self.weights[key]))
-            v = self.half[key](flat.T)
-            found[key] = between[key].reshape(m * d, m * d) - v.T @ v
-            f = (flat @ self.weights[key]).reshape(m, d, len(places))
+            f = (cross[key] @ self.weights[key]).reshape(len(found), places.shape[1], len(places))
             for copy, p in enumerate(places):
-                mean[:, p] = f[:, :, copy]
-        return self.restored(mean), found
+                found[:, p] = f[:, :, copy]
+        return found
 
     def restored(self, f: Array) -> Array:
         """Outputs (..., d_out) from their coordinates."""
@@ -119,10 +131,9 @@ class Conditional:
                 found[:, :, p] = noise.reshape(count, m, d)
         return mean + self.restored(found) - self.covariance.gp.offset
 
-    def _arranged(self, blocks: Blocks) -> Parts:
-        if not self.merged:
-            return dict(blocks)
-        return {None: assemble(self.covariance, blocks)}
+    def _flat(self, blocks: Blocks) -> Parts:
+        arranged = {None: assemble(self.covariance, blocks)} if self.merged else blocks
+        return {t: k.reshape(k.shape[0] * k.shape[1], k.shape[2] * k.shape[3]) for t, k in arranged.items()}
 
     def _alone(self, blocks: Blocks) -> Parts:
         if not self.merged:
@@ -148,11 +159,12 @@ def assemble(covariance: Covariance, blocks: Blocks) -> Array:
     return np.einsum("ab,mbnd,cd->manc", basis, found, basis, optimize=True)
 
 
-def lower_root(covariance: Array, d: int) -> Array:
+def lower_root(covariance: Array, d: int, variances: Array | None = None) -> Array:
     """Lower triangular R with R R^T = covariance (m d, m d), up to as small a nugget on its diagonal as rounding asks
-    for, beside the mean variance of each of d outputs."""
-    variances, nugget = np.diag(covariance).reshape(-1, d), NUGGET
-    sizes = np.tile(np.maximum(variances.mean(axis=0), 1e-300), len(variances))
+    for, beside the variances of d outputs. None: their means."""
+    if variances is None:
+        variances = np.diag(covariance).reshape(-1, d).mean(axis=0)
+    sizes, nugget = np.tile(np.maximum(variances, 1e-300), len(covariance) // d), NUGGET
     while True:
         try:
             return np.asarray(np.linalg.cholesky(covariance + np.diag(nugget * sizes)))

@@ -145,11 +145,10 @@ class Covariance:
         """Between z (m, d_in) and the training inputs: part -> (m, d, n, d)."""
         return self._between(self._shifted(z), self.x, latents, prepared)
 
-    def between(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
-        """Between z (m, d_in) and itself: part -> (m, d, m, d)."""
-        z = self._shifted(z)
-        found = self._between(z, z, latents, prepared)
-        return {t: 0.5 * (k + k.transpose(2, 3, 0, 1)) for t, k in found.items()}
+    def between(self, z: NDArray, x: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
+        """Between z (m, d_in) and x (k, d_in): part -> (m, d, k, d)."""
+        found = self._between(self._shifted(z), self._shifted(x), latents, prepared)
+        return {t: 0.5 * (k + k.transpose(2, 3, 0, 1)) for t, k in found.items()} if z is x else found
 
     def diagonal(self, z: NDArray, latents: Latents, prepared: Prepared) -> Blocks:
         """Of each of z with itself: part -> (m, d, d)."""

@@ -32,6 +32,7 @@ class GaussianEvidence:
     """
 
     points: NDArray | None = None  # rows of x that are inducing points: none, as it is exact
+    follows = False  # of no use, as nothing is looked for
 
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance = gp, Covariance(gp, x, level)

@@ -5,23 +5,27 @@ Rasmussen and Williams 2006, Section 3.4 and Algorithms 3.1, 3.3 and 5.1, with a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 
+from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Poisson
 from bayes_rpp.models.normal import Normal
-from bayes_rpp.models.process.conditional import Conditional, assemble
+from bayes_rpp.models.process.conditional import Conditional
 from bayes_rpp.models.process.covariance import Array, Covariance, Latents
 from bayes_rpp.models.process.evidence import GaussianEvidence
 from bayes_rpp.models.process.inducing import InducedEvidence
 from bayes_rpp.models.process.inducing_points import inducing_count, inducing_points
 from bayes_rpp.models.process.prior import FunctionPrior
+from bayes_rpp.models.process.reduction import PriorCovariance, Reduction, prior_of
 from bayes_rpp.models.process.slopes import ChainRule
+from bayes_rpp.priors.kernels.averaged import Blocks
 
 STEPS, ENOUGH = 100, 1e-12  # of Newton, and the gain at which they end
 STEP = 1e-4  # of differences
+CONCAVE = (Bernoulli, Categorical, Poisson)  # likelihoods with which there is one mode
 
 
 def evidence_of(
@@ -43,9 +47,16 @@ def evidence_of(
 
 
 class LaplaceEvidence:
-    """log p(y | x, numbers), approximately; as `GaussianEvidence`."""
+    """log p(y | x, numbers), approximately; as `GaussianEvidence`.
+
+    Attributes:
+        follows: whether the mode of f is looked for from the one before: quicker, and to rounding the same where there
+            is one mode. Draws of chains are to depend on nothing before.
+    """
 
     points: NDArray | None = None
+    follows = False
+    _before: Mode | None = None
 
     def __init__(self, gp: FunctionPrior, x: NDArray, y: NDArray, level: int = 0) -> None:
         self.gp, self.covariance, self._y = gp, Covariance(gp, x, level), y
@@ -54,11 +65,10 @@ class LaplaceEvidence:
     def __call__(self, latents: Latents) -> tuple[float, dict[str, float]]:
         """The log evidence, and its derivative by the logarithm of each site."""
         prepared = self.covariance.own(latents)
-        k = assemble(self.covariance, prepared.total)
-        n, d = k.shape[:2]
-        mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        weights = self._by_part(self._weights(mode, latents))
-        slopes = ChainRule(self.covariance, latents, prepared).whole(weights)
+        mode = self._mode(prior_of(self.covariance, prepared.total), self._numbers(latents), self._before)
+        if self.follows and isinstance(self._likelihood, CONCAVE):
+            self._before = mode
+        slopes = ChainRule(self.covariance, latents, prepared).whole(self._weights(mode, latents))
         for name in self._likelihood.latents:
             slopes[name] = self._slope(mode, latents, name)
         return mode.evidence, slopes
@@ -66,22 +76,19 @@ class LaplaceEvidence:
     def conditional(self, latents: Latents) -> Conditional:
         """The posterior of f."""
         prepared = self.covariance.own(latents)
-        k = assemble(self.covariance, prepared.total)
-        n, d = k.shape[:2]
-        mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        return Conditional(self.covariance, latents, prepared, True, {None: mode.gradient[:, None]}, {None: mode.half})
+        mode = self._mode(prior_of(self.covariance, prepared.total), self._numbers(latents))
+        weights, half = {None: mode.gradient.reshape(-1, 1)}, {None: mode.reduction.half}
+        return Conditional(self.covariance, latents, prepared, True, weights, half)
 
     def left_out(self, latents: Latents) -> Array:
         """log p(y_i | all others) of each example, (n,): from the mode's cavity, a Gaussian whose expectation is by 64
         draws for each example."""
         prepared = self.covariance.own(latents)
-        k = assemble(self.covariance, prepared.total)
-        n, d = k.shape[:2]
-        mode = self._mode(k.reshape(n * d, n * d), self._numbers(latents))
-        own = _own_blocks(mode.posterior, n, d)
+        mode = self._mode(prior_of(self.covariance, prepared.total), self._numbers(latents))
+        n, d = mode.f.shape
+        own = mode.reduction.own()
         gain = np.linalg.solve(np.eye(d) - own @ mode.curvature, own)  # the cavity's covariance
-        gradient = mode.gradient.reshape(n, d)
-        mean = mode.f - np.einsum("nab,nb->na", gain, gradient)
+        mean = mode.f - np.einsum("nab,nb->na", gain, mode.gradient)
         values, vectors = np.linalg.eigh(0.5 * (gain + gain.swapaxes(1, 2)))
         root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None]
         noise = np.random.default_rng(0).normal(size=(64, n, d))
@@ -92,27 +99,23 @@ class LaplaceEvidence:
     def _numbers(self, latents: Latents) -> dict[str, Any]:
         return {name: np.asarray(latents[name]) for name in self._likelihood.latents}
 
-    def _mode(self, k: Array, numbers: dict[str, Any], near: _Mode | None = None) -> _Mode:
+    def _mode(self, prior: PriorCovariance, numbers: dict[str, Any], near: Mode | None = None) -> Mode:
         """By Newton's steps, halved until the density grows; from one nearby, where it is known."""
-        n, d = len(self._y), self.gp.rep_out.size
-        a = np.zeros(n * d) if near is None else near.gradient
-        f = (k @ a).reshape(n, d)
-        before = self._log_prob(f, numbers) - 0.5 * float(a @ f.ravel())
+        zero = np.zeros((len(self._y), self.gp.rep_out.size))
+        starts = [(zero, zero)] if near is None else [(zero, zero), (near.gradient, prior.times(near.gradient))]
+        densities = [self._log_prob(f, numbers) - 0.5 * float(np.vdot(a, f)) for a, f in starts]
+        before, (a, f) = max(densities), starts[int(np.argmax(densities))]
         for _ in range(STEPS):
-            gradient, _ = self._likelihood.expansion(f + self.gp.offset, self._y, numbers)
-            curvature = self._likelihood.steepness(f + self.gp.offset, self._y, numbers)
-            root = _root(curvature)
+            at = f + self.gp.offset
+            gradient, _ = self._likelihood.expansion(at, self._y, numbers)
+            curvature = self._likelihood.steepness(at, self._y, numbers)
             b = np.einsum("nab,nb->na", curvature, f) + gradient
-            lower = _factor(k, root)
-            moved = (k @ b.ravel()).reshape(n, d)
-            inner = np.einsum("nba,nb->na", root, moved).ravel()
-            new = b.ravel() - np.einsum("nab,nb->na", root, cho_solve((lower, True), inner).reshape(n, d)).ravel()
-            step, size = new - a, 1.0
+            step, size = b - prior.reduction(at, curvature)(prior.times(b)) - a, 1.0
             while True:
                 tried = a + size * step
-                g = (k @ tried).reshape(n, d)
+                g = prior.times(tried)
                 with np.errstate(all="ignore"):  # a step may lead where rates overflow
-                    now = float(self._log_prob(g, numbers) - 0.5 * tried @ g.ravel())
+                    now = self._log_prob(g, numbers) - 0.5 * float(np.vdot(tried, g))
                 if now >= before or size < 1e-6:
                     break
                 size /= 2
@@ -120,99 +123,45 @@ class LaplaceEvidence:
             if gained < ENOUGH * max(1.0, abs(now)):
                 break
         gradient, curvature = self._likelihood.expansion(f + self.gp.offset, self._y, numbers)
-        root = _root(curvature)
-        lower = _factor(k, root)
-        return _Mode(k, f, gradient.ravel(), curvature, root, lower, before - float(np.log(np.diag(lower)).sum()))
+        reduction = prior.reduction(f + self.gp.offset, curvature)
+        return Mode(prior, f, gradient, curvature, reduction, before - reduction.half_log_det)
 
     def _log_prob(self, f: Array, numbers: dict[str, Any]) -> float:
         return float(self._likelihood.log_prob(f + self.gp.offset, self._y, numbers).sum())
 
-    def _weights(self, mode: _Mode, latents: Latents) -> Array:
-        """Derivative of the evidence by the covariance of f, (n d, n d): explicit, and through the mode."""
-        n, d = mode.f.shape
-        r = mode.reduction
-        a = mode.gradient
-        own = _own_blocks(mode.posterior, n, d)
-        through = np.empty((n, d))
-        for j in range(d):  # -1/2 d log|B| / df_j, from the derivative of the curvature
+    def _weights(self, mode: Mode, latents: Latents) -> Blocks:
+        """Derivatives of the evidence by the covariance of each part: explicit, and through the mode."""
+        own, through = mode.reduction.own(), np.empty_like(mode.f)
+        for j in range(mode.f.shape[1]):  # -1/2 d log|B| / df_j, from the derivative of the curvature
             ahead, behind = (
                 self._likelihood.expansion(
-                    mode.f + self.gp.offset + s * STEP * np.eye(d)[j], self._y, self._numbers(latents)
+                    mode.f + self.gp.offset + s * STEP * np.eye(mode.f.shape[1])[j], self._y, self._numbers(latents)
                 )[1]
                 for s in (1, -1)
             )
             through[:, j] = -0.5 * np.einsum("nab,nab->n", own, (ahead - behind) / (2 * STEP))
-        v = through.ravel() - r @ (mode.k @ through.ravel())
-        found = 0.5 * (np.outer(a, a) - r) + 0.5 * (np.outer(v, a) + np.outer(a, v))
-        return found.reshape(n, d, n, d)
+        return mode.reduction.by_part(mode.gradient, through - mode.reduction(mode.prior.times(through)))
 
-    def _by_part(self, weights: Array) -> dict[Any, Array]:
-        """Sums over the copies of each part."""
-        basis = self.covariance.outputs.basis
-        weights = np.einsum("ba,mbnd,dc->manc", basis, weights, basis, optimize=True)
-        return {
-            t: np.sum([weights[:, p[:, None], :, p].transpose(2, 0, 3, 1) for p in places], axis=0)
-            for t, places in self.covariance.places.items()
-        }
-
-    def _slope(self, mode: _Mode, latents: Latents, name: str) -> float:
+    def _slope(self, mode: Mode, latents: Latents, name: str) -> float:
         """By the logarithm of one of the likelihood's numbers, by differences."""
         ends = []
         for sign in (1, -1):
             changed = {**latents, name: float(latents[name]) * float(np.exp(sign * STEP))}
-            ends.append(self._mode(mode.k, self._numbers(changed), mode).evidence)
+            ends.append(self._mode(mode.prior, self._numbers(changed), mode).evidence)
         return (ends[0] - ends[1]) / (2 * STEP)
 
 
-class _Mode:
+@dataclass(frozen=True)
+class Mode:
     """The mode of f, and what follows.
 
     Attributes:
-        f: (n, d); gradient: (n d,) of the log-likelihood there; curvature, root: (n, d, d), root root^T = curvature.
-        lower: factor of B = I + root^T K root.
+        f: (n, d); gradient: of the log-likelihood there; curvature: (n, d, d).
     """
 
-    def __init__(
-        self, k: Array, f: Array, gradient: Array, curvature: Array, root: Array, lower: Array, evidence: float
-    ) -> None:
-        self.k, self.f, self.gradient, self.curvature, self.root = k, f, gradient, curvature, root
-        self.lower, self.evidence = lower, evidence
-
-    @property
-    def reduction(self) -> Array:
-        """(K + curvature^-1)^-1 = root B^-1 root^T, (n d, n d)."""
-        v = self.half(np.eye(self.f.size))
-        return np.asarray(v.T @ v)
-
-    @property
-    def posterior(self) -> Array:
-        """Covariance of f, (n d, n d)."""
-        v = self.half(self.k)
-        return np.asarray(self.k - v.T @ v)
-
-    def half(self, k: Array) -> Array:
-        """v (n d, m) with v^T v = k^T (K + curvature^-1)^-1 k, for k (n d, m)."""
-        n, d = self.f.shape
-        inner = np.einsum("nba,nbm->nam", self.root, k.reshape(n, d, -1)).reshape(n * d, -1)
-        return np.asarray(solve_triangular(self.lower, inner, lower=True))
-
-
-def _factor(k: Array, root: Array) -> Array:
-    n, d, _ = root.shape
-    if not (np.isfinite(k).all() and np.isfinite(root).all()):
-        raise LinAlgError("the covariance of f is not finite")
-    left = np.einsum("nba,nbm->nam", root, k.reshape(n, d, n * d)).reshape(n * d, n, d)
-    b = np.einsum("knb,nba->kna", left, root).reshape(n * d, n * d)
-    b[np.diag_indices(n * d)] += 1.0
-    return np.asarray(cholesky(b, lower=True, overwrite_a=True, check_finite=False))
-
-
-def _root(curvature: Array) -> Array:
-    """(n, d, d) square roots of positive semidefinite matrices."""
-    values, vectors = np.linalg.eigh(curvature)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0))[:, None])
-
-
-def _own_blocks(covariance: Array, n: int, d: int) -> Array:
-    """(n, d, d), of each example with itself."""
-    return np.einsum("iaib->iab", covariance.reshape(n, d, n, d)).copy()
+    prior: PriorCovariance
+    f: Array
+    gradient: Array
+    curvature: Array
+    reduction: Reduction
+    evidence: float

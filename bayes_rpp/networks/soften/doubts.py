@@ -28,7 +28,7 @@ def warn_of_nothing_soft(net: ModuleNetwork) -> bool:
     warn_user(
         "soften made nothing soft: no weight's residual could be more than what its layer is already, so the prior is "
         f"a plain Gaussian of the variance sigma_a^2 + sigma_b^2. {'; '.join(reasons[:SHOWN])}{more}. "
-        f"{_would(net.layers)} would do"
+        f"{_would(net.layers, net.engines)} would do"
     )
     return True
 
@@ -76,9 +76,11 @@ def _reason(layer: Softened) -> str:
     return f"rank {layer.subspace.levels[0].rank} of {layer.subspace.size}, {layer.text.removeprefix('residual: ')}"
 
 
-def _would(layers: Sequence[Softened]) -> str:
+def _would(layers: Sequence[Softened], engines: Sequence[str]) -> str:
     if any(s.reason == KERNELS for s in layers):
         return "residual='local' or 'dense', for convolutions,"
+    if any(s.reason == TOKENS for s in layers) and "pyro" in engines:
+        return "residual='local' or 'dense', for linear layers on tokens,"
     if any(s.reason == TOKENS for s in layers):
         return (
             "A convolution of kernel size 1 in place of the linear layer on tokens (the same function, but softened to "

@@ -49,6 +49,7 @@ class ModuleNetwork(Network):
 
     Attributes:
         layers: what became of each layer that has parameters, in the module's order.
+        center: what parameters are differences from, by name.
         initial: the weights that the module had, by parameter name: `fit(..., init=net.initial)` starts there.
         untrained: normalisations whose running statistics have seen no data, so that they do nothing.
     """
@@ -62,13 +63,15 @@ class ModuleNetwork(Network):
         layers: Sequence[Softened],
         *,
         untrained: tuple[str, ...] = (),
+        centered: bool = False,
         rep_in: Rep | None = None,
         rep_out: Rep | None = None,
         group: Group | None = None,
     ) -> None:
         """Args: the record, with the shape of an example; columns of the output; softened parameters with subspace and
-        value; the values of the other parameters; the listing; normalisations that have seen no data; and how a group
-        acts on the flattened input and output, if one does."""
+        value; the values of the other parameters; the listing; normalisations that have seen no data; whether softened
+        parameters, too, are differences from the module's; and how a group acts on the flattened input and output, if
+        one does."""
         if group is None and (rep_in is not None or rep_out is not None):
             raise ValueError("group must be given with rep_in or rep_out, got None; O(3), or whichever acts, would do")
         inputs = math.prod(capabilities.input_shape or ())
@@ -78,19 +81,26 @@ class ModuleNetwork(Network):
                 raise ValueError(f"{name} must have size {size}, the {name[4:]}puts of the module, got {rep.size}")
         self.layers, self.untrained = tuple(layers), untrained
         self.initial: dict[str, NDArray] = {}
-        self._center = {k: np.asarray(v) for k, v in rest.items()}
+        self.center: dict[str, NDArray] = {k: np.asarray(v) for k, v in rest.items()}
         for name, (subspace, value) in weights.items():
             self.parameters[name] = Parameter(subspace)
             self.initial[name] = np.asarray(value, dtype=np.float64).reshape(subspace.shape)
-        for name, value in self._center.items():
-            self.parameters[name] = Parameter(FullSubspace(value.shape))
-            self.initial[name] = np.zeros(value.shape)
+        if centered:
+            self.center |= self.initial
+            self.initial = {name: np.zeros_like(w) for name, w in self.initial.items()}
+        for name, value in rest.items():
+            self.parameters[name] = Parameter(FullSubspace(np.shape(value)))
+            self.initial[name] = np.zeros(np.shape(value))
 
     @abstractmethod
     def __call__(self, params: Mapping[str, Array], x: Array) -> Array: ...
 
     def config(self) -> dict[str, Any]:
         return {}
+
+    def layer_of(self, name: str) -> str:
+        """The layer that has the parameter: "blocks.0.conv" of "blocks.0.conv.weight"."""
+        return name.rpartition(".")[0] or name
 
     def replace(self, **changes: Any) -> NoReturn:
         """Raises TypeError: weights, subspaces and what the module does are its own."""
@@ -105,7 +115,7 @@ class ModuleNetwork(Network):
     def state(self) -> dict[str, NDArray]:
         """What the module holds beside the weights, by name: what others are differences from, and such as running
         statistics."""
-        return dict(self._center)
+        return dict(self.center)
 
     @property
     def table(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
 
 from bayes_rpp.networks.network import LARGEST as LARGEST  # of a softened weight
 from bayes_rpp.priors.subspaces.base import Subspace
@@ -20,6 +23,7 @@ NOTES = {
 TOKENS = "one matrix serves all tokens"
 KERNELS = "it may be any kernel"
 GIVEN = "subspace as given"
+FROZEN = "frozen"
 
 
 class Options:
@@ -32,7 +36,11 @@ class Options:
     """
 
     def __init__(
-        self, residual: str | Mapping[str, str] | None, subspaces: Mapping[str, Subspace] | None, skip: Sequence[str]
+        self,
+        residual: str | Mapping[str, str] | None,
+        subspaces: Mapping[str, Subspace] | None,
+        skip: Sequence[str],
+        freeze: Sequence[str] = (),
     ) -> None:
         for name, given in (("residual", residual), ("subspaces", subspaces)):
             if given is not None and not isinstance(given, Mapping) and not (name == "residual" and given in RESIDUALS):
@@ -45,10 +53,11 @@ class Options:
         for key, subspace in (subspaces or {}).items():
             if not isinstance(subspace, Subspace):
                 raise TypeError(f"subspaces[{key!r}] must be a Subspace, got {subspace!r}")
-        if isinstance(skip, str) or not all(isinstance(p, str) for p in skip):
-            raise TypeError(f"skip must be a list of patterns of layers, got {skip!r}; ['head*'] would do")
+        for name, patterns in (("skip", skip), ("freeze", freeze)):
+            if isinstance(patterns, str) or not all(isinstance(p, str) for p in patterns):
+                raise TypeError(f"{name} must be a list of patterns of layers, got {patterns!r}; ['head*'] would do")
         self._residual = residual
-        self._subspaces, self._skip = dict(subspaces or {}), tuple(skip)
+        self._subspaces, self._skip, self._freeze = dict(subspaces or {}), tuple(skip), tuple(freeze)
         self._used: set[tuple[str, str]] = set()
 
     def residual(self, layer: str) -> str | None:
@@ -61,6 +70,10 @@ class Options:
     def skips(self, layer: str) -> bool:
         """Whether a layer, or a part of the module that it belongs to, is to be left alone."""
         return self._first("skip", self._skip, ancestors(layer)) is not None
+
+    def freezes(self, layer: str) -> bool:
+        """Whether its parameters are to stay as they are."""
+        return self._first("freeze", self._freeze, ancestors(layer)) is not None
 
     def subspace(self, parameter: str, default: Subspace) -> Subspace:
         """That given for a parameter, or the default; raises ValueError if their shapes differ."""
@@ -80,6 +93,7 @@ class Options:
         for name, patterns, kind, known in (
             ("residual", residual, "layer", layers),
             ("skip", self._skip, "layer", layers),
+            ("freeze", self._freeze, "layer", layers),
             ("subspaces", self._subspaces, "parameter", parameters),
         ):
             for pattern in patterns:
@@ -105,3 +119,11 @@ def ancestors(layer: str) -> list[str]:
 def joined(path: str, name: str) -> str:
     """The name of a layer's parameter; the module itself has the path ""."""
     return f"{path}.{name}" if path else name
+
+
+def checked_shape(input_shape: Any) -> tuple[int, ...]:
+    """The shape of one example; raises ValueError if it is none."""
+    shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
+    if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
+        raise ValueError(f"input_shape must be the shape of one example, got {input_shape!r}; (3, 32, 32) would do")
+    return shape

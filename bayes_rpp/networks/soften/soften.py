@@ -10,7 +10,7 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
-from bayes_rpp.networks.soften.options import Options
+from bayes_rpp.networks.soften.options import Options, checked_shape
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -25,6 +25,7 @@ def soften(
     residual: Residual | Mapping[str, Residual] | None = None,
     subspaces: Mapping[str, Subspace] | None = None,
     skip: Sequence[str] = (),
+    freeze: Sequence[str] = (),
     rep_in: Rep | None = None,
     rep_out: Rep | None = None,
     group: Group | None = None,
@@ -46,11 +47,15 @@ def soften(
             must be (n, outputs), or is flattened to that.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "kernel", any other kernel, for steerable convolutions (their
-            default). Or a dict of these by layer, in which a key may be a pattern.
+            default). Or a dict of these by layer, in which a key may be a pattern. A linear layer of torch on tokens,
+            (n, ..., features), has no residual of its own by default, any map between all tokens where that is "dense",
+            and a matrix for each token where it is "local".
         subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
             an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
         skip: patterns of layers, or of parts of the module, to leave alone. Those of a torch module that no gradient
             reaches, such as a backbone under `torch.no_grad`, stay as they are.
+        freeze: patterns of layers of a torch module whose parameters stay as they are, as do those with
+            `requires_grad=False`.
         rep_in, rep_out, group: how a group acts on the flattened input and output, for the equivariance error.
 
     Returns:
@@ -65,16 +70,19 @@ def soften(
             weight would be too large, or what the module does that does not go with new layers.
     """
     homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
-    shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)
-    if not shape or any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1 for n in shape):
-        raise ValueError(f"input_shape must be the shape of one example, got {input_shape!r}; (3, 32, 32) would do")
-    options = Options(residual, subspaces, skip)
+    shape = checked_shape(input_shape)
+    options = Options(residual, subspaces, skip, freeze)
     reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group}
     if "torch" in homes:
         from bayes_rpp.networks.soften.torch.soften import soften as soften_torch
 
         return _looked_at(soften_torch(module, shape, options, **reps))
     if "flax" in homes:
+        if freeze:
+            raise ValueError(
+                f"freeze must be empty for a Flax module, got {list(freeze)!r}; skip={list(freeze)!r}, "
+                "whose parameters are inferred as they are, would do"
+            )
         from bayes_rpp.networks.soften.flax.soften import soften as soften_flax
 
         return _looked_at(soften_flax(module, shape, options, **reps))
@@ -92,7 +100,7 @@ def _looked_at(net: ModuleNetwork) -> ModuleNetwork:
         warn_user(
             f"module has batch normalisation that has seen no data ({', '.join(net.untrained)}), which does nothing in "
             "evaluation mode; running the module over the data in training mode, or loading its state_dict, before "
-            "soften would do"
+            "soften, would do; and so would SoftModule, which trains them along"
         )
     if not warn_of_nothing_soft(net):
         warn_of_broken_symmetry(net)

@@ -163,10 +163,15 @@ class ConvolutionSubspace(Subspace):
         self.check_shape(kernel, shape, "kernel")
         lead = tuple(kernel.shape[: kernel.ndim - len(shape)])
         flat = kernel.reshape((*lead, self.out_channels, self._per_group, self._inputs.shape[1]))
+        return (flat @ constant(self.tap_coordinates, kernel)).reshape((*lead, self.rank))
+
+    @cached_property
+    def tap_coordinates(self) -> NDArray:
+        """(all taps, taps in use): orthonormal coordinates of each tap of a kernel, of one pair of channels."""
         sums = np.zeros((self._inputs.shape[1], len(self._taps)))
         for k, tap in enumerate(self._taps):
             sums[next(c for c in self._classes if c[0] == tap), k] = math.sqrt(self.counts[k])
-        return (flat @ constant(sums, kernel)).reshape((*lead, self.rank))
+        return frozen(sums)
 
     def channel_bias(self) -> SpanSubspace:
         """The biases (out_channels * outputs,) that are one number for each channel."""

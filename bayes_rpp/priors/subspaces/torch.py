@@ -165,7 +165,7 @@ def run(module: nn.Module, values: Mapping[str, torch.Tensor], x: torch.Tensor) 
         from escnn.nn import GeometricTensor
 
         argument = GeometricTensor(x, module.in_type)
-    with _left_as_it_was(module):
+    with left_as_it_was(module):
         for attributes in map(vars, module.modules()):
             for k, v in attributes.items():
                 if isinstance(v, torch.Tensor) and v.is_floating_point() and (v.dtype, v.device) != (x.dtype, x.device):
@@ -195,7 +195,7 @@ def _everywhere(module: nn.Module, values: Mapping[str, torch.Tensor]) -> dict[s
 
 
 @contextmanager
-def _left_as_it_was(module: nn.Module) -> Iterator[None]:
+def left_as_it_was(module: nn.Module) -> Iterator[None]:
     """Attributes, and lists and dicts in them, are afterwards what they were: what a module keeps of its last input
     may be of a transform of torch.func, and of no use outside of it."""
     own: list[Any] = [vars(m) for m in module.modules() if not isinstance(m, torch.jit.ScriptModule)]

@@ -77,7 +77,7 @@ class FlaxNetwork(ModuleNetwork):
             elif name in self._turned:
                 values[self._turned[name]] = to_kernel(w)
             else:
-                values[name] = w + jnp.asarray(self._center[name], dtype=w.dtype) if name in self._center else w
+                values[name] = w + jnp.asarray(self.center[name], dtype=w.dtype) if name in self.center else w
         assert self.input_shape is not None
         x = self.rows(x)
         y = self._view(values, jnp.asarray(x).reshape((-1, *self.input_shape)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,12 @@ from bayes_rpp.networks.soften.torch.layers import (
     Kernel,
     Layer,
     Matrix,
+    TokenConvolution,
     Tokens,
     convolution_subspace,
 )
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
+from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces.nested import ComposedSubspace, NestedSubspace
 from bayes_rpp.priors.subspaces.span import SpanSubspace
 from bayes_rpp.priors.subspaces.torch import CHUNK, Reader, copied, each
@@ -54,11 +56,14 @@ class Choice:
         weights: "weight" and "bias" (where there is one) with their subspace and present value.
         layer: that takes its place; None: it stays, and gets its weights.
         note: for the listing.
+        own: of a layer that is replaced: for each of these, a matrix C with |C theta| the norm of the weight that the
+            layer itself has with parameters theta, flat and in its order.
     """
 
     weights: dict[str, tuple[Subspace, NDArray]]
     layer: Layer | None = None
     note: str = ""
+    own: dict[str, sparse.csc_array] = field(default_factory=dict)
 
 
 def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, largest: int) -> Choice:
@@ -76,6 +81,8 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
     """
     kernel = layer._parameters.get("weight")
     if _is(layer, nn.Linear) and kernel is not None:
+        if len(shape) > 1 and residual in ("dense", "local"):
+            return _tokens(layer, shape, residual, largest)
         return Choice(_full(layer), note=NOTES["none"])
     if _is(layer, *CONVOLUTIONS, *TRANSPOSED) and kernel is not None:
         if residual == "kernel":
@@ -135,32 +142,73 @@ def _convolution(layer: Any, grid: tuple[int, ...], weights: str, largest: int) 
     if conv.size > largest:
         raise TooLarge(f"{conv.shape[0]} x {conv.shape[1]}")
     positions = math.prod(conv.output_size)
-    subspace: Subspace = conv
-    tied = conv.channel_bias()
-    if _is_steerable(layer):
-        kernels, biases = _expansions(layer)
-        inside = ComposedSubspace(conv, SpanSubspace((conv.rank,), _within(conv, kernels)))
-        subspace = NestedSubspace([inside, conv])
-        kernel, bias = _expanded(layer)
-        if biases is not None:
-            tied = SpanSubspace(tied.shape, sparse.kron(biases, np.ones((positions, 1))))
-    else:
+    if not _is_steerable(layer):
         kernel, bias = _values(layer.weight), None if layer.bias is None else _values(layer.bias)
-    made: dict[str, tuple[Subspace, NDArray]] = {"weight": (subspace, conv.from_kernel(kernel))}
-    if bias is not None:
-        made["bias"] = (tied, np.repeat(bias, positions))
+        made, own = _plain_convolution(conv, kernel, bias)
+    else:
+        kernels, biases = _expansions(layer)
+        within = _within(conv, kernels)
+        inside = ComposedSubspace(conv, SpanSubspace((conv.rank,), within))
+        kernel, bias = _expanded(layer)
+        made = {"weight": (NestedSubspace([inside, conv]), conv.from_kernel(kernel))}
+        own = {"weight": within}
+        if bias is not None and biases is not None:
+            own["bias"] = sparse.csc_array(sparse.kron(biases, np.ones((positions, 1))))
+            made["bias"] = (SpanSubspace((len(bias) * positions,), own["bias"]), np.repeat(bias, positions))
+        own = _of_all(layer, own)
     new = Convolution(layer, made["weight"][1], made["bias"][1] if bias is not None else None, conv)
-    return Choice(made, new, NOTES[weights])
+    return Choice(made, new, NOTES[weights], own)
+
+
+def _plain_convolution(
+    conv: ConvolutionSubspace, kernel: NDArray, bias: NDArray | None
+) -> tuple[dict[str, tuple[Subspace, NDArray]], dict[str, sparse.csc_array]]:
+    """Weights of a convolution of torch, and `own`."""
+    made: dict[str, tuple[Subspace, NDArray]] = {"weight": (conv, conv.from_kernel(kernel))}
+    own = [sparse.kron(sparse.eye_array(kernel.shape[0] * kernel.shape[1]), conv.tap_coordinates.T)]
+    if bias is None:
+        return made, {"weight": sparse.csc_array(own[0])}
+    positions = math.prod(conv.output_size)
+    made["bias"] = (conv.channel_bias(), np.repeat(bias, positions))
+    own.append(math.sqrt(positions) * sparse.eye_array(len(bias)))
+    empty = [sparse.csc_array((o.shape[0], n)) for o, n in zip(own, (len(bias), kernel.size), strict=True)]
+    weight, offset = sparse.hstack([own[0], empty[0]]), sparse.hstack([empty[1], own[1]])
+    return made, {"weight": sparse.csc_array(weight), "bias": sparse.csc_array(offset)}
+
+
+def _tokens(layer: Any, shape: tuple[int, ...], weights: str, largest: int) -> Choice:
+    """A linear layer that serves all tokens: a convolution of kernel size 1 over them."""
+    conv = ConvolutionSubspace(layer.in_features, layer.out_features, 1, math.prod(shape[:-1]), weights=weights)  # type: ignore[arg-type]
+    if conv.size > largest:
+        raise TooLarge(f"{conv.shape[0]} x {conv.shape[1]}")
+    bias = None if layer.bias is None else _values(layer.bias)
+    made, own = _plain_convolution(conv, _values(layer.weight)[..., None], bias)
+    new = TokenConvolution(layer, made["weight"][1], made["bias"][1] if bias is not None else None, conv)
+    new.tokens = shape[:-1]
+    return Choice(made, new, NOTES[weights], own)
+
+
+def _of_all(layer: nn.Module, own: dict[str, sparse.csc_array]) -> dict[str, sparse.csc_array]:
+    """Matrices of the parameters of an escnn layer, `weights` and `bias`, as matrices of all of its parameters."""
+    names, found = {"weight": "weights", "bias": "bias"}, {}
+    for name, matrix in own.items():
+        parts = [
+            matrix if k == names[name] else sparse.csc_array((matrix.shape[0], p.numel()))
+            for k, p in layer.named_parameters()
+        ]
+        found[name] = sparse.csc_array(sparse.hstack(parts))
+    return found
 
 
 def _steerable_kernel(layer: Any) -> Choice:
     """A convolution of escnn: its filters within all filters."""
     kernels, biases = _expansions(layer)
     kernel, bias = _expanded(layer)
+    own = {"weight": kernels}
     made: dict[str, tuple[Subspace, NDArray]] = {"weight": (SpanSubspace(kernel.shape, kernels), kernel)}
     if biases is not None and bias is not None:
-        made["bias"] = (SpanSubspace(bias.shape, biases), bias)
-    return Choice(made, Kernel(layer, kernel, bias), NOTES["kernel"])
+        made["bias"], own["bias"] = (SpanSubspace(bias.shape, biases), bias), biases
+    return Choice(made, Kernel(layer, kernel, bias), NOTES["kernel"], _of_all(layer, own))
 
 
 def _expanded(layer: nn.Module) -> tuple[NDArray, NDArray | None]:
@@ -229,11 +277,12 @@ def _span(layer: nn.Module, shape: tuple[int, ...], largest: int) -> Choice:
         raise LeftAlone(str(error)) from error
     weight, bias = reader.matrix()
     made: dict[str, tuple[Subspace, NDArray]] = {"weight": (SpanSubspace((outputs, inputs), columns), weight)}
+    own = {"weight": columns}
     if biases is not None:
-        made["bias"] = (SpanSubspace((outputs,), biases), bias)
+        made["bias"], own["bias"] = (SpanSubspace((outputs,), biases), bias), biases
     arrays = (weight, None if biases is None else bias)
     new = Tokens(layer, *arrays) if tokens else Matrix(layer, *arrays, reader.output_shape)
-    return Choice(made, new, NOTES["dense"])
+    return Choice(made, new, NOTES["dense"], own)
 
 
 def _values(tensor: torch.Tensor) -> NDArray:

@@ -6,13 +6,22 @@ Each takes the place of a layer of the module: the same shapes in and out, and e
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from bayes_rpp.networks.soften.torch.local import (
+    ChannelsLast,
+    Contiguous,
+    Grid,
+    LocallyConnected,
+    known_to_torch,
+    locally,
+)
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces.torch import speaks_types
 
@@ -30,6 +39,8 @@ class Layer(nn.Module):
         weight, bias: numpy arrays, of which only the shapes count.
     """
 
+    is_apart = False  # whether it is no part of a network, which torch.func may transform
+
     def __init__(self, original: nn.Module, weight: NDArray, bias: NDArray | None) -> None:
         super().__init__()
         # Values come with each call; these hold the names, and no memory.
@@ -41,14 +52,30 @@ class Layer(nn.Module):
                 setattr(self, name, getattr(original, name))
 
     def forward(self, x: Any) -> Any:
+        return self.at(self.weight, self.bias, x)
+
+    def at(self, weight: torch.Tensor, bias: torch.Tensor | None, x: Any) -> Any:
+        """The layer's output for these weights."""
         if not self.typed:
-            return self.apply_weight(x)
+            return self.act(weight, bias, x)
         from escnn.nn import GeometricTensor
 
-        return GeometricTensor(self.apply_weight(x.tensor), self.out_type)
+        return GeometricTensor(self.act(weight, bias, x.tensor), self.out_type)
+
+    def without_weights(self) -> Self:
+        """The same layer for `at` alone."""
+        new = copy(self)
+        new._parameters, new.is_apart = {"weight": None, "bias": None}, True
+        return new
+
+    def with_weights(self, weight: torch.Tensor, bias: torch.Tensor | None) -> Self:
+        """The same layer with weights of its own."""
+        new = self.without_weights()
+        new.weight, new.bias = nn.Parameter(weight), None if bias is None else nn.Parameter(bias)
+        return new
 
     @abstractmethod
-    def apply_weight(self, x: torch.Tensor) -> torch.Tensor:
+    def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         """Tensor to tensor."""
 
     def plain(self) -> nn.Module:
@@ -64,8 +91,8 @@ class Layer(nn.Module):
 class Tokens(Layer):
     """A matrix along the last axis, as nn.Linear."""
 
-    def apply_weight(self, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, weight, bias)
 
     def plain_map(self) -> nn.Module:
         return linear(self.weight, self.bias)
@@ -80,8 +107,8 @@ class Matrix(Layer):
         super().__init__(original, weight, bias)
         self.output_shape = output_shape
 
-    def apply_weight(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.linear(x.reshape(len(x), -1), self.weight, self.bias)
+    def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        y = F.linear(x.reshape(len(x), -1), weight, bias)
         return y.reshape(len(x), *self.output_shape)
 
     def plain_map(self) -> nn.Module:
@@ -96,15 +123,31 @@ class Convolution(Layer):
         self, original: nn.Module, weight: NDArray, bias: NDArray | None, subspace: ConvolutionSubspace
     ) -> None:
         super().__init__(original, weight, bias)
-        self.subspace = subspace
+        self.subspace, self.grid = subspace, Grid(subspace)
 
-    def apply_weight(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.subspace.apply(self.weight, x.reshape(len(x), -1))
-        y = y if self.bias is None else y + self.bias
-        return y.reshape(len(x), self.subspace.out_channels, *self.subspace.output_size)
+    def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        s = self.subspace
+        if s.weights == "dense":
+            y = F.linear(x.flatten(1), weight, bias)
+            return y.unflatten(1, (s.out_channels, *s.output_size))
+        return locally(self.grid, weight, bias, x, Contiguous.apply if self.is_apart else lambda y: y)
 
     def plain_map(self) -> nn.Module:
         return merged(self.subspace, self.weight, self.bias)
+
+
+class TokenConvolution(Convolution):
+    """Any linear map, or any local one, between tokens, of which the layer gives each the same: (n, *tokens, features),
+    a convolution of kernel size 1 with its channels last."""
+
+    def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        y = super().act(weight, bias, x.flatten(1, -2).mT)
+        return y.mT.unflatten(1, tuple(x.shape[1:-1]))
+
+    def plain_map(self) -> nn.Module:
+        return known_to_torch(ChannelsLast(super().plain_map(), self.tokens))
+
+    tokens: tuple[int, ...] = ()
 
 
 class Kernel(Layer):
@@ -118,31 +161,16 @@ class Kernel(Layer):
         each = padding if isinstance(padding, (tuple, list)) else [padding] * (weight.ndim - 2)
         self.pads = [p for n in reversed(each) for p in (n, n)]  # as F.pad wants them, the last axis first
 
-    def apply_weight(self, x: torch.Tensor) -> torch.Tensor:
+    def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         options = {k: v for k, v in self.options.items() if k != "padding_mode"}
         if self.options["padding_mode"] != "zeros":
             x, options["padding"] = F.pad(x, self.pads, mode=self.options["padding_mode"]), 0
-        function: Any = (F.conv1d, F.conv2d, F.conv3d)[self.weight.ndim - 3]
-        return function(x, self.weight, self.bias, **options)
+        function: Any = (F.conv1d, F.conv2d, F.conv3d)[weight.ndim - 3]
+        return function(x, weight, bias, **options)
 
     def plain_map(self) -> nn.Module:
         options = {k: v for k, v in self.options.items() if k != "groups"}
         return convolution(self.weight, self.bias, self.options["groups"], options)
-
-
-class LocallyConnected(nn.Module):
-    """A convolution with a kernel of its own at each position: weight as in ConvolutionSubspace(weights="local")."""
-
-    def __init__(self, subspace: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        super().__init__()
-        self.subspace = subspace
-        self.weight = nn.Parameter(weight.detach().clone())
-        self.bias = None if bias is None else nn.Parameter(bias.detach().clone())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.subspace.apply(self.weight, x.reshape(len(x), -1))
-        y = y if self.bias is None else y + self.bias
-        return y.reshape(len(x), self.subspace.out_channels, *self.subspace.output_size)
 
 
 class Typed(nn.Module):
@@ -180,7 +208,7 @@ def merged(s: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | No
         layer = convolution(s.kernel(weight), None if each is None else each.mean(1), s.groups, options)
         return nn.Sequential(*before, layer) if before else layer
     if s.weights == "local":
-        return LocallyConnected(s, weight, bias)
+        return known_to_torch(LocallyConnected(Grid(s), weight, bias))
     return nn.Sequential(nn.Flatten(), linear(weight, bias), nn.Unflatten(1, (s.out_channels, *s.output_size)))
 
 

@@ -64,8 +64,8 @@ class TorchNetwork(ModuleNetwork):
         values = {}
         for name in self.parameters:
             value = torch.as_tensor(params[name])
-            if name in self._center:
-                value = value + converted(self._center[name], value)
+            if name in self.center:
+                value = value + converted(self.center[name], value)
             values[name] = value
         return values
 

@@ -1,0 +1,81 @@
+"""How far each symmetry is kept, as a size: the equivariance error (Eq. 2) of the model that bends, in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.equivariance import equivariance_interval
+from bayes_rpp.models.process.gaussian_process import GaussianProcess
+
+if TYPE_CHECKING:
+    from bayes_rpp.inference.posterior.posterior import Posterior
+
+PRACTICAL = 0.01  # of Eq. 2: what is kept to less is a symmetry for all that one does with it
+POINTS = 200
+Posteriors = Mapping[tuple[str, str], "Posterior"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The equivariance error of a candidate's soft model, and its 90 % interval: mean over points of each draw."""
+
+    low: float
+    middle: float
+    high: float
+
+    @property
+    def is_practical(self) -> bool:
+        """Whether the symmetry is kept to 1 %, to the upper end of the interval."""
+        return self.high < PRACTICAL
+
+    def __str__(self) -> str:
+        error = f"equivariance error {self.middle:.2g}, 90 %: {self.low:.2g} to {self.high:.2g}"
+        return f"{percent(self.middle)} ({error})"
+
+
+def percent(error: float) -> str:
+    """Of an error from 0 to 1, with two digits."""
+    return f"{float(f'{100 * error:.2g}'):g} %"
+
+
+def how_kept(candidate: Candidate, posteriors: Posteriors) -> Kept | None:
+    """None where nothing bends, or several groups have a part each."""
+    post = posteriors.get((candidate.name, "soft"))
+    if post is None or candidate.is_mixed:
+        return None
+    return Kept(*equivariance_interval(post.equivariance_error(post.x[:POINTS])))
+
+
+def how_broken(candidate: Candidate, posteriors: Posteriors, kept: Kept | None) -> str:
+    """The size of what breaks it, in a sentence."""
+    post = posteriors.get((candidate.name, "soft"))
+    if post is None:
+        return ""
+    if candidate.is_mixed:
+        ratio = float(np.median(post.asymmetry(len(candidate.groups) - 1)["f"]))
+        return f"How broken: what lies beyond the sum is {ratio:.2g} times as large as its parts."
+    ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
+    error = f"How broken: its soft model breaks it by {kept}"
+    if not ratios:  # no layer has maps both within the symmetry and outside
+        return f"{error}."
+    layer = max(ratios, key=lambda k: ratios[k])
+    if isinstance(post.model, GaussianProcess):
+        return f"{error}, and sigma_b / sigma_a is {ratios[layer]:.2g}."
+    return f"{error}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
+
+
+def least_broken(broken: Iterable[tuple[str, Kept | None]]) -> Iterator[str]:
+    """Which of those that do not hold comes nearest to it; those whose intervals meet are alike."""
+    order = sorted(((kept, name) for name, kept in broken if kept is not None), key=lambda one: one[0].middle)
+    if len(order) < 2:
+        return
+    (first, _), *rest = order
+    even = [name for kept, name in order if kept.low <= first.high]
+    further = [f"{name} ({percent(kept.middle)})" for kept, name in rest if name not in even]
+    verb = "are broken least, and about alike" if len(even) > 1 else "is broken least"
+    yield f"{' and '.join(even)} {verb}, {percent(first.middle)}{'; then ' if further else ''}{', '.join(further)}."
