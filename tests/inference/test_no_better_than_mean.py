@@ -8,6 +8,7 @@ import pytest
 import bayes_rpp as rpp
 from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.run.mean import warn_if_mean
+from bayes_rpp.models.data import check_data
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3)).astype("f4")
@@ -35,3 +36,13 @@ def test_fits_that_are_better_or_short_on_purpose_are_silent(slope, method):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_if_mean(posterior(slope), method)
+
+
+def test_outputs_that_not_all_systems_have_do_not_hide_it():
+    x = [RNG.normal(size=(n, 3)) for n in (1, 2, 3, 2, 1)]
+    net = rpp.ParticleNetwork(rpp.Particles(x), out=rpp.Vector, channels=4, layers=1)
+    model = rpp.Model(net, likelihood=rpp.Gaussian(0.1))
+    weights = {k: np.zeros((1, 1, *p.shape), dtype="f4") for k, p in net.parameters.items()}
+    rows, y = check_data(model, rpp.Particles(x), [RNG.normal(size=one.shape) for one in x])
+    with pytest.warns(ConvergenceWarning, match="no better than their mean"):
+        warn_if_mean(rpp.Posterior(model, weights, x=rows, y=y), rpp.MAP())

@@ -107,7 +107,14 @@ class SGHMC(SGLD):
     dv = sqrt(P) grad log p dt - friction v dt + sqrt(2 friction) dW; about twice as fast at the same bias.
 
     The gradient is that after the move (a symplectic Euler step), whose error falls with the square of the step size.
-    Arguments as in SGLD, and `friction`; the step size is one of time, 0.3 if not given.
+
+    Args:
+        chains, warmup, draws, batch_size, thinning, cycles, chain_method: as in SGLD.
+        step_size: of time, at most 1. None: 0.3.
+        friction: in the same units, less than 1 / step_size.
+
+    Raises:
+        ValueError: naming the argument that is out of range.
     """
 
     size: ClassVar[float] = 0.3

@@ -26,8 +26,10 @@ def warn_if_mean(post: Posterior, method: Any) -> None:
         return
     rows = np.linspace(0, len(post.x) - 1, min(ROWS, len(post.x))).astype(int)
     y = post.y[rows].astype(np.float64)
-    left = float(((y - post.predict(post.x[rows], samples=False).mean) ** 2).sum())
-    whole = float(((y - y.mean(axis=0)) ** 2).sum())
+    seen = ~np.isnan(y)  # outputs that not all examples have
+    mean = np.where(seen, y, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    left = float(((y - post.predict(post.x[rows], samples=False).mean)[seen] ** 2).sum())
+    whole = float(((y - mean)[seen] ** 2).sum())
     if left > SHARE * whole > 0:
         warn_user(
             "the fit predicts the training data no better than their mean: its residuals have "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,7 @@ class Edges:
         distance = (xp.sum(r * r, axis=-1) + SOFTENED) ** 0.5
         near = xp.exp(-distance)[..., None] - fixed(self._centers, r)
         basis = xp.exp(-0.5 * (self.radial * near) ** 2)
-        others = frozen_others(count)
-        weight = there[:, :, None] * there[:, None, :] * fixed(others, r)
+        weight = there[:, :, None] * there[:, None, :] * fixed(_others(count), r)
         if self.cutoff is not None:
             u = distance / REACH
             u = xp.where(u < 1.0, u, xp.ones_like(u))
@@ -55,9 +54,7 @@ class Edges:
         return xp.concat([basis, r], axis=-1), weight
 
 
-_OTHERS: dict[int, NDArray] = {}
-
-
-def frozen_others(count: int) -> NDArray:
-    """(count, count) 0 on the diagonal, else 1; the same array each time."""
-    return _OTHERS.setdefault(count, frozen(1.0 - np.eye(count)))
+@cache
+def _others(count: int) -> NDArray:
+    """(count, count) 0 on the diagonal, else 1; the same array each time, as `fixed` knows it by its identity."""
+    return frozen(1.0 - np.eye(count))

@@ -20,10 +20,8 @@ def by_system(value: Any, name: str, index: Any, mask: Any, *, labels: bool = Fa
     if index is not None:
         if mask is not None:
             raise ValueError("mask must be None where index is given, got both")
-        a, parts = (
-            np.array(list(value), dtype=object) if labels else real_array(value, name),
-            real_array(index, "index"),
-        )
+        a = np.array(list(value), dtype=object) if labels else real_array(value, name)
+        parts = real_array(index, "index")
         if parts.ndim != 1 or parts.dtype.kind not in "iu" or len(parts) != len(a):
             raise ValueError(f"index must have a whole number for each of {len(a)} {name}, got shape {parts.shape}")
         systems, counts = np.unique(parts, return_counts=True)

@@ -14,13 +14,14 @@ equivariant, so that rotations and reflections are as soft as sigma_b says; A ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace
+from bayes_rpp._arrays import Array, array_namespace, frozen
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed, library_of
 from bayes_rpp.networks.emlp import AnyBilinear, Block, check_bilinear, hidden_reps
@@ -258,7 +259,7 @@ class ParticleNetwork(Network, is_code=False):
     def _pass(self, params: Mapping[str, Array], codes: Array, positions: Array, features: Array) -> Array:
         """For codes (n, N, 1), positions (n, N, d) and features (n, N, k): (n, out), or (n, N * out)."""
         xp = array_namespace(positions)
-        known = fixed(self._codes(), positions)
+        known = fixed(_codes(len(self.layout.types or (None,))), positions)
         kinds = xp.astype(xp.abs(codes - known) < 0.5, positions.dtype)
         there = xp.astype(codes > 0.5, positions.dtype)
         h = linear(params, "embedding", xp.concat([kinds, features], axis=-1))
@@ -278,11 +279,11 @@ class ParticleNetwork(Network, is_code=False):
         total, count = xp.sum(f, axis=1), xp.sum(there, axis=1)
         return total if self.pooled == "sum" else total / xp.where(count > 0, count, xp.ones_like(count))
 
-    def _codes(self) -> NDArray:
-        return _CODES.setdefault(n := len(self.layout.types or (None,)), np.arange(1.0, n + 1))
 
-
-_CODES: dict[int, NDArray] = {}
+@cache
+def _codes(kinds: int) -> NDArray:
+    """1, 2, ..., of each type; the same array each time, as `fixed` knows it by its identity."""
+    return frozen(np.arange(1.0, kinds + 1))
 
 
 def _of_pairs(block: Block, params: Mapping[str, Array], ends: Array, between: Array) -> Array:
