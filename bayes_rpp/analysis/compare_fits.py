@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bayes_rpp.analysis.candidates import Candidate, with_chains
 from bayes_rpp.analysis.scores import Score, score
 from bayes_rpp.analysis.vanishing import fit_candidate
-from bayes_rpp.analysis.verdict import is_settled
+from bayes_rpp.analysis.verdict_doubts import is_settled
 from bayes_rpp.inference.methods import MAP, Laplace, Method
 from bayes_rpp.inference.posterior.mixture import best_modes, mixture
 from bayes_rpp.inference.posterior.posterior import Posterior

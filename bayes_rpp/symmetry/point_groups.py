@@ -11,7 +11,7 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.groups import Group, rotation_about
 
 Array = NDArray[np.float64]
 LARGEST = 50  # of the order of the main axis
@@ -63,6 +63,5 @@ def _turn(n: int) -> Array:
 
 def _about(axis: Array, angle: float) -> Array:
     """Rodrigues' formula."""
-    a, b, c = axis / np.linalg.norm(axis)
-    k = np.array([[0, -c, b], [c, 0, -a], [-b, a, 0]])
+    k = rotation_about(axis)
     return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k

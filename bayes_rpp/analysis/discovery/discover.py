@@ -22,9 +22,10 @@ from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.symmetry.discovery.actions import Actions, choose_actions
 from bayes_rpp.symmetry.discovery.described import Named, describe
 from bayes_rpp.symmetry.discovery.sampled import Found, FunctionSymmetries
-from bayes_rpp.symmetry.discovery.search import KEPT, MARGIN, Step, orthonormal_rows, search, turns
+from bayes_rpp.symmetry.discovery.search import KEPT, MARGIN, search
 from bayes_rpp.symmetry.discovery.softly import Softly
 from bayes_rpp.symmetry.discovery.spectrum import spectrum_of_functions
+from bayes_rpp.symmetry.discovery.steps import Step, orthonormal_rows, turns
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 

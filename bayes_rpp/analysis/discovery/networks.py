@@ -26,21 +26,9 @@ from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.symmetry.discovery.actions import Actions
 from bayes_rpp.symmetry.discovery.algebra import nearest_algebra
 from bayes_rpp.symmetry.discovery.sampled import FunctionSymmetries, symmetries_of
-from bayes_rpp.symmetry.discovery.search import (
-    KEPT,
-    LITTLE,
-    MANY,
-    MARGIN,
-    POINTS,
-    SHARES,
-    WEAK,
-    WORSE,
-    Step,
-    conjugations,
-    free,
-    orthonormal_rows,
-)  # fmt: skip
+from bayes_rpp.symmetry.discovery.search import KEPT, LITTLE, MANY, MARGIN, SHARES, WEAK, WORSE
 from bayes_rpp.symmetry.discovery.softly import Softly
+from bayes_rpp.symmetry.discovery.steps import POINTS, Step, conjugations, free, orthonormal_rows
 
 Array = NDArray[np.float64]
 CHANNELS, LAYERS, MEMBERS, NOISE = 128, 2, 5, 0.1

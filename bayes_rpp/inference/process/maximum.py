@@ -33,12 +33,8 @@ STEP = 0.02  # of differences
 # that has ended at the same place.
 KEPT, CLOSE, CLOSER, SAME = 2, 20.0, 5.0, 1.0
 SMALL, FAR = 0.03, 2.5  # factors: of a pathway that is put aside, of longer lengthscales
-RANGE = {
-    "sigma": (1e-4, 1e2),
-    "lengthscale": (1e-2, 1e3),
-    "noise": (1e-3, 1e2),
-    "": (1e-4, 1e3),
-}  # of the typical values
+# Of the typical values.
+RANGE = {"sigma": (1e-4, 1e2), "lengthscale": (1e-2, 1e3), "noise": (1e-3, 1e2), "": (1e-4, 1e3)}
 # Kernels of distances alone become polynomials where lengthscales and sigmas are large together (the flat limit), with
 # their cubic terms as 1 to the cube of the lengthscale.
 FLAT, CUBIC = 1e4, 3
@@ -205,7 +201,6 @@ def _fine(objective: Objective, start: Place, bounds: list[Any], steps: int) -> 
     z, n = np.clip(start.z, low, high), len(objective.evidence.covariance.x)
     values, vectors = np.linalg.eigh(n * np.asarray(start.hessian))
     root = vectors / np.sqrt(np.maximum(np.abs(values), 1.0))
-
     seen = [(objective(z)[0], z)]
 
     def whitened(w: NDArray) -> tuple[float, NDArray]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,20 @@ from bayes_rpp.symmetry.discovery.actions import Actions
 from bayes_rpp.symmetry.discovery.algebra import nearest_algebra
 from bayes_rpp.symmetry.discovery.nearest import least_violated, nearest_direction
 from bayes_rpp.symmetry.discovery.softly import Softly
-from bayes_rpp.symmetry.discovery.strength import mean_square, normal_square
+from bayes_rpp.symmetry.discovery.steps import (
+    Step,
+    conjugations,
+    free,
+    last_turns,
+    orthonormal_rows,
+    outside,
+    sizes,
+    turns,
+    violation_of,
+)
 
 Array = NDArray[np.float64]
 FEW, MANY, ALL = (210, 80), (900, 400), (900, 900)  # numbers of y, and of L_A f that are zero, rough, fine, at the end
-POINTS = 12  # at which L_A f is zero, at least
 MARGIN = 3.0  # nats by which a larger algebra must be better
 FOLLOWED, MOST = 2, 4  # directions of each family; and proposals that are looked at closely
 CLOSE = 30.0  # nats
@@ -37,35 +45,6 @@ CLEAR = 0.07  # violation of one that f has, if the evidence says so
 LITTLE, WORSE = 0.1, 5.0  # violation of one that f has for all practical purposes, if its evidence is not worse by more
 ROUNDS = 2  # of least violated directions
 GAP, WEAK = 2.5, 0.3  # between the violations of directions that belong together and others, and the largest of these
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """An algebra that was tried.
-
-    Attributes:
-        name: where it came from.
-        model: with its directions and numbers.
-        parameters: numbers by which the directions were chosen.
-        score: evidence less their cost.
-    """
-
-    name: str
-    model: Softly
-    parameters: int
-
-    @property
-    def score(self) -> float:
-        return self.model.evidence - 0.5 * self.parameters * math.log(self.model.y.size)
-
-    @cached_property
-    def violation(self) -> float:
-        """Root mean square strength of the directions, by the posterior."""
-        return violation_of(self.model, self.model.directions) if self.dimension else 0.0
-
-    @property
-    def dimension(self) -> int:
-        return len(self.model.directions)
 
 
 def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]]:
@@ -107,26 +86,6 @@ def _is_better(step: Step, now: Step, unknowing: Softly) -> bool:
     return step.violation < CLEAR or violation_of(unknowing, step.model.directions) < SEEN
 
 
-def violation_of(model: Softly, directions: Array) -> float:
-    """Root mean square strength of directions (k, K), by the posterior."""
-    points = model.points[: max(POINTS, 1000 // (len(directions) * model.y.shape[1]))]
-    square = mean_square(*model.violations(directions, points))
-    normal = normal_square(model, directions, points)
-    return math.sqrt(float(np.trace(square)) / max(float(np.trace(normal)), 1e-300))
-
-
-def free(x: Array, y: Array, actions: Actions, size: tuple[int, int]) -> Softly:
-    """A function without a symmetry."""
-    rows, points = _sizes(len(x), y.shape[1], 1, size)
-    count = np.bincount(actions.kinds)
-    none = np.zeros((0, len(actions)))
-    starts = []
-    for factor in (1.0, 3.0):
-        numbers = np.concatenate([np.log(factor * np.sqrt(count)), [0.0, 0.0, math.log(0.1)]])
-        starts.append(Softly(x[:rows], y[:rows], np.arange(points), actions, none, numbers).fitted())
-    return max(starts, key=lambda s: s.evidence)
-
-
 def _roughly(step: Step, x: Array, y: Array) -> Step:
     return replace(step, model=_resized(step.model, x, y, max(step.dimension, 1), FEW).fitted(iterations=20))
 
@@ -148,20 +107,20 @@ def _proposals(now: Step, x: Array, y: Array) -> Iterator[Step]:
         for name, rows in model.actions.wholes.items():
             yield Step(name, _settled(_resized(replace(model, directions=rows), x, y, len(rows), FEW), SHARES[:1]), 0)
     for name, family in model.actions.families.items():
-        rest = _outside(family, model.directions)
+        rest = outside(family, model.directions)
         if not len(rest):
             continue
         vectors, strengths = least_violated(model, rest)
         for start in vectors[strengths < STRONG[k > 0]][:FOLLOWED]:
             single = replace(base, directions=np.concatenate([model.directions, start[None]]))
-            moving = _last_turns(_outside(rest, start[None]), k)
+            moving = last_turns(outside(rest, start[None]), k)
             yield Step(name, _settled(single, SHARES, moving), now.parameters + len(moving))
 
 
 def _together(now: Step, x: Array, y: Array) -> Iterator[Step]:
     """The algebra near the directions that are violated little, where there is a gap between these and others."""
     actions, k = now.model.actions, now.dimension
-    rest = _outside(actions.families["all"], now.model.directions)
+    rest = outside(actions.families["all"], now.model.directions)
     if len(rest) < 2:
         return
     vectors, strengths = least_violated(now.model, rest)
@@ -185,33 +144,6 @@ def _together(now: Step, x: Array, y: Array) -> Iterator[Step]:
         yield Step("together", many.fitted(iterations=30), len(moving))
 
 
-def conjugations(directions: Array, actions: Actions) -> Array:
-    """(r, k, K) independent changes of an algebra to first order of exp(B) A exp(-B)."""
-    a = np.tensordot(directions, actions.base, 1)
-    moved = actions.base[:, None] @ a[None] - a[None] @ actions.base[:, None]
-    rows = actions.coordinates(moved.reshape(-1, *moved.shape[2:])).reshape(*moved.shape[:2], -1)
-    rows = rows - rows @ directions.T @ directions
-    _, s, vt = np.linalg.svd(rows.reshape(len(actions), -1), full_matrices=False)
-    return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)].reshape(-1, *directions.shape))
-
-
-def turns(step: Step) -> Array:
-    """(r, k, K) changes of the directions of a step that its numbers stand for."""
-    model = step.model
-    if not step.parameters:
-        return np.zeros((0, *model.directions.shape))
-    if step.dimension == 1 and step.name in model.actions.families:
-        return _last_turns(_outside(model.actions.families[step.name], model.directions), 0)
-    return conjugations(model.directions, model.actions)
-
-
-def _last_turns(rest: Array, before: int) -> Array:
-    """Changes of the last direction alone, (r, before + 1, K)."""
-    found = np.zeros((len(rest), before + 1, rest.shape[1]))
-    found[:, -1] = rest
-    return found
-
-
 def _settled(model: Softly, shares: Sequence[float], moving: Array | None = None) -> Softly:
     """Fitted from nearly strict and from soft starts."""
     found = []
@@ -229,7 +161,7 @@ def _finer(step: Step, x: Array, y: Array, now: Step) -> Step:
     model = _resized(step.model, x, y, step.dimension, MANY)
     moving = None
     if step.name in model.actions.families and step.parameters > now.parameters:
-        moving = _last_turns(_outside(model.actions.families[step.name], model.directions), now.dimension)
+        moving = last_turns(outside(model.actions.families[step.name], model.directions), now.dimension)
     return replace(step, model=model.fitted(moving=moving, iterations=30))
 
 
@@ -238,7 +170,7 @@ def _finest(step: Step, x: Array, y: Array, parameters: int) -> Step:
     and a single direction that only nearly holds becomes the least violated one."""
     turning = step
     if step.parameters <= parameters and step.dimension == 1:
-        name = next(n for n, f in step.model.actions.families.items() if not len(_outside(step.model.directions, f)))
+        name = next(n for n, f in step.model.actions.families.items() if not len(outside(step.model.directions, f)))
         turning = replace(step, name=name, parameters=len(step.model.actions.families[name]) - 1)
     model = _resized(step.model, x, y, step.dimension, ALL).fitted(iterations=20)
     found = [replace(step, model=model)]
@@ -263,7 +195,7 @@ def _distinct(steps: list[Step]) -> list[Step]:
     found: list[Step] = []
     for step in sorted(steps, key=lambda s: -s.score):
         own = step.model.directions
-        if all(len(o) != len(own) or len(_outside(own, o)) for o in (s.model.directions for s in found)):
+        if all(len(o) != len(own) or len(outside(own, o)) for o in (s.model.directions for s in found)):
             found.append(step)
     return found
 
@@ -276,8 +208,8 @@ def _closed(step: Step, x: Array, y: Array) -> Step | None:
         a = np.tensordot(span, actions.base, 1)
         brackets = a[:, None] @ a[None] - a[None] @ a[:, None]
         inside = actions.coordinates(brackets.reshape(-1, *a.shape[1:]))
-        outside = inside - inside @ span.T @ span
-        _, s, vt = np.linalg.svd(outside, full_matrices=False)
+        beyond = inside - inside @ span.T @ span
+        _, s, vt = np.linalg.svd(beyond, full_matrices=False)
         new = vt[s > BRACKETS * np.abs(np.linalg.norm(inside, axis=1)).max(initial=1e-300)]
         if not len(new):
             break
@@ -290,24 +222,8 @@ def _closed(step: Step, x: Array, y: Array) -> Step | None:
     return Step(f"{step.name}, with brackets", _settled(model, SHARES), step.parameters)
 
 
-def _outside(family: Array, directions: Array) -> Array:
-    """Orthonormal basis of the part of a family that is orthogonal to directions."""
-    rest = family - family @ directions.T @ directions if len(directions) else family
-    _, s, vt = np.linalg.svd(rest, full_matrices=False)
-    return np.asarray(vt[s > 1e-6 * max(s.max(initial=0.0), 1e-3)])
-
-
-def _sizes(n: int, m: int, k: int, size: tuple[int, int]) -> tuple[int, int]:
-    rows = min(n, max(size[0] // m, 2 * POINTS))
-    return rows, min(rows, max(size[1] // (m * k), POINTS))
-
-
 def _resized(model: Softly, x: Array, y: Array, k: int, size: tuple[int, int]) -> Softly:
-    rows, points = _sizes(len(x), y.shape[1], k, size)
+    rows, points = sizes(len(x), y.shape[1], k, size)
     return replace(
         model, x=x[:rows], y=y[:rows], points=np.arange(points), directions=orthonormal_rows(model.directions)
     )
-
-
-def orthonormal_rows(directions: Array) -> Array:
-    return np.linalg.qr(directions.T)[0].T if len(directions) else directions
