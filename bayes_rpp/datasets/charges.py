@@ -43,6 +43,12 @@ def charged_particles(
         time: after which they are looked at; in units in which charges, masses and distances are about 1.
         steps: of the integration.
         seed: of the charges, positions and velocities at the start.
+
+    Returns:
+        `Moves`: the systems at the start, how far each particle has moved, and the energies.
+
+    Raises:
+        ValueError: if n, particles or steps is no whole number >= 1.
     """
     n, particles, steps = (whole_number(v, k) for v, k in ((n, "n"), (particles, "particles"), (steps, "steps")))
     rng = np.random.default_rng(seed)

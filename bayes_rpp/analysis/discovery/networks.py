@@ -28,7 +28,7 @@ from bayes_rpp.symmetry.discovery.algebra import nearest_algebra
 from bayes_rpp.symmetry.discovery.sampled import FunctionSymmetries, symmetries_of
 from bayes_rpp.symmetry.discovery.search import KEPT, LITTLE, MANY, MARGIN, SHARES, WEAK, WORSE
 from bayes_rpp.symmetry.discovery.softly import Softly
-from bayes_rpp.symmetry.discovery.steps import POINTS, Step, conjugations, free, orthonormal_rows
+from bayes_rpp.symmetry.discovery.steps import Step, conjugations, free, last_turns, orthonormal_rows, outside, sizes
 
 Array = NDArray[np.float64]
 CHANNELS, LAYERS, MEMBERS, NOISE = 128, 2, 5, 0.1
@@ -172,9 +172,7 @@ def _near(span: Array, none: Step, actions: Actions) -> Iterator[Step]:
         if len(directions) > 1:
             moving = conjugations(directions, actions)
         else:
-            rest = family - np.outer(family @ directions[0], directions[0])
-            _, values, vt = np.linalg.svd(rest, full_matrices=False)
-            moving = vt[values > 1e-6][:, None]
+            moving = last_turns(outside(family, directions), 0)
         step = _turned(name, directions, moving, none, actions)
         if step is not None:
             yield step
@@ -206,8 +204,7 @@ def _closed(directions: Array, actions: Actions) -> Array | None:
 def _sized(model: Softly, none: Step, size: tuple[int, int]) -> Softly:
     """With so many numbers of y, and of L_A f that are zero."""
     x, y = none.model.x, none.model.y
-    rows = min(len(x), max(size[0] // y.shape[1], 2 * POINTS))
-    points = min(rows, max(size[1] // (y.shape[1] * max(len(model.directions), 1)), POINTS))
+    rows, points = sizes(len(x), y.shape[1], max(len(model.directions), 1), size)
     return replace(model, x=x[:rows], y=y[:rows], points=np.arange(points))
 
 

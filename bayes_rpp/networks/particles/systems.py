@@ -61,6 +61,9 @@ class Particles:
         Args:
             atoms: without periodic boundaries, which are not known here.
             features: names of `atoms.arrays` to take as features, side by side, such as "initial_charges".
+
+        Raises:
+            TypeError, ValueError: if these are no atoms, or periodic.
         """
         systems = [atoms] if hasattr(atoms, "get_positions") else list(atoms)
         for k, one in enumerate(systems):
@@ -124,6 +127,9 @@ class Particles:
 
         Returns:
             Of each system (..., particles, columns).
+
+        Raises:
+            ValueError: if values are not of these systems.
         """
         values = np.asarray(values)
         places, rest = divmod(values.shape[-1], whole_number(columns, "columns"))
@@ -140,7 +146,11 @@ class Particles:
         return self._with(self._positions + each[self.index])
 
     def permuted(self, orders: Sequence[Any]) -> Particles:
-        """The same with the particles of each system in another order: one list of their numbers for each."""
+        """The same with the particles of each system in another order: one list of their numbers for each.
+
+        Raises:
+            ValueError: if one of the lists is no order of a system's particles.
+        """
         rows = np.arange(len(self._positions))
         for k, (start, stop) in enumerate(self._places()):
             if sorted(np.asarray(orders[k]).tolist()) != list(range(stop - start)):
