@@ -147,7 +147,7 @@ class SoftModule(nn.Module):
 
     def weights(self) -> dict[str, NDArray]:
         """The weights W by parameter name, (*shape), as in the network that `soften` makes of the module and in
-        `posterior`: those that are not softened, and all with centre="module", are differences from the module's own."""
+        `posterior`: those that are not softened, and all with centre="module", are differences from the module's."""
         plain, found = self._plain(), dict[str, NDArray]()
         for path in plain.paths:
             found |= {joined(path, k): w for k, w in plain.values(path).items()}
