@@ -247,6 +247,15 @@ def test_several_inputs_by_place_and_name_and_dicts():
         rpp.SoftModule(module, (1, 5))
 
 
+@pytest.mark.filterwarnings("ignore:soften made nothing soft")
+def test_tensors_of_examples_are_of_the_modules_precision_or_whole_numbers():
+    assert rpp.SoftModule(nn.Linear(3, 2), torch.zeros(2, 3, dtype=torch.float64), centre="module").takes_rows
+    words = torch.tensor([[0, 1, 2]])
+    soft = rpp.SoftModule(nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 2)), words, centre="module")
+    with pytest.raises(TypeError, match=r"one tensor of floating-point numbers, .* x\.long\(\), would do"):
+        soft.posterior([soft], words, np.zeros((1, 2)))
+
+
 def test_frozen_parts_stay():
     module = net()
     module.first.requires_grad_(False)

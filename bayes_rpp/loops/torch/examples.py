@@ -40,9 +40,9 @@ def several(inputs: Any) -> list[Any]:
 
 
 def single(inputs: Inputs) -> tuple[int, ...] | None:
-    """The shape of an example, of a module that takes one tensor; else None."""
+    """The shape of an example, of a module that takes one tensor of floating-point numbers, as rows are; else None."""
     shapes = [] if isinstance(inputs, Mapping) else several(inputs)
-    if len(shapes) != 1:
+    if len(shapes) != 1 or (isinstance(shapes[0], torch.Tensor) and not shapes[0].is_floating_point()):
         return None
     return tuple(shapes[0].shape[1:]) if isinstance(shapes[0], torch.Tensor) else checked_shape(shapes[0])
 
@@ -51,7 +51,8 @@ def _one(module: nn.Module, shape: Any) -> Any:
     if isinstance(shape, torch.Tensor):
         if shape.ndim < 1 or not len(shape):
             raise ValueError(f"input_shape must have tensors of some examples, got one of shape {tuple(shape.shape)}")
-        return shape.detach()
+        like = next(module.parameters(), torch.zeros(()))
+        return shape.detach().to(like.device, like.dtype if shape.is_floating_point() else shape.dtype)
     if not isinstance(shape, (int, np.integer, list, tuple)):
         raise TypeError(
             f"input_shape must be the shape of one example, several shapes, or a dict of these by name, got {shape!r}; "

@@ -31,7 +31,10 @@ def posterior_of(
 ) -> Posterior:
     """See `SoftModule.posterior`."""
     if not soft.takes_rows:
-        raise TypeError("posterior must be of a module that takes and returns one tensor, got one that does not")
+        raise TypeError(
+            "posterior must be of a module that takes and returns one tensor of floating-point numbers, got one that "
+            "does not; one that makes whole numbers of them, x.long(), would do"
+        )
     states = [_state(soft, m, f"members[{k}]") for k, m in enumerate(members)]
     if not states:
         raise ValueError("members must be one state_dict or more, got none; [soft.state_dict()] would do")

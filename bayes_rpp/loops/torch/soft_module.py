@@ -186,8 +186,9 @@ class SoftModule(nn.Module):
             likelihood: as in `Model`, with known numbers: Categorical(), Gaussian(0.1).
 
         Raises:
-            TypeError, ValueError: if the module takes or returns other than one tensor, a state does not fit, or states
-                differ in buffers other than the running statistics of normalisations with scale and shift.
+            TypeError, ValueError: if the module takes or returns other than one tensor of floating-point numbers, a
+                state does not fit, or states differ in buffers other than the running statistics of normalisations with
+                scale and shift.
         """
         from bayes_rpp.loops.torch.members import posterior_of
 
