@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -127,7 +127,8 @@ class Comparison:
 
         post = self._soft(name)
         points = POINTS if isinstance(post.model, Model) else FEWER  # whose functions are drawn anew for each element
-        return group_error_map(post, post.x[:points], **options)
+        found = group_error_map(post, post.x[:points], **options)
+        return found if "group" in options else replace(found, name=self._named(name))
 
     def metrics(self, x: ArrayLike, y: ArrayLike) -> DataFrame:
         """Held-out scores of every model on data in the user's units, in standardised units; see `Posterior.metrics`.

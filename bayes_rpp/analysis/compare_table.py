@@ -9,7 +9,8 @@ import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.outputs import errors_of
-from bayes_rpp.analysis.scores import Score, difference, stacking_weights
+from bayes_rpp.analysis.scores import Score, difference
+from bayes_rpp.inference.posterior.stacking import stacking_weights
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def comparison_table(
     """A row for each (candidate, model); see `Comparison.table`."""
     from pandas import DataFrame, MultiIndex
 
-    weights = stacking_weights(scores)
+    found = stacking_weights(np.stack([s.pointwise for s in scores.values()], axis=1))
+    weights = dict(zip(scores, map(float, found), strict=True))
     most = max(scores.values(), key=lambda s: s.elpd)
     evidences = [s.log_evidence for s in scores.values()]
     highest = np.nanmax(evidences) if np.isfinite(evidences).any() else np.nan

@@ -39,7 +39,7 @@ class GroupErrorMap:
         difference: (draw, k) root mean square over the points of |a - b|, in the units of f.
         elements: what they are: `.kind`, `.axis`, `.angle`, `.reflects`, `.permutation`, `.labels`.
         spread: root mean square over points and draws of |f(x) - mean f|, to compare `difference` with.
-        group: whose representations moved the points.
+        group: whose representations moved the points; name: what a comparison calls it.
     """
 
     errors: NDArray = field(repr=False)
@@ -47,6 +47,12 @@ class GroupErrorMap:
     elements: Elements = field(repr=False)
     spread: float
     group: Group
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """The candidate's name, where it has one, or else the group's."""
+        return self.name or str(self.group)
 
     def interval(self, prob: float = 0.9) -> tuple[NDArray, NDArray, NDArray]:
         """Lower end, median and upper end over draws of each element's error, each (k,)."""
@@ -65,7 +71,7 @@ class GroupErrorMap:
 
     def __repr__(self) -> str:
         rows = self.table.to_string(max_rows=12, float_format="%.3g")
-        return f"GroupErrorMap({self.group}, {self.errors.shape[1]} elements)\n{rows}"
+        return f"GroupErrorMap({self.title}, {self.errors.shape[1]} elements)\n{rows}"
 
 
 def group_error_map(

@@ -71,7 +71,7 @@ def _disks(ax: Axes, errors: GroupErrorMap) -> None:
     points = ax.scatter(x, y, c=values, s=size, cmap="viridis", vmin=0, edgecolors="white", linewidths=0.5, zorder=3)
     ax.set_aspect("equal")
     ax.set_axis_off()
-    ax.set_title(f"error by rotation axis, mean over angles: {errors.group}", fontsize=10, pad=14)
+    ax.set_title(f"error by rotation axis, mean over angles: {errors.title}", fontsize=10, pad=14)
     _colorbar(ax, points)
 
 
@@ -113,7 +113,7 @@ def _against_angle(ax: Axes, errors: GroupErrorMap, prob: float) -> None:
     ax.set_xlabel("angle, degrees" if rotations else "distance from the identity, |g − I| / (2 √d)")
     ax.set_ylabel(LABEL)
     ax.set_ylim(bottom=0)
-    ax.set_title(f"error by element: {errors.group}; band: {prob:.0%}", fontsize=10)
+    ax.set_title(f"error by element: {errors.title}; band: {prob:.0%}", fontsize=10)
     if elements.reflects.any():
         ax.legend(frameon=False)
 
@@ -128,7 +128,7 @@ def _permutations(ax: Axes, errors: GroupErrorMap, names: list[str], prob: float
     touched = sorted({int(i) for pair in pairs for i in pair})
     if len(touched) > 2 and len(pairs) == len(touched) * (len(touched) - 1) // 2:
         _swaps(ax, pairs, touched, names)
-        ax.set_title(f"error of swapping two columns: {errors.group}", fontsize=10)
+        ax.set_title(f"error of swapping two columns: {errors.title}", fontsize=10)
         return
     low, _, high = errors.interval(prob)
     order = np.argsort(error)[::-1][:BARS]
@@ -139,7 +139,7 @@ def _permutations(ax: Axes, errors: GroupErrorMap, names: list[str], prob: float
     ax.set_yticks(rows, [labels[k] for k in order])
     ax.invert_yaxis()
     ax.set_xlabel(LABEL)
-    ax.set_title(f"error by permutation: {errors.group}; lines: {prob:.0%}", fontsize=10)
+    ax.set_title(f"error by permutation: {errors.title}; lines: {prob:.0%}", fontsize=10)
 
 
 def _swaps(ax: Axes, pairs: dict[Any, float], touched: list[int], names: list[str]) -> None:

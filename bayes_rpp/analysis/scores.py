@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -228,14 +227,3 @@ def difference(a: Score, b: Score) -> Difference:
     gaps = a.pointwise - b.pointwise
     error = float(np.sqrt(len(gaps) * gaps.var(ddof=1))) if len(gaps) > 1 else np.nan
     return Difference(a.log_evidence - b.log_evidence, float(gaps.sum()), error, a.cost - b.cost)
-
-
-def stacking_weights(scores: Mapping[Any, Score]) -> dict[Any, float]:
-    """Weights of the mixture of predictions that would do best by LOO (Yao et al. 2018), by ArviZ; they add up to 1."""
-    if len(scores) == 1:
-        return dict.fromkeys(scores, 1.0)
-    names = {str(i): key for i, key in enumerate(scores)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        table = load_module("arviz_stats").compare({i: scores[key].loo for i, key in names.items()})
-    return {key: float(table.loc[i, "weight"]) for i, key in names.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -17,7 +18,9 @@ from bayes_rpp.estimators.functions import are_orthogonal, are_small, fit_functi
 from bayes_rpp.estimators.nested import numbers_of, with_numbers
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.methods import DeepEnsemble, Method, Optimizer
+from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.posterior.stacking import stacking_weights
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.task import check_method
 from bayes_rpp.models.data import Data
@@ -46,6 +49,7 @@ CHANNELS = (64, 128)  # without and with a group, whose tensors of higher rank n
 FLOATS = [np.float64, np.float32]  # those of X that are kept, as they say what rounding is
 HYPERPRIOR = 0.005  # scale of sigma_b: exact, approximate and wrong symmetries are all told by it
 MEMBERS, STEPS, EPOCHS, PATIENCE = 5, 3000, (20, 300), 50
+SHARES = 2  # of each member, in which weights are counted
 BATCHES, BATCH_SIZE = 8, (16, 128)
 
 How: TypeAlias = Method | Literal["auto", "gp"] | None
@@ -123,7 +127,14 @@ class RPPEstimator(BaseEstimator):
         return default_method(n) if self.method in (None, "auto") else check_method(self.method)
 
     def _fit(
-        self, x: NDArray, y: NDArray, net: Network, likelihood: Likelihood, *, calibrates: bool = False
+        self,
+        x: NDArray,
+        y: NDArray,
+        net: Network,
+        likelihood: Likelihood,
+        *,
+        calibrates: bool = False,
+        seed: int | None = None,
     ) -> tuple[Posterior, Data | None]:
         """The posterior of checked x (n, d_in) in the user's units and y (n, columns) in the model's, and what was held
         out, in the model's units, if anything was: for early stopping, or to calibrate."""
@@ -134,7 +145,7 @@ class RPPEstimator(BaseEstimator):
         sigma_a = SIGMA_A if self.sigma_a is None else self.sigma_a
         model = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, likelihood=likelihood)
         method = self._method(len(x))
-        seed = self._seed()
+        seed = self._seed() if seed is None else seed
         x = self.standardize_x_(x.astype(np.float64))
         warn_of_rounding(check_engine(self.engine, net.engines), X=x, y=y)
         x, y = x.astype(np.float32), y.astype(np.float32)
@@ -144,16 +155,10 @@ class RPPEstimator(BaseEstimator):
             classes = y[:, 0] if isinstance(likelihood, Categorical) else None
             train, held = split_rows(len(x), self._held_out(len(x)), seed, classes)
         validation = None if held is None else (x[held], y[held])
-        post = fit(
-            model,
-            x[train],
-            y[train],
-            method,
-            engine=self.engine,
-            seed=seed,
-            progress=False,
-            validation=validation if stops else None,
-        )
+        options: dict[str, Any] = {"engine": self.engine, "seed": seed, "progress": False}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*lag behind the best one", ConvergenceWarning)  # they weigh less
+            post = fit(model, x[train], y[train], method, validation=validation if stops else None, **options)
         # In float32 the prediction for a row would depend, by rounding, on the rows it is asked for with.
         return post.replace(samples={k: v.astype(np.float64) for k, v in post.samples.items()}), validation
 
@@ -250,6 +255,18 @@ def parsed(value: Any, parse: Any, kind: type, name: str) -> Any:
         return parse(value)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def stacked(post: Posterior, x: NDArray, y: NDArray) -> Posterior:
+    """An ensemble whose members count by how well their mixture predicts examples held out (Yao et al. 2018), each as
+    often as its weight; the weights are drawn to equal ones as if by an example more for each member."""
+    members = post.draws
+    if post.chains > 1 or members < 2 or not post.method.startswith("DeepEnsemble("):
+        return post
+    weights = (len(x) * stacking_weights(post.log_likelihood(x, y)[0].T) + 1) / (len(x) + members)
+    counts = np.round(weights * SHARES * members).astype(int)
+    rows = np.repeat(np.arange(members), counts // np.gcd.reduce(counts))
+    return post.replace(samples={k: v[:, rows] for k, v in post.samples.items()})
 
 
 def default_method(n: int) -> DeepEnsemble:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._types import ArrayLike, EngineName, Labels
-from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, validate_data
+from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, stacked, validate_data
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.priors.hyper import Sigma
@@ -105,7 +105,9 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
             return self
         net = self._network(x.shape[1], count, f"y has {count} classes")
         temperature = TEMPERATURE if self.temperature is None else self.temperature
-        self.posterior_, _ = self._fit(x, numbers[:, None], net, Categorical(temperature))
+        self.posterior_, held = self._fit(x, numbers[:, None], net, Categorical(temperature))
+        if held is not None:
+            self.posterior_ = stacked(self.posterior_, *held)
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray:

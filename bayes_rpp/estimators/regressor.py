@@ -13,9 +13,18 @@ from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, check_random_state, validate_data
+from bayes_rpp.estimators.base import (
+    FLOATS,
+    How,
+    RandomState,
+    RPPEstimator,
+    check_random_state,
+    stacked,
+    validate_data,
+)
 from bayes_rpp.inference.methods import MAP, Laplace
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
+from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.likelihoods import Gaussian
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.priors.hyper import Inferable, Prior, Sigma
@@ -26,6 +35,7 @@ from sklearn.base import RegressorMixin  # isort: skip (base says what to instal
 
 # In standard deviations of y. Small enough that weights learn whatever there is; early stopping sees to the rest.
 FITTING = 0.1
+LESS = 0.5  # of it: a noise found below is that of a second training
 START = 0.3  # of the evidence's tuning
 NOISES = (1e-3, 10.0)  # what is looked for
 
@@ -134,11 +144,15 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         if noise is None:
             start = START if isinstance(method, Laplace) else 1.0
             noise = FITTING * size if calibrates else Prior("HalfNormal", {"scale": start * size})
-        self.posterior_, held = self._fit(x, y, model, Gaussian(noise), calibrates=calibrates)
+        seed = self._seed()
+        self.posterior_, held = self._fit(x, y, model, Gaussian(noise), calibrates=calibrates, seed=seed)
         if calibrates and held is not None:
-            found = held_out_noise(self.posterior_.outputs(held[0])[0], held[1], size)
-            post = self.posterior_
-            self.posterior_ = post.replace(model=post.model.replace(likelihood=Gaussian(found)))
+            self.posterior_ = _stacked(self.posterior_, *held, size)
+            found = _noise_of(self.posterior_)
+            if found < FITTING * size * LESS:  # weights learn what a noise of 0.1 hides from them
+                again, _ = self._fit(x, y, model, Gaussian(found), calibrates=True, seed=seed)
+                both = self.posterior_, _stacked(again, *held, size)
+                self.posterior_ = max(both, key=lambda post: post.log_predictive(*held).sum())
         return self
 
     def predict(self, X: ArrayLike, return_std: bool = False) -> NDArray | tuple[NDArray, NDArray]:
@@ -190,6 +204,22 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _noise_of(post: Posterior) -> float:
+    likelihood: Any = post.model.likelihood
+    return float(likelihood.noise)
+
+
+def _stacked(post: Posterior, x: NDArray, y: NDArray, size: float) -> Posterior:
+    """Members weighed by examples held out, and the noise of the same."""
+    return _calibrated(stacked(_calibrated(post, x, y, size), x, y), x, y, size)
+
+
+def _calibrated(post: Posterior, x: NDArray, y: NDArray, size: float) -> Posterior:
+    """With the noise of examples held out."""
+    found = held_out_noise(post.outputs(x)[0], y, size)
+    return post.replace(model=post.model.replace(likelihood=Gaussian(found)))
 
 
 def held_out_noise(f: NDArray, y: NDArray, size: float) -> float:

@@ -16,10 +16,12 @@ from bayes_rpp._given import described
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.engines.base import LOCK, check_engine
 from bayes_rpp.inference.methods import GENTLE, HMC, MAP, DeepEnsemble, Laplace, Method
+from bayes_rpp.inference.optimise.lagging import restarted, warn_of_lagging
 from bayes_rpp.inference.optimise.members import in_parts
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.process import check_process, fit_process, start_numbers
 from bayes_rpp.inference.run.checkpoint import Checkpoint
+from bayes_rpp.inference.run.mean import warn_if_mean
 from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
@@ -78,7 +80,8 @@ def fit(
         of Laplace, (members, draws) of SVI, (chains, draws) of those that run chains.
 
     Warns:
-        ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason.
+        ConvergenceWarning: if the chains of NUTS or HMC cannot be trusted, with the reason; or if the posterior of a
+            network predicts numbers no better than the mean of y.
         UserWarning: if MAP or DeepEnsemble, without patience, ends where the training data are less likely than at
             init, with the reason; not where only weights of the prior's own size have shrunk, as the model asks for.
 
@@ -141,6 +144,8 @@ def fit(
             "'vectorized'; engine='numpyro' would do as well"
         )
     weights: Any = None
+    if init is not None and isinstance(method, DeepEnsemble) and method.restarts:
+        raise ValueError(f"restarts must be 0 where init gives the starts, got {method.restarts}; init=None would do")
     if init is not None:
         weights = start_numbers(fitted, init) if functions else start_of(fitted, init, method)
     if not functions and isinstance(init, Mapping) and isinstance(method, MAP) and method.learning_rate is None:
@@ -171,6 +176,11 @@ def fit(
     else:
         with nullcontext() if executor is not None else LOCK:
             post = run_task(task)
+    if isinstance(method, DeepEnsemble):
+        with LOCK:
+            post = restarted(task, post, run_task)
+        warn_of_lagging(task, post)
+    warn_if_mean(post, method)
     # With patience the end is the epoch that validation finds best, the start among them.
     if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace) and method.patience is None:
         warn_if_worse(post, weights, method.rate)

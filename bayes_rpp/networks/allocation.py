@@ -16,12 +16,13 @@ import numpy as np
 
 from bayes_rpp.networks.mlp import check_width
 from bayes_rpp.networks.products import hom_rank, is_near
-from bayes_rpp.networks.terms import alike, is_moved
+from bayes_rpp.networks.terms import alike, is_moved, is_permutation
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, T, Term, Vector
+from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, T, Term, Vector, tensor_term
 
 FEW = 8  # copies of a type that are kept whatever the width
 SCALARS = 0.25  # of a width, at least, where the types that have to pass take all of it
+MIXED = 0.5  # of a width for types of input and output with indices of several factors of a product
 RANKS = 3  # of the tensors of products of groups, at most
 
 
@@ -47,7 +48,8 @@ def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -
     first, each with as many copies as it has there, but at most as many as fit into `channels`, or 8; what is
     left of `channels`, or a quarter of it, is shared out as in `uniform_rep`. Outputs that take three factors of the
     input, as det(u, v, w) does, have products of two between. Representations of one factor of a product of groups, as
-    in `Vector.on(0)`, have tensors of the factors.
+    in `Vector.on(0)`, have tensors of the factors; and types with indices of several, as in
+    `Vector.on(0) * Vector.on(1)`, take half of the width, as what is said of each point passes through them alone.
     """
     channels, group = check_width(channels), rep_in.group
     if group.is_trivial:
@@ -57,12 +59,16 @@ def hidden_rep(channels: int, rep_in: Representation, rep_out: Representation) -
     plain = shared(channels, group)
     copies: dict[Term, int] = {}
     sizes: dict[Term, int] = {}
+    mixed = {t for rep in (rep_in, rep_out) for t in rep.types if len({f.on for f in t}) > 1 and is_moved(group, t)}
     for rep in (rep_in, rep_out):
         for term, where in rep.types.items():
             if is_moved(group, term):
                 known = next((t for t in copies if alike(t, term, group)), term)
                 fit = max(FEW, channels // where.shape[1])
-                copies[known] = max(copies.get(known, 0), min(len(where), fit))
+                most = min(len(where), fit)
+                if term in mixed:
+                    most = max(most, int(MIXED * channels / len(mixed)) // where.shape[1])
+                copies[known] = max(copies.get(known, 0), most)
                 sizes[known] = where.shape[1]
     for term in _between(rep_in, rep_out):
         if not any(alike(t, term, group) for t in copies):
@@ -141,7 +147,9 @@ def _tensors(group: Group) -> Iterator[tuple[int, Rep]]:
     choices = []
     for k, factor in enumerate(group.factors):
         if not factor.is_trivial:
-            splits = [(p, 0) for p in range(RANKS + 1)]
+            # Of permutations vectors alone: networks with T(2) of them end in worse modes.
+            most = 1 if is_permutation(factor, tensor_term(1, 0)) else RANKS
+            splits = [(p, 0) for p in range(most + 1)]
             if not factor.is_orthogonal:
                 splits = [(p, r - p) for r in range(RANKS + 1) for p in range(r + 1)]
             choices.append([(p + q, factor.dim ** (p + q), T(p, q).on(k)) for p, q in splits])

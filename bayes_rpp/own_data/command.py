@@ -15,6 +15,8 @@ from bayes_rpp.inference.posterior.thinning import check_dtype, check_thin
 from bayes_rpp.inference.process.process import FUNCTIONS
 from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns, make_method
 from bayes_rpp.own_data.tables import read_columns
+from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.parse import parse_named_group
 from bayes_rpp.symmetry.solver import SolverError
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ def fit(
         typer.Option(help='Columns of x, "mass,speed_x,speed_y", or repeat it; an array of an npz counts whole.'),
     ] = None,
     targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
-    group: Annotated[str | None, typer.Option(help='The symmetry, "O(3)". Left out: none is known.')] = None,
+    group: Annotated[
+        str | None, typer.Option(help='The symmetry, "O(3)" or "name=O(3)". Left out: none is known.')
+    ] = None,
     rep_in: Annotated[str | None, typer.Option(help='How it acts on the inputs, "5*Scalar + 5*Vector".')] = None,
     rep_out: Annotated[
         str | None, typer.Option(help='How it acts on the targets, "T(2)". Left out: not at all.')
@@ -63,7 +67,7 @@ def fit(
     made = False
     try:
         columns = read_columns(file, inputs or [], targets or [])
-        settings: dict[str, Any] = {"group": group, "rep_in": rep_in, "rep_out": rep_out, "engine": engine}
+        settings: dict[str, Any] = {"group": _named(group), "rep_in": rep_in, "rep_out": rep_out, "engine": engine}
         settings |= {"channels": channels, "layers": layers}
         numbers = {"epochs": epochs, "members": members, "draws": draws, "warmup": warmup, "chains": chains}
         planned = make_method(method, numbers, len(columns.x))
@@ -81,6 +85,16 @@ def fit(
     finally:
         if made and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
+
+
+def _named(text: str | None) -> Any:
+    """The group, under the name that "name=..." gives it."""
+    if text is None or "=" not in text:
+        return text
+    name, found = parse_named_group(text)
+    if isinstance(found, Group):
+        found.name = name
+    return found
 
 
 def _claim(out: Path) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MOST_NAMES = 12
 NAMES = {
     "nll": "NLL of a row",
-    "rmse": "RMSE",
+    "rmse": "RMSE, in standard deviations",
     "crps": "CRPS",
     "coverage_50": "inside of 50 % intervals",
     "coverage_90": "inside of 90 % intervals",

@@ -216,9 +216,11 @@ def _positive(n: int, name: str, least: int = 1) -> int:
     return int(n)
 
 
-def SO(n: int) -> Group:
-    """Rotations of R^n."""
+def SO(n: int, *, axis: ArrayLike | None = None) -> Group:
+    """Rotations of R^n; SO(2, axis=(0, 0, 1)) are those of R^3 about an axis (3,), of any length but zero."""
     n = _positive(n, "SO")
+    if axis is not None:
+        return _about(n, axis)
     return _classical(Group(n, _rotations(n), name=f"SO({n})"), "SO", n)
 
 
@@ -227,6 +229,14 @@ def O(n: int) -> Group:  # noqa: E743 (the group's own name)
     n = _positive(n, "O")
     flip = np.diag([-1.0] + [1.0] * (n - 1))
     return _classical(Group(n, _rotations(n), [flip], name=f"O({n})"), "O", n)
+
+
+def _about(n: int, axis: ArrayLike) -> Group:
+    v = np.asarray(axis, dtype=np.float64)
+    if n != 2 or v.shape != (3,) or not np.isfinite(v).all() or not v.any():
+        raise ValueError(f"axis must be three numbers, of SO(2), got {axis!r} of SO({n}); axis=(0, 0, 1) would do")
+    a, b, c = v / np.linalg.norm(v)
+    return Group(3, [[[0, -c, b], [c, 0, -a], [-b, a, 0]]], name=f"SO(2, axis=({a:.3g}, {b:.3g}, {c:.3g}))")
 
 
 def SL(n: int) -> Group:

@@ -6,11 +6,13 @@ The text is read with Python's grammar into a tree, and only nodes on a white li
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from typing import Any
 
 from bayes_rpp.symmetry import groups, representations
 from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.symmetry.point_groups import NAMES, point_group
 from bayes_rpp.symmetry.representations import Rep
 
 LONGEST, DEEPEST = 2000, 50
@@ -21,10 +23,17 @@ _GROUPS: dict[str, tuple[Callable[..., Group], int, int]] = {
     "Lorentz": (groups.Lorentz, 0, 0),
     "Group": (Group, 1, 3),
 }
-REP_HELP = "Scalar, Vector, Pseudoscalar, Regular, T(p, q), 3 * a, a + b, a * b, a ** 2, a.dual and a.on(0)"
+# e3nn's irreducible parts of O(3), "2x0e + 1o"; 1e is an axial vector, such as a magnetic field.
+_IRREPS = {"0e": "Scalar", "0o": "Pseudoscalar", "1o": "Vector", "1e": "(Pseudoscalar * Vector)"}
+_IRREP = re.compile(r"(?<![\w.])(?:(\d+)\s*x\s*)?(\d+[eo])(?!\w)")
+REP_HELP = (
+    "Scalar, Vector, Pseudoscalar, Regular, T(p, q), 3 * a, a + b, a * b, a ** 2, a.dual, a.on(0), and 0e, 0o, 1o, 1e, "
+    "as in 2x0e + 1o"
+)
 GROUP_HELP = (
     "O(n), SO(n), SL(n), Sp(n), Lorentz(), S(n), Z(n), D(n), Trivial(n), products with *, such as SO(2) * Trivial(1) "
-    "for the rotations about z, and Group(dim, [lie algebra], [generators]) with matrices as nested lists"
+    "for the rotations about z, Group(dim, [lie algebra], [generators]) with matrices as nested lists, and on R^3 the "
+    f"point groups {NAMES} and the like"
 )
 
 
@@ -34,7 +43,7 @@ def parse_rep(text: str) -> Rep:
     Raises:
         TypeError, ValueError: if the text is no string, or something in it is no representation; says what.
     """
-    value = _parse(text, _rep)
+    value = _parse(_IRREP.sub(_irrep, text) if isinstance(text, str) else text, _rep)
     if not isinstance(value, Rep):
         raise ValueError(f"text must say how a group acts, got {text!r}, a number; {value} * Scalar would do")
     return value
@@ -66,7 +75,16 @@ def parse_named_group(text: str) -> tuple[str, Group | list[Group]]:
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {text!r}; 'none=Trivial(3)' would do")
     name, given, group = text.rpartition("=")
-    return (name.strip() or group.strip(), parse_groups(group)) if given else (text.strip(), parse_groups(text))
+    if not given or name.count("(") > name.count(")"):  # Group(2, ..., exact=True)
+        return text.strip(), parse_groups(text)
+    return name.strip() or group.strip(), parse_groups(group)
+
+
+def _irrep(found: re.Match[str]) -> str:
+    if found[2] not in _IRREPS:
+        held = f"T({found[2][:-1]}), which holds it,"
+        raise ValueError(f"{found[0]!r} must be one of {', '.join(_IRREPS)}; {held} would do")
+    return f"{found[1]} * {_IRREPS[found[2]]}" if found[1] else _IRREPS[found[2]]
 
 
 def _parse(text: Any, read: Callable[[ast.expr, str], Any]) -> Any:
@@ -125,6 +143,8 @@ def _group_or_list(node: ast.expr, text: str) -> Group | list[Group]:
 
 def _group(node: ast.expr, text: str) -> Group:
     match node:
+        case ast.Name(id=name) if (named := point_group(name)) is not None:
+            return named
         case ast.BinOp(left=left, op=ast.Mult(), right=right):
             return _group(left, text) * _group(right, text)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=options) if name in _GROUPS and _known(name, options):

@@ -5,7 +5,7 @@ from scipy.stats import multivariate_normal
 
 from bayes_rpp import EMLP, SO, Gaussian, Laplace, Model, O, Scalar, T, Trivial, Vector, compare_symmetries, fit
 from bayes_rpp.analysis import degree_of_symmetry
-from bayes_rpp.analysis.scores import Difference, difference, score, stacking_weights
+from bayes_rpp.analysis.scores import Difference, difference, score
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.plots import plot_comparison
 
@@ -165,8 +165,6 @@ def test_leaving_out_in_closed_form_agrees_with_fitting_again():
         both = exact_evidence(model, x, y, 0.1) - exact_evidence(model, x[rest], y[rest], 0.1)
         assert found.pointwise[i] == pytest.approx(both, abs=0.15 * abs(both) + 0.1)
     assert found.loo.elpd == pytest.approx(found.pointwise.sum())
-    assert sum(stacking_weights({"a": found, "b": found}).values()) == pytest.approx(1, abs=1e-3)
-    assert stacking_weights({"a": found}) == {"a": 1.0}
     assert difference(found, found).elpd == 0
 
 

@@ -243,3 +243,11 @@ def test_a_smaller_posterior(vectors, tmp_path, monkeypatch):
         assert result.exit_code == 2
         assert f"error: {message}" in result.output
         assert not (tmp_path / "no").exists()
+
+
+def test_a_group_may_have_a_name():
+    from bayes_rpp.own_data.command import _named
+
+    assert str(_named("about z=SO(2) * Trivial(1)")) == "about z"
+    assert _named("O(3)") == "O(3)"
+    assert _named(None) is None

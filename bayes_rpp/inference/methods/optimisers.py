@@ -74,17 +74,32 @@ class MAP(Optimizer):
 class DeepEnsemble(MAP):
     """Several MAP fits, each with its own initial values and order of the data, trained at once.
 
-    Lakshminarayanan et al. 2017; as an approximate posterior, Wilson and Izmailov 2020. Arguments as in MAP, and
-    `members`; the first k members do not depend on how many follow.
+    Lakshminarayanan et al. 2017; as an approximate posterior, Wilson and Izmailov 2020. The first k
+    members do not depend on how many follow.
+
+    Args:
+        members: how many.
+        restarts: how many times members that lag behind the best one by more than chance, in the log-likelihood of the
+            validation data or else of the training data, are trained again from another start. A member that does no
+            better the second time stays. Not with `fit(..., init=)`, which gives the starts.
+        epochs, batch_size, learning_rate, schedule, patience, polish: as in MAP.
+
+    Warns:
+        ConvergenceWarning: if in the end members differ in their validation loss by more than chance.
+
+    Raises:
+        ValueError: naming the argument that is out of range.
     """
 
     takes: ClassVar[frozenset[str]] = MAP.takes | {"executor"}
 
     members: int = 10
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whole_number(self.members, "members")
+        whole_number(self.restarts, "restarts", 0)
 
     @property
     def count(self) -> int:

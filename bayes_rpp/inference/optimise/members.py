@@ -18,7 +18,7 @@ from bayes_rpp.inference.run.task import Task, run_task
 
 @dataclass(frozen=True)
 class Members(DeepEnsemble):
-    """Some of an ensemble's members, by number."""
+    """Some of an ensemble's members, by number; those beyond `members` are further starts."""
 
     which: tuple[int, ...] = ()
 
@@ -27,14 +27,14 @@ class Members(DeepEnsemble):
         return len(self.which)
 
     def seeds(self, seed: int) -> list[np.random.SeedSequence]:
-        everyone = np.random.SeedSequence(seed).spawn(self.members)
+        everyone = np.random.SeedSequence(seed).spawn(max(self.members, 1 + max(self.which)))
         return [everyone[m] for m in self.which]
 
 
 def in_parts(task: Task) -> Posterior:
     """Train as many members in each task as make a task for each worker; the result is that of training all at once."""
     assert task.executor is not None
-    tasks = [_part(task, which) for which in divide(task.method.members, workers(task.executor))]
+    tasks = [part_of(task, which) for which in divide(task.method.members, workers(task.executor))]
     label = type(task.method).__name__
     posts = run_all(task.executor, run_task, tasks, unit="task", label=label, progress=task.progress)
     samples = {k: np.concatenate([p.samples[k] for p in posts], axis=1) for k in posts[0].samples}
@@ -47,7 +47,8 @@ def in_parts(task: Task) -> Posterior:
     return task.posterior(samples, training=training)
 
 
-def _part(task: Task, which: tuple[int, ...]) -> Task:
+def part_of(task: Task, which: tuple[int, ...]) -> Task:
+    """The task of some members alone."""
     kept = task.checkpoint
     if kept is not None:
         kept = Checkpoint(Path(kept.path) / f"members_{which[0]}_to_{which[-1]}", kept.every)

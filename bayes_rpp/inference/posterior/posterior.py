@@ -69,7 +69,10 @@ class Posterior(Draws):
         """How far the data break the symmetry: sigma_b / sigma_a of each layer, (chain, draw).
 
         In the model's own units: with scale="fan_in", the residual signal's share of the equivariant one. Follows the
-        data where sigma_b is inferred (and sigma_a, or the scale of y is known).
+        data where sigma_b is inferred (and sigma_a, or the scale of y is known). It is a ratio of the prior's sizes, by
+        layer, and says where in the network the symmetry bends; of MAP and ensembles it is a mode, and does not rank
+        groups. How far the function breaks a symmetry is its equivariance error with its interval:
+        `analysis.equivariance_interval(post.equivariance_error(x, group=G))`.
 
         Args:
             pathway: of a network with nested pathways: all that lies outside of this one against what lies inside, in
