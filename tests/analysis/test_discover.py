@@ -283,3 +283,11 @@ def test_bad_input(changes, message):
     arguments = {"x": x, "y": y, "rep_in": V, "rep_out": V} | changes
     with pytest.raises(ValueError, match=message):
         rpp.discover_symmetry(arguments.pop("x"), arguments.pop("y"), **arguments)
+
+
+def test_the_cone_of_a_least_violated_direction_needs_no_peak_of_the_evidence():
+    rng = np.random.default_rng(1)
+    x, y, direction = rng.normal(size=(14, 3)), rng.normal(size=(14, 3)), np.eye(3)[:1]
+    actions = known_actions(V, V, 3, rpp.SO(3))
+    model = Softly(x, y, np.arange(6), actions, direction, np.array([0.5, 0.0, 0.0, -1.0]), scatter=1e-3 * np.eye(3))
+    assert model.uncertainty(np.eye(3)[1:, None]).max() < 0.11
