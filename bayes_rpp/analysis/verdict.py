@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, percent, soft_error
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, mixed_doubts, part_names, sum_sentences
-from bayes_rpp.analysis.kept import PRACTICAL, Kept, how_broken, how_kept, least_broken, percent
 from bayes_rpp.analysis.scores import Difference, Score, difference
 from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 from bayes_rpp.analysis.vanishing import must_vanish
@@ -55,15 +55,15 @@ def judge(
     A symmetry holds if its strict model is not worse (`Difference.is_worse`) than its own soft and free models and the
     strict models of the smaller symmetries within it, or only than such whose equivariant part predicts as well as the
     whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model is not worse than these,
-    and keeps it to 1 % (`Kept.is_practical`): then it holds in practice. And if a larger one holds that contains it. Of
-    those that hold the largest is the answer: the smaller ones follow from it. Of several
-    that do not contain each other, the one whose strict model scores highest.
+    and keeps it to 1 % (`ErrorInterval.is_practical`): then it holds in practice. And if a larger one holds that
+    contains it. Of those that hold the largest is the answer: the smaller ones follow from it. Of several that do not
+    contain each other, the one whose strict model scores highest.
     """
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     parts = _symmetric_parts(rivals, candidates, posteriors)
     worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
     held = {n for n, keys in worse.items() if all((n, key) in parts and is_capacity(parts[n, key]) for key in keys)}
-    sizes = {name: how_kept(candidates[name], posteriors) for name, keys in worse.items() if keys}
+    sizes = {name: soft_error(candidates[name], posteriors) for name, keys in worse.items() if keys}
     near = {name for name, size in sizes.items() if name not in held and size is not None and size.is_practical}
     near = {name for name in near if not any(difference(scores[name, "soft"], scores[k]).is_worse for k in worse[name])}
     implied = {name for other in (held | near) for name in candidates[other].contains}
@@ -117,7 +117,7 @@ def _sentences(
     scores: Mapping[Key, Score],
     rivals: Mapping[str, dict[Key, Difference]],
     parts: Mapping[tuple[str, Key], Difference],
-    sizes: Mapping[str, Kept | None],
+    sizes: Mapping[str, ErrorInterval | None],
 ) -> Iterator[str]:
     if best is None:
         yield "None of the candidates holds exactly" + (

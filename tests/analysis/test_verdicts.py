@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
+from bayes_rpp.analysis.broken import ErrorInterval, least_broken, percent
 from bayes_rpp.analysis.candidates import make_candidates, with_chains
-from bayes_rpp.analysis.kept import Kept, least_broken, percent
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.verdict import judge
 from bayes_rpp.networks.groups import lies_in
@@ -94,11 +94,15 @@ def test_a_symmetry_that_holds_implies_those_within_and_sizes_are_said(bend):
 
 def test_sizes_are_in_percent():
     assert [percent(p) for p in (0.00291, 0.0123, 0.663, 0)] == ["0.29 %", "1.2 %", "66 %", "0 %"]
-    assert Kept(0.001, 0.0029, 0.009).is_practical
-    assert not Kept(0.001, 0.0029, 0.011).is_practical
-    dipole, rotation, ball = Kept(0.12, 0.13, 0.14), Kept(0.15, 0.154, 0.16), Kept(0.65, 0.66, 0.67)
+    assert ErrorInterval(0.001, 0.0029, 0.009).is_practical
+    assert not ErrorInterval(0.001, 0.0029, 0.011).is_practical
+    dipole, rotation, ball = (
+        ErrorInterval(0.12, 0.13, 0.14),
+        ErrorInterval(0.15, 0.154, 0.16),
+        ErrorInterval(0.65, 0.66, 0.67),
+    )
     said = list(least_broken([("SO(3)", ball), ("rotation", rotation), ("dipole", dipole), ("sum", None)]))
     assert said == ["dipole is broken least, 13 %; then rotation (15 %), SO(3) (66 %)."]
-    even = list(least_broken([("rotation", Kept(0.13, 0.15, 0.16)), ("dipole", dipole)]))
+    even = list(least_broken([("rotation", ErrorInterval(0.13, 0.15, 0.16)), ("dipole", dipole)]))
     assert even == ["dipole and rotation are broken least, and about alike, 13 %."]
     assert list(least_broken([("dipole", dipole), ("sum", None)])) == []

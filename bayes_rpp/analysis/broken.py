@@ -1,4 +1,4 @@
-"""How far each symmetry is kept, as a size: the equivariance error (Eq. 2) of the model that bends, in percent."""
+"""How far each symmetry is broken, as a size: the equivariance error (Eq. 2) of the model that bends, in percent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Posteriors = Mapping[tuple[str, str], "Posterior"]
 
 
 @dataclass(frozen=True)
-class Kept:
+class ErrorInterval:
     """The equivariance error of a candidate's soft model, and its 90 % interval: mean over points of each draw."""
 
     low: float
@@ -43,15 +43,15 @@ def percent(error: float) -> str:
     return f"{float(f'{100 * error:.2g}'):g} %"
 
 
-def how_kept(candidate: Candidate, posteriors: Posteriors) -> Kept | None:
-    """None where nothing bends, or several groups have a part each."""
+def soft_error(candidate: Candidate, posteriors: Posteriors) -> ErrorInterval | None:
+    """Of the soft model; None where nothing bends, or several groups have a part each."""
     post = posteriors.get((candidate.name, "soft"))
     if post is None or candidate.is_mixed:
         return None
-    return Kept(*equivariance_interval(post.equivariance_error(post.x[:POINTS])))
+    return ErrorInterval(*equivariance_interval(post.equivariance_error(post.x[:POINTS])))
 
 
-def how_broken(candidate: Candidate, posteriors: Posteriors, kept: Kept | None) -> str:
+def how_broken(candidate: Candidate, posteriors: Posteriors, error: ErrorInterval | None) -> str:
     """The size of what breaks it, in a sentence."""
     post = posteriors.get((candidate.name, "soft"))
     if post is None:
@@ -60,22 +60,22 @@ def how_broken(candidate: Candidate, posteriors: Posteriors, kept: Kept | None) 
         ratio = float(np.median(post.asymmetry(len(candidate.groups) - 1)["f"]))
         return f"How broken: what lies beyond the sum is {ratio:.2g} times as large as its parts."
     ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
-    error = f"How broken: its soft model breaks it by {kept}"
+    said = f"How broken: its soft model breaks it by {error}"
     if not ratios:  # no layer has maps both within the symmetry and outside
-        return f"{error}."
+        return f"{said}."
     layer = max(ratios, key=lambda k: ratios[k])
     if isinstance(post.model, GaussianProcess):
-        return f"{error}, and sigma_b / sigma_a is {ratios[layer]:.2g}."
-    return f"{error}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
+        return f"{said}, and sigma_b / sigma_a is {ratios[layer]:.2g}."
+    return f"{said}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
 
 
-def least_broken(broken: Iterable[tuple[str, Kept | None]]) -> Iterator[str]:
+def least_broken(broken: Iterable[tuple[str, ErrorInterval | None]]) -> Iterator[str]:
     """Which of those that do not hold comes nearest to it; those whose intervals meet are alike."""
-    order = sorted(((kept, name) for name, kept in broken if kept is not None), key=lambda one: one[0].middle)
+    order = sorted(((error, name) for name, error in broken if error is not None), key=lambda one: one[0].middle)
     if len(order) < 2:
         return
     (first, _), *rest = order
-    even = [name for kept, name in order if kept.low <= first.high]
-    further = [f"{name} ({percent(kept.middle)})" for kept, name in rest if name not in even]
+    even = [name for error, name in order if error.low <= first.high]
+    further = [f"{name} ({percent(error.middle)})" for error, name in rest if name not in even]
     verb = "are broken least, and about alike" if len(even) > 1 else "is broken least"
     yield f"{' and '.join(even)} {verb}, {percent(first.middle)}{'; then ' if further else ''}{', '.join(further)}."
