@@ -53,6 +53,6 @@ class ChEES(Blackjax, Chains):
             raise ValueError(f"chain_method must be 'vectorized' for ChEES, got {self.chain_method!r}; HMC has others")
 
     def run(self, task: Task) -> Posterior:
-        if self.chains < 2:
+        if self.chains < 2:  # not before, as what is compiled is configured with one
             raise ValueError(f"chains must be 2 or more for ChEES, which looks at many, got {self.chains}; 16 would do")
         return super().run(task)
