@@ -10,7 +10,6 @@ import typer
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.discovery.discover import Discovery, discover_symmetry
 from bayes_rpp.own_data.tables import read_columns
-from bayes_rpp.symmetry.parse import parse_group
 
 
 def discover(
@@ -28,9 +27,12 @@ def discover(
     within: Annotated[
         str | None, typer.Option(help='Look only in this group, "SO(3)". Left out: all matrices.')
     ] = None,
+    model: Annotated[
+        str, typer.Option(help='"functions", "networks", or "auto": functions for up to 3,000 numbers in y.')
+    ] = "auto",
     draws: Annotated[int, typer.Option(help="Of the posterior, for intervals.")] = 200,
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-discover"),
-    seed: Annotated[int, typer.Option(help="Of the choice of rows, and of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the choice of rows, of the draws, and of networks.")] = 0,
 ) -> None:
     """Which continuous symmetry do the data in a file have? Prints and writes a verdict, a spectrum and a picture."""
     try:
@@ -40,7 +42,8 @@ def discover(
             columns.numbers(),
             rep_in=rep_in,
             rep_out=rep_out,
-            within=None if within is None else parse_group(within),
+            within=within,
+            model=model,
             columns=columns.inputs,
             targets=columns.outputs,
             draws=draws,

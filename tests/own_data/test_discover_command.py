@@ -61,7 +61,8 @@ def test_columns_that_nobody_knows(tmp_path):
         ([*NAMED, "--rep-in", "Vector"], "rep_out must be given where rep_in is"),
         ([*NAMED, "--within", "SO(3)"], "within must be None without rep_in and rep_out"),
         ([*NAMED, *VECTORS[:4], "--within", "SO3"], "'SO3' in 'SO3' is not understood"),
-        ([*NAMED, "--rep-in", "Vektor", "--rep-out", "Vector"], "'Vektor' in 'Vektor' is not understood"),
+        ([*NAMED, "--rep-in", "Vektor", "--rep-out", "Vector"], "rep_in: 'Vektor' in 'Vektor' is not understood"),
+        ([*NAMED, *VECTORS, "--model", "trees"], "model must be one of 'auto', 'functions', 'networks'"),
         ([*NAMED, *VECTORS, "--draws", "3"], "draws must be a whole number >= 20, got 3"),
     ],
 )
