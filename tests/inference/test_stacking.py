@@ -54,6 +54,12 @@ def test_a_group_in_a_bad_mode_gets_no_draws(shape):
     assert logp[0] > logp[1] + 1
 
 
+def test_the_weights_of_many_are_counted_in_words():
+    stacked = posterior([[0.0, *[5.0] * 19]]).stack(PROBLEM.x, PROBLEM.y)
+    assert stacked.method == "NUTS(chains=3), stacked with weights of 20, 1 above 0"
+    assert posterior([[0.0, 5.0]]).stack(PROBLEM.x, PROBLEM.y).method.endswith("weights 1 0")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

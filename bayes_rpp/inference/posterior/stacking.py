@@ -15,6 +15,7 @@ from bayes_rpp._types import ArrayLike, Float
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
+SHOWN = 10  # weights in words
 LEAST = 1000  # draws of a stacked posterior: the weights are multiples of one in so many
 
 
@@ -78,7 +79,8 @@ def stack(post: Posterior, x: ArrayLike, y: ArrayLike) -> Posterior:
     else:
         rows = [(0, d) for d, k in enumerate(counts) for _ in range(k)]
     chain, draw = np.array(rows).T
-    shares = " ".join(f"{w:.3g}" for w in weights)
+    shown = [f"{w:.3g}" if w > 0.5 / total else "0" for w in weights]
+    shares = " ".join(shown) if len(shown) <= SHOWN else f"of {len(shown)}, {sum(w != '0' for w in shown)} above 0"
     return post.replace(
         samples={k: v[chain, draw][None] for k, v in post.samples.items()},
         sample_stats={},
