@@ -28,13 +28,14 @@ def discover(
         str | None, typer.Option(help='Look only in this group, "SO(3)". Left out: all matrices.')
     ] = None,
     model: Annotated[
-        str, typer.Option(help='"functions", "networks", or "auto": functions for up to 3,000 numbers in y.')
+        str, typer.Option(help='"functions", "networks" for large data, or "auto", by the size of the data.')
     ] = "auto",
+    discrete: Annotated[bool, typer.Option(help="Look for flips, swaps and reflections, too.")] = True,
     draws: Annotated[int, typer.Option(help="Of the posterior, for intervals.")] = 200,
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-discover"),
-    seed: Annotated[int, typer.Option(help="Of the choice of rows, of the draws, and of networks.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the choice of rows, and of the draws.")] = 0,
 ) -> None:
-    """Which continuous symmetry do the data in a file have? Prints and writes a verdict, a spectrum and a picture."""
+    """Which symmetry do the data in a file have? Prints and writes a verdict, a spectrum and a picture."""
     try:
         columns = read_columns(file, inputs or [], targets or [])
         found = discover_symmetry(
@@ -44,6 +45,7 @@ def discover(
             rep_out=rep_out,
             within=within,
             model=model,
+            discrete=discrete,
             columns=columns.inputs,
             targets=columns.outputs,
             draws=draws,

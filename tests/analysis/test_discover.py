@@ -132,6 +132,13 @@ def test_boosts_which_no_average_reaches():
     assert found.dimension == 1
     np.testing.assert_allclose(found.generators[0] / found.generators[0][0, 1], [[0, 1], [1, 0]], atol=0.05)
     assert found.group.name in str(rpp.EMLP(V, S, found.group, channels=8, layers=1))
+    new, clean = data(interval, 300, 2, seed=1, noise=0.0)
+    mean, std = found.predict(new)
+    assert np.mean(np.abs(mean - clean) < 2 * std) > 0.9
+    free = rpp.fit(rpp.GaussianProcess(V, S, rpp.Trivial(2)), x, y, rpp.MAP(), progress=False)
+    assert np.abs(mean - clean).mean() < np.abs(free.predict(new).mean - clean).mean()
+    with pytest.raises(ValueError, match="x must have 2 columns, got 3"):
+        found.predict(np.zeros((1, 3)))
 
 
 def test_none():
@@ -283,3 +290,11 @@ def test_bad_input(changes, message):
     arguments = {"x": x, "y": y, "rep_in": V, "rep_out": V} | changes
     with pytest.raises((TypeError, ValueError), match=message):
         rpp.discover_symmetry(arguments.pop("x"), arguments.pop("y"), **arguments)
+
+
+def test_the_cone_of_a_least_violated_direction_needs_no_peak_of_the_evidence():
+    rng = np.random.default_rng(1)
+    x, y, direction = rng.normal(size=(14, 3)), rng.normal(size=(14, 3)), np.eye(3)[:1]
+    actions = known_actions(V, V, 3, rpp.SO(3))
+    model = Softly(x, y, np.arange(6), actions, direction, np.array([0.5, 0.0, 0.0, -1.0]), scatter=1e-3 * np.eye(3))
+    assert model.uncertainty(np.eye(3)[1:, None]).max() < 0.11

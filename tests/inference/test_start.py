@@ -149,6 +149,7 @@ def test_no_word_where_validation_chose_the_end(overfit, kind, sigma):
     assert post.log_likelihood(*validation).mean() > init.log_likelihood(*validation).mean()
 
 
+@pytest.mark.filterwarnings("ignore:the fit predicts the training data no better than their mean")  # as is meant here
 def test_the_prior_is_named_only_where_the_weights_are_large_beside_it():
     """Few data, which a draw of the prior fits exactly: the mode is nearer to zero, as it should be."""
     net, x = rpp.MLP(3, 20, layers=0), np.random.default_rng(1).normal(size=(4, 3))

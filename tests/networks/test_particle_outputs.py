@@ -43,3 +43,11 @@ def test_an_energy_asks_for_both(y, words):
     model = rpp.Model(NET.replace(conservative=True, out=Scalar), likelihood=rpp.EnergyForces())
     with pytest.raises((TypeError, ValueError), match=words):
         rpp.fit(model, data, y, rpp.MAP(epochs=1))
+
+
+def test_a_summary_is_of_particles_that_are_there():
+    data, model = Particles([ONE, ONE[:1]], types=[["H", "O"], ["O"]]), rpp.Model(NET)
+    weights = {k: np.ones((1, 2, *p.shape)) for k, p in NET.parameters.items()}
+    post = rpp.Posterior(model, weights, x=data, y=[np.zeros((2, 3)), np.zeros((1, 3))])
+    rows = [name for name in post.summary().table.index if name.startswith("f(x[")]
+    assert rows == [f"f(x[0])[{k}]" for k in range(6)] + [f"f(x[1])[{k}]" for k in range(3)]

@@ -49,9 +49,11 @@ def test_columns_that_nobody_knows(tmp_path):
     x = rng.normal(size=(60, 2))
     y = np.sin((x**2).sum(axis=1) / 2) + 0.02 * rng.normal(size=60)
     pd.DataFrame({"east": x[:, 0], "north": x[:, 1], "height": y}).to_csv(tmp_path / "hill.csv", index=False)
-    result = run(tmp_path / "hill.csv", "--targets", "height", "--out", tmp_path / "out")
+    result = run(tmp_path / "hill.csv", "--targets", "height", "--no-discrete", "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "rotation in the plane of columns east and north" in (tmp_path / "out" / "verdict.txt").read_text()
+    verdict = (tmp_path / "out" / "verdict.txt").read_text()
+    assert "rotation in the plane of columns east and north" in verdict
+    assert "Beside it" not in verdict
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,7 @@ def test_columns_that_nobody_knows(tmp_path):
         ([*NAMED, "--rep-in", "Vektor", "--rep-out", "Vector"], "rep_in: 'Vektor' in 'Vektor' is not understood"),
         ([*NAMED, *VECTORS, "--model", "trees"], "model must be one of 'auto', 'functions', 'networks'"),
         ([*NAMED, *VECTORS, "--draws", "3"], "draws must be a whole number >= 20, got 3"),
+        ([*NAMED, *VECTORS, "--model", "trees"], "model must be one of 'auto', 'functions', 'networks', or a model"),
     ],
 )
 def test_bad_options_of_discover_say_what_would_do(options, message, table, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from bayes_rpp._given import finite_array
 from bayes_rpp._types import EngineName
 from bayes_rpp.analysis.discovery.beside import Discrete, discrete_beside
 from bayes_rpp.analysis.discovery.networks import judged, outputs_of
+from bayes_rpp.analysis.discovery.predictive import predictive
 from bayes_rpp.analysis.discovery.scaling import standardization
 from bayes_rpp.analysis.discovery.words import doubts_of, verdict_of
 from bayes_rpp.analysis.standardize import Standardization
@@ -56,6 +57,8 @@ class Discovery(Found):
             its algebra.
         networks: what networks, or the posterior that was given, say by themselves, in standardized units; None where
             functions alone were asked.
+        functions: the Gaussian process with this algebra, of standardized data; standardize_x, standardize_y: from
+            the units of the data to its.
     """
 
     is_exact: bool
@@ -65,6 +68,22 @@ class Discovery(Found):
     tried: list[tuple[str, int, float]]
     discrete: list[Discrete]
     networks: FunctionSymmetries | None
+    functions: Softly = field(repr=False)
+    standardize_x: Standardization = field(repr=False)
+    standardize_y: Standardization = field(repr=False)
+
+    def predict(self, x: ArrayLike) -> tuple[Array, Array]:
+        """Mean and standard deviation (n, d_out) of new observations at x (n, d_in), by functions with the algebra that
+        was found, compact or not, beside a residual, of the examples that were looked at.
+
+        Raises:
+            ValueError: if x does not fit.
+        """
+        values = np.asarray(finite_array(x, "x"), dtype=np.float64)
+        if values.shape[1] != (d := self.functions.x.shape[1]):
+            raise ValueError(f"x must have {d} columns, got {values.shape[1]}")
+        mean, std = predictive(self.functions, self.standardize_x(values))
+        return self.standardize_y.undo(mean), std * self.standardize_y.scale
 
     @property
     def names(self) -> list[str]:
@@ -143,9 +162,10 @@ def discover_symmetry(
     by_networks: FunctionSymmetries | None = None
     if outputs is None:
         taken, tried = search(*scaled, limited)
+        last = taken[-1]
     else:
-        taken, tried, by_networks = judged(outputs, *scaled, limited, (rep_in, rep_out, within))
-    last, steps = taken[-1], [*taken, *(s for s in tried if s.violation < KEPT)]
+        taken, tried, by_networks, last = judged(outputs, *scaled, limited, (rep_in, rep_out, within))
+    steps = [*taken, *(s for s in tried if s.violation < KEPT)]
     softly, named = _named(last, to_x, to_y, rng, columns, targets)
     strict = softly.fitted(strict=True) if last.dimension else softly
     a, b, _ = softly.sigmas
@@ -163,6 +183,9 @@ def discover_symmetry(
         [(s.name, s.dimension, s.score - taken[0].score) for s in steps],
         beside.found if beside else [],
         by_networks,
+        softly,
+        to_x,
+        to_y,
     )
     doubts = [*doubts_of(found, softly, len(x), x.shape[1]), *(beside.doubts if beside else [])]
     return replace(found, verdict=verdict_of(found, softly, len(x)), doubts=doubts)

@@ -47,7 +47,7 @@ CHANNELS, LAYERS, MEMBERS, NOISE = 128, 2, 5, 0.1
 STEPS, BATCH, EPOCHS, PATIENCE, HELD_OUT = 3000, 64, (20, 300), 25, 0.2
 LOOKED_AT = 200  # points of Jacobians
 SUGGESTIONS, FOLLOWED = 3, 3  # spans, and algebras that are looked at closely
-FEW = (300, 150)  # numbers of y, and of L_A f that are zero, of a rough look
+FEW, CLOSE = (300, 150), (240, 1440)  # numbers of y, and of L_A f that are zero, of a rough look and of a close one
 STEP = 1.5  # between the violations of directions that may belong together and others
 NEAR, SAME = 0.9, 0.99  # cosines of the angle between what is violated little and its part within rotations
 KINDS = "auto", "functions", "networks"
@@ -116,8 +116,9 @@ def _draws(post: Any, z: Array) -> Array:
 
 def judged(
     outputs: Callable[[Array], Array], x: Array, y: Array, actions: Actions, given: tuple[Any, Any, Any]
-) -> tuple[list[Step], list[Step], FunctionSymmetries]:
-    """As `search`, the steps that were taken and others that were tried, of what networks suggest; and what they say.
+) -> tuple[list[Step], list[Step], FunctionSymmetries, Step]:
+    """As `search`, the steps that were taken and others that were tried, of what networks suggest; what these say; and
+    the last step by more of the examples.
 
     Args:
         outputs: draws of f.
@@ -142,10 +143,14 @@ def judged(
     for step in rough:
         first.setdefault(step.dimension, step)  # larger algebras show their worth on more data
     followed = [s for s in rough if s in rough[:2] or s in first.values()][:FOLLOWED]
-    steps = [replace(s, model=_sized(s.model, none, MANY).fitted(iterations=30)) for s in followed]
-    better = [s for s in steps if _is_better(s, none)]
-    taken = [none, max(better, key=lambda s: s.score)] if better else [none]
-    return taken, [s for s in steps if s not in taken], seen
+    steps = [replace(s, model=_sized(s.model, none, CLOSE).fitted(iterations=30)) for s in followed]
+    beside = Step("none", _sized(none.model, none, CLOSE).fitted(), 0)
+    better = [s for s in steps if _is_better(s, beside)]
+    if not better:
+        return [beside], steps, seen, none
+    best = max(better, key=lambda s: s.score)
+    last = replace(best, model=_sized(best.model, none, MANY).fitted(iterations=20))
+    return [beside, best], [s for s in steps if s is not best], seen, last
 
 
 def _suggested(seen: FunctionSymmetries) -> list[Array]:
@@ -214,7 +219,7 @@ def _sized(model: Softly, none: Step, size: tuple[int, int]) -> Softly:
     """With so many numbers of y, and of L_A f that are zero."""
     x, y = none.model.x, none.model.y
     rows = min(len(x), max(size[0] // y.shape[1], 2 * POINTS))
-    points = min(rows, max(size[1] // (y.shape[1] * len(model.directions)), POINTS))
+    points = min(rows, max(size[1] // (y.shape[1] * max(len(model.directions), 1)), POINTS))
     return replace(model, x=x[:rows], y=y[:rows], points=np.arange(points))
 
 

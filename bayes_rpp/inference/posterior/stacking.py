@@ -60,6 +60,11 @@ def stacking_weights(log_scores: ArrayLike) -> Float[NDArray, " groups"]:
 def stack(post: Posterior, x: ArrayLike, y: ArrayLike) -> Posterior:
     """See `Posterior.stack`."""
     chained = post.chains > 1
+    if post.stored and not chained:
+        raise ValueError(
+            "the posterior must have several chains to weigh, got one of a GaussianProcess, whose draws are of equal "
+            "weight; mixture, or NUTS(chains=4), would do"
+        )
     scores = post.log_likelihood(x, y)  # (chain, draw, n)
     each = logsumexp(scores, axis=1) - np.log(post.draws) if chained else scores[0]
     if len(each) < 2:

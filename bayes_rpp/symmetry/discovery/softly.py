@@ -33,6 +33,7 @@ SPREAD, NOISE = 2.0, 0.03  # of the normal priors of log sigmas and log noise, a
 FREE = 2.0  # how far a direction may turn in one descent
 HOPELESS = 1e25
 PRECISION = 3e-6  # relative change of the evidence at which a descent ends: hundredths of a nat
+PEAKED = 0.1  # square radians
 FLAT = 1.0  # curvature, at least: directions are known to about a radian
 
 
@@ -124,7 +125,10 @@ class Softly:
         inverse = (vectors / np.maximum(values, FLAT)) @ vectors.T
         turning = [place for place, i in enumerate(free) if i >= q]
         found = np.asarray(inverse[np.ix_(turning, turning)])
-        return found if self.scatter is None else found + moving[:, 0] @ self.scatter @ moving[:, 0].T
+        if self.scatter is None:
+            return found
+        peaked = np.linalg.eigvalsh(found).max(initial=0.0) < PEAKED  # the evidence may have no peak just there
+        return peaked * found + moving[:, 0] @ self.scatter @ moving[:, 0].T
 
     def _objective(self, t: Array, moving: Array) -> tuple[float, Array]:
         try:
