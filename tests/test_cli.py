@@ -1,4 +1,5 @@
 import os
+import runpy
 import subprocess
 import sys
 
@@ -13,6 +14,14 @@ from bayes_rpp.cli import app
 
 def run(*arguments):
     return CliRunner().invoke(app, arguments)
+
+
+def test_the_package_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bayes_rpp", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("bayes_rpp", run_name="__main__")
+    assert stopped.value.code == 0
+    assert "Usage: bayes-rpp" in capsys.readouterr().out
 
 
 def test_demo_writes_what_it_says(engine, tmp_path):

@@ -96,7 +96,7 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         count = len(self.classes_)
         if count < 2:
-            raise ValueError(f"y must have two classes or more, got one class, {self.classes_[0]!r}")
+            raise ValueError(f"y must have two classes or more, got one class, {self.classes_.tolist()[0]!r}")
         binary = count == 2 and self.rep_out is None
         likelihood = Bernoulli() if binary else Categorical()
         gp = self._functions(len(x), x.shape[1], 1 if binary else count, f"y has {count} classes", likelihood)

@@ -19,6 +19,7 @@ from bayes_rpp.models.frozen import Frozen
 from bayes_rpp.models.function import run
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Gaussian
+from bayes_rpp.models.normal import EnergyForces
 from bayes_rpp.networks.network import Network
 from bayes_rpp.priors.hyper import Prior, Sigma, Sigmas
 from bayes_rpp.priors.mixed import prior_of
@@ -86,6 +87,11 @@ class Model(Frozen):
             raise ValueError(
                 f"likelihood must be Gaussian or EnergyForces for outputs that not all systems have, got {likelihood}; "
                 "pooled='sum' of the network, an output for each system, would do as well"
+            )
+        if isinstance(chosen, EnergyForces) and getattr(net, "conservative", True) is False:
+            raise ValueError(
+                "likelihood must be Gaussian where the network has no energy, got EnergyForces; "
+                "net.replace(conservative=True, out=Scalar) would do"
             )
         if scale not in ("fan_in", None):
             raise ValueError(f"scale must be 'fan_in' or None, got {scale!r}")

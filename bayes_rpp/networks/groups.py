@@ -33,7 +33,8 @@ def check_groups(group: Any, subgroups: Any = ()) -> tuple[Group, ...]:
     group = Trivial(1) if group is None else group
     if isinstance(group, Group):
         return (group, *_checked_subgroups(inner, group)) if inner else (group,)
-    raise TypeError(f"group must be a Group or a list of groups, got {group!r}; O(3) would do")
+    wanted = f"groups.parse_group({group!r})" if isinstance(group, str) else "O(3)"
+    raise TypeError(f"group must be a Group or a list of groups, got {group!r}; {wanted} would do")
 
 
 def _checked(groups: tuple[Any, ...]) -> tuple[Group, ...]:

@@ -10,7 +10,6 @@ import typer
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.discovery.discover import Discovery, discover_symmetry
 from bayes_rpp.own_data.tables import read_columns
-from bayes_rpp.symmetry.parse import parse_group
 
 
 def discover(
@@ -44,7 +43,7 @@ def discover(
             columns.numbers(),
             rep_in=rep_in,
             rep_out=rep_out,
-            within=None if within is None else parse_group(within),
+            within=within,
             model=model,
             discrete=discrete,
             columns=columns.inputs,

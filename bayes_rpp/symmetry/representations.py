@@ -161,7 +161,8 @@ def bind_rep(rep: Any, group: Group, name: str) -> Representation:
         TypeError, ValueError: naming the argument, if it is no representation or does not fit the group.
     """
     if not isinstance(rep, Rep):
-        raise TypeError(f"{name} must be a representation, got {rep!r}; 5 * Scalar + 5 * Vector would do")
+        wanted = f"groups.parse_rep({rep!r})" if isinstance(rep, str) else "5 * Scalar + 5 * Vector"
+        raise TypeError(f"{name} must be a representation, got {rep!r}; {wanted} would do")
     try:
         return rep(group)
     except ValueError as error:

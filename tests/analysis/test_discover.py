@@ -270,6 +270,13 @@ def test_symmetries_of_functions_and_posteriors():
         ({"rep_in": 2 * V}, "rep_in and rep_out must fit the 3 columns"),
         ({"within": rpp.S(3)}, "within must have a Lie algebra"),
         ({"within": rpp.SO(2)}, "rep_in and rep_out must fit"),
+        ({"within": "SO(2)"}, "rep_in and rep_out must fit"),
+        ({"within": [rpp.SO(3)]}, "within must be a Group, got .*; SO"),
+        ({"rep_in": "Vektor"}, "rep_in: 'Vektor' in 'Vektor' is not understood"),
+        ({"rep_in": V(rpp.SO(3))}, "rep_in must be of any group, got .*; Vector would do"),
+        ({"rep_out": 3}, "rep_out must be a representation, got 3"),
+        ({"seed": -1}, "seed must be a whole number >= 0, got -1"),
+        ({"y": np.ones((20, 3))}, "y must differ from example to example"),
         ({"rep_in": None, "rep_out": None, "within": rpp.SO(3)}, "within must be None"),
         ({"draws": 3}, "draws must be"),
         ({"model": "trees"}, "model must be one of 'auto', 'functions', 'networks', or a model"),
@@ -281,7 +288,7 @@ def test_symmetries_of_functions_and_posteriors():
 def test_bad_input(changes, message):
     x, y = data(radial, 20, 3)
     arguments = {"x": x, "y": y, "rep_in": V, "rep_out": V} | changes
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         rpp.discover_symmetry(arguments.pop("x"), arguments.pop("y"), **arguments)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.analysis.discovery.discrete_extensions import discrete_extensions, extensions
-from bayes_rpp.symmetry.groups import Group
+from bayes_rpp.analysis.discovery.discrete_extensions import discrete_extensions, extensions, larger
+from bayes_rpp.symmetry.groups import Group, Trivial
 
 ABOUT_Z = Group(3, [[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")
 ACROSS, CONTAINS, TURN = "plane orthogonal to (0, 0, 1)", "plane that contains (0, 0, 1)", "a half turn about an axis"
@@ -123,3 +123,17 @@ def test_what_does_not_fit_is_named(changes, error, words):
     given |= changes
     with pytest.raises(error, match=words):
         discrete_extensions(given.pop("x"), given.pop("y"), **given)
+
+
+@pytest.mark.parametrize(
+    ("signs", "name"),
+    [
+        ([[-1, 1, 1]], "Z(2) by reflection"),
+        ([[1, -1, -1]], "Z(2) by half turn"),
+        ([[-1, -1, -1]], "Z(2) by inversion"),
+        ([[-1, 1, 1], [1, -1, 1]], "2 reflections and half turns"),
+    ],
+)
+def test_what_is_discrete_alone_has_a_name_of_its_own(signs, name):
+    group = larger(Trivial(3), [np.diag(np.array(s, dtype=float)) for s in signs])
+    assert (group.name, len(group.discrete_generators)) == (name, len(signs))

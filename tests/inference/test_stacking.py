@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from bayes_rpp import Posterior
+from bayes_rpp import MAP, Gaussian, GaussianProcess, Posterior, Scalar, Trivial, fit
 from bayes_rpp.inference import stacking_weights
 from tests.inference.known import SmallLinearProblem
 
@@ -54,11 +54,25 @@ def test_a_group_in_a_bad_mode_gets_no_draws(shape):
     assert logp[0] > logp[1] + 1
 
 
+def functions():
+    gp = GaussianProcess(
+        Scalar, Scalar, Trivial(1), sigma_a=1.0, sigma_b=0.0, lengthscale=1.0, likelihood=Gaussian(0.1)
+    )
+    return fit(gp, np.arange(5.0)[:, None], np.arange(5.0)[:, None], MAP(), progress=False)
+
+
+def test_the_weights_of_many_are_counted_in_words():
+    stacked = posterior([[0.0, *[5.0] * 19]]).stack(PROBLEM.x, PROBLEM.y)
+    assert stacked.method == "NUTS(chains=3), stacked with weights of 20, 1 above 0"
+    assert posterior([[0.0, 5.0]]).stack(PROBLEM.x, PROBLEM.y).method.endswith("weights 1 0")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: stacking_weights(np.zeros(3)), r"log_scores must have shape \(n, groups\), got \(3,\)"),
         (lambda: stacking_weights([[-np.inf, -np.inf]]), "log_scores must be finite for some group in each row"),
+        (lambda: functions().stack(np.eye(3), np.eye(3)), "several chains to weigh, got one of a GaussianProcess"),
         (lambda: posterior([[0.0]]).stack(PROBLEM.x, PROBLEM.y), "must have several chains or members to weigh"),
         (
             lambda: posterior([[0.0], [0.0]]).replace(center=PROBLEM.mode).stack(PROBLEM.x, PROBLEM.y),

@@ -149,6 +149,7 @@ def test_no_word_where_validation_chose_the_end(overfit, kind, sigma):
     assert post.log_likelihood(*validation).mean() > init.log_likelihood(*validation).mean()
 
 
+@pytest.mark.filterwarnings("ignore:the fit predicts the training data no better than their mean")  # as is meant here
 def test_the_prior_is_named_only_where_the_weights_are_large_beside_it():
     """Few data, which a draw of the prior fits exactly: the mode is nearer to zero, as it should be."""
     net, x = rpp.MLP(3, 20, layers=0), np.random.default_rng(1).normal(size=(4, 3))
@@ -194,3 +195,18 @@ def test_a_start_that_is_best_is_kept(problem, method, engine):
             for k in net.parameters:
                 np.testing.assert_allclose(params[k], start[k], atol=1e-4)
     assert post.training["loss"].shape[1] == 3  # and no epoch was better
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (rpp.NUTS(chains=4, warmup=20, draws=5), "each of the 4 chains, or one for all, got 2; chains=2 would do"),
+        (rpp.DeepEnsemble(members=3), "each of the 3 members, or one for all, got 2; members=2 would do"),
+    ],
+)
+def test_too_few_starts_are_counted(method, words):
+    model = rpp.Model(rpp.MLP(4, 2, layers=0))
+    shapes = {k: p.shape for k, p in model.net.parameters.items()}
+    two = rpp.Posterior(model, {k: np.zeros((1, 2, *s)) for k, s in shapes.items()}, x=X, y=X[:, :2])
+    with pytest.raises(ValueError, match=words):
+        rpp.fit(model, X, X[:, :2], method, init=two)

@@ -138,6 +138,7 @@ def test_a_missing_library_is_named_and_the_other_engine(engine, monkeypatch):
         (lambda: SGLD(batch_size=0), "batch_size must be a whole number >= 1, got 0"),
         (lambda: SGLD(step_size=2.0), "step_size must be at most 1, got 2.0; 0.05 would do"),
         (lambda: SGLD(cycles=0), "cycles must be a whole number >= 1, got 0"),
+        (lambda: SGLD(draws=3, cycles=4), "cycles must be at most draws, 3, got 4"),
         (lambda: SGLD(thinning=0), "thinning must be a whole number >= 1, got 0"),
         (lambda: SGHMC(friction=4.0), "friction must be less than 1 / step_size, 3.33, got 4.0"),
         (lambda: SGHMC(chain_method="batched"), "chain_method must be one of 'vectorized', .*, got 'batched'"),

@@ -212,6 +212,8 @@ def test_states_are_a_posterior():
         soft.posterior([net().state_dict()], x, y, likelihood=rpp.Categorical())
     with pytest.raises(ValueError, match="members must be one state_dict or more, got none"):
         soft.posterior([], x, y)
+    with pytest.raises(TypeError, match="members must be a list of state_dicts or SoftModules, got one OrderedDict"):
+        soft.posterior(soft.state_dict(), x, y)
     noise = rpp.Gaussian(rpp.Prior("HalfNormal", {"scale": 1.0}))
     with pytest.raises(ValueError, match="likelihood must have known numbers, got noise to infer"):
         soft.posterior(members, x, y, likelihood=noise)
@@ -308,6 +310,7 @@ def test_mixed_precision_and_data_parallel():
         ({"freeze": ["body"]}, r"freeze must have patterns that fit a layer, got 'body'"),
         ({"freeze": ["*"]}, "module must have parameters to infer, got a Net without that are not frozen"),
         ({"module": nn.DataParallel(Net())}, "module must run on one device, got a DataParallel"),
+        ({"module": nn.Sequential(rpp.SoftModule(Net(), SHAPE))}, "module must be one without residuals"),
         ({"module": 3}, "module must be a torch.nn.Module, got a int"),
         ({"input_shape": "image"}, "input_shape must be the shape of one example, several shapes, .* got 'image'"),
         ({"input_shape": (2, 6, 6)}, "module must run on examples of .*, got an error: "),

@@ -301,26 +301,14 @@ NET = ParticleNetwork(3, out=Vector, channels=4, layers=1, types=["H", "O"])
         (lambda: ParticleNetwork(0), ValueError, "particles must be"),
         (lambda: ParticleNetwork(systems(), channels=4), ValueError, "4"),
         (lambda: rpp.Model(NET, likelihood=rpp.StudentT()), ValueError, "Gaussian or EnergyForces"),
+        (lambda: rpp.Model(NET, likelihood=rpp.EnergyForces()), ValueError, "has no energy, got EnergyForces"),
+        (lambda: NET.encode([ONE, ONE[:1]]), TypeError, r"x must be Particles, .*; Particles\(x\) would do"),
+        (lambda: NET.encode(ONE[None]), TypeError, "x must be Particles"),
     ],
 )
 def test_what_does_not_fit_is_said(make, error, words):
     with pytest.raises(error, match=words):
         make()
-
-
-@pytest.mark.parametrize(
-    ("y", "words"),
-    [
-        ([np.zeros((2, 3))], "2 examples"),
-        ([np.zeros((2, 3)), np.zeros((2, 3))], r"y\[1\] must have shape \(1, 3\)"),
-        ([np.zeros((2, 3)), np.full((1, 3), np.nan)], "finite"),
-        (np.zeros((2, 8)), "9 columns"),
-    ],
-)
-def test_outputs_that_do_not_fit_are_said(y, words):
-    data = Particles([ONE, ONE[:1]], types=[["H", "O"], ["O"]])
-    with pytest.raises(ValueError, match=words):
-        rpp.fit(rpp.Model(NET), data, y, rpp.MAP(epochs=1))
 
 
 def test_trackers_sweeps_and_maps_take_systems():

@@ -115,7 +115,7 @@ def discover_symmetry(
     *,
     rep_in: Rep | str | None = None,
     rep_out: Rep | str | None = None,
-    within: Group | None = None,
+    within: Group | str | None = None,
     model: Any = "auto",
     discrete: bool = True,
     columns: Sequence[str] | None = None,
@@ -136,7 +136,7 @@ def discover_symmetry(
         x, y: (n, d_in) and (n, d_out) arrays, noise Gaussian. Searches look at up to 900 numbers of y, at random.
         rep_in, rep_out: how matrices act on the columns, such as Vector, or "2*Vector". None, both: columns are taken
             as they are, and A_in and A_out are looked for among all matrices.
-        within: the group in whose Lie algebra to look, such as SO(3). None: all matrices.
+        within: the group in whose Lie algebra to look, such as SO(3), or "SO(3)". None: all matrices.
         model: "functions", as above. "networks": an ensemble of MLPs is fitted to all examples, and the algebras near
             what it violates little are judged, and turned, by the evidence of functions of up to 900 numbers of y. A
             `Model`, `GaussianProcess` or posterior of these x and y in place of the ensemble. "auto": functions for up
@@ -151,7 +151,7 @@ def discover_symmetry(
         TypeError, ValueError: naming the argument that does not fit.
     """
     x, y = _data(x, y)
-    draws = whole_number(draws, "draws", 20)
+    draws, seed = whole_number(draws, "draws", 20), whole_number(seed, "seed", 0)
     actions = choose_actions(rep_in, rep_out, within, x.shape[1], y.shape[1])
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
@@ -258,4 +258,6 @@ def _data(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
         raise ValueError(f"y must have {len(found[0])} examples, as x has, got {len(found[1])}")
     if len(found[0]) < LEAST:
         raise ValueError(f"x must have at least {LEAST} examples, and better 100, got {len(found[0])}")
+    if not np.ptp(found[1], axis=0).any():
+        raise ValueError("y must differ from example to example, got the same in all; every symmetry keeps a constant")
     return found[0], found[1]

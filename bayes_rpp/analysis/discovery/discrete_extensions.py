@@ -239,6 +239,8 @@ def larger(group: Group, hs: Sequence[Array]) -> Group:
     if d > 1 and np.linalg.matrix_rank(algebra) == d * (d - 1) // 2 and any(np.linalg.det(h) < 0 for h in hs):
         return O(d)
     name = f"{group.name} and {len(hs)} of its reflections and half turns"
+    if not len(group.lie_algebra) and not len(group.discrete_generators):
+        name = f"{len(hs)} reflections and half turns" if len(hs) > 1 else f"Z(2) by {_kind(hs[0])}"
     if d == 3 and np.linalg.matrix_rank(algebra) == 1 and not len(group.discrete_generators):
         axis = _fixed(group)[:, 0]
         turned, reflected = (abs(hs[0] @ axis @ axis + 1) < 1e-6, np.linalg.det(hs[0]) < 0)
@@ -246,6 +248,12 @@ def larger(group: Group, hs: Sequence[Array]) -> Group:
         which = 3 if len(hs) > 1 else 0 if not turned else 1 if reflected else 2
         name = f"{kind[which]} about {vector_words(axis)}"
     return Group(d, group.lie_algebra, [*group.discrete_generators, *hs], name=name)
+
+
+def _kind(h: Array) -> str:
+    """Of an orthogonal matrix that is its own inverse, by how many directions it turns round."""
+    count = round((len(h) - np.trace(h)) / 2)
+    return {len(h): "inversion", 2: "half turn", 1: "reflection"}.get(count, f"{count} flips")
 
 
 def normalizes(h: Array, group: Group) -> bool:

@@ -65,6 +65,8 @@ class SGLD(Chains):
         for name in ("batch_size", "thinning", "cycles"):
             if getattr(self, name) is not None:
                 whole_number(getattr(self, name), name)
+        if self.cycles is not None and self.cycles > self.draws:
+            raise ValueError(f"cycles must be at most draws, {self.draws}, got {self.cycles}; 4 would do")
         if self.step_size is not None and check_positive(self.step_size, "step_size", "0.05") > 1:
             raise ValueError(f"step_size must be at most 1, got {self.step_size}; 0.05 would do")
         check_chain_method(self.chain_method)

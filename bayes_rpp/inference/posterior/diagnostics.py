@@ -111,10 +111,12 @@ def _quantities(post: Any, x: NDArray) -> Iterator[tuple[str, NDArray]]:
         for layer, ratio in post.asymmetry(pathway).items():
             if np.ptp(ratio) > 0:
                 yield f"{name}, {layer}", ratio
-    f = post.outputs(x)
+    f, net = post.outputs(x), getattr(post.model, "net", None)
+    there = None if net is None else net.counted(x)  # outputs that an example has
     for i in range(len(x)):
         for d in range(f.shape[-1]):
-            yield f"f(x[{i}])[{d}]", f[:, :, i, d]
+            if there is None or there[i, d]:
+                yield f"f(x[{i}])[{d}]", f[:, :, i, d]
 
 
 def _row(values: NDArray, chains: bool) -> dict[str, float]:

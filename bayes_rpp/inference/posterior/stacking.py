@@ -15,6 +15,7 @@ from bayes_rpp._types import ArrayLike, Float
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
+SHOWN = 10  # weights in words
 LEAST = 1000  # draws of a stacked posterior: the weights are multiples of one in so many
 
 
@@ -59,6 +60,11 @@ def stacking_weights(log_scores: ArrayLike) -> Float[NDArray, " groups"]:
 def stack(post: Posterior, x: ArrayLike, y: ArrayLike) -> Posterior:
     """See `Posterior.stack`."""
     chained = post.chains > 1
+    if post.stored and not chained:
+        raise ValueError(
+            "the posterior must have several chains to weigh, got one of a GaussianProcess, whose draws are of equal "
+            "weight; mixture, or NUTS(chains=4), would do"
+        )
     scores = post.log_likelihood(x, y)  # (chain, draw, n)
     each = logsumexp(scores, axis=1) - np.log(post.draws) if chained else scores[0]
     if len(each) < 2:
@@ -78,7 +84,8 @@ def stack(post: Posterior, x: ArrayLike, y: ArrayLike) -> Posterior:
     else:
         rows = [(0, d) for d, k in enumerate(counts) for _ in range(k)]
     chain, draw = np.array(rows).T
-    shares = " ".join(f"{w:.3g}" for w in weights)
+    shown = [f"{w:.3g}" if w > 0.5 / total else "0" for w in weights]
+    shares = " ".join(shown) if len(shown) <= SHOWN else f"of {len(shown)}, {sum(w != '0' for w in shown)} above 0"
     return post.replace(
         samples={k: v[chain, draw][None] for k, v in post.samples.items()},
         sample_stats={},

@@ -37,6 +37,12 @@ def start_of(model: Model, init: Any, method: Method) -> dict[str, NDArray]:
             found = found | {k: w[:, None] for k, w in centers(init.model, init.center, init.chains).items()}
         # The first draw of each chain, then the second of each.
         init = {k: v.swapaxes(0, 1).reshape((-1, *v.shape[2:]))[:members] for k, v in found.items()}
+        if 1 < (got := len(next(iter(init.values())))) < members:
+            what = "chains" if isinstance(method, Chains) else "members"
+            raise ValueError(
+                f"init must have a draw for each of the {members} {what}, or one for all, got {got}; "
+                f"{what}={got} would do"
+            )
     elif not isinstance(init, Mapping):
         raise TypeError(f"init must be a Posterior, or weights by parameter name, got a {type(init).__name__}")
     shapes = {name: p.shape for name, p in model.priors.items()}

@@ -35,6 +35,9 @@ def posterior_of(
             "posterior must be of a module that takes and returns one tensor of floating-point numbers, got one that "
             "does not; one that makes whole numbers of them, x.long(), would do"
         )
+    if isinstance(members, (Mapping, nn.Module)):
+        kind = type(members).__name__
+        raise TypeError(f"members must be a list of state_dicts or SoftModules, got one {kind}; [it] would do")
     states = [_state(soft, m, f"members[{k}]") for k, m in enumerate(members)]
     if not states:
         raise ValueError("members must be one state_dict or more, got none; [soft.state_dict()] would do")

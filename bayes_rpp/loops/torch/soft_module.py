@@ -81,6 +81,10 @@ class SoftModule(nn.Module):
             raise TypeError(
                 f"module must be a torch.nn.Module, got a {type(module).__name__}; for Flax, soften and fit"
             )
+        if any(isinstance(m, SoftModule) for m in module.modules()):
+            raise TypeError(
+                "module must be one without residuals, got one with a SoftModule; what merge() makes would do"
+            )
         if centre not in ("zero", "module"):
             raise ValueError(f"centre must be 'zero' or 'module', got {centre!r}")
         self._options, self.inputs = Options(residual, subspaces, skip, freeze), input_shape

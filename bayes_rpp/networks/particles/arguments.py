@@ -45,6 +45,29 @@ def check_energy(out: Representation, pooled: Any) -> str:
     return "sum"
 
 
+def check_rows(x: Any, name: str) -> None:
+    """Raise TypeError where systems are given as `Particles` takes them."""
+    if isinstance(x, (list, tuple, np.ndarray)) and _dimensions(x) == 3:
+        raise TypeError(f"{name} must be Particles, or rows, got positions of systems; Particles({name}) would do")
+
+
+def check_both(y: Any, width: int, name: str) -> None:
+    """Raise ValueError where one of energies and forces is given alone, or both in another form."""
+    if _dimensions(y) in (1, 3) or (_dimensions(y) == 2 and np.shape(y)[1] == 1):
+        raise ValueError(
+            f"{name} must be a tuple of energies, a number for each system, and forces, a list of arrays (particles, "
+            f"{width}), got a {type(y).__name__} of {len(y)}; ({name}, forces), or conservative=False, would do"
+        )
+
+
+def _dimensions(values: Any) -> int:
+    """Of an array, or of a list of arrays that may differ in length."""
+    try:
+        return 1 + np.ndim(values[0]) if isinstance(values, (list, tuple)) and values else int(np.ndim(values))
+    except ValueError:  # ragged beyond that
+        return 0
+
+
 def neighbors_of(data: Particles | None, places: int, cutoff: float | None) -> float:
     """How many neighbours a particle has about: at least one."""
     if data is None:

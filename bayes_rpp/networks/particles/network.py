@@ -22,17 +22,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, array_namespace, frozen
+from bayes_rpp._given import real_array
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed, library_of
 from bayes_rpp.networks.emlp import AnyBilinear, Block, check_bilinear, hidden_reps
 from bayes_rpp.networks.groups import check_groups, equivariant_parameters, generated, is_chain
 from bayes_rpp.networks.network import Capabilities, Network, Parameter, bind, linear
 from bayes_rpp.networks.particles.arguments import (
+    check_both,
     check_choice,
     check_cutoff,
     check_energy,
     check_neighbors,
     check_places,
+    check_rows,
     neighbors_of,
     repeated,
 )
@@ -172,6 +175,7 @@ class ParticleNetwork(Network, is_code=False):
     def encode(self, x: Any, name: str = "x") -> Any:
         if isinstance(x, Particles):
             return self.layout.encoded(x, name)
+        check_rows(x, name)
         if isinstance(x, np.ndarray) and x.ndim == 2 and x.shape[1] == self.rep_in.size and np.isfinite(x).all():
             self.layout.check_codes(x, name)
         return x
@@ -181,11 +185,12 @@ class ParticleNetwork(Network, is_code=False):
         if not self.conservative:
             return y if self.pooled else self.layout.padded(y, x, width, name)
         if isinstance(y, tuple) and len(y) == 2:
-            energy = np.asarray(y[0]).reshape(-1, 1)
+            energy = real_array(y[0], f"{name}[0]").reshape(-1, 1)
             forces = self.layout.padded(y[1], x, width, f"{name}[1]")
             if len(energy) != len(x) or len(forces) != len(x):
                 raise ValueError(f"{name} must have {len(x)} energies and forces, got {len(energy)} and {len(forces)}")
             return np.concatenate([energy, forces], axis=1)
+        check_both(y, width, name)
         return y
 
     def counted(self, x: Array) -> Array | None:

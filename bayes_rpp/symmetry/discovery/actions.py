@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from bayes_rpp.symmetry.discovery.algebra import antisymmetric
 from bayes_rpp.symmetry.groups import Group, Trivial
-from bayes_rpp.symmetry.parse import parse_rep
-from bayes_rpp.symmetry.representations import Rep, bind_rep
+from bayes_rpp.symmetry.parse import parse_group, parse_rep
+from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
 Array = NDArray[np.float64]
 LARGEST = 1200  # columns, up to which the dimension of the base space is looked for
@@ -93,7 +93,7 @@ class Actions:
 def choose_actions(
     rep_in: Rep | str | None,
     rep_out: Rep | str | None,
-    within: Group | None,
+    within: Group | str | None,
     d_in: int,
     d_out: int,
     n: int | None = None,
@@ -105,9 +105,12 @@ def choose_actions(
         n: dimension of the matrices, where the representations leave it open.
 
     Raises:
-        ValueError: naming the argument that does not fit.
+        TypeError, ValueError: naming the argument that does not fit.
     """
-    rep_in, rep_out = (parse_rep(r) if isinstance(r, str) else r for r in (rep_in, rep_out))
+    rep_in, rep_out = _rep(rep_in, "rep_in"), _rep(rep_out, "rep_out")
+    within = parse_group(within) if isinstance(within, str) else within
+    if not isinstance(within, Group | None):
+        raise TypeError(f"within must be a Group, got {within!r}; SO(3), or None for all of gl(n), would do")
     if (rep_in is None) != (rep_out is None):
         missing, given = ("rep_in", "rep_out") if rep_in is None else ("rep_out", "rep_in")
         raise ValueError(f"{missing} must be given where {given} is, got None; without both, all matrices are tried")
@@ -124,6 +127,19 @@ def choose_actions(
             f"sizes {sizes[0]} and {sizes[1]}"
         )
     return actions
+
+
+def _rep(given: Rep | str | None, name: str) -> Rep | None:
+    if isinstance(given, str):
+        try:
+            return parse_rep(given)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    if isinstance(given, Representation):
+        raise TypeError(f"{name} must be of any group, got {given}, which is of one; {given.rep} would do")
+    if not isinstance(given, Rep | None):
+        raise TypeError(f"{name} must be a representation, got {given!r}; Vector would do")
+    return given
 
 
 def base_dimension(rep_in: Rep, rep_out: Rep, d_in: int, d_out: int) -> int:

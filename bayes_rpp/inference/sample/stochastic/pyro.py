@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from posteriors.sgmcmc import sghmc, sgld
 from pyro import poutine
 from torch.distributions import biject_to
 
@@ -20,6 +20,10 @@ from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import sample
 from bayes_rpp.inference.sample.stochastic import scale as shared
+
+with warnings.catch_warnings():  # of tensordict, on how posteriors declares its states
+    warnings.simplefilter("ignore", FutureWarning)
+    from posteriors.sgmcmc import sghmc, sgld
 
 
 def fit(task: Task) -> Posterior:
