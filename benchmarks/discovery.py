@@ -178,6 +178,17 @@ def _mistake(found: dict[str, Any]) -> str | None:
     return f"- {name}, {n} examples, seed {seed}: {said}, violated by {found['strength']:.2f}{truth}"
 
 
+def _summary(found: list[dict[str, Any]]) -> str:
+    """All cases together: rates of few seeds say little."""
+    right = [f["dimension"] == CASES[f["key"][0]].dimension for f in found]
+    there = [r for f, r in zip(found, right, strict=True) if CASES[f["key"][0]].dimension]
+    n, without = len(there), len(right) - len(there)
+    return (
+        f"\nThe dimension is right in {sum(there)} of {n} runs with a symmetry; without one there are "
+        f"{without - (sum(right) - sum(there))} false alarms in {without}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=20)
@@ -197,7 +208,8 @@ def main() -> None:
         "# Symmetries that nobody named: how often the answer is right\n\n"
         f"{100 * NOISE:g} % noise, one thread. Axis: degrees between the axis that was found and the true one, "
         "median and largest, where the dimension is right. Seconds: median and largest, of a machine that did other "
-        "things beside. What decides was chosen on seeds 0 to 20.\n"
+        "things beside. What decides was chosen on seeds 0 to 20. Twenty seeds of each case tell 95 % from 80 %, and "
+        "six do not.\n"
     )
     command = f"python -m benchmarks.discovery --seeds {given.seeds} --first {given.first} --sizes "
     command += (
@@ -209,6 +221,7 @@ def main() -> None:
         "| data | examples | dimension right | name right | axis, degrees | other dimensions found | CPU seconds |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *rows,
+        _summary(found),
     ]
     if wrong := [m for f in found if (m := _mistake(f)) is not None]:
         lines += ["\nWhere the dimension or the name is wrong:\n", *wrong]

@@ -11,6 +11,7 @@ from bayes_rpp.symmetry.discovery.actions import column_actions, known_actions
 from bayes_rpp.symmetry.discovery.algebra import bracket_defect
 from bayes_rpp.symmetry.discovery.constrained import SLACK
 from bayes_rpp.symmetry.discovery.softly import JITTER, Softly
+from bayes_rpp.symmetry.discovery.spectrum import _residuals
 
 V, S = rpp.Vector, rpp.Scalar
 AXIS = np.array([0.6, 0.0, 0.8])
@@ -162,6 +163,32 @@ def test_a_broken_rotation_is_near_and_its_axis_the_least_violated_one():
     own = symmetries_of(broken, x, rep_in=V, rep_out=V, within=rpp.SO(3)).spectrum.directions[0]
     turned = abs((own * found.generators[0]).sum()) / np.linalg.norm(found.generators[0])
     assert np.degrees(np.arccos(min(1.0, turned))) < 3
+
+
+def test_where_a_symmetry_is_rejected_its_model_still_says_how_far_it_is_broken():
+    """A free fit says 0.25 to 0.38."""
+    found = pytest.importorskip("benchmarks.discovery_calibration").one(0.2, 8)
+    assert found["dimension"] == 0
+    assert found["lower"] < found["true"] < found["upper"]
+
+
+def test_the_residual_has_the_posterior_of_a_fine_grid():
+    x, y = data(lambda x: about_axis(x) + 0.1 * x[:, :1] * x[:, 1:2], 40, 3)
+    a = AXIS / np.linalg.norm(AXIS)
+    turn = np.array([[0.0, -a[2], a[1]], [a[2], 0.0, -a[0]], [-a[1], a[0], 0.0]])
+    actions = known_actions(V, V, 3, rpp.SO(3))
+    direction = actions.coordinates(turn[None])
+    numbers = np.array([0.7, 0.5, -2.0, -3.5])
+    model = Softly(x, y, np.arange(40), actions, direction / np.linalg.norm(direction), numbers).fitted()
+    assert model.numbers[-2] > -4  # peaked
+    models, weights = _residuals(model)
+    logs = np.array([m.numbers[-2] for m in models])
+    fine = model.numbers[-2] + np.linspace(-1.5, 1.5, 41)
+    density = np.array([model.density(np.r_[model.numbers[:-2], v, model.numbers[-1]]) for v in fine])
+    density = np.exp(density - density.max()) / np.exp(density - density.max()).sum()
+    mean, deviation = density @ fine, np.sqrt(density @ fine**2 - (density @ fine) ** 2)
+    assert weights @ logs == pytest.approx(mean, abs=0.2 * deviation)
+    assert np.sqrt(weights @ (logs - weights @ logs) ** 2) == pytest.approx(deviation, rel=0.3)
 
 
 def test_bumps_that_few_data_let_look_nearly_symmetric_are_not():

@@ -170,7 +170,8 @@ def discover_symmetry(
     softly, named = _named(last, to_x, to_y, rng, columns, targets)
     strict = softly.fitted(strict=True) if last.dimension else softly
     a, b, _ = softly.sigmas
-    spectrum = spectrum_of_functions(softly, excited, draws, rng)
+    best = softly if last.dimension else _softly(last.model, tried)
+    spectrum = spectrum_of_functions(best, softly.directions, excited, draws, rng)
     beside = discrete_beside(x[order], y[order], named, actions.are_known, columns, targets, seed) if discrete else None
     found = Discovery(
         *(beside.named if beside else named).fields,
@@ -190,6 +191,18 @@ def discover_symmetry(
     )
     doubts = [*doubts_of(found, softly, len(x), x.shape[1]), *(beside.doubts if beside else [])]
     return replace(found, verdict=verdict_of(found, softly, len(x)), doubts=doubts)
+
+
+def _softly(free: Softly, tried: list[Step]) -> Softly:
+    """What is known of f where no symmetry is called one: a part with the best that was tried beside a residual, if the
+    evidence prefers that to a free function, whose slopes are less certain and look more violated than they are."""
+    best = max((s for s in tried if math.isfinite(s.score)), key=lambda s: s.score, default=None)
+    if best is None:
+        return free
+    model = best.model
+    if len(model.x) != len(free.x):  # networks suggest by fewer
+        model = replace(model, x=free.x, y=free.y).fitted(iterations=20)
+    return model if replace(best, model=model).score > free.evidence else free
 
 
 def _named(

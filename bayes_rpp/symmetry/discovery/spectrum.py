@@ -20,7 +20,9 @@ NUMBERS = 1500  # of L_A f in a joint draw
 EXCITED = 1e-3  # of the mean N, below which the data say nothing of a direction
 INSIDE = 0.9  # cosine of the angle to what the data excite
 AT_ONCE = 120  # inputs
-GRID = 7  # values of sigma_b
+GRID = 7  # values of log sigma_b, wide apart
+AROUND = np.linspace(-2.4, 2.4, 5)  # and about its peak, in standard deviations, of 1 at most
+HEAVY = 0.75  # concentration of the Dirichlet weights, below the 1 of Rubin
 ROUNDING = 1e-8  # of variances
 
 
@@ -46,8 +48,16 @@ class Spectrum:
         return len(self.directions)
 
 
-def spectrum_of_functions(model: Softly, excited: Array, draws: int, rng: np.random.Generator) -> Spectrum:
-    """By joint draws of L_A f from the posterior, sigma_b included on a grid by its evidence."""
+def spectrum_of_functions(
+    model: Softly, first: Array, excited: Array, draws: int, rng: np.random.Generator
+) -> Spectrum:
+    """By joint draws of L_A f from the posterior, sigma_b included on a grid by its evidence.
+
+    Args:
+        model: the best there is of f, whether or not its symmetry was called one.
+        first: (k, K) coordinates of the directions that were found, orthonormal.
+        excited: (r, K) what the data excite.
+    """
     count, m = len(model.actions), model.y.shape[1]
     points = model.points[: max(8, NUMBERS // (count * m))]
     models, shares = _residuals(model)
@@ -61,7 +71,7 @@ def spectrum_of_functions(model: Softly, excited: Array, draws: int, rng: np.ran
             weights.append(bootstrap(share, len(points), rng))
             found.append(squares_of(mean[None] + noise.reshape(share, *mean.shape), weights[-1]))
     normal = np.einsum("sz,zkl->skl", np.concatenate(weights), normals(model, whole, points))
-    return _spectrum(np.concatenate(found), normal, model.directions, model.actions.base, excited)
+    return _spectrum(np.concatenate(found), normal, first, model.actions.base, excited)
 
 
 def spectrum_of_draws(values: Array, jacobians: Array, x: Array, actions: Actions) -> tuple[Spectrum, Array]:
@@ -130,27 +140,48 @@ def _orthonormal(rows: Array) -> Array:
 
 
 def _residuals(model: Softly) -> tuple[list[Softly], Array]:
-    """The model with values of sigma_b, and their probabilities."""
+    """The model with values of sigma_b, and their probabilities: of a grid that is fine about the peak, which few
+    residuals or many make as wide as it is."""
     if not len(model.directions):
         return [model], np.ones(1)
-    top = model.numbers[-3]
-    grid = np.linspace(max(RANGES[2][0], top - 7), top + 0.7, GRID)
-    found = []
-    for value in grid:
-        numbers = model.numbers.copy()
-        numbers[-2] = value
+    top, peak = model.numbers[-3:-1]
+    least = RANGES[2][0]
+    wide, fine = np.linspace(max(least, top - 7), top + 0.7, GRID), peak + _deviation(model) * AROUND
+    outside = wide[(wide < fine[0]) | (wide > fine[-1])]
+    grid = np.unique(np.maximum(np.concatenate([outside, fine]), least))
+    found, widths = [], []
+    for value, width in zip(grid, np.gradient(grid), strict=True):
         try:
-            found.append(replace(model, numbers=numbers, evidence=model.density(numbers)))
+            found.append(_with_residual(model, value))
+            widths.append(width)
         except LinAlgError:
             continue
     logs = np.array([s.evidence for s in found])
-    weights = np.exp(logs - logs.max())
+    weights = np.exp(logs - logs.max()) * widths
     return found, weights / weights.sum()
 
 
+def _with_residual(model: Softly, value: float) -> Softly:
+    """With another log sigma_b, and the evidence of it; raises LinAlgError."""
+    numbers = model.numbers.copy()
+    numbers[-2] = value
+    return replace(model, numbers=numbers, evidence=model.density(numbers))
+
+
+def _deviation(model: Softly, step: float = 0.05) -> float:
+    """Standard deviation of log sigma_b about its peak, by the curvature of the evidence; 1 at most."""
+    try:
+        above, at, below = (_with_residual(model, model.numbers[-2] + by).evidence for by in (step, 0.0, -step))
+    except LinAlgError:
+        return 1.0
+    return float(1 / np.sqrt(max(1.0, (2 * at - above - below) / step**2)))
+
+
 def bootstrap(draws: int, points: int, rng: np.random.Generator) -> Array:
-    """(draws, points) by the Bayesian bootstrap (Rubin 1981): the points stand for all from which x is drawn."""
-    return rng.dirichlet(np.ones(points), size=draws)
+    """(draws, points) by the Bayesian bootstrap (Rubin 1981): the points stand for all from which x is drawn. Few far
+    ones carry much of a mean square, of which a sample has too few more often than too many, so that with his
+    concentration intervals are too narrow."""
+    return rng.dirichlet(np.full(points, HEAVY), size=draws)
 
 
 def root(covariance: Array) -> Array:
