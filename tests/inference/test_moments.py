@@ -110,14 +110,14 @@ def peak(function):
 
 def test_memory_is_a_tenth_of_what_samples_take(monkeypatch):
     post, x, _ = posterior(rpp.Gaussian(0.3), chains=1, draws=100)
-    x = np.tile(x, (200, 1))  # 100 draws of 10,000 x 3 outputs
+    x = np.tile(x, (1000, 1))  # 100 draws of 50,000 x 3 outputs
     samples = 8 * 100 * x.size
     assert peak(lambda: post.predict(x, samples=False)) < samples / 10
     # What each draw has of each example is the answer; nothing larger may come in between.
     answer, y = 8 * 100 * len(x), np.zeros((len(x), 3))
     assert peak(lambda: post.log_likelihood(x, y)) < answer + samples / 10
-    monkeypatch.setattr(metrics, "NUMBERS", 2**13)
-    few, y = x[:2000], y[:2000]
+    monkeypatch.setattr(metrics, "NUMBERS", 2**15)
+    few, y = x[:5000], y[:5000]
     assert peak(lambda: post.metrics(few, y)) < 8 * 200 * few.size / 10
 
 
