@@ -11,6 +11,9 @@ from bayes_rpp.inference.curvature import distance
 from bayes_rpp.inference.optimise import mode
 from tests.inference.known import Logistic, SmallLinearProblem
 
+# On purpose: such fits are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:the fit predicts the training data no better")
+
 LONG = MAP(epochs=100, batch_size=None)
 
 

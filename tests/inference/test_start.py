@@ -6,6 +6,9 @@ import pytest
 import bayes_rpp as rpp
 from bayes_rpp.inference.methods import GENTLE, RATE
 
+# On purpose: such fits are what is tested.
+pytestmark = pytest.mark.filterwarnings("ignore:the fit predicts the training data no better")
+
 torch = pytest.importorskip("torch")
 nn = pytest.importorskip("torch.nn")
 

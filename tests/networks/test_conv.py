@@ -23,6 +23,12 @@ from bayes_rpp import (
 )
 from bayes_rpp.subspaces import ConvolutionSubspace
 
+# On purpose: such fits are what is tested.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:1 of 2 members lag"),
+    pytest.mark.filterwarnings("ignore:the fit predicts the training data no better"),
+]
+
 jnp = pytest.importorskip("jax.numpy")
 torch = pytest.importorskip("torch")
 
