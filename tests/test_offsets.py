@@ -10,9 +10,6 @@ import bayes_rpp as rpp
 from bayes_rpp._numerics import varies
 from bayes_rpp.analysis.standardize import Standardization
 
-# On purpose: such fits are what is tested.
-pytestmark = pytest.mark.filterwarnings("ignore:the fit predicts the training data no better")
-
 pytest.importorskip("pyro")
 
 RNG = np.random.default_rng(0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from scipy.optimize import minimize
 from bayes_rpp.inference.fit import fit
 from bayes_rpp.inference.laplace.laplace import RANGE
 from bayes_rpp.inference.methods import Laplace, Method
+from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.inference.run.mean import NO_BETTER
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.networks.polynomials import polynomials, strict_weights
@@ -24,9 +28,12 @@ ZERO = 1e-6  # beside standardised y
 
 def fit_candidate(model: Model | GaussianProcess, x: NDArray, y: NDArray, method: Method, **options: Any) -> Posterior:
     """`fit`, and where the prior fixes every weight at zero the posterior of that: f = 0, with the likelihood's numbers
-    at their most probable values, as Laplace's evidence tunes them."""
+    at their most probable values, as Laplace's evidence tunes them. A candidate that predicts no better than the
+    mean is news for the verdict, not for the user to mend."""
     if model.sites or isinstance(model, GaussianProcess):
-        return fit(model, x, y, method, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", re.escape(NO_BETTER), ConvergenceWarning)
+            return fit(model, x, y, method, **options)
     likelihood, zeros = model.likelihood, np.zeros((len(x), model.net.rep_out.size))
     numbers = dict.fromkeys(likelihood.latents, 1.0)
     if numbers:

@@ -9,9 +9,6 @@ import bayes_rpp as rpp
 from bayes_rpp.analysis.scores import score
 from bayes_rpp.analysis.vanishing import fit_candidate, must_vanish
 
-# On purpose: such fits are what is tested.
-pytestmark = pytest.mark.filterwarnings("ignore:the fit predicts the training data no better")
-
 
 def noise(*shape):
     """The same in each test, whichever ran before it."""

@@ -26,7 +26,8 @@ def ensemble(slopes):
 
 
 def test_members_lag_by_more_than_chance():
-    assert lagging(ensemble([2.0, 2.005, 1.0, 1.7]), X, Y).tolist() == [False, False, True, True]
+    scores = ensemble([2.0, 2.005, 1.0, 1.7]).log_likelihood(X, Y)[0]
+    assert lagging(scores, Y.shape[1]).tolist() == [False, False, True, True]
 
 
 def test_stacked_members_count_by_what_they_predict():

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._types import ArrayLike
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.optimise.members import part_of
 from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
@@ -20,28 +19,29 @@ LEAST = 0.1  # nats for each number in y
 POINTS = 100
 
 
-def lagging(post: Posterior, x: ArrayLike, y: ArrayLike) -> NDArray[np.bool_]:
-    """(members,) whose log-likelihood of examples lies behind the best member's by more than 3 standard errors of the
-    differences, and by more than 0.1 nats for each number in y."""
-    scores = post.log_likelihood(x, y)[0]
+def lagging(scores: NDArray, columns: int) -> NDArray[np.bool_]:
+    """(members,) whose log-likelihoods of examples, scores (members, n), lie behind the best member's by more than 3
+    standard errors of the differences, and by more than 0.1 nats for each of the columns of y."""
     gaps = scores[scores.mean(axis=1).argmax()] - scores
     error = gaps.std(axis=1) / np.sqrt(gaps.shape[1])
-    return np.asarray(gaps.mean(axis=1) > np.maximum(ERRORS * error, LEAST * np.asarray(y).shape[1]))
+    return np.asarray(gaps.mean(axis=1) > np.maximum(ERRORS * error, LEAST * columns))
 
 
 def restarted(task: Task, post: Posterior, run: Callable[[Task], Posterior]) -> Posterior:
     """Members that lag, by the validation data or else those of the training, trained again from starts of their own,
     up to `restarts` times; the better one is kept. Callbacks see the first training alone."""
-    data = task.validation or (task.x, task.y)
+    x, y = task.validation or (task.x, task.y)
+    before = post.log_likelihood(x, y)[0]
     for turn in range(1, task.method.restarts + 1):
-        late = np.flatnonzero(lagging(post, *data))
+        late = np.flatnonzero(lagging(before, y.shape[1]))
         if not len(late):
             break
         which = tuple(int(m) + turn * task.method.members for m in late)
         again = run(replace(part_of(task, which), callbacks=(), progress=task.progress))
-        before, after = (p.log_likelihood(*data)[0].mean(axis=-1) for p in (post, again))
-        better = after > before[late]
+        after = again.log_likelihood(x, y)[0]
+        better = after.mean(axis=-1) > before[late].mean(axis=-1)
         post = _with(post, late[better], again, np.flatnonzero(better))
+        before[late[better]] = after[better]
     return post
 
 
@@ -49,13 +49,14 @@ def warn_of_lagging(task: Task, post: Posterior) -> None:
     """Say so where members differ by more than chance in how well they predict the validation data."""
     if task.validation is None or post.draws < 2:
         return
-    late = lagging(post, *task.validation)
+    x, y = task.validation
+    scores = post.log_likelihood(x, y)[0]
+    late = lagging(scores, y.shape[1])
     if not late.any():
         return
-    losses = -post.log_likelihood(*task.validation)[0].mean(axis=-1)
-    errors = ""
+    losses, errors = -scores.mean(axis=-1), ""
     if not task.model.net.group.is_trivial:
-        found = post.equivariance_error(task.validation[0][:POINTS])[0].mean(axis=-1)
+        found = post.equivariance_error(x[:POINTS])[0].mean(axis=-1)
         errors = f", their equivariance errors {_list(found)}"
     warn_user(
         f"{late.sum()} of {len(late)} members lag behind the best one by more than chance: their validation losses are "

@@ -14,6 +14,7 @@ from bayes_rpp.models.likelihoods import Gaussian, StudentT
 
 ROWS = 50  # looked at
 SHARE = 0.95  # of the variance of y
+NO_BETTER = "the fit predicts the training data no better than their mean"
 
 
 def warn_if_mean(post: Posterior, method: Any) -> None:
@@ -32,8 +33,7 @@ def warn_if_mean(post: Posterior, method: Any) -> None:
     whole = float(((y - mean)[seen] ** 2).sum())
     if left > SHARE * whole > 0:
         warn_user(
-            "the fit predicts the training data no better than their mean: its residuals have "
-            f"{np.sqrt(left / whole):.2f} of the standard deviation of y. A smaller noise to start from, sigma_a near "
-            "1, more epochs or another seed would do, unless y is noise alone",
+            f"{NO_BETTER}: its residuals have {np.sqrt(left / whole):.2f} of the standard deviation of y. A smaller "
+            "noise to start from, sigma_a near 1, more epochs or another seed would do, unless y is noise alone",
             ConvergenceWarning,
         )
