@@ -36,7 +36,7 @@ FEW, MANY, ALL = (210, 80), (900, 400), (900, 900)  # numbers of y, and of L_A f
 MARGIN = 3.0  # nats by which a larger algebra must be better
 FOLLOWED, MOST = 2, 4  # directions of each family; and proposals that are looked at closely
 CLOSE = 30.0  # nats
-BRACKETS = 0.15  # sine of the angle below which a bracket lies in the span
+BRACKETS = 0.15  # sine of the angle below which a bracket, or a direction, lies in a span
 LARGEST = 12  # dimension of an algebra that brackets generate
 SHARES = (0.03, 0.5)  # sigma_b / sigma, at the start of those that turn
 STRONG = (0.7, 0.35)  # violations of a direction that is not tried, at first and later
@@ -55,14 +55,19 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
     """
     taken = [Step("none", free(x, y, actions, MANY), 0)]
     tried: list[Step] = []
+    wholes = list(_wholes(taken[0], x, y))
     while (now := taken[-1]).dimension < len(actions.families["all"]):
-        rough = [s for s in _proposals(now, x, y) if math.isfinite(s.score)]
+        names = {s.name for s in tried}
+        larger = [s for s in wholes if s.name not in names and _holds(s.model.directions, now.model.directions)]
+        rough = [s for s in [*larger, *_grown(now, x, y)] if math.isfinite(s.score)]
         rough.sort(key=lambda s: -s.score)
         least = max(s.score for s in [_roughly(now, x, y), *rough[:1]]) - CLOSE
         fine = [_finer(s, x, y, now) for s in _followed(rough, least)]
-        closed = [c for s in fine if (c := _closed(s, x, y)) is not None and c.score > least]
+        opened = [s for s in fine if len(_bracketed(s)) > s.dimension]
+        closed = [c for s in opened for c in _closed(s, x, y) if c.score > least]
         fine += [_finer(s, x, y, now) for s in _distinct(closed)]
         fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
+        fine = [s for s in fine if s not in opened]
         tried += fine
         better = [s for s in fine if _is_better(s, now, taken[0].model)]
         if not better:
@@ -99,13 +104,23 @@ def _followed(rough: list[Step], least: float) -> list[Step]:
     return [s for s in chosen if s.score > least][:MOST]
 
 
-def _proposals(now: Step, x: Array, y: Array) -> Iterator[Step]:
-    """Rough fits of algebras that hold the present one."""
+def _wholes(none: Step, x: Array, y: Array) -> Iterator[Step]:
+    """Rough fits of algebras with a name."""
+    for name, rows in none.model.actions.wholes.items():
+        model = _resized(replace(none.model, directions=rows), x, y, len(rows), FEW)
+        yield Step(name, _settled(model, SHARES[:1]), 0)
+
+
+def _holds(larger: Array, directions: Array) -> bool:
+    """Whether an algebra is larger than a span that lies in it, but for noise."""
+    beyond = directions - directions @ larger.T @ larger
+    return len(larger) > len(directions) and bool(np.linalg.norm(beyond, axis=1).max(initial=0.0) < BRACKETS)
+
+
+def _grown(now: Step, x: Array, y: Array) -> Iterator[Step]:
+    """Rough fits of the present directions with one more."""
     model, k = now.model, now.dimension
     base = _resized(model, x, y, k + 1, FEW)
-    if not k:
-        for name, rows in model.actions.wholes.items():
-            yield Step(name, _settled(_resized(replace(model, directions=rows), x, y, len(rows), FEW), SHARES[:1]), 0)
     for name, family in model.actions.families.items():
         rest = outside(family, model.directions)
         if not len(rest):
@@ -157,12 +172,17 @@ def _settled(model: Softly, shares: Sequence[float], moving: Array | None = None
 
 
 def _finer(step: Step, x: Array, y: Array, now: Step) -> Step:
-    """On more data, from where a rough fit has come to."""
+    """On more data, from where a rough fit has come to; and, if it is nearly better than the present one, with L_A f
+    zero at as many points as there may be, of which larger algebras have fewer."""
     model = _resized(step.model, x, y, step.dimension, MANY)
     moving = None
     if step.name in model.actions.families and step.parameters > now.parameters:
         moving = last_turns(outside(model.actions.families[step.name], model.directions), now.dimension)
-    return replace(step, model=model.fitted(moving=moving, iterations=30))
+    fine = replace(step, model=model.fitted(moving=moving, iterations=30))
+    more = _resized(fine.model, x, y, fine.dimension, ALL)
+    if -CLOSE < fine.score - now.score < MARGIN and len(more.points) > len(model.points):
+        return replace(fine, model=more.fitted(iterations=20))
+    return fine
 
 
 def _finest(step: Step, x: Array, y: Array, parameters: int) -> Step:
@@ -200,11 +220,26 @@ def _distinct(steps: list[Step]) -> list[Step]:
     return found
 
 
-def _closed(step: Step, x: Array, y: Array) -> Step | None:
-    """Rough fit with all brackets, if they are new and not too many."""
+def _closed(step: Step, x: Array, y: Array) -> Iterator[Step]:
+    """Rough fits of algebras in place of directions whose brackets lead out of their span, as a function that keeps
+    them keeps the brackets, too: with all of these, if they are not too many, and the nearest of the same dimension,
+    if noise has turned them."""
+    actions = step.model.actions
+    found = []
+    if len(span := _bracketed(step)) <= LARGEST:
+        found.append(span)
+    if (nearest := nearest_algebra(np.tensordot(step.model.directions, actions.base, 1))) is not None:
+        found.append(orthonormal_rows(actions.coordinates(nearest)))
+    for span in found:
+        model = _resized(replace(step.model, directions=span), x, y, len(span), FEW)
+        yield Step(f"{step.name}, with brackets", _settled(model, SHARES), step.parameters)
+
+
+def _bracketed(step: Step) -> Array:
+    """(k, K) directions with their brackets, and those of these, until there are no more, or too many."""
     actions = step.model.actions
     span = step.model.directions
-    while True:
+    while 0 < len(span) <= LARGEST:
         a = np.tensordot(span, actions.base, 1)
         brackets = a[:, None] @ a[None] - a[None] @ a[:, None]
         inside = actions.coordinates(brackets.reshape(-1, *a.shape[1:]))
@@ -214,12 +249,7 @@ def _closed(step: Step, x: Array, y: Array) -> Step | None:
         if not len(new):
             break
         span = orthonormal_rows(np.concatenate([span, new]))
-        if len(span) > LARGEST:
-            return None
-    if len(span) == step.dimension:
-        return None
-    model = _resized(replace(step.model, directions=span), x, y, len(span), FEW)
-    return Step(f"{step.name}, with brackets", _settled(model, SHARES), step.parameters)
+    return span
 
 
 def _resized(model: Softly, x: Array, y: Array, k: int, size: tuple[int, int]) -> Softly:
