@@ -59,6 +59,11 @@ EXAMPLES = {
         },
         "docs/results/discover_geomagnetism.md docs/results/discover_geomagnetism.png",
     ),
+    "discover_mechanics": (
+        "",
+        {"EXAMPLES, STEP, NOISE = 100": "EXAMPLES, STEP, NOISE = 30", "MOTION = 10.0": "MOTION = 1.0"},
+        "docs/results/discover_mechanics.md docs/results/discover_mechanics.png",
+    ),
     "discover_tables": (
         "",
         {"STATES, PATIENTS = 300, 442": "STATES, PATIENTS = 25, 40"},
