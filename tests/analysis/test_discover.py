@@ -257,6 +257,8 @@ def test_networks_see_all_examples_and_functions_judge(monkeypatch):
     monkeypatch.setattr(networks, "STEPS", 400)
     monkeypatch.setattr(networks, "EPOCHS", (20, 60))
     monkeypatch.setattr(networks, "CHANNELS", 32)
+    monkeypatch.setattr(networks, "MANY", (150, 100))
+    monkeypatch.setattr(networks, "CLOSE", (150, 150))
     x, y = data(lambda x: np.sin((x**2).sum(axis=1, keepdims=True) / 2), 400, 2)
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=S, model="networks", discrete=False)
     assert found.names[0].startswith("rotation in the plane of columns 1 and 2")
