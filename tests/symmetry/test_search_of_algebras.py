@@ -56,3 +56,11 @@ def test_two_directions_that_hold_are_not_taken_without_their_brackets(monkeypat
     taken, tried = searching.search(X, Y, ACTIONS)
     assert [s.dimension for s in taken] == [0, 3]
     assert all(s.dimension != 2 for s in tried)
+
+
+def test_the_least_violated_direction_is_tried_at_first_whatever_its_violation(monkeypatch):
+    """A function of few data without the symmetry may miss the whole of f."""
+    monkeypatch.setattr(searching, "STRONG", (0.0, 0.0))
+    none = Step("none", free(X, Y, ACTIONS, searching.FEW), 0)
+    assert [s.name for s in searching._grown(none, X, Y)] == list(ACTIONS.families)
+    assert not list(searching._grown(step(turn(0, 1)), X, Y))

@@ -39,7 +39,7 @@ CLOSE = 30.0  # nats
 BRACKETS = 0.15  # sine of the angle below which a bracket, or a direction, lies in a span
 LARGEST = 12  # dimension of an algebra that brackets generate
 SHARES = (0.03, 0.5)  # sigma_b / sigma, at the start of those that turn
-STRONG = (0.7, 0.35)  # violations of a direction that is not tried, at first and later
+STRONG = (0.7, 0.35)  # violations of a direction that is not tried, at first (but the least is) and later
 KEPT, SEEN = 0.2, 0.4  # violation of an algebra that f almost has; and by a fit that knows nothing of it
 CLEAR = 0.07  # violation of one that f has, if the evidence says so
 LITTLE, WORSE = 0.1, 5.0  # violation of one that f has for all practical purposes, if its evidence is not worse by more
@@ -126,7 +126,9 @@ def _grown(now: Step, x: Array, y: Array) -> Iterator[Step]:
         if not len(rest):
             continue
         vectors, strengths = least_violated(model, rest)
-        for start in vectors[strengths < STRONG[k > 0]][:FOLLOWED]:
+        near = strengths < STRONG[k > 0]
+        near[0] |= not k  # what a rough function of few data hides, one with the symmetry may show
+        for start in vectors[near][:FOLLOWED]:
             single = replace(base, directions=np.concatenate([model.directions, start[None]]))
             moving = last_turns(outside(rest, start[None]), k)
             yield Step(name, _settled(single, SHARES, moving), now.parameters + len(moving))
