@@ -39,15 +39,15 @@ def test_evidence_tells_even_functions_from_others():
 def test_evidence_is_the_density_of_the_targets():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, 2)), rng.normal(size=12)
-    features = np.stack([x, -x])
+    features = np.stack([x, np.stack([x[:, 1] - 1, -x[:, 0]], axis=1)])  # those of no equivariant network
     found = log_evidences(features, y)
-    d = [((x[:, None] - m) ** 2).sum(-1) for m in features]
-    k = [np.exp(-part / (2 * np.median(d[0]))) for part in d]
+    d = [[((a[:, None] - b) ** 2).sum(-1) for a in features] for b in features]
+    k = np.exp(-np.array(d) / (2 * np.median(d[0][0])))
     y = y - y.mean()
     for one, ratio in zip(found, RATIOS, strict=True):
         best = -np.inf
         for tau in np.geomspace(1e-4, 10.0, 16):
-            c = (k[0] + k[1]) / 2 + 1 + ratio**2 * k[0] + tau * np.eye(12)
+            c = k.mean((0, 1)) + 1 + ratio**2 * (k[0, 0] + k[1, 1]) / 2 + tau * np.eye(12)
             best = max(best, -6 * np.log(y @ np.linalg.solve(c, y) / 12) - 0.5 * np.linalg.slogdet(c)[1])
         assert np.isclose(one, best)
 

@@ -113,7 +113,7 @@ class ResidualEvidence(_Sampling):
             pathways.
     """
 
-    def __init__(self, every: int = 500, n: int = 256, gain: float = 5.0) -> None:
+    def __init__(self, every: int = 500, n: int = 512, gain: float = 5.0) -> None:
         super().__init__(every, n)
         if not 0 <= gain < np.inf:
             raise ValueError(f"gain must be a number >= 0, got {gain!r}")
@@ -160,7 +160,8 @@ def _moves(symmetry: Symmetry) -> list[tuple[torch.Tensor, torch.Tensor]]:
     if symmetry.rotation:
         raise ValueError(f"symmetry must be that of a finite group, got {symmetry.name!r}, a rotation")
     moves = [
-        tuple(torch.as_tensor(m, dtype=torch.float32) for m in pair) for pair in zip(*symmetry.matrices(), strict=True)
+        (torch.as_tensor(s, dtype=torch.float32), torch.as_tensor(a, dtype=torch.float32))
+        for s, a in zip(*symmetry.matrices(), strict=True)
     ]
     return sorted(moves, key=lambda pair: sum(float((m - torch.eye(len(m))).abs().sum()) for m in pair))
 

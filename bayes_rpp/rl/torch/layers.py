@@ -97,7 +97,9 @@ class SoftMLP(nn.Module):
         for k in range(1, self.terms):
             w = w + self.beta.index_select(0, self.get_buffer(f"index_{k}")) * self.get_buffer(f"values_{k}")
         w = w.view(self.members, -1)
-        return w if self.residual is None else torch.addcmul(w, self.ratio, self.residual)
+        if self.residual is None or not self.ratio:
+            return w
+        return torch.addcmul(w, self.ratio, self.residual)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         state_dict.setdefault(prefix + "ratio", self.ratio)  # files of before have none: it was that of the sigmas
