@@ -51,7 +51,10 @@ def run_trial(trial: Trial) -> dict[str, Any]:
 
     task, arm = trial.task, trial.arm
     symmetry = rl.symmetry(task.env_id)
-    tracker, evidence = rl.SymmetryTracker(symmetry, every=max(1, task.steps // POINTS)), rl.ResidualEvidence()
+    tracker, evidence = (
+        rl.SymmetryTracker(symmetry, every=max(1, task.steps // POINTS)),
+        rl.ResidualEvidence(every=max(500, task.steps // 100)),
+    )
     prior = {"symmetry": None if arm == "two pathways" else symmetry, "sigma_a": 1.0, **PRIORS.get(arm, {})}
     rate = trial.rate or task.rates[ARMS.index(arm)]
     curve = learning_curve(
