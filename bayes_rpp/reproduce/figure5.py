@@ -84,14 +84,10 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         "sigma_b": evidence.records["sigma_b"][-1] if evidence.records["sigma_b"] else prior.get("sigma_b", ""),
         "episodes": len(curve.ends),
         "seconds": curve.seconds,
-        "curve": _listed(values),
-        "errors": json.dumps({name: json.loads(_listed(one, 5)) for name, one in tracker.records.items()}),
+        "curve": json.dumps(np.round(values, 3).tolist()),
+        "errors": json.dumps({name: np.round(one, 5).tolist() for name, one in tracker.records.items()}),
         "evidence": json.dumps(evidence.records),
     }
-
-
-def _listed(values: Any, digits: int = 3) -> str:
-    return json.dumps([round(float(v), digits) for v in values])
 
 
 def grid(task: Task) -> np.ndarray:
@@ -162,13 +158,13 @@ def plot(long: pd.DataFrame, found: pd.DataFrame, path: Path) -> Path:
 
     names = list(long["environment"].unique())
     figure = Figure(figsize=(4.6 * len(names), 6.4), layout="constrained")
-    axes = figure.subplots(2, len(names), squeeze=False)
+    axes = figure.subplots(2, len(names), squeeze=False, sharex="col")
     for name, (top, bottom) in zip(names, axes.T, strict=True):
         for k, arm in enumerate(ARMS):
             returns, error = (t[(t["environment"] == name) & (t["arm"] == arm)].groupby("step") for t in (long, found))
             if not len(returns):
                 continue
-            style = {"color": f"C{k}", "zorder": 3 if arm == "RPP" else 2}
+            style = {"color": f"C{k}", "zorder": 2 + k}
             mean, spread = returns["return"].mean(), returns["return"].std().fillna(0.0)
             # RPP and strict are the same where the residual stays closed.
             top.plot(mean.index, mean, label=arm, **style, ls="--" if arm == "strict" else "-")
