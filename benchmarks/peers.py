@@ -1,6 +1,7 @@
 """bayes-rpp beside its peers: tables without a symmetry, and data with an exact, approximate, mixed or wrong one.
 
     python -m benchmarks.peers                  5 splits; goes on where it was stopped; writes docs/results/peers.md
+    python -m benchmarks.peers --report         the page of what there is so far
     python -m benchmarks.peers --splits 1 --data wine --model NGBoost
     python -m benchmarks.peers --bde PYTHON     an interpreter with sklearn-contrib-bde, which wants another blackjax
 
@@ -174,6 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", action="append", help="whose name holds this; of several each")
     parser.add_argument("--bde", metavar="PYTHON", help="an interpreter that has sklearn-contrib-bde")
     parser.add_argument("--kept", type=Path, default=Path("peers.jsonl"), metavar="FILE")
+    parser.add_argument("--report", action="store_true", help="of what is kept alone: nothing is measured")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--child", nargs=4, metavar=("DATA", "MODEL", "FILE", "SEED"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -193,6 +195,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     skipped[model] = f"{model}: {needed.partition('.')[0]} is not installed, left out; {EXTRA} would do"
                     continue
                 keys.append((data, model, seed))
+    if given.report:
+        there = {tuple(json.loads(line)["key"]) for line in given.kept.read_text().splitlines()}
+        keys = [key for key in keys if key in there]
     print(*skipped.values(), sep="\n", file=sys.stderr)
     found = kept(given.kept, keys, lambda *key: measured(*key, given.bde))
     command = " ".join(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.peers_data import Told
 from benchmarks.peers_tables import Said, is_class, mlp, sklearn_gp
 
-IMAGES = 10  # of each row, in an augmented table
+IMAGES, MLPS = 5, 3  # of each row, in an augmented table; of each ensemble of MLPs
 PENALTIES = (0.01, 0.05, 0.2, 1.0)  # standard deviations of what the penalty is on
 CHANNELS, EPOCHS, PATIENCE, BATCH = 64, 200, 50, 25
 
@@ -96,7 +96,7 @@ def penalty(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said
 
 
 def augmented(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said:
-    """Five MLPs on ten images of each row; of several groups each image by an element of one of them."""
+    """Three MLPs on five images of each row; of several groups each image by an element of one of them."""
     rep_in, rep_out = _reps(told)
     rng, groups = np.random.default_rng(seed), _groups(told)
 
@@ -110,16 +110,16 @@ def augmented(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Sa
         return np.concatenate(moved), np.concatenate(targets)
 
     if is_class(y):
-        return mlp(*images(x, y), new, seed, members=5)
+        return mlp(*images(x, y), new, seed, members=MLPS)
     order = np.random.default_rng(seed).permutation(len(x))  # residuals are of rows of which no image was seen
     held, rest = order[: len(x) // 5], order[len(x) // 5 :]
-    missed = y[held] - mlp(*images(x[rest], y[rest]), x[held], seed, members=5)[0]
-    mean, _ = mlp(*images(x, y), new, seed, members=5)
+    missed = y[held] - mlp(*images(x[rest], y[rest]), x[held], seed, members=MLPS)[0]
+    mean, _ = mlp(*images(x, y), new, seed, members=MLPS)
     return mean, np.broadcast_to(np.sqrt((missed**2).mean(axis=0)), mean.shape)
 
 
 def plain(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said:
-    return mlp(x, y, new, seed, members=5)
+    return mlp(x, y, new, seed, members=MLPS)
 
 
 def free_gp(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said:
@@ -127,7 +127,7 @@ def free_gp(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said
 
 
 def e3nn(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said:
-    """Three strict members of two tensor products with e3nn; O(3) and SO(3) alone. Three dimensions: Vector is 1o."""
+    """A strict network of two tensor products with e3nn; O(3) and SO(3) alone. Vector is 1o."""
     import torch
     from e3nn import io, o3
 
@@ -161,31 +161,26 @@ def e3nn(x: NDArray, y: NDArray, new: NDArray, seed: int, told: Told) -> Said:
     at, points = (torch.as_tensor(a, dtype=torch.float32) for a in (x, new))
     target = torch.as_tensor(y) if is_class(y) else torch.as_tensor(y, dtype=torch.float32)
     loss_of = torch.nn.CrossEntropyLoss() if is_class(y) else torch.nn.MSELoss()
-    there, found = [], []
-    for member in range(3):
-        torch.manual_seed(seed + 1000 * member)
-        net = Net()
-        optimizer = torch.optim.Adam(net.parameters(), lr=5e-3, weight_decay=1e-4)
-        lowest, best = np.inf, net.state_dict()
-        for _ in range(EPOCHS):
-            for rows in np.random.default_rng(member).permutation(rest).reshape(-1, BATCH // 5 * 4):
-                optimizer.zero_grad()
-                loss_of(net(at[rows]), target[rows]).backward()
-                optimizer.step()
-            with torch.no_grad():
-                loss = loss_of(net(at[held]), target[held]).item()
-            if loss < lowest:
-                lowest, best = loss, {k: v.clone() for k, v in net.state_dict().items()}
-        net.load_state_dict(best)
+    torch.manual_seed(seed)
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3, weight_decay=1e-4)
+    lowest, best, rng = np.inf, net.state_dict(), np.random.default_rng(seed)
+    for _ in range(EPOCHS):
+        for rows in np.array_split(rng.permutation(rest), len(rest) // BATCH):
+            optimizer.zero_grad()
+            loss_of(net(at[rows]), target[rows]).backward()
+            optimizer.step()
         with torch.no_grad():
-            said = [net(at[held]), net(points)]
-        said = [s.softmax(-1) if is_class(y) else s for s in said]
-        there.append(said[0].numpy().astype(float))
-        found.append(said[1].numpy().astype(float))
+            loss = loss_of(net(at[held]), target[held]).item()
+        if loss < lowest:
+            lowest, best = loss, {k: v.clone() for k, v in net.state_dict().items()}
+    net.load_state_dict(best)
+    with torch.no_grad():
+        there, found = net(at[held]), net(points)
     if is_class(y):
-        return np.mean(found, axis=0)
-    missed = np.sqrt(((y[held] - np.mean(there, axis=0)) ** 2).mean(axis=0))
-    return np.mean(found, axis=0), np.broadcast_to(missed, found[0].shape)
+        return found.softmax(-1).numpy().astype(float)
+    missed = np.sqrt(((y[held] - there.numpy()) ** 2).mean(axis=0))
+    return found.numpy().astype(float), np.broadcast_to(missed, found.shape)
 
 
 MODELS = {
