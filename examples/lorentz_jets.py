@@ -103,8 +103,8 @@ def main():
         f"Made by `python examples/lorentz_jets.py` with bayes-rpp {rpp.__version__} on {datetime.date.today()}, while "
         f"the machine was busy: {EVENTS} events to train on, {TESTS} to test on, means over {SEEDS} seeds, ensembles "
         "of three networks, stacked by the events that stop them early. A particle of mass 1 or 1.3 decays into two "
-        "without mass, and a third is beside them; which of the two masses was it? The detector of the lower rows misses "
-        "60 % of the momentum along its axis.\n\n"
+        "without mass, and a third is beside them; which of the two masses was it? The detector of the lower rows "
+        "misses 60 % of the momentum along its axis.\n\n"
         "![NLL of strict, soft and free networks](lorentz_jets.png)\n\n"
         "| events | network | accuracy | NLL | calibration error | CPU s |\n| --- | --- | --- | --- | --- | --- |\n"
         + "\n".join(rows)
