@@ -21,8 +21,7 @@ SOURCES = (
     "docs/start.md", "docs/howto/own-data.md", "docs/tasks/table.md", "docs/tasks/torch-network.md",
     "docs/tasks/unknown-symmetry.md", "docs/which-symmetry.md", "docs/howto/own-training-loop.md", "docs/functions.md",
     "docs/particles.md", "docs/howto/reinforcement-learning.md", "examples/quickstart.py",
-    "examples/prior_over_functions.py", "examples/nested_symmetry.py", "examples/unknown_symmetry.py",
-    "examples/lorentz_jets.py",
+    "examples/nested_symmetry.py", "examples/unknown_symmetry.py", "examples/lorentz_jets.py",
 )  # fmt: skip
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```\n?", flags=re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[([^\]]*)\]\((?!http)[^)]*\)")  # to other pages, which are not beside a notebook

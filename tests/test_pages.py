@@ -44,7 +44,7 @@ def test_the_gallery_links_every_notebook(scripts):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(15))
+@pytest.mark.parametrize("number", range(14))
 def test_a_notebook_runs(number, tmp_path, scripts):
     """From the first cell to the last in a process of its own, with the numbers that it has."""
     notebooks = scripts("notebooks")
