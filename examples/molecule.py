@@ -1,6 +1,6 @@
 """Ammonia in free space and in an electric field: energies and forces of a molecule whose symmetry is nearly O(3).
 
-The same conservative network of particles with three priors: strict (sigma_b = 0), soft (sigma_b = 0.02) and free
+The same conservative network of particles with three priors: strict (sigma_b = 0), soft (sigma_b = 0.1) and free
 (sigma_a = 0); and residual pathway functions of the four positions, which know rotations, and neither permutations nor
 that forces are a gradient. The field leaves the rotations about it. The data are made by `examples/data/ammonia.py`.
 
@@ -23,8 +23,9 @@ HERE = Path(__file__).parent
 OUT = HERE.parent / "docs" / "results" / "molecule.md"
 DATA = dict(np.load(HERE / "data" / "ammonia.npz"))
 COUNTS = [int(a) for a in sys.argv[1:]] or [100]
+# sigma_b is the best of 0.02, 0.05 and 0.1 on rows 600 to 899 of both settings, trained on rows 500 to 599.
 UNIT, ATOMS, TEST, MEMBERS, STEPS, CHANNELS = 3.0, ["N", "H", "H", "H"], slice(1000, 1300), 3, 1600, 32
-PRIORS = {"strict": {"sigma_b": 0.0}, "soft": {"sigma_b": 0.02}, "free": {"sigma_a": 0.0, "sigma_b": 1.0}}
+PRIORS = {"strict": {"sigma_b": 0.0}, "soft": {"sigma_b": 0.1}, "free": {"sigma_a": 0.0, "sigma_b": 1.0}}
 SETTINGS = {"free": "free space", "field": "electric field"}
 ABOUT_Z = rpp.SO(2) * rpp.Trivial(1)
 
