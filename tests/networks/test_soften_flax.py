@@ -310,7 +310,12 @@ def test_subspaces_by_pattern():
 @pytest.mark.parametrize(
     ("make", "options", "error", "message"),
     [
-        (CNN, {"residual": "wide"}, ValueError, "residual must be 'dense', 'local', 'kernel' or.*, got 'wide'"),
+        (
+            CNN,
+            {"residual": "wide"},
+            ValueError,
+            "residual must be 'dense', 'local', 'separable', 'low-rank', 'kernel' or.*, got 'wide'",
+        ),
         (
             CNN,
             {"residual": {"nothing": "local"}},

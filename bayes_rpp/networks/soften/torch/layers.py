@@ -22,6 +22,7 @@ from bayes_rpp.networks.soften.torch.local import (
     known_to_torch,
     locally,
 )
+from bayes_rpp.networks.soften.torch.rows import applies, by_rows
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces.torch import speaks_types
 
@@ -61,6 +62,10 @@ class Layer(nn.Module):
         from escnn.nn import GeometricTensor
 
         return GeometricTensor(self.act(weight, bias, x.tensor), self.out_type)
+
+    def beside(self, weight: torch.Tensor, bias: torch.Tensor | None, x: Any) -> Any:
+        """What the layer's output has beyond that of the layer that it stands for, if these weights are a residual."""
+        return self.at(weight, bias, x)
 
     def without_weights(self) -> Self:
         """The same layer for `at` alone."""
@@ -130,6 +135,8 @@ class Convolution(Layer):
         if s.weights == "dense":
             y = F.linear(x.flatten(1), weight, bias)
             return y.unflatten(1, (s.out_channels, *s.output_size))
+        if self.is_apart and applies(self.grid, x):
+            return by_rows(self.grid, weight, bias, x)
         return locally(self.grid, weight, bias, x, Contiguous.apply if self.is_apart else lambda y: y)
 
     def plain_map(self) -> nn.Module:
@@ -196,20 +203,31 @@ def merged(s: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | No
     differences = [(weight - s.project(weight), weight)]
     differences += [] if each is None else [(each - each.mean(1, keepdim=True), each)]
     if all(float(d.norm()) <= WITHIN * float(whole.norm()) for d, whole in differences):
-        options: dict[str, Any] = {"stride": s.stride, "dilation": s.dilation, "padding_mode": s.padding_mode}
-        before = []
-        if all(a == b for a, b in s.padding):
-            options["padding"] = tuple(a for a, _ in s.padding)
-        else:  # nn.Conv pads both ends alike
-            pads = tuple(p for pair in reversed(s.padding) for p in pair)
-            kinds: dict[str, Any] = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
-            kinds["circular"] = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
-            before, options["padding_mode"] = [kinds[s.padding_mode][len(s.padding) - 1](pads)], "zeros"
-        layer = convolution(s.kernel(weight), None if each is None else each.mean(1), s.groups, options)
-        return nn.Sequential(*before, layer) if before else layer
+        return as_convolution(s, s.kernel(weight), None if each is None else each.mean(1))
     if s.weights == "local":
         return known_to_torch(LocallyConnected(Grid(s), weight, bias))
     return nn.Sequential(nn.Flatten(), linear(weight, bias), nn.Unflatten(1, (s.out_channels, *s.output_size)))
+
+
+def as_convolution(s: ConvolutionSubspace, kernel: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+    """nn.Conv, behind a layer that pads where one side has more."""
+    options: dict[str, Any] = {"stride": s.stride, "dilation": s.dilation, "padding_mode": s.padding_mode}
+    if all(a == b for a, b in s.padding):
+        return convolution(kernel, bias, s.groups, options | {"padding": tuple(a for a, _ in s.padding)})
+    kinds: dict[str, Any] = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
+    kinds["circular"] = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
+    pad = kinds[s.padding_mode][len(s.padding) - 1](tuple(p for pair in reversed(s.padding) for p in pair))
+    return nn.Sequential(pad, convolution(kernel, bias, s.groups, options | {"padding_mode": "zeros"}))
+
+
+def convolved(s: ConvolutionSubspace, kernel: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """The convolution with a kernel of any number of output channels."""
+    function: Any = (F.conv1d, F.conv2d, F.conv3d)[len(s.padding) - 1]
+    if s.padding_mode == "zeros" and all(a == b for a, b in s.padding):
+        return function(x, kernel, bias, s.stride, tuple(a for a, _ in s.padding), s.dilation, s.groups)
+    mode = "constant" if s.padding_mode == "zeros" else s.padding_mode
+    x = F.pad(x, [p for pair in reversed(s.padding) for p in pair], mode=mode)
+    return function(x, kernel, bias, s.stride, 0, s.dilation, s.groups)
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
