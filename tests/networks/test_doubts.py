@@ -78,7 +78,7 @@ NOTHING = [
         {},
         r"phi \(Linear\): rank 32 of 32, none of its own, as one matrix serves all tokens; rho",
     ),
-    (Tokens, (5, 4), {}, "residual='local' or 'dense', or the smaller .*, for linear layers on tokens, would do"),
+    (Tokens, (5, 4), {}, "residual='local' or 'dense', or the smaller .*, for layers on tokens, would do"),
     (Block, (5, 4), {}, r"mlp.0 \(Linear\): rank 32 of 32, none of its own, as one matrix.*, and 2 more"),
     (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (5, 4), {}, r"self_attn .*: left alone, attention"),
     (lambda: Recurrent(nn.LSTM), (5, 4), {}, r"cell \(LSTM\): left alone, recurrent; head"),

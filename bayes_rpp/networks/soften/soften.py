@@ -34,11 +34,11 @@ def soften(
 
     A softened layer has the weight W of all linear maps that its residual may be, with the subspace of those that the
     layer itself can be. Plain linear layers have no restriction of their own: theirs is the full space, unless
-    `subspaces` says otherwise. Left alone are normalisation, attention, recurrent and embedding layers, what is not
-    linear in its parameters or input, layers that share a parameter or are called with inputs of different shapes, and
-    `skip`: their parameters are inferred as they are, with priors centred at the module's values. `print(net.table)`
-    lists both, with the reasons. Modules are used in evaluation mode: no dropout, and running
-    statistics as the module has them.
+    `subspaces` says otherwise. Left alone are normalisation and embedding layers, attention and recurrent ones without
+    a residual of tokens, what is not linear in its parameters or input, layers that share a parameter or are called
+    with inputs of different shapes, and `skip`: their parameters are inferred as they are, with priors centred at the
+    module's values. `print(net.table)` lists both, with the reasons. Modules are used in evaluation mode: no dropout,
+    and running statistics as the module has them.
 
     Args:
         module: torch.nn.Module (runs in Pyro), or a Flax module, nnx or linen (runs in NumPyro). It is not changed.
@@ -51,7 +51,8 @@ def soften(
             more for larger images; "kernel", any other kernel, for steerable convolutions (their default). Or a dict of
             these by layer, in which a key may be a pattern. A linear layer of torch on tokens, (n, ..., features), has
             no residual of its own by default; otherwise it is a convolution of kernel size 1 over the tokens: "dense",
-            any map between all of them, "local", a matrix for each.
+            any map between all of them, "local", a matrix for each. So are then the linear maps within attention and
+            recurrent layers.
         subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
             an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
         skip: patterns of layers, or of parts of the module, to leave alone. Those of a torch module that no gradient

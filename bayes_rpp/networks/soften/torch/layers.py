@@ -152,7 +152,10 @@ class TokenConvolution(Convolution):
         return y.mT.unflatten(1, tuple(x.shape[1:-1]))
 
     def plain_map(self) -> nn.Module:
-        return known_to_torch(ChannelsLast(super().plain_map(), self.tokens))
+        made = super().plain_map()
+        if isinstance(made, nn.Conv1d):
+            return linear(made.weight[..., 0], made.bias)
+        return known_to_torch(ChannelsLast(made, self.tokens))
 
     tokens: tuple[int, ...] = ()
 

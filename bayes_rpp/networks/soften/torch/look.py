@@ -15,6 +15,7 @@ from bayes_rpp.networks.soften import options as limits
 from bayes_rpp.networks.soften.module import Softened
 from bayes_rpp.networks.soften.options import FROZEN, GIVEN, KERNELS, NOTES, OF_TOKENS, TOKENS, Options, joined
 from bayes_rpp.networks.soften.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
+from bayes_rpp.networks.soften.torch.opened import opened
 from bayes_rpp.networks.soften.torch.supported import check_supported, uncompiled
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.priors.subspaces.torch import copied, left_as_it_was, speaks_types
@@ -72,7 +73,7 @@ def look(module: nn.Module, options: Options, call: Callable[[nn.Module], Any]) 
         TypeError, ValueError: as `soften`.
     """
     check_supported(module)
-    module = uncompiled(own_copy(module))
+    module = opened(uncompiled(own_copy(module)), options)
     frozen = [n for n, p in module.named_parameters() if not p.requires_grad or options.freezes(n.rpartition(".")[0])]
     for p in module.parameters():
         p.requires_grad_(False)
