@@ -133,9 +133,9 @@ def fit(
     untrained = getattr(getattr(model, "net", None), "untrained", ())
     if untrained:
         raise ValueError(
-            f"model must have a module whose batch normalisation has seen data, got {', '.join(untrained)} that has not "
-            "and does nothing; running the module over the data in training mode, or loading its state_dict, before "
-            "soften, would do; and so would SoftModule, which trains it along"
+            f"model must have a module whose batch normalisation has seen data, got {', '.join(untrained)} that has "
+            "not and does nothing; running the module over the data in training mode, or loading its state_dict, "
+            "before soften, would do; and so would SoftModule, which trains it along"
         )
     form = get_parametrization(model.parametrization or "whitened")
     if not functions and isinstance(method, MAP) and model.infers_sigmas and not form.has_mode:

@@ -277,7 +277,7 @@ def test_normalisation_that_has_seen_no_data(norm):
     module = normalized(norm)
     with pytest.warns(UserWarning, match=r"that has seen no data \(2\).*in training mode, or loading"):
         net = rpp.soften(module, 6)
-    with pytest.raises(ValueError, match="whose batch normalisation has seen data, got 2 that has not .*SoftModule"):
+    with pytest.raises(ValueError, match=r"whose batch normalisation has seen data, got 2 that has not .*SoftModule"):
         rpp.fit(rpp.Model(net), np.zeros((3, 6)), np.zeros((3, 2)), rpp.MAP(epochs=1), progress=False)
     if not isinstance(norm, nn.SyncBatchNorm):  # which trains on GPUs alone
         module.train()(torch.randn(20, 6))

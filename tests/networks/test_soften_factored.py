@@ -18,6 +18,7 @@ LAYERS = {
     "strided": (lambda: nn.Conv2d(2, 4, 3, padding=1, stride=2), (2, 5, 6)),
     "grouped": (lambda: nn.Conv2d(2, 4, 3, padding=2, dilation=2, groups=2, padding_mode="circular"), (2, 5, 5)),
     "row": (lambda: nn.Conv1d(2, 3, 4, padding="same", bias=False), (2, 6)),
+    "reflected": (lambda: nn.Conv2d(2, 3, 3, padding=(1, 2), padding_mode="reflect"), (2, 4, 5)),
     "tokens": (lambda: nn.Linear(4, 3), (2, 3, 4)),
 }
 
@@ -118,3 +119,16 @@ def test_flax_has_none_of_these():
         ValueError, match="residual must be 'dense', 'local' or 'kernel' for a Flax module, got 'low-rank'"
     ):
         rpp.soften(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), 2, residual="low-rank")
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize("residual", ["local", "separable"])
+def test_convolutions_that_reflect_are_soft_in_loops(mode, residual):
+    module, x = nn.Sequential(nn.Conv1d(2, 3, 3, padding=1, padding_mode=mode), nn.Tanh()), torch.rand(4, 2, 5)
+    soft = rpp.SoftModule(module, (2, 5), residual=residual, sigma_b=0.3)
+    torch.testing.assert_close(soft(x), module(x))
+    with torch.no_grad():
+        for p in soft.residual_parameters():
+            p.normal_()
+    assert (soft(x) - module(x)).abs().max() > 0.01
+    torch.testing.assert_close(soft.merge()(x), soft(x))

@@ -25,6 +25,7 @@ from bayes_rpp.networks.soften.torch.layers import (
     TokenConvolution,
     Tokens,
     convolution_subspace,
+    padding_of,
 )
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
@@ -90,6 +91,13 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
             return Choice(_full(layer), note=NOTES["none"])
         if _is(layer, *CONVOLUTIONS) and layer.padding_mode in ("zeros", "circular"):
             return _convolution(layer, shape[1:], residual or "dense", largest)
+        before = padding_of(layer) if _is(layer, *CONVOLUTIONS) and residual in ("local", *FACTORED) else None
+        if before is not None:
+            grid = before(torch.zeros(1, 1, *shape[1:])).shape[2:]
+            choice = _convolution(layer, tuple(grid), residual or "", largest)
+            if choice.layer is not None:
+                choice.layer.before = before
+            return choice
     if _is_steerable(layer):
         if residual in (None, "kernel", *FACTORED):
             return _steerable_kernel(layer)

@@ -90,7 +90,7 @@ class Factored(Layer):
             self.register_buffer(name, torch.as_tensor(np.array(value)).to(like), persistent=False)
 
     def act(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-        return self.own(*self.values(weight, bias), x) + self.beside(weight, bias, x)
+        return self.own(*self.values(weight, bias), x) + self.rest(weight, bias, x)
 
     def values(self, weight: torch.Tensor, bias: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Kernel and bias of the convolution."""
@@ -104,6 +104,10 @@ class Factored(Layer):
         return convolved(self.conv, kernel, bias, x)
 
     def beside(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        return self.rest(weight, bias, self.padded(x))
+
+    def rest(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+        """The residual's output."""
         c, rest = self.conv, weight[self.rank :]
         if self.kind == "separable":
             each = convolved(c, rest.reshape(self.kernels).flatten(0, 2) / math.sqrt(self.positions), None, x)
@@ -146,7 +150,7 @@ class FactoredTokens(Factored):
     def own(self, kernel: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         return F.linear(x, kernel.flatten(1), bias)
 
-    def beside(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    def rest(self, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
         rest, flat = weight[self.rank :], x.flatten(1, -2)
         if self.kind == "separable":
             kernels = rest.reshape(len(self.out), self.conv.out_channels, -1) / math.sqrt(self.positions)
@@ -170,4 +174,4 @@ class Both(nn.Module):
         self.layer, self.residual = layer, residual
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.layer(x) + self.residual.beside(self.residual.weight, self.residual.bias, x)
+        return self.layer(x) + self.residual.rest(self.residual.weight, self.residual.bias, x)

@@ -47,6 +47,7 @@ class Layer(nn.Module):
         # Values come with each call; these hold the names, and no memory.
         self.weight: Any = nn.Parameter(torch.zeros(()).expand(weight.shape), requires_grad=False)
         self.bias: Any = None if bias is None else nn.Parameter(torch.zeros(()).expand(bias.shape), requires_grad=False)
+        self.before: nn.Module | None = None  # pads the input, where that is not with zeros or circular
         self.typed = speaks_types(original)
         for name in KEPT:
             if hasattr(original, name):
@@ -58,10 +59,13 @@ class Layer(nn.Module):
     def at(self, weight: torch.Tensor, bias: torch.Tensor | None, x: Any) -> Any:
         """The layer's output for these weights."""
         if not self.typed:
-            return self.act(weight, bias, x)
+            return self.act(weight, bias, self.padded(x))
         from escnn.nn import GeometricTensor
 
         return GeometricTensor(self.act(weight, bias, x.tensor), self.out_type)
+
+    def padded(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.before is None else self.before(x)
 
     def beside(self, weight: torch.Tensor, bias: torch.Tensor | None, x: Any) -> Any:
         """What the layer's output has beyond that of the layer that it stands for, if these weights are a residual."""
@@ -85,7 +89,7 @@ class Layer(nn.Module):
 
     def plain(self) -> nn.Module:
         """The same map in torch's own layers, as far as there is one."""
-        module = self.plain_map()
+        module = self.plain_map() if self.before is None else nn.Sequential(self.before, self.plain_map())
         return Typed(module, self.in_type, self.out_type) if self.typed else module
 
     @abstractmethod
@@ -266,10 +270,21 @@ def _filled(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> Any
     return module
 
 
+def padding_of(layer: Any) -> nn.Module | None:
+    """What pads the input of a convolution that reflects or repeats it; None for other convolutions."""
+    kinds: dict[str, Any] = {"reflect": (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d)}
+    kinds["replicate"] = (nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d)
+    if layer.padding_mode not in kinds:
+        return None
+    return kinds[layer.padding_mode][len(layer.kernel_size) - 1](tuple(layer._reversed_padding_repeated_twice))
+
+
 def convolution_subspace(layer: Any, size: tuple[int, ...], weights: Any) -> ConvolutionSubspace:
-    """Of a layer with torch's names of attributes, one of escnn's included; size is the input's grid."""
+    """Of a layer with torch's names of attributes, one of escnn's included; size is the input's grid, padded already
+    where that is not with zeros or circular."""
     dims = len(size)
-    pads = layer.padding
+    is_padded = layer.padding_mode not in ("zeros", "circular")
+    pads = 0 if is_padded else layer.padding
     if isinstance(pads, str):
         flat = layer._reversed_padding_repeated_twice
         pads = [(flat[2 * d], flat[2 * d + 1]) for d in reversed(range(dims))]
@@ -282,6 +297,6 @@ def convolution_subspace(layer: Any, size: tuple[int, ...], weights: Any) -> Con
         padding=pads,
         dilation=layer.dilation,
         groups=layer.groups,
-        padding_mode=layer.padding_mode,
+        padding_mode="zeros" if is_padded else layer.padding_mode,
         weights=weights,
     )
