@@ -67,6 +67,7 @@ def test_command_writes_rows(tmp_path):
         assert row["name"] in done.stdout
 
 
+@pytest.mark.slow
 def test_gpu_benchmark_runs_and_goes_on_where_it_stopped(tmp_path):
     """In tiny sizes on the CPU; two rows are taken away, and only they are measured again."""
     pytest.importorskip("pyro")

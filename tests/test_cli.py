@@ -112,13 +112,12 @@ def test_compare_by_functions(linear_file, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compare_reads_tables_too_and_leaves_whole_files(linear_file, tmp_path, monkeypatch):
-    pytest.importorskip("pyro")
     """The same table from an npz with more arrays than x and y, and from columns of a csv that are named."""
     x, y = (np.load(linear_file)[k] for k in "xy")
     np.savez(tmp_path / "more.npz", x=x, y=y, other=np.zeros(7))
     table = pd.DataFrame(np.hstack([y, x, x[:, :1]]), columns=["fx", "fy", "fz", "m", "px", "py", "pz", "more"])
     table.to_csv(tmp_path / "data.csv", index=False)
-    options = [*LINEAR, "--group", "none=Trivial(3)", "--group", "O(3)", "--engine", "pyro"]
+    options = [*LINEAR[:4], "--group", "none=Trivial(3)", "--group", "O(3)"]
     named = ["--inputs", "m,px,py,pz", "--targets", "fx,fy,fz"]
     found = []
     for file, more in (("more.npz", []), ("data.csv", named)):

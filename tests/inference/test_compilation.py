@@ -19,7 +19,7 @@ jax.numpy.zeros(3).sum()  # something was compiled before
 folder = rpp.inference.cache_compilations(sys.argv[1])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # on a busy machine any program may take its time
 x = rpp.datasets.inertia(20).x[:, :3]
-model = rpp.Model(rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), channels=8, layers=1))
+model = rpp.Model(rpp.EMLP(rpp.Vector, rpp.Vector, rpp.O(3), layers=0))
 for method in rpp.MAP(epochs=1), rpp.SVI(epochs=1, draws=2), rpp.NUTS(chains=1, warmup=20, draws=2):
     events.clear()
     post = rpp.fit(model, x, x, method, engine="numpyro", progress=False)

@@ -30,6 +30,8 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m)._
 @pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
 @pytest.mark.parametrize("sigma_b", [0.2, 0.0])
 def test_finds_the_mode_in_every_parametrisation(engine, method, parametrization, sigma_b):
+    if method.count == 1 and parametrization != "pathways":
+        pytest.skip("an ensemble's members are found the same way")
     problem = LinearProblem(sigma_b, parametrization)
     post = fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False)
     for name, mode in problem.mode.items():

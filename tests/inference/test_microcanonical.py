@@ -50,7 +50,7 @@ def test_unadjusted_chains_are_biased_by_less_than_a_twentieth():
     assert twenty(False).summary().warnings == []
 
 
-@pytest.mark.parametrize("adjusted", [False, True])
+@pytest.mark.parametrize("adjusted", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_numbers_are_inferred_beside_weights(adjusted):
     """A funnel in two numbers, within a fifth of a standard deviation: too few for the theory, which is of many."""
     problem = Funnel()
@@ -93,7 +93,7 @@ class Stop(Exception):
     ("problem", "method", "block", "killed"),  # draws at a time, and the block that is not finished
     [
         (LinearProblem(), TWENTY[False], 90, 7),
-        (LinearProblem(), TWENTY[True], 90, 7),
+        pytest.param(LinearProblem(), TWENTY[True], 90, 7, marks=pytest.mark.slow),
         (SMALL, MILE(members=2, epochs=5, batch_size=None, warmup=20, draws=30), 9, 5),
     ],
     ids=["MCLMC", "adjusted", "MILE"],

@@ -68,7 +68,7 @@ run("NUTS", model(1.0, jaxs, numpyro.distributions.HalfNormal(1.0)), rpp.NUTS(ch
 """
 
 
-@pytest.mark.parametrize("engine", ["pyro", "numpyro"])
+@pytest.mark.parametrize("engine", ["pyro", pytest.param("numpyro", marks=pytest.mark.slow)])
 def test_runs_go_on_in_another_process(engine, tmp_path):
     pytest.importorskip("pyro")
     pytest.importorskip("numpyro")

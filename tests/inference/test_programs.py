@@ -102,7 +102,11 @@ CHAOS = 0.05  # of chains: what differs in the last digit grows with each step
 
 @pytest.mark.parametrize(
     ("method", "off", "count"),  # guides compile for long
-    [(rpp.MAP(epochs=3), 1e-4, 4), (rpp.SVI(epochs=3, draws=5), 1e-4, 1), (METHOD, CHAOS, 2)],
+    [
+        (rpp.MAP(epochs=3), 1e-4, 4),
+        (rpp.SVI(epochs=3, draws=5), 1e-4, 1),
+        pytest.param(METHOD, CHAOS, 2, marks=pytest.mark.slow),
+    ],
     ids=["MAP", "SVI", "HMC"],
 )
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")

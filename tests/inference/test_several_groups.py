@@ -79,6 +79,7 @@ def test_a_few_draws_of_pyro_are_of_the_same_posterior():
     assert (theta.std(axis=0) / errors).mean() == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.slow
 def test_a_full_gaussian_guide_over_weights_finds_the_posterior():
     p = problem(parametrization="weights")
     post = run(p, SVI(400, None, learning_rate=0.05, guide="full", particles=10, draws=20_000))

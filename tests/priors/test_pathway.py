@@ -90,7 +90,7 @@ def test_samples_have_the_moments(prior, engine):
     np.testing.assert_allclose(np.asarray(d.variance).reshape(-1), np.diag(prior.covariance()), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("a", "b"), [((3,), ()), ((), (2, 1)), ((3,), (2, 1))])
+@pytest.mark.parametrize(("a", "b"), [((), (2, 1)), ((3,), (2, 1))])
 def test_batch_shapes_and_expand(a, b, engine):
     batch = np.broadcast_shapes(a, b)
     array = {"pyro": lambda v: torch.tensor(v, dtype=torch.float32), "numpyro": jnp.asarray}[engine]
