@@ -86,8 +86,11 @@ NETS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("residual", ["local", "low-rank"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    ("name", "residual"),
+    [*((n, "low-rank") for n in NETS), ("deep set", "local"), ("lstm", "local"), ("cross", "dense"),
+     pytest.param("vit", "local", marks=pytest.mark.slow)],
+)  # fmt: skip
 def test_it_has_soft_layers_trains_and_merges(name, residual):
     make, shape, wanted = NETS[name]
     torch.manual_seed(0)
