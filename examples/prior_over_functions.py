@@ -32,7 +32,7 @@ gp = rpp.GaussianProcess(rpp.Vector, rpp.Scalar, rpp.D(3), lengthscale=LENGTHSCA
 def root(sigma_a: float, sigma_b: float) -> np.ndarray:
     """(points, points) R with R R^T = the prior covariance of f there."""
     prior = Covariance(gp.replace(sigma_a=sigma_a, sigma_b=sigma_b), points)
-    return lower_root(assemble(prior, prior.own({}).total).reshape(len(points), len(points)))
+    return lower_root(assemble(prior, prior.own({}).total).reshape(len(points), len(points)), 1)
 
 
 strict, free = root(1.0, 0.0), root(0.0, 1.0)
@@ -60,6 +60,6 @@ moved = z @ gp.group.elements[1].T
 print("| sigma_b / sigma_a | median equivariance error |\n| --- | --- |")
 for ratio in RATIOS:
     prior = Covariance(gp.replace(sigma_a=1.0, sigma_b=ratio), np.concatenate([z, moved]))
-    r = lower_root(assemble(prior, prior.own({}).total).reshape(200, 200))
+    r = lower_root(assemble(prior, prior.own({}).total).reshape(200, 200), 1)
     a, b = np.split(r @ rng.normal(size=(200, 1000)), 2)
     print(f"| {ratio:g} | {np.median(np.abs(a - b) / (np.abs(a) + np.abs(b))):.3f} |")

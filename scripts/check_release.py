@@ -18,6 +18,7 @@ import time
 import venv
 import zipfile
 from collections.abc import Iterable
+from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
@@ -29,6 +30,7 @@ IN_SDIST = [
     "scripts/check_release.py", "benchmarks/__main__.py", "tests/conftest.py",
 ]  # fmt: skip
 SEMANTIC = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)((a|b|rc)\d+|\.dev\d+)?")
+PYTHONS = ("3.11", "3.12", "3.13")
 ENGINES = {"torch", "pyro_ppl", "jax", "jaxlib", "numpyro"}
 IMPORTS = ("import bayes_rpp", "import numpy", "from bayes_rpp import EMLP, Model", "from bayes_rpp import Posterior")
 RUNS = 3  # of which the fastest counts
@@ -51,6 +53,12 @@ assert np.isfinite(again.equivariance_error(data.x)).all()
 strict = rpp.Model(net, sigma_b=0.0).priors["output.weight"].subspace
 draws = {name: p.subspace.project(draws[name]) for name, p in net.parameters.items()}
 assert rpp.Posterior(model, draws, x=data.x, y=data.y).equivariance_error(data.x).max() < 1e-4
+functions = rpp.RPPRegressor("O(3)", "5*Scalar + 5*Vector", "T(2)", random_state=0).fit(data.x, data.y)
+assert functions.equivariance_error(data.x).mean() < 0.5
+assert np.isfinite(functions.predict(data.x, return_std=True)).all()
+x = np.random.default_rng(1).normal(size=(12, 2))
+found = rpp.discover_symmetry(x, (x**2).sum(axis=1), rep_in=rpp.Vector, rep_out=rpp.Scalar, within="SO(2)")
+assert found.dimension == 1
 try:
     rpp.fit(model, data.x, data.y, rpp.MAP())
 except ImportError as error:
@@ -120,14 +128,32 @@ def check_version(wheel: Path) -> str:
     """One semantic version in the metadata, the changelog and the citation file."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
-        version = str(Parser().parsestr(archive.read(name).decode())["Version"])
+        found = Parser().parsestr(archive.read(name).decode())
+    version = str(found["Version"])
     if not SEMANTIC.fullmatch(version):
         raise SystemExit(f"the version is {version}; MAJOR.MINOR.PATCH, or that with rc1 or .dev1, would do")
+    check_metadata(found)
     if f"## [{version}]" not in (ROOT / "CHANGELOG.md").read_text():
         raise SystemExit(f"CHANGELOG.md has no section '## [{version}]'")
     if not re.search(rf"^version: {re.escape(version)}$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE):
         raise SystemExit(f"CITATION.cff does not say 'version: {version}'")
     return version
+
+
+def check_metadata(found: Message) -> None:
+    """What an index shows: a summary, words to find it by, addresses, and the versions of Python that are tested."""
+    missing = [
+        k for k in ("Summary", "Keywords", "License-Expression", "Requires-Python", "Project-URL") if not found[k]
+    ]
+    classifiers = found.get_all("Classifier", [])
+    missing += [f"Python :: {v}" for v in PYTHONS if f"Programming Language :: Python :: {v}" not in classifiers]
+    if missing:
+        raise SystemExit(f"the metadata lack {', '.join(missing)}")
+    odd = [url for url in found.get_all("Project-URL") if not re.fullmatch(r"[\w ]+, https://[^\s]+", url)]
+    if odd:
+        raise SystemExit(f"the metadata have {odd[0]!r}; 'Paper, https://arxiv.org/abs/...' would do")
+    if len(str(found.get_payload())) < 1000:
+        raise SystemExit("the metadata lack the README, which an index shows")
 
 
 def check_engines(installed: Iterable[str]) -> None:

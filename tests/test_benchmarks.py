@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ def test_what_was_measured_is_kept(tmp_path, rows):
 def test_every_name_is_a_benchmark():
     names = set(_run("-c", "import benchmarks; print(*benchmarks.NAMES)").stdout.split())
     files = {p.stem for p in (ROOT / "benchmarks").glob("[a-z]*.py")}
-    assert names == files - {"rows", "gpu", "gpu_rows", "beside_bde"}
+    assert names == files - {"rows", "gpu", "gpu_rows"} - {f for f in files if f.startswith("peers")}
 
 
 def test_command_writes_rows(tmp_path):
@@ -117,6 +118,42 @@ def test_gpu_benchmark_says_where_there_is_no_gpu(tmp_path, rows, capsys):
     lane = gpu.Lane(gpu.Rows(tmp_path, quick=True), "gpu", {0}, end=time.monotonic() + 600)
     assert lane._process("pyro", gpu.keys_of("pyro", True)) == []
     assert "sees no GPU" in capsys.readouterr().err
+
+
+def test_peers_are_measured_once_and_ranked(tmp_path, rows, capsys):
+    """One fit in a process of its own, which a second call does not repeat."""
+    pytest.importorskip("sklearn")
+    peers = pytest.importorskip("benchmarks.peers")
+    kept, out = tmp_path / "kept.jsonl", tmp_path / "peers.md"
+    command = ("-m", "benchmarks.peers", "--splits", "1", "--data", "wine", "--model", "gradient", "--kept", str(kept))
+    done = _run(*command, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    (line,) = map(json.loads, kept.read_text().splitlines())
+    assert line["key"] == ["wine", "scikit-learn, gradient boosting", 0]
+    assert 0.8 < line["score"] <= 1
+    ours = {"key": ["wine", "**bayes-rpp, default**", 0], "nll": line["nll"] + 0.04, "score": line["score"]}
+    ours |= {"calibration": 0.0, "seconds": 1.0, "memory": 1.0}
+    kept.write_text("".join(json.dumps(each) + "\n" for each in (line, ours)))
+    assert peers.main([*command[2:], "--model", "default", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == "", "nothing was left to measure"
+    page = out.read_text()
+    assert (
+        f"| wine | 2 of 2 | {ours['nll']:.3f} | {line['nll']:.3f} (scikit-learn, gradient boosting) | within 0.05"
+        in page
+    )
+
+
+def test_scores_of_peers(rows):
+    peers = pytest.importorskip("benchmarks.peers")
+    y = np.array([0, 1, 1, 0])
+    p = np.array([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2], [0.8, 0.2]])
+    found = peers.scores(y, p)
+    assert found["nll"] == pytest.approx(-(3 * np.log(0.8) + np.log(0.2)) / 4)
+    assert (found["score"], found["calibration"]) == (0.75, pytest.approx(0.05))
+    number = np.array([[0.0], [1.0]])
+    found = peers.scores(number, (np.zeros((2, 1)), np.full((2, 1), 0.5)))
+    assert (found["score"], found["calibration"]) == (pytest.approx(np.sqrt(0.5)), 0.5)
+    assert found["nll"] == pytest.approx(0.5 * np.log(2 * np.pi * 0.25) + 1)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,16 @@ EXAMPLES = {
         "docs/results/functions_inertia.md",
     ),
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
+    "lorentz_jets": (
+        "",
+        {"200, 2000, 2, 300": "40, 50, 1, 2"},
+        "docs/results/lorentz_jets.md docs/results/lorentz_jets.png",
+    ),
+    "molecule": (
+        "12",
+        {"slice(1000, 1300), 3, 1600, 32": "slice(1000, 1020), 2, 8, 6"},
+        "docs/results/molecule.md docs/results/molecule.png",
+    ),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
     "prior_over_functions": (
         "",

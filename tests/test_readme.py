@@ -1,4 +1,4 @@
-"""The README's code runs as it stands, only smaller."""
+"""The README's code, and that of the tour, run as they stand, only smaller."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -7,10 +7,14 @@ from tests.snippets import blocks, run
 
 torch = pytest.importorskip("torch")
 
-SMALLER = {
+README = {
     "channels=384, layers=3": "channels=8, layers=1",
     "members=10": "members=2",
     "every=5": "every=1",
+    "epochs=50": "epochs=3",
+    "[:100]": "[:20]",
+}
+TOUR = {
     "epochs=50": "epochs=3",
     "epochs=100": "epochs=2",
     "epochs=20)": "epochs=2)",
@@ -29,9 +33,13 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")
     pytest.importorskip("pyro")
     monkeypatch.chdir(tmp_path)
-    assert len(blocks("README.md")) == 11
-    names = run("README.md", SMALLER)
+    assert len(blocks("README.md")) == 2
+    names = run("README.md", README)
     assert (tmp_path / "posterior.nc").exists()
+    assert names["mean"].shape == names["std"].shape == (1000, 9)
+    plt.close("all")
+    assert len(blocks("docs/tour.md")) == 10
+    names = run("docs/tour.md", TOUR)
     assert (tmp_path / "my-run" / "state.npz").exists()
     assert isinstance(names["module"][3], torch.nn.Linear)
     assert names["nested"].net.pathways == 2

@@ -141,15 +141,17 @@ def get_engine(name: str) -> Engine:
     return found
 
 
-def check_engine(engine: str | None, able: Sequence[EngineName] = tuple(ENGINES)) -> EngineName:
+def check_engine(
+    engine: str | None, able: Sequence[EngineName] = tuple(ENGINES), *, is_used: bool = True
+) -> EngineName:
     """The engine's name; raises ValueError for an unknown one or one that cannot run the network (`able`: those that
-    can), ImportError for one that is not installed."""
+    can), ImportError for one that is used and not installed."""
     if engine is None:
         engine = next((name for name in able if find_spec(name)), able[0])
     if engine not in ENGINES:
         raise ValueError(f"engine must be 'pyro' or 'numpyro', got {engine!r}")
     if engine not in able:
         raise ValueError(f"engine must be one that can run this network, got {engine!r}; {able[0]!r} would do")
-    if not find_spec(engine):
+    if is_used and not find_spec(engine):
         raise ImportError(f"engine {engine!r} needs {ENGINES[engine].package}: pip install 'bayes-rpp[{engine}]'")
     return engine

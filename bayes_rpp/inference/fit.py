@@ -87,7 +87,7 @@ def fit(
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit, and what would do.
-        ImportError: if the engine's packages are not installed.
+        ImportError: if the engine's packages are not installed; MAP of a GaussianProcess needs none.
         TrainingError: if a loss becomes NaN or infinite.
     """
     if not isinstance(model, (Model, GaussianProcess)):
@@ -96,7 +96,8 @@ def fit(
         )
     x, y = check_data(model, x, y)
     check_method(method)
-    chosen = check_engine(engine, model.engines)
+    alone = isinstance(model, GaussianProcess) and isinstance(method, MAP)  # numpy and scipy do it
+    chosen = check_engine(engine, model.engines, is_used=not alone)
     if isinstance(model, Model):
         warn_of_rounding(chosen, x=x, y=y)
     whole_number(seed, "seed", 0)

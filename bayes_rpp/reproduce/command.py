@@ -38,6 +38,7 @@ MEANT = {
     "steps": (Which.fig5,),
     "first-seed": (Which.fig5,),
     "learning-rate": (Which.fig5,),
+    "gradient-steps": (Which.fig5,),
     "epochs": (Which.fig2, Which.fig3_left, Which.fig3_right, Which.table3),
     "engine": (Which.fig2, Which.fig3_left, Which.fig3_right, Which.table3),
 }
@@ -49,7 +50,7 @@ def reproduce(
     trials: Annotated[
         int | None,
         typer.Option(
-            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3), fig5 (10 or 3) and table3 "
+            help="Trials of fig2 (5), members of fig3-left (10), seeds of fig3-right (3), fig5 (10 or 4) and table3 "
             "(3), states of table2 (200)."
         ),
     ] = None,
@@ -70,6 +71,9 @@ def reproduce(
     learning_rate: Annotated[
         float | None, typer.Option(help="Of all arms of fig5; the chosen ones if left out.")
     ] = None,
+    gradient_steps: Annotated[
+        int | None, typer.Option(help="Of fig5, for each step of the environment; the task's own if left out.")
+    ] = None,
     transitions: Annotated[
         list[int] | None, typer.Option(help="Of table3, to train on, repeatedly; 2000 and 50000 if left out.")
     ] = None,
@@ -85,14 +89,17 @@ def reproduce(
 ) -> None:
     """Run an experiment of the paper: tables, netCDF and pictures. A stopped run goes on where it was."""
     try:
-        numbers = {"trials": trials, "epochs": epochs, "jobs": jobs, "steps": steps, "members": members}
+        numbers = {
+            "trials": trials, "epochs": epochs, "jobs": jobs, "steps": steps, "members": members,
+            "gradient-steps": gradient_steps,
+        }  # fmt: skip
         for name, count in [*numbers.items(), *(("transitions", n) for n in transitions or ())]:
             if count is not None:
                 whole_number(count, name)
         given = {
             "setting": setting, "jobs": jobs, "environment": environment, "arm": arm, "steps": steps,
             "first-seed": first_seed, "learning-rate": learning_rate, "epochs": epochs, "engine": engine,
-            "transitions": transitions, "members": members,
+            "transitions": transitions, "members": members, "gradient-steps": gradient_steps,
         }  # fmt: skip
         for name, value in given.items():
             if value not in (None, []) and figure not in MEANT[name]:
@@ -102,7 +109,7 @@ def reproduce(
         if figure is Which.fig5:
             from bayes_rpp.reproduce.figure5 import chosen_figure
 
-            made = chosen_figure(environment, arm, trials, first_seed or 0, steps, learning_rate, quick)
+            made = chosen_figure(environment, arm, trials, first_seed or 0, steps, learning_rate, gradient_steps, quick)
             _figure5(made, out, resume, jobs or cpu_count())
             _list(out, start)
             return

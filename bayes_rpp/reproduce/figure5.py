@@ -1,7 +1,7 @@
 """Figure 5: learning curves of SAC with and without a symmetry, and the controls that make the comparison fair.
 
 "SAC" is Stable-Baselines3's; "two pathways" the RPP policy without a group, which has the same number of pathways and
-more parameters than either; "strict" the RPP policy with sigma_b = 0. All train with the settings below.
+more parameters than either; "RPP" learns sigma_b by evidence while it trains; "strict" has sigma_b = 0.
 """
 
 from __future__ import annotations
@@ -19,67 +19,15 @@ import pandas as pd
 from scipy import stats
 
 from bayes_rpp.reproduce.figure2 import markdown
+from bayes_rpp.reproduce.locomotion import TASKS, Task
 
 ARMS = ("SAC", "two pathways", "RPP", "strict")
+PRIORS = {  # of RPPPolicy; "RPP" has the largest sigma_b that evidence can find
+    "two pathways": {"sigma_b": 0.03}, "RPP": {"sigma_b": 1.0}, "strict": {"sigma_b": 0.0},
+}  # fmt: skip
 KEY = ["environment", "arm", "seed"]
 POINTS = 24  # of a curve
-
-
-@dataclass(frozen=True)
-class Task:
-    """An environment, and how it is learned.
-
-    Attributes:
-        tilt: angle of gravity from the vertical towards x, degrees; it breaks the mirror symmetry.
-        window: steps over which returns are averaged.
-        episode: its longest length; the environment's own if None.
-        rates: learning rate of each arm, the one of the highest mean area: of the double pendulum from 1e-3 and 2e-3
-            on seeds 1000 to 1002; of Swimmer from 3e-4, 1e-3 and 3e-3, of Walker2d from 1e-4, 3e-4 and 1e-3, on seeds
-            1000 and 1001.
-        sigma_b: of the two pathways, with a group and without; chosen from 0.01, 0.03 and 0.1 on the same seeds.
-    """
-
-    name: str
-    env_id: str
-    steps: int
-    seeds: int
-    rates: dict[str, float]
-    width: int = 64
-    window: int = 500
-    gamma: float = 0.99
-    learning_starts: int = 100
-    tilt: float = 0.0
-    sigma_b: float = 0.03
-    episode: int | None = None
-
-    def make(self) -> Any:
-        from bayes_rpp import rl
-
-        env = rl.symmetry(self.env_id).make(max_episode_steps=self.episode)
-        if self.tilt:
-            angle = math.radians(self.tilt)
-            env.unwrapped.model.opt.gravity[:] = 9.81 * np.array([math.sin(angle), 0.0, -math.cos(angle)])
-        return env
-
-
-def _rates(*rates: float) -> dict[str, float]:
-    return dict(zip(ARMS, rates, strict=True))
-
-
-_PENDULUM, _SWIMMER, _WALKER = (
-    _rates(2e-3, 2e-3, 2e-3, 2e-3),
-    _rates(1e-3, 3e-4, 3e-3, 1e-3),
-    _rates(3e-4, 1e-3, 3e-4, 1e-3),
-)
-TASKS = {
-    task.name: task
-    for task in (
-        Task("double-pendulum", "InvertedDoublePendulum-v5", 5000, 10, _PENDULUM),
-        Task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 3000, 10, _PENDULUM, tilt=10.0),
-        Task("swimmer", "Swimmer-v5", 20_000, 3, _SWIMMER, window=2000, gamma=0.999, learning_starts=1000),
-        Task("walker2d", "Walker2d-v5", 20_000, 3, _WALKER, width=128, window=2000, learning_starts=1000),
-    )
-}
+EARLY = 500  # steps after which errors are summed up
 
 
 @dataclass(frozen=True)
@@ -97,35 +45,48 @@ class Trial:
 
 
 def run_trial(trial: Trial) -> dict[str, Any]:
-    """Train; a row of the table, the curve as a list."""
+    """Train; a row of the table, the curves as lists."""
     from bayes_rpp import rl
     from bayes_rpp.rl.torch.curves import learning_curve
 
     task, arm = trial.task, trial.arm
-    symmetry = None if arm == "two pathways" else rl.symmetry(task.env_id)
-    rate = trial.rate or task.rates[arm]
-    prior = {"symmetry": symmetry, "sigma_a": 1.0, "sigma_b": 0.0 if arm == "strict" else task.sigma_b}
+    symmetry = rl.symmetry(task.env_id)
+    tracker, evidence = (
+        rl.SymmetryTracker(symmetry, every=max(1, task.steps // POINTS)),
+        rl.ResidualEvidence(every=max(500, task.steps // 100)),
+    )
+    prior = {"symmetry": None if arm == "two pathways" else symmetry, "sigma_a": 1.0, **PRIORS.get(arm, {})}
+    rate = trial.rate or task.rates[ARMS.index(arm)]
     curve = learning_curve(
         task.make,
         task.steps,
         policy_options=None if arm == "SAC" else prior,
         width=task.width,
         seed=trial.seed,
+        callbacks=[tracker, evidence] if arm == "RPP" else [tracker],
         learning_rate=rate,
         batch_size=128,
         gamma=task.gamma,
         learning_starts=min(task.learning_starts, task.steps // 2),
+        gradient_steps=task.gradient_steps,
     )
     values = curve.at(grid(task), task.window)
+    late = np.array(tracker.records["step"]) > min(EARLY, task.steps // 2)
     row: dict[str, Any] = dict(zip(KEY, trial.key, strict=True))
     return row | {
         "steps": task.steps,
+        "gradient_steps": task.gradient_steps,
         "learning_rate": rate,
         "area": float(values.mean()),
         "final": float(values[-1]),
+        "policy_error": float(np.array(tracker.records["policy"])[late].mean()),
+        "largest_policy_error": float(np.array(tracker.records["policy"])[late].max()),
+        "sigma_b": evidence.records["sigma_b"][-1] if evidence.records["sigma_b"] else prior.get("sigma_b", ""),
         "episodes": len(curve.ends),
         "seconds": curve.seconds,
-        "curve": json.dumps([round(float(v), 3) for v in values]),
+        "curve": json.dumps(np.round(values, 3).tolist()),
+        "errors": json.dumps({name: np.round(one, 5).tolist() for name, one in tracker.records.items()}),
+        "evidence": json.dumps(evidence.records),
     }
 
 
@@ -145,6 +106,14 @@ def curves(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def errors(frame: pd.DataFrame) -> pd.DataFrame:
+    """The errors of Eq. 2 in long form: environment, arm, seed, step, policy, critic."""
+    return pd.concat(
+        [pd.DataFrame({k: getattr(row, k) for k in KEY} | json.loads(str(row.errors))) for row in frame.itertuples()],
+        ignore_index=True,
+    )
+
+
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Areas under the curves (mean return over the training), and RPP's paired differences from the other arms."""
     rows = []
@@ -156,9 +125,11 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
             less = difference(areas, "RPP", arm) if arm != "RPP" and "RPP" in areas else ""
             rows.append(
                 (name, arm, len(these), int(these["steps"].iloc[0]), float(these["learning_rate"].iloc[0]),
-                 _spread(these["area"]), _spread(these["final"]), less)
+                 _spread(these["area"]), _spread(these["final"]), less, _spread(these["policy_error"]),
+                 round(float(these["largest_policy_error"].max()), 3), _cost(here, arm))
             )  # fmt: skip
-    columns = ["environment", "arm", "seeds", "steps", "learning rate", "area", "final return", "RPP's area less it"]
+    columns = ["environment", "arm", "seeds", "steps", "learning rate", "area", "final return", "RPP's area less it",
+               "policy's error", "at most", "time of a step"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -171,34 +142,41 @@ def difference(areas: pd.DataFrame, arm: str, other: str) -> str:
     return f"{d.mean():+.3g} [{d.mean() - half:+.3g}, {d.mean() + half:+.3g}]"
 
 
+def _cost(frame: pd.DataFrame, arm: str) -> float:
+    """CPU time of a step over that of SAC, a median over seeds; NaN without SAC."""
+    seconds = frame.pivot(index="seed", columns="arm", values="seconds")
+    return round(float((seconds[arm] / seconds["SAC"]).median()), 2) if "SAC" in seconds else math.nan
+
+
 def _spread(values: pd.Series) -> str:
     return f"{values.mean():.4g} ± {values.std():.2g}" if len(values) > 1 else f"{values.iloc[0]:.4g}"
 
 
-def plot(long: pd.DataFrame, path: Path) -> Path:
-    """Mean curves with a standard deviation over seeds, a panel for each environment."""
+def plot(long: pd.DataFrame, found: pd.DataFrame, path: Path) -> Path:
+    """A column for each environment: mean returns with a standard deviation over seeds, and below them the errors."""
     from matplotlib.figure import Figure
 
     names = list(long["environment"].unique())
-    columns = min(2, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(5.0 * columns, 3.6 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat[len(names) :]:
-        ax.set_axis_off()
-    for ax, name in zip(axes.flat, names, strict=False):
+    figure = Figure(figsize=(4.6 * len(names), 6.4), layout="constrained")
+    axes = figure.subplots(2, len(names), squeeze=False, sharex="col")
+    for name, (top, bottom) in zip(names, axes.T, strict=True):
         for k, arm in enumerate(ARMS):
-            here = long[(long["environment"] == name) & (long["arm"] == arm)]
-            if here.empty:
+            returns, error = (t[(t["environment"] == name) & (t["arm"] == arm)].groupby("step") for t in (long, found))
+            if not len(returns):
                 continue
-            found = here.groupby("step")["return"].agg(["mean", "std"])
-            spread = found["std"].fillna(0.0)
-            ax.plot(found.index, found["mean"], color=f"C{k}", label=arm, zorder=3 if arm == "RPP" else 2)
-            ax.fill_between(
-                found.index, found["mean"] - spread, found["mean"] + spread, color=f"C{k}", alpha=0.13, lw=0
-            )
-        ax.set(title=str(name), xlabel="environment steps", ylabel="return of an episode")
-    axes.flat[0].legend(frameon=False)
+            style = {"color": f"C{k}", "zorder": 2 + k}
+            mean, spread = returns["return"].mean(), returns["return"].std().fillna(0.0)
+            # RPP and strict are the same where the residual stays closed.
+            top.plot(mean.index, mean, label=arm, **style, ls="--" if arm == "strict" else "-")
+            top.fill_between(mean.index, mean - spread, mean + spread, color=f"C{k}", alpha=0.13, lw=0)
+            for what, line in (("policy", "-"), ("critic", ":")):
+                bottom.plot(error[what].mean(), ls="--" if arm == "strict" else line, **style)
+        top.set(title=str(name), ylabel="return of an episode")
+        bottom.set(xlabel="environment steps", ylabel="equivariance error", ylim=(-0.02, None))
+    axes[0, 0].legend(frameon=False)
+    for what, line in (("policy", "-"), ("critic", ":")):
+        axes[1, 0].plot([], [], color="0.3", ls=line, label=what)
+    axes[1, 0].legend(frameon=False)
     figure.savefig(path, dpi=160)
     return path
 
@@ -217,12 +195,13 @@ class Figure:
     def write(self, frame: pd.DataFrame, out: Path) -> tuple[str, float]:
         """Tables and the picture of these trials; the table as markdown, and the minutes that they took."""
         frame = frame.set_index(KEY).loc[[t.key for t in self.trials]].reset_index()
-        found, long = summary(frame), curves(frame)
+        found, long, error = summary(frame), curves(frame), errors(frame)
         found.to_csv(out / "fig5.csv", index=False)
         long.to_csv(out / "fig5-curves.csv", index=False)
+        error.to_csv(out / "fig5-errors.csv", index=False)
         text = markdown(found)
         (out / "fig5.md").write_text(text + "\n")
-        plot(long, out / "fig5.png")
+        plot(long, error, out / "fig5.png")
         return text, float(frame["seconds"].sum()) / 60
 
 
@@ -233,6 +212,7 @@ def chosen_figure(
     first: int,
     steps: int | None,
     rate: float | None,
+    gradient_steps: int | None,
     quick: bool,
 ) -> Figure:
     """From the options of the command; what is None is the task's own.
@@ -256,9 +236,10 @@ def chosen_figure(
         task = TASKS[name]
         if quick:
             task = replace(task, width=8, steps=300, window=100, seeds=2, episode=50)
-        task = task if steps is None else replace(task, steps=steps)
+        task = replace(task, steps=steps or task.steps, gradient_steps=gradient_steps or task.gradient_steps)
         seeds = range(first, first + (count or task.seeds))
         found += [Trial(task, arm, seed, rate) for seed in seeds for arm in dict.fromkeys(arms or ARMS)]
     # Every arm at the first seed before any at the second: what is there of a run that was stopped is a comparison.
     found.sort(key=lambda trial: trial.seed)
-    return Figure(found, {"figure": "fig5", "quick": quick, "steps": steps, "learning_rate": rate})
+    described = {"figure": "fig5", "quick": quick, "steps": steps, "learning_rate": rate}
+    return Figure(found, described | {"gradient_steps": gradient_steps})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayes_rpp.rl.rollouts import Recalibration, Rollout, interval_coverage, relative_error, rollout
     from bayes_rpp.rl.states import set_state
     from bayes_rpp.rl.tables import Symmetry
+    from bayes_rpp.rl.torch.callbacks import ResidualEvidence, SymmetryTracker
     from bayes_rpp.rl.torch.normalise import SymmetricVecNormalize
     from bayes_rpp.rl.torch.policy import RPPPolicy
     from bayes_rpp.rl.transition_model import TransitionModel, fit_transitions, transition_network
@@ -32,6 +33,7 @@ else:
             "rl.rollouts": "Recalibration Rollout interval_coverage relative_error rollout",
             "rl.states": "set_state",
             "rl.tables": "Symmetry",
+            "rl.torch.callbacks": "ResidualEvidence SymmetryTracker",
             "rl.torch.normalise": "SymmetricVecNormalize",
             "rl.torch.policy": "RPPPolicy",
             "rl.transition_model": "TransitionModel fit_transitions transition_network",
@@ -39,16 +41,19 @@ else:
         },
     )
 
+    _POLICIES = ("RPPPolicy", "ResidualEvidence", "SymmetricVecNormalize", "SymmetryTracker")
+
     def __getattr__(name: str) -> Any:
-        if name in ("RPPPolicy", "SymmetricVecNormalize") and find_spec("stable_baselines3") is None:
+        if name in _POLICIES and find_spec("stable_baselines3") is None:
             raise ImportError(f"{name} needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
         return _find(name)
 
 
 __all__ = [
-    "RPPPolicy", "Recalibration", "Rollout", "Symmetry", "SymmetricVecNormalize", "TransitionModel", "Transitions",
-    "Violation", "collect_transitions", "fit_transitions", "interval_coverage", "measure_symmetry", "relative_error",
-    "rollout", "set_state", "symmetries", "symmetry", "transition_network",
+    "RPPPolicy", "Recalibration", "ResidualEvidence", "Rollout", "Symmetry", "SymmetricVecNormalize",
+    "SymmetryTracker", "TransitionModel", "Transitions", "Violation", "collect_transitions", "fit_transitions",
+    "interval_coverage", "measure_symmetry", "relative_error", "rollout", "set_state", "symmetries", "symmetry",
+    "transition_network",
 ]  # fmt: skip
 
 

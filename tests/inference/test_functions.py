@@ -309,3 +309,16 @@ def test_a_start_brings_its_kernel_or_is_refused():
         ValueError, match=r"init must be a posterior with the model's kernel, got one without a 'length"
     ):
         run(GaussianProcess(Vector, Vector, O(2), kernel=kernels.RBF()), x, y, init=post)
+
+
+def test_functions_by_map_need_no_engine(monkeypatch):
+    """numpy and scipy do it, so that the plain install fits small data; a network names what is missing."""
+    monkeypatch.setattr("bayes_rpp.engines.base.find_spec", lambda name: None)
+    gp = rpp.GaussianProcess(rpp.Vector, rpp.Vector, rpp.SO(3))
+    x = np.random.default_rng(0).normal(size=(9, 3))
+    post = rpp.fit(gp, x, x * (x**2).sum(axis=1, keepdims=True), rpp.MAP(), progress=False)
+    assert np.isfinite(post.predict(x).std).all()
+    for method in (rpp.NUTS(), rpp.MAP()):
+        model = gp if isinstance(method, rpp.NUTS) else rpp.Model(rpp.MLP(3, 3, layers=0))
+        with pytest.raises(ImportError, match="pip install"):
+            rpp.fit(model, x, x, method, progress=False)

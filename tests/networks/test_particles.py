@@ -193,6 +193,7 @@ def test_both_engines_and_files(tmp_path):
     assert again.model.net.key == net.key
     np.testing.assert_array_equal(again.y, ours.y)
     np.testing.assert_array_equal(again.predict(data).mean, ours.predict(data).mean)
+    assert again.outputs(data).shape[2] == len(data)
     assert np.isnan(again.y).sum() == 3 * (9 - 6)
     laplace = rpp.fit(model, data, y, rpp.Laplace(epochs=1, draws=5), engine="pyro", progress=False)
     assert np.isfinite(laplace.log_evidence)

@@ -28,7 +28,8 @@ def fake(trial):
         raise KeyboardInterrupt
     level = 100.0 * trial.seed + 10.0 * figure5.ARMS.index(trial.arm) + (trial.seed % 2)
     row = dict(zip(figure5.KEY, trial.key, strict=True))
-    rate = trial.rate or trial.task.rates[trial.arm]
+    rate = trial.rate or trial.task.rates[figure5.ARMS.index(trial.arm)]
+    errors = {"step": [100, 600, 700], "policy": [0.4, 0.1, 0.3], "critic": [0.2, 0.0, 0.1]}
     values = np.linspace(0.0, 2 * level, figure5.POINTS)
     return row | {
         "steps": trial.task.steps,
@@ -36,8 +37,11 @@ def fake(trial):
         "area": level,
         "final": 2 * level,
         "episodes": 3,
-        "seconds": 1.0,
+        "policy_error": 0.2,
+        "largest_policy_error": 0.25 + trial.seed / 100,
+        "seconds": 1.2 if trial.arm == "RPP" else 1.0,
         "curve": json.dumps(values.tolist()),
+        "errors": json.dumps(errors),
     }
 
 
@@ -64,6 +68,11 @@ def test_tables_curves_and_paired_differences(fakes, tmp_path):
     assert table.loc["SAC", "area"].startswith("150.5 ± ")
     long = pd.read_csv(tmp_path / "fig5-curves.csv")
     assert len(long) == 16 * figure5.POINTS
+    assert table["at most"].tolist() == [0.28] * 4
+    assert table["time of a step"].tolist() == [1.0, 1.0, 1.2, 1.0]
+    errors = pd.read_csv(tmp_path / "fig5-errors.csv")
+    assert len(errors) == 16 * 3
+    assert errors["policy"].max() == 0.4
     assert long["step"].max() == figure5.TASKS["double-pendulum"].steps
     assert (tmp_path / "fig5.png").stat().st_size > 10_000
     assert "| double-pendulum | strict | 4 |" in (tmp_path / "fig5.md").read_text()
@@ -92,21 +101,40 @@ def test_a_stopped_run_goes_on(fakes, tmp_path):
 
 def test_small_trainings(tmp_path):
     result = call(
-        "fig5", "--quick", "--environment", "tilted-double-pendulum", "--trials", 1, "--jobs", 1, "--out", tmp_path
+        "fig5",
+        "--quick",
+        "--environment",
+        "tilted-double-pendulum",
+        "--gradient-steps",
+        1,
+        "--trials",
+        1,
+        "--jobs",
+        1,
+        "--out",
+        tmp_path,
     )
     assert result.exit_code == 0, result.output
     rows = pd.read_csv(tmp_path / "trials.csv")
     assert list(rows["arm"]) == list(figure5.ARMS)
     assert rows["area"].between(1, 1000).all()
     assert (rows["episodes"] > 5).all()
+    assert (rows["gradient_steps"] == 1).all()
+    errors = pd.read_csv(tmp_path / "fig5-errors.csv")
+    assert (errors.loc[errors["arm"] == "strict", ["policy", "critic"]] < 1e-5).all(axis=None)
+    assert (errors.loc[errors["arm"] == "SAC", ["policy", "critic"]] > 0.01).all(axis=None)
 
 
-def test_gravity_that_is_tilted_breaks_the_mirror():
-    task = figure5.TASKS["tilted-double-pendulum"]
-    plain = figure5.TASKS["double-pendulum"]
-    broken, kept = (rl.measure_symmetry(t.make(), rl.symmetry(t.env_id), 50).step for t in (task, plain))
-    assert kept < 1e-6
-    assert 0.01 < broken < 1.0
+@pytest.mark.parametrize(
+    ("broken", "plain"),
+    [("tilted-double-pendulum", "double-pendulum"), ("tilted-swimmer", "swimmer"), ("lame-walker2d", "walker2d"),
+     ("tilted-ant", "ant")],
+)  # fmt: skip
+def test_symmetries_are_broken_by_gravity_or_a_weaker_leg(broken, plain):
+    tasks = figure5.TASKS[broken], figure5.TASKS[plain]
+    found, exact = (rl.measure_symmetry(t.make(), rl.symmetry(t.env_id), 20).step for t in tasks)
+    assert exact < 1e-6
+    assert 0.01 < found < 1.0
 
 
 def test_table_2(tmp_path):
@@ -125,10 +153,11 @@ def test_table_2(tmp_path):
     [
         (
             ("fig5", "--environment", "pendulum"),
-            "environment must be one of double-pendulum, tilted-double-pendulum, swimmer, walker2d, got",
+            "environment must be one of double-pendulum, tilted-double-pendulum, swimmer, tilted-swimmer, walker2d",
         ),
         (("fig5", "--arm", "PPO"), "arm must be one of SAC, two pathways, RPP, strict, got 'PPO'"),
         (("fig5", "--steps", 0), "steps must be a whole number >= 1, got 0"),
+        (("fig5", "--gradient-steps", 0), "gradient-steps must be a whole number >= 1, got 0"),
         (("fig5", "--learning-rate", 2), "learning-rate must be a number between 0 and 1, got 2.0"),
         (("fig5", "--first-seed", -1), "first-seed must be a whole number >= 0, got -1"),
         (("fig5", "--setting", "inertia"), "setting must be left out of fig5, which has none, got ['inertia']"),

@@ -183,11 +183,9 @@ class Draws:
             return _in_pieces(lambda x: linearized(net, center, params, x), net.rep_out.size)
         return _in_pieces(lambda x: net(params, np.asarray(x, dtype=dtype)), net.rep_out.size)
 
-    def outputs(
-        self, x: Shaped[NDArray, "n d_in"]
-    ) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.rep_out.size}"]:
-        """Outputs of each draw at (n, d_in) points, (chain, draw, n, d_out)."""
-        return evaluate(self.model, self.samples, x, self.center)
+    def outputs(self, x: ArrayLike) -> Float[NDArray, "{self.chains} {self.draws} n {self.model.rep_out.size}"]:
+        """Outputs of each draw at (n, d_in) points, or systems, (chain, draw, n, d_out)."""
+        return evaluate(self.model, self.samples, check_inputs(self.model, x), self.center)
 
     def blocks(self, x: NDArray) -> Iterator[Block]:
         """The same piece by piece, in bounded memory."""

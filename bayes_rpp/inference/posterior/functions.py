@@ -80,10 +80,10 @@ class FunctionPosterior(Posterior):
         """The posterior mean of f, (n, d_out)."""
         return np.asarray(sum(w * c.mean(x) for w, c in self._conditionals()))
 
-    def outputs(self, x: Shaped[NDArray, "n d_in"]) -> Float[NDArray, ...]:
+    def outputs(self, x: ArrayLike) -> Float[NDArray, ...]:
         """f of each draw, (chain, draw, n, d_out). Up to 1,200 numbers are of one function; beyond, of one function for
         each block of so many."""
-        size = self.model.rep_out.size
+        x, size = check_inputs(self.model, x), self.model.rep_out.size
         found = np.empty((self.chains, self.draws, len(x), size))
         flat = found.reshape(self.chains * self.draws, len(x), size)
         rows = max(1, TOGETHER // size)

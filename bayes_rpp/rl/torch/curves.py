@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 
 from bayes_rpp.engines.torch import threads
@@ -24,7 +25,7 @@ class Curve:
     Attributes:
         ends: (episodes,) steps at which episodes ended; one that the training cut off is left out.
         returns: (episodes,) sums of rewards.
-        seconds: that it took.
+        seconds: of CPU time that it took.
     """
 
     ends: NDArray[np.int64]
@@ -50,6 +51,7 @@ def learning_curve(
     policy_options: dict[str, Any] | None = None,
     width: int = 64,
     seed: int = 0,
+    callbacks: Sequence[BaseCallback] = (),
     **options: Any,
 ) -> Curve:
     """Train SAC with two hidden layers on one thread.
@@ -57,17 +59,18 @@ def learning_curve(
     Args:
         make: makes the environment.
         policy_options: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: Stable-Baselines3's own MlpPolicy.
+        callbacks: of `SAC.learn`.
         options: of `SAC`.
     """
     policy: Any = "MlpPolicy" if policy_options is None else RPPPolicy
     kwargs = {"net_arch": [width, width], "optimizer_kwargs": {"fused": True}} | (policy_options or {})
     env = Monitor(make())
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with threads(1):  # small networks: a second thread costs more than it gives
             model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
-            model.learn(steps)
+            model.learn(steps, callback=list(callbacks))
     finally:
         env.close()
     ends = np.cumsum(env.get_episode_lengths())
-    return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.perf_counter() - start)
+    return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.process_time() - start)

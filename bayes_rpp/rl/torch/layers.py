@@ -38,6 +38,9 @@ class SoftMLP(nn.Module):
             number alone does with `Regular`).
         members: networks of their own, as SAC has two critics.
 
+    Attributes:
+        ratio: sigma_b / sigma_a, kept with the weights, as it may change while training.
+
     The equivariant pathway starts at the projection of torch's initial values, scaled to their size, and the residual
     at zero; without an equivariant pathway the residual is torch's layers.
     """
@@ -53,7 +56,8 @@ class SoftMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.members, self.activation = members, activation()
-        self.ratio = (sigma_b / sigma_a if sigma_a > 0 else 1.0) if sigma_b > 0 else 0.0
+        self.ratio: torch.Tensor
+        self.register_buffer("ratio", torch.tensor(sigma_b / sigma_a if sigma_a > 0 else 1.0))
         self.shapes: list[tuple[int, ...]] = []
         tables = []
         for rep_in, rep_out in pairwise(reps):
@@ -71,7 +75,7 @@ class SoftMLP(nn.Module):
                 self.register_buffer(f"values_{k}", _float(np.tile(values[:, k], members)), persistent=False)
             self.terms = index.shape[1]
             self.beta = nn.Parameter(self._encoded(start, members * rank))
-        if self.ratio:
+        if sigma_b > 0:
             self.residual = nn.Parameter(torch.zeros_like(start) if sigma_a > 0 else start)
 
     def _encoded(self, start: torch.Tensor, count: int) -> torch.Tensor:
@@ -88,19 +92,29 @@ class SoftMLP(nn.Module):
         """The merged weights and biases, (members, number of weights)."""
         if self.beta is None:
             assert self.residual is not None
-            return self.residual if self.ratio == 1.0 else self.ratio * self.residual
+            return self.residual
         w = self.beta.index_select(0, self.get_buffer("index_0")) * self.get_buffer("values_0")
         for k in range(1, self.terms):
             w = w + self.beta.index_select(0, self.get_buffer(f"index_{k}")) * self.get_buffer(f"values_{k}")
         w = w.view(self.members, -1)
-        return w if self.residual is None else torch.add(w, self.residual, alpha=self.ratio)
+        if self.residual is None or not self.ratio:
+            return w
+        return torch.addcmul(w, self.ratio, self.residual)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        state_dict.setdefault(prefix + "ratio", self.ratio)  # files of before have none: it was that of the sigmas
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return tuple(self._member(x, w) for w in self.weights().unbind(0))
+        return tuple(self._member(x, w, len(self.shapes)) for w in self.weights().unbind(0))
 
-    def _member(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the last layer of the first member is given, (n, width)."""
+        return self.activation(self._member(x, self.weights()[0], len(self.shapes) - 2))
+
+    def _member(self, x: torch.Tensor, w: torch.Tensor, stop: int) -> torch.Tensor:
         parts = [part.view(shape) for part, shape in zip(w.split(self.sizes), self.shapes, strict=True)]
-        for k in range(0, len(parts), 2):
+        for k in range(0, stop, 2):
             if k:
                 x = self.activation(x)
             x = F.linear(x, parts[k], parts[k + 1])

@@ -80,6 +80,21 @@ class RPPPolicy(SACPolicy):
         self._check_features(kwargs["features_dim"])
         return RPPCritic(self._reps, self.sigma_a, self.sigma_b, **kwargs).to(self.device)
 
+    def set_sigma_b(self, sigma_b: float) -> None:
+        """Open the residuals of actor and critics as far as sigma_b, which scales what they have learned by now.
+
+        Raises:
+            ValueError: if sigma_b is below 0, or the policy has no residual pathway, or nothing but one.
+        """
+        _check_number("sigma_b", sigma_b)
+        if self.sigma_a == 0 or self.sigma_b == 0:
+            raise ValueError(
+                "policy must have two pathways for another sigma_b, got "
+                f"sigma_a={self.sigma_a:g} and sigma_b={self.sigma_b:g}; sigma_b=1 would do"
+            )
+        for part in (self.actor, self.critic, self.critic_target):
+            part.get_submodule("net").get_buffer("ratio").fill_(sigma_b / self.sigma_a)
+
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         rate = lr_schedule(1)

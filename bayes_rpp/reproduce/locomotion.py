@@ -1,0 +1,74 @@
+"""What Figure 5 learns: Gymnasium's MuJoCo environments, and the same with the symmetry broken."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment, and how it is learned.
+
+    Attributes:
+        rates: learning rate of SAC, of two pathways, of RPP and of strict.
+        window: steps over which returns are averaged.
+        gradient_steps: after each step of the environment.
+        tilt: angle of gravity from the vertical, degrees, towards x or, if `sideways`, towards y.
+        weaker: by which the torques of the first half of the actuators are scaled: of one leg of two.
+        episode: its longest length; the environment's own if None.
+    """
+
+    name: str
+    env_id: str
+    steps: int
+    seeds: int
+    rates: tuple[float, float, float, float]
+    width: int = 64
+    window: int = 500
+    gamma: float = 0.99
+    learning_starts: int = 100
+    gradient_steps: int = 1
+    tilt: float = 0.0
+    sideways: bool = False
+    weaker: float = 1.0
+    episode: int | None = None
+
+    def make(self) -> Any:
+        from bayes_rpp import rl
+
+        env = rl.symmetry(self.env_id).make(max_episode_steps=self.episode)
+        model, angle = env.unwrapped.model, math.radians(self.tilt)
+        if self.tilt:
+            to = math.sin(angle) * np.array([0.0, 1.0] if self.sideways else [1.0, 0.0])
+            model.opt.gravity[:] = 9.81 * np.array([*to, -math.cos(angle)])
+        model.actuator_gear[: model.nu // 2] *= self.weaker
+        return env
+
+
+def _task(name: str, env_id: str, *rates: float, **options: Any) -> Task:
+    long: dict[str, Any] = {"steps": 100_000, "seeds": 4, "window": 5000, "learning_starts": 1000}
+    return Task(name, env_id, rates=(rates * 4)[:4], **(long | options))  # type: ignore[arg-type]
+
+
+_PENDULUM: dict[str, Any] = {
+    "steps": 1500, "seeds": 10, "window": 500, "learning_starts": 100, "gradient_steps": 3,
+}  # fmt: skip
+_SWIMMER: dict[str, Any] = {"gamma": 0.999}
+TASKS = {
+    task.name: task
+    for task in (
+        _task("double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM),
+        _task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM, tilt=10.0),
+        _task("swimmer", "Swimmer-v5", 1e-3, 3e-4, 3e-3, 1e-3, **_SWIMMER),
+        _task("tilted-swimmer", "Swimmer-v5", 1e-3, 3e-4, 3e-3, 1e-3, **_SWIMMER, tilt=5.0, sideways=True),
+        _task("walker2d", "Walker2d-v5", 3e-4, 1e-3, 3e-4, 1e-3, width=128),
+        _task("lame-walker2d", "Walker2d-v5", 3e-4, 1e-3, 3e-4, 1e-3, width=128, weaker=0.7),
+        _task("hopper", "Hopper-v5", 3e-4, width=128),
+        _task("ant", "Ant-v5", 3e-4, width=128),
+        _task("tilted-ant", "Ant-v5", 3e-4, width=128, tilt=10.0, sideways=True),
+    )
+}
