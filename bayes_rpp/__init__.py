@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bayes_rpp.networks.mlp import MLP
     from bayes_rpp.networks.particles.network import ParticleNetwork
     from bayes_rpp.networks.particles.systems import Particles
+    from bayes_rpp.networks.soften.harden import harden
     from bayes_rpp.networks.soften.soften import soften
     from bayes_rpp.networks.storage import load_network, save_network
     from bayes_rpp.priors.hyper import PerLayer, Prior
@@ -80,6 +81,7 @@ else:
             "networks.mlp": "MLP",
             "networks.particles.network": "ParticleNetwork",
             "networks.particles.systems": "Particles",
+            "networks.soften.harden": "harden",
             "networks.soften.soften": "soften",
             "networks.storage": "load_network save_network",
             "priors.hyper": "PerLayer Prior",
@@ -110,8 +112,8 @@ __all__ = [
     "MLP", "Model", "NUTS", "O", "ParticleNetwork", "Particles", "PerLayer", "Poisson", "Posterior", "Prior",
     "Pseudoscalar", "RPPClassifier", "RPPRegressor", "Regular", "Rep", "ResidualPathway", "S", "SGHMC", "SGLD", "SL",
     "SO", "SVI", "Scalar", "SoftModule", "Sp", "StudentT", "T", "Trivial", "Vector", "Z", "compare_symmetries",
-    "datasets", "discover_symmetry", "equivariance_error", "fit", "load_network", "mixture", "save_network", "soften",
-    "sweep",
+    "datasets", "discover_symmetry", "equivariance_error", "fit", "harden", "load_network", "mixture", "save_network",
+    "soften", "sweep",
 ]  # fmt: skip
 if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if not name.startswith("RPP")]

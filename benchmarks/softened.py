@@ -37,10 +37,11 @@ def softened(quick: bool = False) -> list[Row]:
     blocks = [Block(8, 8, 1), Block(8, 16, 2), Block(16, 32, 2)]
     net = nn.Sequential(*body, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
     x, y = torch.rand(n, 3, size, size), torch.randint(10, (n,))
-    soft = rpp.SoftModule(net, (3, size, size), residual="local")
-    strict = rpp.SoftModule(net, (3, size, size), residual="local", sigma_b=0.0)
+    made = {"strict": rpp.SoftModule(net, (3, size, size), residual="local", sigma_b=0.0)}
+    for kind in ("separable", "low-rank", "local"):
+        made[kind] = rpp.SoftModule(net, (3, size, size), residual=kind)
     times, kept = {}, {}
-    for name, module in {"plain": net, "strict": strict, "local": soft}.items():
+    for name, module in ({"plain": net} | made).items():
         penalty: Callable[[], Any] = getattr(module, "penalty", lambda: 0.0)
         optimizer = torch.optim.Adam(module.parameters())
         found = []
@@ -54,12 +55,12 @@ def softened(quick: bool = False) -> list[Row]:
             found.append(time.process_time() - start)
         times[name], kept[name] = min(found), saved.size / 2**20
     rows = []
-    for name, target in (("strict", 1.5), ("local", None)):
+    for name, target in (("strict", 1.5), ("separable", None), ("low-rank", 1.5), ("local", 3.0)):
         figures = {"plain, ms": times["plain"] * 1000, f"{name}, ms": times[name] * 1000}
-        what = f"softened ResNet / plain, {size} x {size}, {'sigma_b = 0' if name == 'strict' else 'local residuals'}"
+        what = f"softened ResNet / plain, {size} x {size}, {'sigma_b = 0' if name == 'strict' else f'{name} residuals'}"
         rows.append(Row(f"step of a {what}", times[name] / times["plain"], target, figures=figures))
         figures = {"plain, MB": kept["plain"], f"{name}, MB": kept[name]}
-        rows.append(Row(f"kept for the gradient of a {what}", kept[name] / kept["plain"], figures=figures))
+        rows.append(Row(f"kept for the gradient of a {what}", kept[name] / kept["plain"], target, figures=figures))
     return rows
 
 

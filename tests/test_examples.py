@@ -98,6 +98,11 @@ EXAMPLES = {
         "docs/results/prior_over_functions.png",
     ),
     "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),
+    "soft_digits": (
+        "1",
+        {"(100, 300), 1000": "(30, 40), 100", "STEPS, BATCH = 400, 50": "STEPS, BATCH = 4, 20"},
+        "docs/results/soft_digits.md docs/results/soft_digits.png",
+    ),
     "steerable_subgroup": (
         "",
         {"epochs=150": "epochs=2", "N = 9, 400": "N = 7, 20", "images(1000, 1)": "images(10, 1)"},

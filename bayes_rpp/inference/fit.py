@@ -131,6 +131,13 @@ def fit(
             "model must have something to infer, got priors that fix every weight at 0 (no map between rep_in and "
             "rep_out is equivariant, and sigma_b is 0); a positive sigma_b would do"
         )
+    untrained = getattr(getattr(model, "net", None), "untrained", ())
+    if untrained:
+        raise ValueError(
+            f"model must have a module whose batch normalisation has seen data, got {', '.join(untrained)} that has "
+            "not and does nothing; running the module over the data in training mode, or loading its state_dict, "
+            "before soften, would do; and so would SoftModule, which trains it along"
+        )
     form = get_parametrization(model.parametrization or "whitened")
     if not functions and isinstance(method, MAP) and model.infers_sigmas and not form.has_mode:
         raise ValueError(

@@ -78,7 +78,7 @@ NOTHING = [
         {},
         r"phi \(Linear\): rank 32 of 32, none of its own, as one matrix serves all tokens; rho",
     ),
-    (Tokens, (5, 4), {}, "residual='local' or 'dense', for linear layers on tokens, would do"),
+    (Tokens, (5, 4), {}, "residual='local' or 'dense', or the smaller .*, for layers on tokens, would do"),
     (Block, (5, 4), {}, r"mlp.0 \(Linear\): rank 32 of 32, none of its own, as one matrix.*, and 2 more"),
     (lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (5, 4), {}, r"self_attn .*: left alone, attention"),
     (lambda: Recurrent(nn.LSTM), (5, 4), {}, r"cell \(LSTM\): left alone, recurrent; head"),
@@ -276,7 +276,9 @@ def normalized(norm):
 def test_normalisation_that_has_seen_no_data(norm):
     module = normalized(norm)
     with pytest.warns(UserWarning, match=r"that has seen no data \(2\).*in training mode, or loading"):
-        rpp.soften(module, 6)
+        net = rpp.soften(module, 6)
+    with pytest.raises(ValueError, match=r"whose batch normalisation has seen data, got 2 that has not .*SoftModule"):
+        rpp.fit(rpp.Model(net), np.zeros((3, 6)), np.zeros((3, 2)), rpp.MAP(epochs=1), progress=False)
     if not isinstance(norm, nn.SyncBatchNorm):  # which trains on GPUs alone
         module.train()(torch.randn(20, 6))
         net = rpp.soften(module, 6)

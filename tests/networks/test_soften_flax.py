@@ -310,7 +310,12 @@ def test_subspaces_by_pattern():
 @pytest.mark.parametrize(
     ("make", "options", "error", "message"),
     [
-        (CNN, {"residual": "wide"}, ValueError, "residual must be 'dense', 'local', 'kernel' or.*, got 'wide'"),
+        (
+            CNN,
+            {"residual": "wide"},
+            ValueError,
+            "residual must be 'dense', 'local', 'separable', 'low-rank', 'kernel' or.*, got 'wide'",
+        ),
         (
             CNN,
             {"residual": {"nothing": "local"}},
@@ -361,9 +366,12 @@ def test_too_large_weights_are_refused(monkeypatch):
     [(CNN, rpp.DeepEnsemble(members=2, epochs=15)), (LinenCNN, rpp.MAP(epochs=15))],
     ids=["nnx", "linen"],
 )
-@pytest.mark.filterwarnings("ignore:module has batch normalisation that has seen no data")
 def test_fit(make, method):
-    net = rpp.soften(make(), SHAPE)
+    module = make()
+    if make is LinenCNN:  # with running statistics
+        variables = linen_variables(jax.random.key(1), images(5))
+        module = module.bind(jax.tree.map(lambda a: a + 0.1, variables))
+    net = rpp.soften(module, SHAPE)
     x = images(16).reshape(16, -1)
     model = rpp.Model(net, sigma_b=0.05, likelihood=rpp.Gaussian(0.3))
     post = rpp.fit(model, x, x[:, :2], method, engine="numpyro", init=net.initial, progress=False)

@@ -178,12 +178,20 @@ CONV = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(4, 2))
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"residual": "any"}, ValueError, "residual must be 'dense', 'local', 'kernel' or a dict.*, got 'any'"),
-        ({"residual": 3}, TypeError, "residual must be 'dense', 'local', 'kernel' or a dict of these by layer, got 3"),
+        (
+            {"residual": "any"},
+            ValueError,
+            "residual must be 'dense', 'local', 'separable', 'low-rank', 'kernel' or a dict.*, got 'any'",
+        ),
+        (
+            {"residual": 3},
+            TypeError,
+            "residual must be 'dense', 'local', 'separable', 'low-rank', 'kernel' or a dict of these by layer, got 3",
+        ),
         (
             {"residual": {"0": "any"}},
             ValueError,
-            r"residual\['0'\] must be one of 'dense', 'local', 'kernel', got 'any'",
+            r"residual\['0'\] must be one of 'dense', 'local', .*, got 'any'",
         ),
         ({"residual": {"conv": "local"}}, ValueError, "residual must have patterns that fit a layer, got 'conv'"),
         ({"skip": "0"}, TypeError, "skip must be a list of patterns of layers, got '0'"),
@@ -228,7 +236,7 @@ def test_bad_arguments_are_named(options, error, message):
 def test_weights_that_would_be_too_large_are_named(monkeypatch):
     monkeypatch.setattr(limits, "LARGEST", 50)
     with pytest.raises(
-        ValueError, match=r"layer '0' .* 4 x 16, .* 50 .*residual=\{'0': 'local' or 'kernel'\}, or skip"
+        ValueError, match=r"layer '0' .* 4 x 16, .* 50 .*residual=\{'0': 'local' or 'separable'\}, or skip"
     ):
         rpp.soften(CONV, (1, 4, 4))
     assert rpp.soften(CONV, (1, 4, 4), residual="local").parameters["0.weight"].shape == (4, 9)

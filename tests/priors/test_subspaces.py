@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bayes_rpp import D, Group, Lorentz, O, S, Scalar, T, Vector
+from bayes_rpp.priors.subspaces.leading import LeadingSubspace
 from bayes_rpp.priors.subspaces.nested import WithinSubspace
 from bayes_rpp.subspaces import (
     ComposedSubspace,
@@ -52,6 +53,8 @@ SUBSPACES = [
     CHAIN,
     ComposedSubspace(CHAIN.levels[1], WithinSubspace(CHAIN.levels[1], CHAIN.levels[0])),
     WithinSubspace(CHAIN.levels[1], CHAIN.levels[0]),
+    LeadingSubspace(5, 2, 4),
+    LeadingSubspace(5, 2, 4).others,
 ]
 ARRAYS = {
     "numpy": np.asarray,

@@ -15,6 +15,7 @@ from bayes_rpp.networks.soften.options import Options, joined
 from bayes_rpp.networks.soften.torch.choices import Choice, choose
 from bayes_rpp.networks.soften.torch.layers import CONVOLUTIONS, Kernel, Layer, Tokens
 from bayes_rpp.networks.soften.torch.look import Look, own_copy
+from bayes_rpp.networks.soften.torch.opened import opened
 from bayes_rpp.networks.soften.torch.replace import replace_layers
 from bayes_rpp.networks.soften.torch.residual import (
     Coordinates,
@@ -30,12 +31,12 @@ from bayes_rpp.networks.soften.torch.supported import uncompiled
 from bayes_rpp.priors.subspaces.base import Subspace
 
 
-def as_given(module: nn.Module) -> nn.Module:
-    """A copy in the same mode."""
+def as_given(module: nn.Module, options: Options) -> nn.Module:
+    """A copy in the same mode, attention and recurrent layers as `opened` has them."""
     kept = own_copy(module)
     for new, old in zip(kept.modules(), module.modules(), strict=True):
         new.training = old.training
-    return uncompiled(kept)
+    return opened(uncompiled(kept), options)
 
 
 def with_residuals(

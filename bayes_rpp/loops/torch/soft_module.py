@@ -21,6 +21,7 @@ from bayes_rpp.networks.soften.options import Options, joined
 from bayes_rpp.networks.soften.soften import Residual as Kind
 from bayes_rpp.networks.soften.torch.look import Look, look, own_copy
 from bayes_rpp.networks.soften.torch.network import TorchNetwork
+from bayes_rpp.networks.soften.torch.opened import closed
 from bayes_rpp.networks.soften.torch.replace import replace_layers
 from bayes_rpp.networks.soften.torch.residual import Residual
 from bayes_rpp.networks.soften.torch.soften import network
@@ -92,7 +93,7 @@ class SoftModule(nn.Module):
             seen, output = self._look(module)
             rows = single(input_shape) if isinstance(output, torch.Tensor) else None
             outputs = output[:1].numel() if isinstance(output, torch.Tensor) else 1
-            kept, replaced = as_given(module), {p: c.layer is not None for p, c in seen.choices.items()}
+            kept, replaced = as_given(module, self._options), {p: c.layer is not None for p, c in seen.choices.items()}
             net = network(seen, rows or (1,), outputs, centered=centre == "module")
             warn_of_nothing_soft(net)
             self.model, self.takes_rows = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, scale=scale), rows is not None
@@ -164,14 +165,15 @@ class SoftModule(nn.Module):
 
     def merge(self) -> nn.Module:
         """A plain module that computes the same, in evaluation mode: layers with a residual become ordinary ones of the
-        merged weights, as in `to_torch`, all others are as they are. torch loads it without this package."""
+        merged weights, as in `to_torch`, all others are as they are. torch loads it without this package, unless
+        attention or recurrent layers have a residual."""
         plain, new = self._plain(), dict[str, nn.Module]()
         for path, residual in plain.residuals.items():
             like = next(residual.parameters())
             w = {k: torch.as_tensor(v).to(like) for k, v in plain.values(path).items()}
             new[path] = residual.layer.with_weights(w["weight"], w.get("bias")).plain()
         with torch.no_grad():
-            return replace_layers(plain.module, new).eval()
+            return closed(replace_layers(plain.module, new)).eval()
 
     def posterior(
         self,

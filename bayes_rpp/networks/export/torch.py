@@ -16,6 +16,7 @@ from bayes_rpp.networks.emlp import EMLP, Block
 from bayes_rpp.networks.mlp import MLP
 from bayes_rpp.networks.soften.torch.layers import Layer, linear, merged
 from bayes_rpp.networks.soften.torch.network import TorchNetwork
+from bayes_rpp.networks.soften.torch.opened import closed
 from bayes_rpp.networks.soften.torch.replace import replace_layers
 from bayes_rpp.priors.subspaces.torch import copied
 
@@ -76,7 +77,7 @@ def _(net: TorchNetwork, params: Mapping[str, Array]) -> nn.Module:
                 m._parameters[name] = new[id(p)]
     merged = {path: m.plain() for path, m in module.named_modules() if isinstance(m, Layer)}
     with torch.no_grad():  # escnn's layers expand their weights here
-        return replace_layers(module, merged).to(next(iter(values.values())).dtype).eval()
+        return closed(replace_layers(module, merged)).to(next(iter(values.values())).dtype).eval()
 
 
 class EquivariantBlock(nn.Module):

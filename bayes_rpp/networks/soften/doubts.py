@@ -79,8 +79,9 @@ def _reason(layer: Softened) -> str:
 def _would(layers: Sequence[Softened], engines: Sequence[str]) -> str:
     if any(s.reason == KERNELS for s in layers):
         return "residual='local' or 'dense', for convolutions,"
-    if any(s.reason == TOKENS for s in layers) and "pyro" in engines:
-        return "residual='local' or 'dense', for linear layers on tokens,"
+    tokens = any(s.reason == TOKENS or s.note in ("attention", "recurrent", "part of attention") for s in layers)
+    if tokens and "pyro" in engines:
+        return "residual='local' or 'dense', or the smaller 'separable' and 'low-rank', for layers on tokens,"
     if any(s.reason == TOKENS for s in layers):
         return (
             "A convolution of kernel size 1 in place of the linear layer on tokens (the same function, but softened to "

@@ -11,13 +11,17 @@ import numpy as np
 from bayes_rpp.networks.network import LARGEST as LARGEST  # of a softened weight
 from bayes_rpp.priors.subspaces.base import Subspace
 
-RESIDUALS = ("dense", "local", "kernel")
+RESIDUALS = ("dense", "local", "separable", "low-rank", "kernel")
+FACTORED = ("separable", "low-rank")
+OF_TOKENS = ("dense", "local", *FACTORED)  # residuals of a linear layer on tokens
 # What the listing says of a softened layer.
 NOTES = {
     "none": "residual: none of its own",
     "kernel": "residual: any kernel",
     "dense": "residual: any linear map",
     "local": "residual: any local linear map",
+    "separable": "residual: a kernel that varies smoothly with position",
+    "low-rank": "residual: any linear map between slow waves",
 }
 # Why a layer has no residual of its own, where that is not for want of a restriction.
 TOKENS = "one matrix serves all tokens"

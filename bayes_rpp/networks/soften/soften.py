@@ -10,12 +10,12 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
-from bayes_rpp.networks.soften.options import Options, checked_shape
+from bayes_rpp.networks.soften.options import FACTORED, Options, checked_shape
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
 
-Residual = Literal["dense", "local", "kernel"]
+Residual = Literal["dense", "local", "separable", "low-rank", "kernel"]
 
 
 def soften(
@@ -34,11 +34,11 @@ def soften(
 
     A softened layer has the weight W of all linear maps that its residual may be, with the subspace of those that the
     layer itself can be. Plain linear layers have no restriction of their own: theirs is the full space, unless
-    `subspaces` says otherwise. Left alone are normalisation, attention, recurrent and embedding layers, what is not
-    linear in its parameters or input, layers that share a parameter or are called with inputs of different shapes, and
-    `skip`: their parameters are inferred as they are, with priors centred at the module's values. `print(net.table)`
-    lists both, with the reasons. Modules are used in evaluation mode: no dropout, and running
-    statistics as the module has them.
+    `subspaces` says otherwise. Left alone are normalisation and embedding layers, attention and recurrent ones without
+    a residual of tokens, what is not linear in its parameters or input, layers that share a parameter or are called
+    with inputs of different shapes, and `skip`: their parameters are inferred as they are, with priors centred at the
+    module's values. `print(net.table)` lists both, with the reasons. Modules are used in evaluation mode: no dropout,
+    and running statistics as the module has them.
 
     Args:
         module: torch.nn.Module (runs in Pyro), or a Flax module, nnx or linen (runs in NumPyro). It is not changed.
@@ -46,10 +46,13 @@ def soften(
         input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
             must be (n, outputs), or is flattened to that.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
-            "local", a kernel of its own at each position; "kernel", any other kernel, for steerable convolutions (their
-            default). Or a dict of these by layer, in which a key may be a pattern. A linear layer of torch on tokens,
-            (n, ..., features), has no residual of its own by default, any map between all tokens where that is "dense",
-            and a matrix for each token where it is "local".
+            "local", a kernel of its own at each position; "separable", a kernel that varies smoothly with position, and
+            "low-rank", any map between slow waves over input and output, both of torch alone, with weights that are no
+            more for larger images; "kernel", any other kernel, for steerable convolutions (their default). Or a dict of
+            these by layer, in which a key may be a pattern. A linear layer of torch on tokens, (n, ..., features), has
+            no residual of its own by default; otherwise it is a convolution of kernel size 1 over the tokens: "dense",
+            any map between all of them, "local", a matrix for each. So are then the linear maps within attention and
+            recurrent layers.
         subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
             an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
         skip: patterns of layers, or of parts of the module, to leave alone. Those of a torch module that no gradient
@@ -83,6 +86,9 @@ def soften(
                 f"freeze must be empty for a Flax module, got {list(freeze)!r}; skip={list(freeze)!r}, "
                 "whose parameters are inferred as they are, would do"
             )
+        given = residual.values() if isinstance(residual, Mapping) else [residual]
+        for kind in [k for k in given if k in FACTORED]:
+            raise ValueError(f"residual must be 'dense', 'local' or 'kernel' for a Flax module, got {kind!r}")
         from bayes_rpp.networks.soften.flax.soften import soften as soften_flax
 
         return _looked_at(soften_flax(module, shape, options, **reps))

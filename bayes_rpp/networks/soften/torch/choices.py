@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import nn
 
-from bayes_rpp.networks.soften.options import NOTES
+from bayes_rpp.networks.soften.options import FACTORED, NOTES, OF_TOKENS
+from bayes_rpp.networks.soften.torch.factored import Factored, FactoredTokens, coordinates
 from bayes_rpp.networks.soften.torch.layers import (
     CONVOLUTIONS,
     Convolution,
@@ -24,6 +25,7 @@ from bayes_rpp.networks.soften.torch.layers import (
     TokenConvolution,
     Tokens,
     convolution_subspace,
+    padding_of,
 )
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
@@ -72,7 +74,7 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
     Args:
         layer: it is not changed.
         shape: of an example of its input.
-        residual: "dense", "local", "kernel" or None, its default.
+        residual: one of RESIDUALS, or None, its default.
         largest: entries of a weight.
 
     Raises:
@@ -81,7 +83,7 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
     """
     kernel = layer._parameters.get("weight")
     if _is(layer, nn.Linear) and kernel is not None:
-        if len(shape) > 1 and residual in ("dense", "local"):
+        if len(shape) > 1 and residual in OF_TOKENS:
             return _tokens(layer, shape, residual, largest)
         return Choice(_full(layer), note=NOTES["none"])
     if _is(layer, *CONVOLUTIONS, *TRANSPOSED) and kernel is not None:
@@ -89,8 +91,15 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
             return Choice(_full(layer), note=NOTES["none"])
         if _is(layer, *CONVOLUTIONS) and layer.padding_mode in ("zeros", "circular"):
             return _convolution(layer, shape[1:], residual or "dense", largest)
+        before = padding_of(layer) if _is(layer, *CONVOLUTIONS) and residual in ("local", *FACTORED) else None
+        if before is not None:
+            grid = before(torch.zeros(1, 1, *shape[1:])).shape[2:]
+            choice = _convolution(layer, tuple(grid), residual or "", largest)
+            if choice.layer is not None:
+                choice.layer.before = before
+            return choice
     if _is_steerable(layer):
-        if residual in (None, "kernel"):
+        if residual in (None, "kernel", *FACTORED):
             return _steerable_kernel(layer)
         if layer.padding_mode in ("zeros", "circular"):
             return _convolution(layer, shape[1:], residual or "dense", largest)
@@ -138,6 +147,8 @@ def _full(layer: nn.Module) -> dict[str, tuple[Subspace, NDArray]]:
 
 def _convolution(layer: Any, grid: tuple[int, ...], weights: str, largest: int) -> Choice:
     """A plain or a steerable convolution as a matrix, dense or local."""
+    if weights in FACTORED:
+        return _factored(Factored, layer, convolution_subspace(layer, grid, "local"), weights)
     conv = convolution_subspace(layer, grid, weights)
     if conv.size > largest:
         raise TooLarge(f"{conv.shape[0]} x {conv.shape[1]}")
@@ -165,19 +176,42 @@ def _plain_convolution(
 ) -> tuple[dict[str, tuple[Subspace, NDArray]], dict[str, sparse.csc_array]]:
     """Weights of a convolution of torch, and `own`."""
     made: dict[str, tuple[Subspace, NDArray]] = {"weight": (conv, conv.from_kernel(kernel))}
+    if bias is not None:
+        made["bias"] = (conv.channel_bias(), np.repeat(bias, math.prod(conv.output_size)))
+    return made, _norms(conv, kernel, bias)
+
+
+def _factored(kind: type[Factored], layer: Any, conv: ConvolutionSubspace, residual: str) -> Choice:
+    """A convolution, or a linear layer on tokens, by coordinates."""
+    kernel = _values(layer.weight).reshape(conv.out_channels, -1, *conv.kernel_size)
+    bias = None if layer.bias is None else _values(layer.bias)
+    made: dict[str, tuple[Subspace, NDArray]] = dict(coordinates(conv, residual, kernel, bias))
+    if all(s.rank == s.size for s, _ in made.values()):  # at a single position
+        return Choice(_full(layer), note=NOTES["none"])
+    new = kind(layer, conv, residual, made["weight"][1], None if bias is None else made["bias"][1])
+    return Choice(made, new, NOTES[residual], _norms(conv, kernel, bias))
+
+
+def _norms(conv: ConvolutionSubspace, kernel: NDArray, bias: NDArray | None) -> dict[str, sparse.csc_array]:
+    """`own` of a convolution of torch."""
     own = [sparse.kron(sparse.eye_array(kernel.shape[0] * kernel.shape[1]), conv.tap_coordinates.T)]
     if bias is None:
-        return made, {"weight": sparse.csc_array(own[0])}
-    positions = math.prod(conv.output_size)
-    made["bias"] = (conv.channel_bias(), np.repeat(bias, positions))
-    own.append(math.sqrt(positions) * sparse.eye_array(len(bias)))
+        return {"weight": sparse.csc_array(own[0])}
+    own.append(math.sqrt(math.prod(conv.output_size)) * sparse.eye_array(len(bias)))
     empty = [sparse.csc_array((o.shape[0], n)) for o, n in zip(own, (len(bias), kernel.size), strict=True)]
     weight, offset = sparse.hstack([own[0], empty[0]]), sparse.hstack([empty[1], own[1]])
-    return made, {"weight": sparse.csc_array(weight), "bias": sparse.csc_array(offset)}
+    return {"weight": sparse.csc_array(weight), "bias": sparse.csc_array(offset)}
 
 
 def _tokens(layer: Any, shape: tuple[int, ...], weights: str, largest: int) -> Choice:
     """A linear layer that serves all tokens: a convolution of kernel size 1 over them."""
+    if weights in FACTORED:
+        grid = shape[:-1] if len(shape) <= 4 else (math.prod(shape[:-1]),)
+        conv = ConvolutionSubspace(layer.in_features, layer.out_features, 1, grid, weights="local")
+        choice = _factored(FactoredTokens, layer, conv, weights)
+        if isinstance(choice.layer, FactoredTokens):
+            choice.layer.tokens = shape[:-1]
+        return choice
     conv = ConvolutionSubspace(layer.in_features, layer.out_features, 1, math.prod(shape[:-1]), weights=weights)  # type: ignore[arg-type]
     if conv.size > largest:
         raise TooLarge(f"{conv.shape[0]} x {conv.shape[1]}")

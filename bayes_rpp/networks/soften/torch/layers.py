@@ -22,6 +22,7 @@ from bayes_rpp.networks.soften.torch.local import (
     known_to_torch,
     locally,
 )
+from bayes_rpp.networks.soften.torch.rows import applies, by_rows
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces.torch import speaks_types
 
@@ -46,6 +47,7 @@ class Layer(nn.Module):
         # Values come with each call; these hold the names, and no memory.
         self.weight: Any = nn.Parameter(torch.zeros(()).expand(weight.shape), requires_grad=False)
         self.bias: Any = None if bias is None else nn.Parameter(torch.zeros(()).expand(bias.shape), requires_grad=False)
+        self.before: nn.Module | None = None  # pads the input, where that is not with zeros or circular
         self.typed = speaks_types(original)
         for name in KEPT:
             if hasattr(original, name):
@@ -57,10 +59,17 @@ class Layer(nn.Module):
     def at(self, weight: torch.Tensor, bias: torch.Tensor | None, x: Any) -> Any:
         """The layer's output for these weights."""
         if not self.typed:
-            return self.act(weight, bias, x)
+            return self.act(weight, bias, self.padded(x))
         from escnn.nn import GeometricTensor
 
         return GeometricTensor(self.act(weight, bias, x.tensor), self.out_type)
+
+    def padded(self, x: torch.Tensor) -> torch.Tensor:
+        return x if self.before is None else self.before(x)
+
+    def beside(self, weight: torch.Tensor, bias: torch.Tensor | None, x: Any) -> Any:
+        """What the layer's output has beyond that of the layer that it stands for, if these weights are a residual."""
+        return self.at(weight, bias, x)
 
     def without_weights(self) -> Self:
         """The same layer for `at` alone."""
@@ -80,7 +89,7 @@ class Layer(nn.Module):
 
     def plain(self) -> nn.Module:
         """The same map in torch's own layers, as far as there is one."""
-        module = self.plain_map()
+        module = self.plain_map() if self.before is None else nn.Sequential(self.before, self.plain_map())
         return Typed(module, self.in_type, self.out_type) if self.typed else module
 
     @abstractmethod
@@ -130,6 +139,8 @@ class Convolution(Layer):
         if s.weights == "dense":
             y = F.linear(x.flatten(1), weight, bias)
             return y.unflatten(1, (s.out_channels, *s.output_size))
+        if self.is_apart and applies(self.grid, x):
+            return by_rows(self.grid, weight, bias, x)
         return locally(self.grid, weight, bias, x, Contiguous.apply if self.is_apart else lambda y: y)
 
     def plain_map(self) -> nn.Module:
@@ -145,7 +156,10 @@ class TokenConvolution(Convolution):
         return y.mT.unflatten(1, tuple(x.shape[1:-1]))
 
     def plain_map(self) -> nn.Module:
-        return known_to_torch(ChannelsLast(super().plain_map(), self.tokens))
+        made = super().plain_map()
+        if isinstance(made, nn.Conv1d):
+            return linear(made.weight[..., 0], made.bias)
+        return known_to_torch(ChannelsLast(made, self.tokens))
 
     tokens: tuple[int, ...] = ()
 
@@ -196,20 +210,31 @@ def merged(s: ConvolutionSubspace, weight: torch.Tensor, bias: torch.Tensor | No
     differences = [(weight - s.project(weight), weight)]
     differences += [] if each is None else [(each - each.mean(1, keepdim=True), each)]
     if all(float(d.norm()) <= WITHIN * float(whole.norm()) for d, whole in differences):
-        options: dict[str, Any] = {"stride": s.stride, "dilation": s.dilation, "padding_mode": s.padding_mode}
-        before = []
-        if all(a == b for a, b in s.padding):
-            options["padding"] = tuple(a for a, _ in s.padding)
-        else:  # nn.Conv pads both ends alike
-            pads = tuple(p for pair in reversed(s.padding) for p in pair)
-            kinds: dict[str, Any] = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
-            kinds["circular"] = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
-            before, options["padding_mode"] = [kinds[s.padding_mode][len(s.padding) - 1](pads)], "zeros"
-        layer = convolution(s.kernel(weight), None if each is None else each.mean(1), s.groups, options)
-        return nn.Sequential(*before, layer) if before else layer
+        return as_convolution(s, s.kernel(weight), None if each is None else each.mean(1))
     if s.weights == "local":
         return known_to_torch(LocallyConnected(Grid(s), weight, bias))
     return nn.Sequential(nn.Flatten(), linear(weight, bias), nn.Unflatten(1, (s.out_channels, *s.output_size)))
+
+
+def as_convolution(s: ConvolutionSubspace, kernel: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
+    """nn.Conv, behind a layer that pads where one side has more."""
+    options: dict[str, Any] = {"stride": s.stride, "dilation": s.dilation, "padding_mode": s.padding_mode}
+    if all(a == b for a, b in s.padding):
+        return convolution(kernel, bias, s.groups, options | {"padding": tuple(a for a, _ in s.padding)})
+    kinds: dict[str, Any] = {"zeros": (nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d)}
+    kinds["circular"] = (nn.CircularPad1d, nn.CircularPad2d, nn.CircularPad3d)
+    pad = kinds[s.padding_mode][len(s.padding) - 1](tuple(p for pair in reversed(s.padding) for p in pair))
+    return nn.Sequential(pad, convolution(kernel, bias, s.groups, options | {"padding_mode": "zeros"}))
+
+
+def convolved(s: ConvolutionSubspace, kernel: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """The convolution with a kernel of any number of output channels."""
+    function: Any = (F.conv1d, F.conv2d, F.conv3d)[len(s.padding) - 1]
+    if s.padding_mode == "zeros" and all(a == b for a, b in s.padding):
+        return function(x, kernel, bias, s.stride, tuple(a for a, _ in s.padding), s.dilation, s.groups)
+    mode = "constant" if s.padding_mode == "zeros" else s.padding_mode
+    x = F.pad(x, [p for pair in reversed(s.padding) for p in pair], mode=mode)
+    return function(x, kernel, bias, s.stride, 0, s.dilation, s.groups)
 
 
 def linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
@@ -245,10 +270,21 @@ def _filled(module: Any, weight: torch.Tensor, bias: torch.Tensor | None) -> Any
     return module
 
 
+def padding_of(layer: Any) -> nn.Module | None:
+    """What pads the input of a convolution that reflects or repeats it; None for other convolutions."""
+    kinds: dict[str, Any] = {"reflect": (nn.ReflectionPad1d, nn.ReflectionPad2d, nn.ReflectionPad3d)}
+    kinds["replicate"] = (nn.ReplicationPad1d, nn.ReplicationPad2d, nn.ReplicationPad3d)
+    if layer.padding_mode not in kinds:
+        return None
+    return kinds[layer.padding_mode][len(layer.kernel_size) - 1](tuple(layer._reversed_padding_repeated_twice))
+
+
 def convolution_subspace(layer: Any, size: tuple[int, ...], weights: Any) -> ConvolutionSubspace:
-    """Of a layer with torch's names of attributes, one of escnn's included; size is the input's grid."""
+    """Of a layer with torch's names of attributes, one of escnn's included; size is the input's grid, padded already
+    where that is not with zeros or circular."""
     dims = len(size)
-    pads = layer.padding
+    is_padded = layer.padding_mode not in ("zeros", "circular")
+    pads = 0 if is_padded else layer.padding
     if isinstance(pads, str):
         flat = layer._reversed_padding_repeated_twice
         pads = [(flat[2 * d], flat[2 * d + 1]) for d in reversed(range(dims))]
@@ -261,6 +297,6 @@ def convolution_subspace(layer: Any, size: tuple[int, ...], weights: Any) -> Con
         padding=pads,
         dilation=layer.dilation,
         groups=layer.groups,
-        padding_mode=layer.padding_mode,
+        padding_mode="zeros" if is_padded else layer.padding_mode,
         weights=weights,
     )

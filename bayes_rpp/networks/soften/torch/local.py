@@ -38,6 +38,16 @@ class Contiguous(torch.autograd.Function):
         return gradient.contiguous()
 
 
+def padded(grid: Grid, x: torch.Tensor) -> torch.Tensor:
+    """(n, channels, *input_size) with what stands around it."""
+    if not grid.is_circular:
+        return F.pad(x, [p for pair in reversed(grid.pads) for p in pair])
+    for axis, (n, (before, behind)) in enumerate(zip(grid.input, grid.pads, strict=True), 2):
+        if before or behind:
+            x = x.index_select(axis, torch.arange(-before, n + behind, device=x.device) % n)
+    return x
+
+
 def locally(
     grid: Grid,
     weight: torch.Tensor,
@@ -51,12 +61,7 @@ def locally(
     Args:
         after: of the product; `Contiguous.apply`, or the identity.
     """
-    dims = len(grid.input)
-    for axis, (n, (before, behind)) in enumerate(zip(grid.input, grid.pads, strict=True), 2):
-        if grid.is_circular and (before or behind):
-            x = x.index_select(axis, torch.arange(-before, n + behind, device=x.device) % n)
-    if not grid.is_circular:
-        x = F.pad(x, [p for pair in reversed(grid.pads) for p in pair])
+    dims, x = len(grid.input), padded(grid, x)
     x = x.permute(*range(2, 2 + dims), 0, 1).contiguous()  # channels last: they are copied together
     for axis, (taps, stride, dilation) in enumerate(grid.windows):
         x = x.unfold(axis, dilation * (taps - 1) + 1, stride)[..., ::dilation]

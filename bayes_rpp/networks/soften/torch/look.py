@@ -13,8 +13,9 @@ from torch import nn
 
 from bayes_rpp.networks.soften import options as limits
 from bayes_rpp.networks.soften.module import Softened
-from bayes_rpp.networks.soften.options import FROZEN, GIVEN, KERNELS, NOTES, TOKENS, Options, joined
+from bayes_rpp.networks.soften.options import FROZEN, GIVEN, KERNELS, NOTES, OF_TOKENS, TOKENS, Options, joined
 from bayes_rpp.networks.soften.torch.choices import Choice, LeftAlone, TooLarge, acts_on_tokens, choose, reason_alone
+from bayes_rpp.networks.soften.torch.opened import opened
 from bayes_rpp.networks.soften.torch.supported import check_supported, uncompiled
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.priors.subspaces.torch import copied, left_as_it_was, speaks_types
@@ -72,7 +73,7 @@ def look(module: nn.Module, options: Options, call: Callable[[nn.Module], Any]) 
         TypeError, ValueError: as `soften`.
     """
     check_supported(module)
-    module = uncompiled(own_copy(module))
+    module = opened(uncompiled(own_copy(module)), options)
     frozen = [n for n, p in module.named_parameters() if not p.requires_grad or options.freezes(n.rpartition(".")[0])]
     for p in module.parameters():
         p.requires_grad_(False)
@@ -171,16 +172,14 @@ def _decide(
     if calls.trouble:
         raise LeftAlone(calls.trouble)
     # A plain linear layer acts on the last axis alone, as does e3nn's, unless its residual sees where a token is.
-    last = acts_on_tokens(layer) and not (isinstance(layer, nn.Linear) and residual in ("dense", "local"))
+    last = acts_on_tokens(layer) and not (isinstance(layer, nn.Linear) and residual in OF_TOKENS)
     shapes = {s[-1:] if last else s for s in calls.shapes}
     if len(shapes) > 1:
         raise LeftAlone(f"called with inputs of different shapes: {', '.join(map(str, sorted(shapes)))}")
     try:
         return choose(layer, shapes.pop(), residual, limits.LARGEST)
     except TooLarge as size:
-        would = (
-            "'kernel'" if residual == "local" else "'local' or 'kernel'"
-        )  # the kernel of a plain one has no residual
+        would = "'separable'" if residual == "local" else "'local' or 'separable'"
         would = f"residual={{{path!r}: {would}}}, or skip=[{path!r}]," if path else f"residual={would}"
         raise ValueError(
             f"layer {path!r} would have a weight of {size}, more than {limits.LARGEST} entries; {would} would do"

@@ -16,6 +16,10 @@ def replace_layers(module: nn.Module, new: Mapping[str, nn.Module]) -> nn.Module
         for name, child in parent._modules.items():
             if id(child) in by_id:
                 parent._modules[name] = by_id[id(child)]
+        if by_id and isinstance(parent, nn.TransformerEncoder):
+            parent.use_nested_tensor = False
+        if by_id and isinstance(parent, nn.TransformerEncoderLayer):
+            parent.activation_relu_or_gelu = 0  # no fast path, which reads weights and calls no layer
     return module
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from bayes_rpp.networks.soften.torch.layers import Layer
 from bayes_rpp.priors.subspaces.base import Subspace
+from bayes_rpp.priors.subspaces.leading import LeadingSubspace
 
 Sigmas = Iterable[tuple[Subspace, float | str, float]]  # of the prior's covariance, as `Model.covariance_terms`
 
@@ -105,11 +106,18 @@ class Residual(nn.Module):
         self.layer, self.weight, self.bias = layer.without_weights(), weight, bias
 
     def forward(self, x: Any) -> Any:
+        return self.layer.at(*self._values(), x)
+
+    def beside(self, x: Any) -> Any:
+        """What is added to the layer's own output."""
+        return self.layer.beside(*self._values(), x)
+
+    def _values(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         bias = None if self.bias is None else self.bias()
         if self.weight is not None:
-            return self.layer.at(self.weight(), bias, x)
+            return self.weight(), bias
         assert bias is not None
-        return self.layer.at(bias.new_zeros(()).expand(self.shape), bias, x)
+        return bias.new_zeros(()).expand(self.shape), bias
 
     def added(self, values: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """These weights with the residual's added."""
@@ -120,7 +128,7 @@ class Residual(nn.Module):
 
 def add_residual(layer: Any, args: Any, output: Any) -> Any:
     """The forward hook."""
-    return output + layer.residual(args[0])
+    return output + layer.residual.beside(args[0])
 
 
 def attach(layer: nn.Module, residual: Residual) -> None:
@@ -203,6 +211,9 @@ def pathways_of(
     for level, sigma, scale in terms:
         at = next((k for k, s in enumerate(levels) if s is level or s.rank == subspace.size), len(levels))
         by_level[at].append((learned[sigma] if isinstance(sigma, str) else sigma, scale))
+    if isinstance(subspace, LeadingSubspace):  # a layer's own weights have all of the variance that there is of them
+        inside, outside = Deviation([*by_level[0], *by_level[1]]), Deviation(by_level[1])
+        return inside, [] if outside.is_zero or subspace.rank == subspace.size else [("b", subspace.others, outside)]
     names = [*(f"a_{k}" if k else "a" for k in range(len(levels))), "b"]
     found = [(n, s, Deviation(t)) for n, s, t in zip(names, (*levels, None), by_level, strict=True)]
     rest = [(n, s, d) for n, s, d in found[1:] if not d.is_zero and (s is None or s.rank)]

@@ -1,0 +1,72 @@
+"""A kernel of its own at each position on a CPU, where memory is what takes the time: row by row, from the image as it
+stands, of which only that is kept for the gradient. Not for torch.func."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from bayes_rpp.networks.soften.torch.local import Grid, padded
+
+
+def applies(grid: Grid, x: torch.Tensor) -> bool:
+    """Whether `by_rows` can do it: images and rows of pixels, without groups, whose taps stand together."""
+    return x.device.type == "cpu" and grid.groups == 1 and len(grid.input) < 3 and grid.windows[-1][2] == 1
+
+
+def by_rows(grid: Grid, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
+    """As `locally`."""
+    image = padded(grid, x) if len(grid.input) == 2 else padded(grid, x).unsqueeze(2)
+    taps = [(1, 1, 1)] * (2 - len(grid.input)) + grid.windows
+    height, width = (1, *grid.output[1:])[-2:]
+    outputs = grid.output[0]
+    w = weight.reshape(outputs, height, width, x.shape[1], taps[0][0], taps[1][0])
+    w = w.permute(1, 4, 2, 5, 3, 0).flatten(3, 4)  # rows, taps of rows, columns, window, outputs
+    y = Rows.apply(image.permute(2, 0, 3, 1), w, taps[0][1], taps[0][2], taps[1][1])
+    y = y.permute(2, 3, 0, 1).flatten(2)
+    y = y if bias is None else y + bias.reshape(outputs, -1)
+    return y.unflatten(2, grid.output[1:])
+
+
+class Rows(torch.autograd.Function):
+    """(rows in, n, columns in, channels) to (rows, columns, n, outputs), with a matrix (taps of a row x channels,
+    outputs) for each row, row of taps and column. A row's windows overlap where they stand, and are not copied."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, stride: int, dilation: int, step: int) -> torch.Tensor:
+        x, w = x.contiguous(), w.contiguous()
+        ctx.save_for_backward(x, w)
+        ctx.strides = stride, dilation, step
+        y = x.new_zeros(w.shape[0], w.shape[2], x.shape[1], w.shape[4])
+        for i in range(w.shape[0]):
+            for k in range(w.shape[1]):
+                y[i].baddbmm_(_windows(x[i * stride + k * dilation], w, step), w[i, k])
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        (x, w), (stride, dilation, step) = ctx.saved_tensors, ctx.strides
+        gradient = gradients[0].contiguous()
+        # Columns before examples, so that products of matrices are added where they belong.
+        of_x = x.new_zeros(x.shape[0], x.shape[2], x.shape[1], x.shape[3]) if ctx.needs_input_grad[0] else None
+        of_w = torch.empty_like(w) if ctx.needs_input_grad[1] else None
+        channels, columns = x.shape[3], w.shape[2]
+        for i in range(w.shape[0]):
+            for k in range(w.shape[1]):
+                row = i * stride + k * dilation
+                if of_w is not None:
+                    torch.bmm(_windows(x[row], w, step).mT, gradient[i], out=of_w[i, k])
+                if of_x is None:
+                    continue
+                for tap, matrix in enumerate(w[i, k].mT.split(channels, 2)):
+                    last = tap + (columns - 1) * step + 1
+                    of_x[row, tap:last:step].baddbmm_(gradient[i], matrix)
+        return None if of_x is None else of_x.transpose(1, 2), of_w, None, None, None
+
+
+def _windows(row: torch.Tensor, w: torch.Tensor, step: int) -> torch.Tensor:
+    """(columns, n, window) of a row (n, columns in, channels), a view."""
+    n, width, channels = row.shape
+    shape, strides = (w.shape[2], n, w.shape[3]), (channels * step, width * channels, 1)
+    return row.as_strided(shape, strides, row.storage_offset())
