@@ -76,3 +76,20 @@ def test_in_half_precision_it_has_gradients_near_those_in_full(residual):
         gradients.append(torch.autograd.grad(loss + soft.penalty() / 8, list(soft.parameters())))
     for a, b in zip(*gradients, strict=True):
         assert (a - b).norm() <= 0.05 * a.norm()
+
+
+@pytest.mark.parametrize("residual", KINDS)
+def test_in_half_precision_a_layer_takes_what_a_plain_one_gives(residual):
+    """Autocast gives it an input of less precision than its weights have."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 3, 3, padding=1), nn.Flatten(), nn.Linear(48, 2))
+    soft, x = rpp.SoftModule(net, (1, 4, 4), residual=residual, skip=["0"], sigma_b=0.3), torch.rand(4, 1, 4, 4)
+    with torch.no_grad():
+        for p in soft.residual_parameters():
+            p.normal_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = soft(x)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), soft(x), atol=0.05, rtol=0.05)
+    found.float().square().sum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in soft.residual_parameters())

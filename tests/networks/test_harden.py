@@ -48,6 +48,7 @@ def test_hardened_layers_are_as_near_the_group_as_asked():
     ("change", "message"),
     [
         ({"module": 3}, "module must be a torch.nn.Module, got a int"),
+        ({"module": torch.zeros(2)}, "module must be a torch.nn.Module, got a Tensor"),
         ({"strength": 1.5}, "strength must be between 0 and 1, got 1.5"),
         ({"reps": {}}, "reps must be a dict of pairs of representations by layer, got {}"),
         ({"reps": {"1": REPS["0"]}}, "reps must name layers nn.Linear, got '1'; there are '0', '2'"),

@@ -61,6 +61,13 @@ def test_a_factored_residual_is_linear_in_its_coordinates_and_merges(name, kind)
     assert net.capabilities.vectorized
 
 
+def test_a_convolution_to_a_single_position_has_a_low_rank_residual():
+    module, x = nn.Conv2d(2, 3, (3, 4)), np.random.default_rng(0).normal(size=(5, 24)).astype(np.float32)
+    net = rpp.soften(module, (2, 3, 4), residual="low-rank")
+    wanted = module(torch.as_tensor(x).reshape(5, 2, 3, 4)).detach().flatten(1)
+    np.testing.assert_allclose(net(net.initial, x), wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_smooth_input_has_the_variance_of_other_residuals(kind):
     net = rpp.soften(nn.Conv2d(3, 16, 3, padding=1, bias=False).double(), (3, 8, 8), residual=kind)

@@ -35,7 +35,7 @@ def harden(module: Any, group: Group, reps: Mapping[str, tuple[Rep, Rep]], *, st
     Raises:
         TypeError, ValueError: naming what does not fit.
     """
-    if not any(base.__module__.split(".")[0] == "torch" for base in type(module).__mro__):
+    if not any(base.__module__.startswith("torch.nn.") for base in type(module).__mro__):
         raise TypeError(f"module must be a torch.nn.Module, got a {type(module).__name__}")
     if isinstance(strength, bool) or not isinstance(strength, (int, float)) or not 0 <= strength <= 1:
         raise ValueError(f"strength must be between 0 and 1, got {strength!r}")

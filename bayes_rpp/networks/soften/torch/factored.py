@@ -129,7 +129,7 @@ class Factored(Layer):
     def offsets(self, bias: torch.Tensor) -> torch.Tensor:
         """(waves, channels out)."""
         rest = bias[self.conv.out_channels :] / math.sqrt(self.positions)
-        return rest.reshape(len(self.out), -1)
+        return rest.reshape(len(self.out), self.conv.out_channels)
 
     def plain_map(self) -> nn.Module:
         with torch.no_grad():

@@ -52,16 +52,11 @@ class Attention(nn.Module):
 
     def __init__(self, m: Any) -> None:
         super().__init__()
-        self.embed_dim, self.num_heads, self.dropout, self.batch_first = (
-            m.embed_dim,
-            m.num_heads,
-            m.dropout,
-            m.batch_first,
-        )
+        self.embed_dim, self.num_heads = m.embed_dim, m.num_heads
+        self.dropout, self.batch_first = m.dropout, m.batch_first
         for name, (w, b) in zip(PROJECTIONS, _projections(dict(m.named_parameters())), strict=True):
             self.add_module(name, _linear(w, b))
         self.out_proj = _linear(m.out_proj.weight, m.out_proj.bias)
-        self.register_load_state_dict_pre_hook(_read_attention)
 
     def forward(
         self,
@@ -97,6 +92,14 @@ class Attention(nn.Module):
             y = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         y = self.out_proj(y.transpose(1, 2).flatten(2))
         return (y if self.batch_first else y.transpose(0, 1)), weights
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        names = ("in_proj_weight", "in_proj_bias", *(f"{p}_weight" for p in PROJECTIONS))
+        found = {n: state_dict.pop(prefix + n) for n in names if prefix + n in state_dict}
+        if found:
+            for p, (w, b) in zip(PROJECTIONS, _projections(found), strict=True):
+                state_dict |= {f"{prefix}{p}.weight": w} | ({} if b is None else {f"{prefix}{p}.bias": b})
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def closed(self) -> nn.MultiheadAttention:
         """torch's own layer of these values."""
@@ -137,7 +140,6 @@ class Recurrent(nn.Module):
                 _linear(getattr(m, f"weight_{name}{s}"), getattr(m, f"bias_{name}{s}", None)) for s in self.suffixes
             ]
             self.add_module(part, nn.ModuleList(made))
-        self.register_load_state_dict_pre_hook(_read_recurrent)
 
     def forward(self, x: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
         """As torch's, of batches."""
@@ -184,6 +186,14 @@ class Recurrent(nn.Module):
         h = torch.tanh(now + before) if self.mode == "RNN_TANH" else torch.relu(now + before)
         return h, h
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for k, s in enumerate(self.suffixes):
+            for part, name in (("inputs", "ih"), ("states", "hh")):
+                for what in ("weight", "bias"):
+                    if (old := f"{prefix}{what}_{name}{s}") in state_dict:
+                        state_dict[f"{prefix}{part}.{k}.{what}"] = state_dict.pop(old)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def closed(self) -> nn.Module:
         """torch's own layer of these values."""
         like: Any = next(self.parameters())
@@ -228,22 +238,6 @@ def _mask(attn: Any, padding: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Te
             continue
         if mask.dtype == torch.bool:
             mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, -torch.inf)
-        mask = mask[None, None] if mask.ndim == 2 and mask is not padding and shape[1] != 1 else mask.reshape(shape)
+        mask = mask[None, None] if mask.ndim == 2 and shape[1] != 1 else mask.reshape(shape)
         total = mask if total is None else total + mask
     return total
-
-
-def _read_attention(module: nn.Module, state: Any, prefix: str, *_: Any) -> None:
-    names = ("in_proj_weight", "in_proj_bias", *(f"{p}_weight" for p in PROJECTIONS))
-    found = {n: state.pop(prefix + n) for n in names if prefix + n in state}
-    if found:
-        for p, (w, b) in zip(PROJECTIONS, _projections(found), strict=True):
-            state |= {f"{prefix}{p}.weight": w} | ({} if b is None else {f"{prefix}{p}.bias": b})
-
-
-def _read_recurrent(module: Any, state: Any, prefix: str, *_: Any) -> None:
-    for k, s in enumerate(module.suffixes):
-        for part, name in (("inputs", "ih"), ("states", "hh")):
-            for what in ("weight", "bias"):
-                if f"{prefix}{what}_{name}{s}" in state:
-                    state[f"{prefix}{part}.{k}.{what}"] = state.pop(f"{prefix}{what}_{name}{s}")

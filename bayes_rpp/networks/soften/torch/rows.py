@@ -16,7 +16,8 @@ def applies(grid: Grid, x: torch.Tensor) -> bool:
 
 
 def by_rows(grid: Grid, weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    """As `locally`."""
+    """As `locally`, in the weight's precision: autocast gives x less, and does not reach products in place."""
+    x = x.to(weight.dtype)
     image = padded(grid, x) if len(grid.input) == 2 else padded(grid, x).unsqueeze(2)
     taps = [(1, 1, 1)] * (2 - len(grid.input)) + grid.windows
     height, width = (1, *grid.output[1:])[-2:]
