@@ -93,7 +93,8 @@ def measured(data: str, model: str, seed: int, bde: str | None) -> dict[str, Any
         except subprocess.TimeoutExpired:
             return {"failed": f"took more than {SECONDS} s"}
     if done.returncode:
-        return {"failed": done.stderr.strip().splitlines()[-1][:200]}
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]  # killed, say, for its memory
+        return {"failed": said[-1][:200]}
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -57,8 +57,8 @@ def _network(
 
     groups = groups or _groups(told)
     net = rpp.EMLP(*_reps(told), groups if len(groups) > 1 else groups[0], channels=CHANNELS, layers=2)
-    likelihood = rpp.Categorical() if is_class(y) else rpp.Gaussian(0.1)
-    model = rpp.Model(net, likelihood=likelihood, **sigmas)
+    classes = is_class(y)
+    model = rpp.Model(net, likelihood=rpp.Categorical() if classes else rpp.Gaussian(0.1), **sigmas)
     y = y.reshape(len(y), -1).astype(float)
     order = np.random.default_rng(seed).permutation(len(x))
     held, rest = order[: len(x) // 5], order[len(x) // 5 :]
@@ -67,7 +67,7 @@ def _network(
         model, x[rest], y[rest], method, validation=(x[held], y[held]), seed=seed, engine="numpyro", progress=False
     )
     there, found = (post.predict(points, samples=False) for points in (x[held], new))
-    if is_class(y) or isinstance(likelihood, rpp.Categorical):
+    if classes:
         p = there.mean[np.arange(len(held)), y[held, 0].astype(int)]
         return found.mean, float(-np.log(np.maximum(p, 1e-12)).mean())
     missed = (y[held] - there.mean) ** 2

@@ -239,7 +239,7 @@ def bde(x: NDArray, y: NDArray, new: NDArray, seed: int) -> Said:
     return mean.mean(axis=0)[:, None], np.sqrt(variance)[:, None]
 
 
-# Name in the table -> the function, what it imports (measured without), and what to install.
+# Name in the table -> the function, and what it imports, which is not measured.
 MODELS = {
     "**bayes-rpp, default**": (ours, "bayes_rpp.inference.methods"),
     "bayes-rpp, networks": (ours_networks, "bayes_rpp.inference.methods"),
