@@ -106,6 +106,7 @@ def test_files_without_a_ratio_have_that_of_their_sigmas():
         (lambda: agent("MlpPolicy").learn(1, callback=rl.ResidualEvidence()), "policy must be an RPPPolicy for Resid"),
         (lambda: agent().policy.set_sigma_b(-1.0), "sigma_b must be a number >= 0, got -1.0"),
         (lambda: rl.ResidualEvidence(gain=-1.0), "gain must be a number >= 0, got -1.0"),
+        (lambda: rl.ResidualEvidence(gain="5"), "gain must be a number >= 0, got '5'"),
         (lambda: rl.ResidualEvidence(every=0), "every must be a whole number >= 1, got 0"),
         (lambda: rl.SymmetryTracker("mirror"), "symmetry must be a Symmetry, got 'mirror'"),
         (

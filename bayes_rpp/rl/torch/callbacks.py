@@ -115,7 +115,7 @@ class ResidualEvidence(_Sampling):
 
     def __init__(self, every: int = 500, n: int = 512, gain: float = 5.0) -> None:
         super().__init__(every, n)
-        if not 0 <= gain < np.inf:
+        if isinstance(gain, bool) or not isinstance(gain, (int, float)) or not 0 <= gain < np.inf:
             raise ValueError(f"gain must be a number >= 0, got {gain!r}")
         self.gain = gain
         self.total = np.zeros(len(RATIOS))
