@@ -115,7 +115,5 @@ __all__ = [
     "datasets", "discover_symmetry", "equivariance_error", "fit", "harden", "load_network", "mixture", "save_network",
     "soften", "sweep",
 ]  # fmt: skip
-if find_spec("sklearn") is None:  # what needs it is not loaded by `from bayes_rpp import *`
-    __all__ = [name for name in __all__ if not name.startswith("RPP")]
-if find_spec("torch") is None:
+if find_spec("torch") is None:  # what needs it is not loaded by `from bayes_rpp import *`
     __all__ = [name for name in __all__ if name != "SoftModule"]

@@ -38,23 +38,6 @@ def test_modules_are_reached_without_an_import_of_their_own(face):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_import_star_without_scikit_learn():
-    code = (
-        "import sys\n"
-        "sys.modules['sklearn'] = None\n"
-        "from bayes_rpp import *\n"
-        "assert EMLP and 'RPPRegressor' not in globals()\n"
-        "import bayes_rpp\n"
-        "try:\n"
-        "    bayes_rpp.RPPRegressor\n"
-        "except ImportError as error:\n"
-        "    assert 'bayes-rpp[sklearn]' in str(error)\n"
-        "else:\n"
-        "    raise AssertionError\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def loaded_for_types(module):
     """Names that a module imports under TYPE_CHECKING, but for its own submodules."""
     tree = ast.parse(Path(module.__file__).read_text())

@@ -10,6 +10,7 @@ import pytest
 
 from tests.snippets import ROOT, blocks
 
+COUNT = 14  # of notebooks, each of which is run
 RESULTS = sorted(p.name for p in (ROOT / "docs/results").glob("*.md") if p.name != "index.md")
 
 
@@ -38,13 +39,14 @@ def test_notebooks_hold_the_code_of_their_sources(scripts):
 
 def test_the_gallery_links_every_notebook(scripts):
     notebooks = scripts("notebooks")
+    assert len(notebooks.SOURCES) == COUNT
     gallery = (ROOT / "docs/gallery.md").read_text()
     for source in notebooks.SOURCES:
         assert f"(notebooks/{notebooks.name_of(source)})" in gallery
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(14))
+@pytest.mark.parametrize("number", range(COUNT))
 def test_a_notebook_runs(number, tmp_path, scripts):
     """From the first cell to the last in a process of its own, with the numbers that it has."""
     notebooks = scripts("notebooks")

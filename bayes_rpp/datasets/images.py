@@ -53,7 +53,6 @@ def digits(*, split: str = "all", seed: int = 0, test_size: int = 360) -> Datase
 
     Raises:
         ValueError: naming the argument that does not fit.
-        ImportError: if scikit-learn is not installed.
     """
     check_split(split)
     x, y = bundled("digits")

@@ -38,7 +38,6 @@ def diabetes(*, split: str = "all", seed: int = 0) -> Dataset:
 
     Raises:
         ValueError: naming the argument that does not fit.
-        ImportError: if scikit-learn is not installed.
     """
     return _table("diabetes", *bundled("diabetes", scaled=False), split=split, seed=seed)
 
@@ -57,7 +56,6 @@ def wine(*, split: str = "all", seed: int = 0) -> Dataset:
 
     Raises:
         ValueError: naming the argument that does not fit.
-        ImportError: if scikit-learn is not installed.
     """
     return _table("wine", *bundled("wine"), split=split, seed=seed, classes=3)
 
@@ -74,7 +72,6 @@ def breast_cancer(*, split: str = "all", seed: int = 0) -> Dataset:
 
     Raises:
         ValueError: naming the argument that does not fit.
-        ImportError: if scikit-learn is not installed.
     """
     return _table("breast cancer", *bundled("breast_cancer"), split=split, seed=seed, classes=2)
 
@@ -184,11 +181,9 @@ def _check_size(source: _Source, numbers: NDArray, name: str, second: bool) -> N
 
 
 def bundled(name: str, **options: Any) -> tuple[NDArray, NDArray]:
-    """x (n, columns) and y (n,) of a data set that comes with scikit-learn; raises ImportError without it."""
-    try:
-        from sklearn import datasets
-    except ImportError as error:
-        raise ImportError(f"{name} comes with scikit-learn: pip install 'bayes-rpp[datasets]'") from error
+    """x (n, columns) and y (n,) of a data set that comes with scikit-learn."""
+    from sklearn import datasets
+
     x, y = getattr(datasets, f"load_{name}")(return_X_y=True, **options)
     return x, y
 

@@ -7,6 +7,9 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
@@ -36,13 +39,6 @@ from bayes_rpp.priors.kernels.scalar import RBF
 from bayes_rpp.symmetry.groups import Group, Trivial
 from bayes_rpp.symmetry.parse import parse_group, parse_rep
 from bayes_rpp.symmetry.representations import Rep, Scalar, bind_rep
-
-try:
-    from sklearn.base import BaseEstimator
-    from sklearn.utils import check_random_state
-    from sklearn.utils.validation import check_is_fitted, validate_data
-except ImportError as error:
-    raise ImportError("RPPRegressor and RPPClassifier need scikit-learn: pip install 'bayes-rpp[sklearn]'") from error
 
 LAYERS, SIGMA_A = 2, 1.0
 CHANNELS = (64, 128)  # without and with a group, whose tensors of higher rank need more

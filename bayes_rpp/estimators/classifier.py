@@ -6,19 +6,19 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
 
 from bayes_rpp._deprecation import renamed_arguments
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._types import ArrayLike, EngineName, Labels
-from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, stacked, validate_data
+from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, stacked
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.priors.hyper import Sigma
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
-
-from sklearn.base import ClassifierMixin  # isort: skip (base says what to install where it is missing)
-from sklearn.utils.multiclass import check_classification_targets  # isort: skip
 
 TEMPERATURE = 0.1
 

@@ -7,21 +7,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from sklearn.base import RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
 
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
 from bayes_rpp._numerics import rms, varies
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.estimators.base import (
-    FLOATS,
-    How,
-    RandomState,
-    RPPEstimator,
-    check_random_state,
-    stacked,
-    validate_data,
-)
+from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, stacked
 from bayes_rpp.inference.methods import MAP, Laplace
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
 from bayes_rpp.inference.posterior.posterior import Posterior
@@ -30,8 +25,6 @@ from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.priors.hyper import Inferable, Prior, Sigma
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
-
-from sklearn.base import RegressorMixin  # isort: skip (base says what to install where it is missing)
 
 # In standard deviations of y. Small enough that weights learn whatever there is; early stopping sees to the rest.
 FITTING = 0.1

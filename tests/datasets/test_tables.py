@@ -68,12 +68,6 @@ def test_splits_are_fixed_by_the_seed():
         datasets.wine(seed=True)
 
 
-def test_without_scikit_learn_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=r"diabetes comes with scikit-learn: pip install 'bayes-rpp\[datasets\]'"):
-        datasets.diabetes()
-
-
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("separator", [",", ";", "\t", "  "])
 @pytest.mark.parametrize("header", [True, False])
