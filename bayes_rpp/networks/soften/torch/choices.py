@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +26,12 @@ from bayes_rpp.networks.soften.torch.layers import (
     convolution_subspace,
     padding_of,
 )
+from bayes_rpp.networks.soften.torch.steerable import expanded, expansions, in_coordinates, is_steerable, of_all
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
 from bayes_rpp.priors.subspaces.nested import ComposedSubspace, NestedSubspace
 from bayes_rpp.priors.subspaces.span import SpanSubspace
-from bayes_rpp.priors.subspaces.torch import CHUNK, Reader, copied, each
+from bayes_rpp.priors.subspaces.torch import Reader
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 ALONE: dict[str, tuple[type[nn.Module], ...]] = {
@@ -98,7 +98,7 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
             if choice.layer is not None:
                 choice.layer.before = before
             return choice
-    if _is_steerable(layer):
+    if is_steerable(layer):
         if residual in (None, "kernel", *FACTORED):
             return _steerable_kernel(layer)
         if layer.padding_mode in ("zeros", "circular"):
@@ -131,12 +131,6 @@ def _forward(kind: Any) -> Any:
     return kind.forward
 
 
-def _is_steerable(layer: nn.Module) -> bool:
-    # A user's subclass may compute something else; that is found out by reading it.
-    kind = type(layer)
-    return kind.__module__.startswith("escnn.") and any(b.__name__ == "_RdConv" for b in kind.__mro__)
-
-
 def _full(layer: nn.Module) -> dict[str, tuple[Subspace, NDArray]]:
     rows = layer.out_channels if isinstance(layer, TRANSPOSED) else None  # their weights are (in, out, ...)
     return {
@@ -153,20 +147,20 @@ def _convolution(layer: Any, grid: tuple[int, ...], weights: str, largest: int) 
     if conv.size > largest:
         raise TooLarge(f"{conv.shape[0]} x {conv.shape[1]}")
     positions = math.prod(conv.output_size)
-    if not _is_steerable(layer):
+    if not is_steerable(layer):
         kernel, bias = _values(layer.weight), None if layer.bias is None else _values(layer.bias)
         made, own = _plain_convolution(conv, kernel, bias)
     else:
-        kernels, biases = _expansions(layer)
-        within = _within(conv, kernels)
+        kernels, biases = expansions(layer)
+        within = in_coordinates(conv, kernels)
         inside = ComposedSubspace(conv, SpanSubspace((conv.rank,), within))
-        kernel, bias = _expanded(layer)
+        kernel, bias = expanded(layer)
         made = {"weight": (NestedSubspace([inside, conv]), conv.from_kernel(kernel))}
         own = {"weight": within}
         if bias is not None and biases is not None:
             own["bias"] = sparse.csc_array(sparse.kron(biases, np.ones((positions, 1))))
             made["bias"] = (SpanSubspace((len(bias) * positions,), own["bias"]), np.repeat(bias, positions))
-        own = _of_all(layer, own)
+        own = of_all(layer, own)
     new = Convolution(layer, made["weight"][1], made["bias"][1] if bias is not None else None, conv)
     return Choice(made, new, NOTES[weights], own)
 
@@ -222,79 +216,15 @@ def _tokens(layer: Any, shape: tuple[int, ...], weights: str, largest: int) -> C
     return Choice(made, new, NOTES[weights], own)
 
 
-def _of_all(layer: nn.Module, own: dict[str, sparse.csc_array]) -> dict[str, sparse.csc_array]:
-    """Matrices of the parameters of an escnn layer, `weights` and `bias`, as matrices of all of its parameters."""
-    names, found = {"weight": "weights", "bias": "bias"}, {}
-    for name, matrix in own.items():
-        parts = [
-            matrix if k == names[name] else sparse.csc_array((matrix.shape[0], p.numel()))
-            for k, p in layer.named_parameters()
-        ]
-        found[name] = sparse.csc_array(sparse.hstack(parts))
-    return found
-
-
 def _steerable_kernel(layer: Any) -> Choice:
     """A convolution of escnn: its filters within all filters."""
-    kernels, biases = _expansions(layer)
-    kernel, bias = _expanded(layer)
+    kernels, biases = expansions(layer)
+    kernel, bias = expanded(layer)
     own = {"weight": kernels}
     made: dict[str, tuple[Subspace, NDArray]] = {"weight": (SpanSubspace(kernel.shape, kernels), kernel)}
     if biases is not None and bias is not None:
         made["bias"], own["bias"] = (SpanSubspace(bias.shape, biases), bias), biases
-    return Choice(made, Kernel(layer, kernel, bias), NOTES["kernel"], _of_all(layer, own))
-
-
-def _expanded(layer: nn.Module) -> tuple[NDArray, NDArray | None]:
-    """Filter and bias as they are."""
-    new: Any = copied(layer).double()
-    with torch.no_grad():
-        kernel, bias = new.expand_parameters()
-    return _values(kernel), None if bias is None else _values(bias)
-
-
-def _expansions(layer: Any) -> tuple[sparse.csc_array, sparse.csc_array | None]:
-    """Filters of a unit of each of an escnn layer's parameters, (filter entries, k), and biases (channels, k).
-
-    Each parameter joins one field of the output with one of the input, and fills their block of the filter alone. So
-    one parameter of each pair of fields is read at a time.
-    """
-    new: Any = copied(layer).double()
-    info = list(new.basisexpansion.get_basis_info())
-    turn, seen = [], Counter[tuple[int, int]]()
-    pairs = [(i["out_field_position"], i["in_field_position"]) for i in info]
-    for pair in pairs:
-        turn.append(seen[pair])
-        seen[pair] += 1
-    rows = torch.zeros(max(turn, default=-1) + 1, len(info), dtype=torch.float64)
-    rows[turn, torch.arange(len(info))] = 1.0
-    with torch.no_grad():
-        shape = tuple(new.expand_parameters()[0].shape)
-        filters = each(new.basisexpansion, rows).reshape(len(rows), *shape[:2], -1).numpy()
-    entries = np.arange(filters[0].size).reshape(filters[0].shape)
-    where, values = [], []
-    for t, (o, i) in zip(turn, pairs, strict=True):
-        block = np.s_[_field(new.out_type, o), _field(new.in_type, i)]
-        where.append(entries[block].ravel())
-        values.append(filters[t][block].ravel())
-    columns = np.repeat(np.arange(len(info)), [len(w) for w in where])
-    entry = (np.concatenate(values), (np.concatenate(where), columns))
-    biases = None if new.bias is None else sparse.csc_array(_values(new.bias_expansion))
-    return sparse.coo_array(entry, shape=(math.prod(shape), len(info))).tocsc(), biases
-
-
-def _field(kind: Any, number: int) -> slice:
-    return slice(int(kind.fields_start[number]), int(kind.fields_end[number]))
-
-
-def _within(conv: Any, kernels: sparse.csc_array) -> sparse.csc_array:
-    """Columns of filters, in the orthonormal coordinates of convolutions."""
-    shape = (conv.out_channels, conv.in_channels // conv.groups, *conv.kernel_size)
-    size, parts = max(1, CHUNK // max(1, kernels.shape[0])), []
-    for start in range(0, kernels.shape[1], size):
-        rows = kernels[:, start : start + size].toarray().T
-        parts.append(sparse.csr_array(conv.encode_kernel(rows.reshape(-1, *shape))))
-    return sparse.vstack(parts).T.tocsc()
+    return Choice(made, Kernel(layer, kernel, bias), NOTES["kernel"], of_all(layer, own))
 
 
 def _span(layer: nn.Module, shape: tuple[int, ...], largest: int) -> Choice:
