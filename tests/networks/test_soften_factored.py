@@ -116,7 +116,10 @@ def test_rows_are_local_maps(name):
                  for s in (layer.weight.shape, layer.weight.shape[:1], (3, *shape))]  # fmt: skip
     found, wanted = (f(Grid(layer.subspace), *arguments) for f in (by_rows, locally))
     torch.testing.assert_close(found, wanted)
-    for a, b in zip(*(torch.autograd.grad(y.square().sum(), arguments) for y in (found, wanted)), strict=True):
+    first = [torch.autograd.grad(y.square().sum(), arguments, retain_graph=True) for y in (found, wanted)]
+    again = [torch.autograd.grad(y.square().sum(), arguments, create_graph=True) for y in (found, wanted)]
+    second = [torch.autograd.grad(sum(g.square().sum() for g in gs), arguments) for gs in again]
+    for a, b in (*zip(*first, strict=True), *zip(*again, strict=True), *zip(*second, strict=True)):
         torch.testing.assert_close(a, b)
 
 

@@ -23,8 +23,8 @@ def by_rows(grid: Grid, weight: torch.Tensor, bias: torch.Tensor | None, x: torc
     height, width = (1, *grid.output[1:])[-2:]
     outputs = grid.output[0]
     w = weight.reshape(outputs, height, width, x.shape[1], taps[0][0], taps[1][0])
-    w = w.permute(1, 4, 2, 5, 3, 0).flatten(3, 4)  # rows, taps of rows, columns, window, outputs
-    y = Rows.apply(image.permute(2, 0, 3, 1), w, taps[0][1], taps[0][2], taps[1][1])
+    w = w.permute(1, 4, 2, 5, 3, 0).flatten(3, 4).contiguous()  # rows, taps of rows, columns, window, outputs
+    y = Rows.apply(image.permute(2, 0, 3, 1).contiguous(), w, taps[0][1], taps[0][2], taps[1][1])
     y = y.permute(2, 3, 0, 1).flatten(2)
     y = y if bias is None else y + bias.reshape(outputs, -1)
     return y.unflatten(2, grid.output[1:])
@@ -36,7 +36,6 @@ class Rows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, stride: int, dilation: int, step: int) -> torch.Tensor:
-        x, w = x.contiguous(), w.contiguous()
         ctx.save_for_backward(x, w)
         ctx.strides = stride, dilation, step
         y = x.new_zeros(w.shape[0], w.shape[2], x.shape[1], w.shape[4])
@@ -48,6 +47,10 @@ class Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         (x, w), (stride, dilation, step) = ctx.saved_tensors, ctx.strides
+        if torch.is_grad_enabled():  # a gradient of this one will be asked for, and writing in place has none
+            inputs = [t for t, needed in zip((x, w), ctx.needs_input_grad, strict=False) if needed]
+            found = iter(torch.autograd.grad(_copied(x, w, *ctx.strides), inputs, gradients[0], create_graph=True))
+            return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None, None
         gradient = gradients[0].contiguous()
         # Columns before examples, so that products of matrices are added where they belong.
         of_x = x.new_zeros(x.shape[0], x.shape[2], x.shape[1], x.shape[3]) if ctx.needs_input_grad[0] else None
@@ -64,6 +67,16 @@ class Rows(torch.autograd.Function):
                     last = tap + (columns - 1) * step + 1
                     of_x[row, tap:last:step].baddbmm_(gradient[i], matrix)
         return None if of_x is None else of_x.transpose(1, 2), of_w, None, None, None
+
+
+def _copied(x: torch.Tensor, w: torch.Tensor, stride: int, dilation: int, step: int) -> torch.Tensor:
+    """The same of windows that are copied."""
+    y: Any = 0
+    for k in range(w.shape[1]):
+        rows = x[k * dilation :: stride][: w.shape[0]]
+        windows = rows.unfold(2, w.shape[3] // x.shape[3], step)  # rows, n, columns, channels, taps
+        y = y + windows.permute(0, 2, 1, 4, 3).flatten(3) @ w[:, k]
+    return y
 
 
 def _windows(row: torch.Tensor, w: torch.Tensor, step: int) -> torch.Tensor:
