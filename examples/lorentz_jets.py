@@ -18,7 +18,8 @@ import numpy as np
 
 import bayes_rpp as rpp
 
-EVENTS, TESTS, SEEDS, EPOCHS = 200, 2000, 2, 300
+FIRST = 10  # masses, resolution and sigma_a were chosen on seeds 0 and 1
+EVENTS, TESTS, SEEDS, EPOCHS = 200, 2000, 5, 300
 OUT = Path("docs/results/lorentz_jets.md")
 
 
@@ -87,7 +88,7 @@ def main():
     rows, means = [], {}
     for what, loss in (("whole events", 0.0), ("60 % lost along the axis", 0.6)):
         for name, model in models().items():
-            found = np.array([measured(model, loss, seed) for seed in range(SEEDS)])
+            found = np.array([measured(model, loss, seed) for seed in range(FIRST, FIRST + SEEDS)])
             accuracy, nll, ece, seconds = means[what, name] = found.mean(axis=0)
             rows.append(f"| {what} | {name} | {100 * accuracy:.1f} % | {nll:.3f} | {ece:.3f} | {seconds:.0f} |")
             print(rows[-1], flush=True)
@@ -101,9 +102,10 @@ def main():
     OUT.write_text(
         "# Events and the Lorentz group\n\n"
         f"Made by `python examples/lorentz_jets.py` with bayes-rpp {rpp.__version__} on {datetime.date.today()}, while "
-        f"the machine was busy: {EVENTS} events to train on, {TESTS} to test on, means over {SEEDS} seeds, ensembles "
-        "of three networks, stacked by the events that stop them early. A particle of mass 1 or 1.3 decays into two "
-        "without mass, and a third is beside them; which of the two masses was it? The detector of the lower rows "
+        f"the machine was busy: {EVENTS} events to train on, {TESTS} to test on, means over {SEEDS} seeds that no "
+        "setting was chosen on, ensembles of three networks, stacked by the events that stop them early. A particle of "
+        "mass 1 or 1.3 decays into two without mass, and a third is beside them; which of the two masses was it? The "
+        "detector of the lower rows "
         "misses 60 % of the momentum along its axis.\n\n"
         "![NLL of strict, soft and free networks](lorentz_jets.png)\n\n"
         "| events | network | accuracy | NLL | calibration error | CPU s |\n| --- | --- | --- | --- | --- | --- |\n"

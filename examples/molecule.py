@@ -91,7 +91,7 @@ for ax, count in zip(axes[0], COUNTS, strict=True):
     for k, kind in enumerate(kinds):
         place = np.arange(2) + (k - (len(kinds) - 1) / 2) * 0.2
         ax.bar(place, [1000 * errors[count, s, kind] for s in SETTINGS.values()], 0.2, label=kind)
-    ax.set(title=f"{count} configurations", yscale="log", xticks=range(2), xticklabels=list(SETTINGS.values()))
+    ax.set(title=f"{count} configurations", xticks=range(2), xticklabels=list(SETTINGS.values()))
     ax.set_ylabel("mean error of a force, meV/Å")
 axes[0, 0].legend()
 figure.savefig(OUT.with_suffix(".png"), dpi=110)

@@ -108,7 +108,7 @@ def check_sdist(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     require(inside, [*IN_SDIST, *sources("bayes_rpp"), *sources("tests"), *sources("examples")], sdist.name)
-    kept = ("tests/networks/files/", "tests/inference/files/")  # written by earlier versions
+    kept = ("tests/networks/files/", "tests/inference/files/", "examples/data/")  # of earlier versions, and small data
     odd = [n for n in inside if re.search(r"\.(pyc|nc|npz|part)$|__pycache__|(^|/)\.(venv|ci|mypy|ruff|pytest)", n)]
     odd = [n for n in odd if not n.startswith(kept)]
     if odd:

@@ -83,7 +83,7 @@ EXAMPLES = {
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
     "lorentz_jets": (
         "",
-        {"200, 2000, 2, 300": "40, 50, 1, 2"},
+        {"200, 2000, 5, 300": "40, 50, 1, 2"},
         "docs/results/lorentz_jets.md docs/results/lorentz_jets.png",
     ),
     "molecule": (
