@@ -1,6 +1,6 @@
 """A pendulum in MuJoCo: motions are watched, and their symmetry says what is conserved.
 
-    python examples/discover_mechanics.py     writes docs/results/discover_mechanics.md and .png
+    python examples/discover_mechanics.py     writes docs/results/discover_mechanics.md and .png; needs '.[rl]'
 
 A weight on a rod swings in all directions; a camera that nobody levelled sees where it is and how fast, and how its
 velocity has changed 0.05 s later. `discover_symmetry` is told that all three are vectors, and nothing of gravity. To

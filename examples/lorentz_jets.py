@@ -1,6 +1,6 @@
 """Which of two particles decayed? Events in a detector, and the Lorentz group: strict, soft and free networks.
 
-    python examples/lorentz_jets.py             200 events, 2 seeds, some minutes
+    python examples/lorentz_jets.py             200 events, 5 seeds, some minutes
 
 The events are made here: a particle of mass 1 or 1.3 decays into two without mass, in a frame that moves; a third has
 nothing to do with it. What tells the masses apart is a scalar of the Lorentz group, the invariant mass of the pair. A

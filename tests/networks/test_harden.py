@@ -53,6 +53,7 @@ def test_hardened_layers_are_as_near_the_group_as_asked():
         ({"reps": {}}, "reps must be a dict of pairs of representations by layer, got {}"),
         ({"reps": {"1": REPS["0"]}}, "reps must name layers nn.Linear, got '1'; there are '0', '2'"),
         ({"reps": {"0": rpp.Vector}}, r"reps\['0'\] must be a pair"),
+        ({"reps": {"0": ("Vector", HIDDEN)}}, r"reps\['0'\] must be a representation, got 'Vector'"),
         ({"reps": {"0": REPS["2"]}}, r"reps\['0'\] must have size 4 of the layer's input, got 12"),
     ],
 )

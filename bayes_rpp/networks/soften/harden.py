@@ -12,7 +12,7 @@ from typing import Any
 
 from bayes_rpp.priors.subspaces.base import EquivariantSubspace
 from bayes_rpp.symmetry.groups import Group
-from bayes_rpp.symmetry.representations import Rep
+from bayes_rpp.symmetry.representations import Rep, bind_rep
 
 
 def harden(module: Any, group: Group, reps: Mapping[str, tuple[Rep, Rep]], *, strength: float = 1.0) -> Any:
@@ -50,7 +50,7 @@ def harden(module: Any, group: Group, reps: Mapping[str, tuple[Rep, Rep]], *, st
             raise ValueError(f"reps must name layers nn.Linear, got {path!r}; there are {there}")
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"reps[{path!r}] must be a pair (of the input, of the output), got {pair!r}")
-        rep_in, rep_out = (r(group) for r in pair)
+        rep_in, rep_out = (bind_rep(r, group, f"reps[{path!r}]") for r in pair)
         for what, rep, size in (("input", rep_in, layer.in_features), ("output", rep_out, layer.out_features)):
             if rep.size != size:
                 raise ValueError(f"reps[{path!r}] must have size {size} of the layer's {what}, got {rep.size}")
