@@ -22,6 +22,7 @@ def soften(
     module: Any,
     input_shape: int | Sequence[int],
     *,
+    centre: Literal["zero", "module"] = "zero",
     residual: Residual | Mapping[str, Residual] | None = None,
     subspaces: Mapping[str, Subspace] | None = None,
     skip: Sequence[str] = (),
@@ -45,6 +46,8 @@ def soften(
             Linen modules hold no weights: `module.bind(variables)` brings them, else they are initialised with key 0.
         input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
             must be (n, outputs), or is flattened to that.
+        centre: of the prior of softened layers and plain linear ones: "zero", or "module", the values that the module
+            has, for one that was trained on more data than are at hand.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "separable", a kernel that varies smoothly with position, and
             "low-rank", any map between slow waves over input and output, both of torch alone, with weights that are no
@@ -75,7 +78,9 @@ def soften(
     homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
     shape = checked_shape(input_shape)
     options = Options(residual, subspaces, skip, freeze)
-    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group}
+    if centre not in ("zero", "module"):
+        raise ValueError(f"centre must be 'zero' or 'module', got {centre!r}")
+    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "centered": centre == "module"}
     if "torch" in homes:
         from bayes_rpp.networks.soften.torch.soften import soften as soften_torch
 

@@ -72,12 +72,14 @@ class FlaxNetwork(ModuleNetwork):
         values = {}
         for name in self.parameters:
             w = params[name]
+            if name in self.center:
+                w = w + jnp.asarray(self.center[name], dtype=w.dtype)
             if name in self._held:
                 values[self._held[name]] = w
             elif name in self._turned:
                 values[self._turned[name]] = to_kernel(w)
             else:
-                values[name] = w + jnp.asarray(self.center[name], dtype=w.dtype) if name in self.center else w
+                values[name] = w
         assert self.input_shape is not None
         x = self.rows(x)
         y = self._view(values, jnp.asarray(x).reshape((-1, *self.input_shape)))
