@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 
+# XLA's optimisations cost more here than they save; what is computed is the same but for rounding.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors on one core each; threads of two workers would wait
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one worker, fit or child has compiled, the others read
     folder = tempfile.mkdtemp()

@@ -54,6 +54,8 @@ METHODS = {  # SVI against known posteriors is in tests/inference
     "mile": (rpp.MILE(members=2, epochs=20, warmup=60, draws=100), "posterior"),
 }
 
+OWN = {"mile", "adjusted mclmc"}  # have known posteriors in tests/inference
+
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 def test_likelihoods(likelihood):
@@ -65,7 +67,7 @@ def test_networks(name):
     check_network(NETWORKS[name](), equivariant=name not in ("conv",))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [pytest.param(k, marks=pytest.mark.slow if k in OWN else ()) for k in METHODS])
 def test_methods(name, engine):
     method, finds = METHODS[name]
     if name == "sghmc":  # bias is looked at in tests/inference

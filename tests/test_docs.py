@@ -86,13 +86,16 @@ SMALLER = {
 }
 
 
+SLOW = {"docs/howto/which-sampler.md"}  # three samplers to compile, which have tests of their own
+
+
 def prefer_pyro(monkeypatch):
     first = property(lambda net: tuple(sorted(net.capabilities.engines, reverse=True)))
     monkeypatch.setattr(Network, "engines", first)
 
 
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning", "ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize("page", SMALLER)
+@pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow if p in SLOW else ()) for p in SMALLER])
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3", "gpytorch", "blackjax"):
         pytest.importorskip(needed)

@@ -116,6 +116,7 @@ def fits():
     return found
 
 
+@pytest.mark.slow  # tests/inference/test_identity.py has one fit of it
 def test_the_same_seed_gives_the_same_in_a_new_process(tmp_path):
     for engine in ENGINES:
         pytest.importorskip(engine)

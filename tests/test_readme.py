@@ -38,6 +38,15 @@ def test_every_block_runs_in_order(tmp_path, monkeypatch):
     assert (tmp_path / "posterior.nc").exists()
     assert names["mean"].shape == names["std"].shape == (1000, 9)
     plt.close("all")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:the strict network cannot carry all", "ignore:averages over")
+def test_every_block_of_the_tour_runs_in_order(tmp_path, monkeypatch):
+    pytest.importorskip("numpyro")
+    pytest.importorskip("pyro")
+    monkeypatch.chdir(tmp_path)
     assert len(blocks("docs/tour.md")) == 10
     names = run("docs/tour.md", TOUR)
     assert (tmp_path / "my-run" / "state.npz").exists()

@@ -145,6 +145,7 @@ def test_a_linear_model_without_maps_is_no_proof():
     assert found.best == "none"
 
 
+@pytest.mark.slow
 def test_with_hidden_layers_and_other_methods():
     found = compare(X, X[:, :1], rep_out=rpp.Pseudoscalar, layers=1, channels=4, starts=1,
                     method=rpp.Laplace(evidence="maximize", epochs=40, batch_size=None, draws=50))  # fmt: skip

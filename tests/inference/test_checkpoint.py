@@ -64,7 +64,13 @@ class Stop(Exception):
 
 
 # Each of these takes half a minute; the cases that are not run by default go the same way on the other engine.
-SLOW = {("pyro", "nuts"), ("numpyro", "long ensemble"), ("pyro", "long nuts"), ("numpyro", "hmc")}
+SLOW = {
+    ("pyro", "nuts"),
+    ("numpyro", "long ensemble"),
+    ("pyro", "long nuts"),
+    ("numpyro", "hmc"),
+    ("pyro", "long ensemble"),
+}
 
 
 def cases(*names):

@@ -194,7 +194,8 @@ def logistic_reference():
     return theta.mean(axis=(0, 1)), theta.std(axis=(0, 1)), ess
 
 
-@pytest.mark.parametrize("kind", [NUTS, slow(HMC)])
+@pytest.mark.slow
+@each_sampler
 def test_logistic_model_agrees_with_a_long_reference_run(engine, kind):
     mean, sd, reference_ess = logistic_reference()
     problem = Logistic()

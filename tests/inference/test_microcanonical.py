@@ -94,7 +94,9 @@ class Stop(Exception):
     [
         (LinearProblem(), TWENTY[False], 90, 7),
         pytest.param(LinearProblem(), TWENTY[True], 90, 7, marks=pytest.mark.slow),
-        (SMALL, MILE(members=2, epochs=5, batch_size=None, warmup=20, draws=30), 9, 5),
+        pytest.param(
+            SMALL, MILE(members=2, epochs=5, batch_size=None, warmup=20, draws=30), 9, 5, marks=pytest.mark.slow
+        ),
     ],
     ids=["MCLMC", "adjusted", "MILE"],
 )

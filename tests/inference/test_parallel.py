@@ -141,7 +141,8 @@ class Dies:
 
 
 @pytest.mark.filterwarnings("ignore")  # of a cluster whose worker dies
-@pytest.mark.parametrize("time", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 10))])
+@pytest.mark.slow
+@pytest.mark.parametrize("time", range(10))
 def test_nothing_is_lost_with_a_worker_of_dask(tmp_path, time):
     """A scheduler and two worker processes, one of them killed while it trains a member of an ensemble."""
     distributed = pytest.importorskip("distributed")

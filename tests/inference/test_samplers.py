@@ -106,7 +106,7 @@ def _pyro_guide(x, y, **_):
         pyro.sample(name, pyro.distributions.Normal(loc, scale).to_event(len(shape)))
 
 
-@pytest.mark.parametrize("kind", ["class", "function"])
+@pytest.mark.parametrize(("engine", "kind"), [("numpyro", "function"), ("pyro", "class")], indirect=["engine"])
 def test_guides_of_ones_own(engine, kind):
     """Each fits the mean, as the mean-field guide does; members do not share parameters."""
     method = SVI(guide=guides(engine)[kind], members=2, epochs=400, batch_size=None, learning_rate=0.05, draws=400)
