@@ -26,27 +26,31 @@ TOUR = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore:the strict network cannot carry all")  # without bilinear layers, as in SMALLER
-@pytest.mark.filterwarnings("ignore:averages over")  # of functions of pure noise, whose lengthscales may be short
-def test_every_block_runs_in_order(tmp_path, monkeypatch):
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:the strict network cannot carry all"),  # without bilinear layers, as in TOUR
+    pytest.mark.filterwarnings("ignore:averages over"),  # of functions of pure noise, whose lengthscales may be short
+]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
     pytest.importorskip("numpyro")
     pytest.importorskip("pyro")
     monkeypatch.chdir(tmp_path)
+    yield
+    plt.close("all")
+
+
+def test_every_block_runs_in_order(tmp_path):
     assert len(blocks("README.md")) == 2
     names = run("README.md", README)
     assert (tmp_path / "posterior.nc").exists()
     assert names["mean"].shape == names["std"].shape == (1000, 9)
-    plt.close("all")
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore:the strict network cannot carry all", "ignore:averages over")
-def test_every_block_of_the_tour_runs_in_order(tmp_path, monkeypatch):
-    pytest.importorskip("numpyro")
-    pytest.importorskip("pyro")
-    monkeypatch.chdir(tmp_path)
+def test_every_block_of_the_tour_runs_in_order(tmp_path):
     assert len(blocks("docs/tour.md")) == 10
     names = run("docs/tour.md", TOUR)
     assert (tmp_path / "my-run" / "state.npz").exists()
@@ -57,4 +61,3 @@ def test_every_block_of_the_tour_runs_in_order(tmp_path, monkeypatch):
     assert names["forces"].predict(names["x"]).shape == (200, 3)
     assert names["mcmc"].get_samples()["output.weight"].shape == (100, 3, 3)
     assert names["post"].equivariance_error(names["x"][:, :3]).shape == (1, 100, 200)
-    plt.close("all")

@@ -17,7 +17,7 @@ from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.soften.doubts import warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import Softened
-from bayes_rpp.networks.soften.options import Options, joined
+from bayes_rpp.networks.soften.options import Options, is_centered, joined
 from bayes_rpp.networks.soften.soften import Residual as Kind
 from bayes_rpp.networks.soften.torch.look import Look, look, own_copy
 from bayes_rpp.networks.soften.torch.network import TorchNetwork
@@ -86,15 +86,14 @@ class SoftModule(nn.Module):
             raise TypeError(
                 "module must be one without residuals, got one with a SoftModule; what merge() makes would do"
             )
-        if centre not in ("zero", "module"):
-            raise ValueError(f"centre must be 'zero' or 'module', got {centre!r}")
+        centered = is_centered(centre)
         self._options, self.inputs = Options(residual, subspaces, skip, freeze), input_shape
         with next(module.parameters(), torch.zeros(())).device:
             seen, output = self._look(module)
             rows = single(input_shape) if isinstance(output, torch.Tensor) else None
             outputs = output[:1].numel() if isinstance(output, torch.Tensor) else 1
             kept, replaced = as_given(module, self._options), {p: c.layer is not None for p, c in seen.choices.items()}
-            net = network(seen, rows or (1,), outputs, centered=centre == "module")
+            net = network(seen, rows or (1,), outputs, centered=centered)
             warn_of_nothing_soft(net)
             self.model, self.takes_rows = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, scale=scale), rows is not None
             self._replaced = {path: seen.shapes[path] for path, is_new in replaced.items() if is_new}
@@ -108,7 +107,7 @@ class SoftModule(nn.Module):
                 start = torch.tensor(self.model.latents[site].start).log()
                 self.register_parameter(name, nn.Parameter(start.to(like)))
             logs = {site: getattr(self, name) for site, name in self._learned.items()}
-            self.module, terms = with_residuals(kept, seen, self.model, logs, centre == "module")
+            self.module, terms = with_residuals(kept, seen, self.model, logs, centered)
             self.terms: Any = nn.ModuleList(terms)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

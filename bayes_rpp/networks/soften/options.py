@@ -125,6 +125,13 @@ def joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
+def is_centered(centre: Any) -> bool:
+    """Whether priors are centred at the module's values; raises ValueError if `centre` says neither."""
+    if centre not in ("zero", "module"):
+        raise ValueError(f"centre must be 'zero' or 'module', got {centre!r}")
+    return bool(centre == "module")
+
+
 def checked_shape(input_shape: Any) -> tuple[int, ...]:
     """The shape of one example; raises ValueError if it is none."""
     shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(input_shape)

@@ -10,7 +10,7 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
-from bayes_rpp.networks.soften.options import FACTORED, Options, checked_shape
+from bayes_rpp.networks.soften.options import FACTORED, Options, checked_shape, is_centered
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -78,9 +78,7 @@ def soften(
     homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
     shape = checked_shape(input_shape)
     options = Options(residual, subspaces, skip, freeze)
-    if centre not in ("zero", "module"):
-        raise ValueError(f"centre must be 'zero' or 'module', got {centre!r}")
-    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "centered": centre == "module"}
+    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "centered": is_centered(centre)}
     if "torch" in homes:
         from bayes_rpp.networks.soften.torch.soften import soften as soften_torch
 

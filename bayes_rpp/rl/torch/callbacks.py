@@ -14,6 +14,7 @@ from bayes_rpp._arrays import whole_number
 from bayes_rpp.rl.evidence import RATIOS, log_evidences
 from bayes_rpp.rl.tables import Symmetry
 from bayes_rpp.rl.torch.policy import RPPPolicy
+from bayes_rpp.symmetry.equivariance import relative_gap
 
 MEMORY = 0.9  # by which the evidence of earlier looks counts, from one look to the next
 
@@ -84,8 +85,9 @@ class SymmetryTracker(_Sampling):
         for s, a in self.moves:
             s, a = s.to(action.device), a.to(action.device)
             moved = data.observations @ s.T
+            alike = torch.eye(value.shape[1])
             errors.append(
-                (_eq2(action @ a.T, actor(moved, True)), _eq2(value, _values(critic, moved, data.actions @ a.T)))
+                (_eq2(a, action, actor(moved, True)), _eq2(alike, value, _values(critic, moved, data.actions @ a.T)))
             )
         found = np.sum(errors, axis=0) / max(1, len(self.moves))
         _append(self.records, self.num_timesteps, *found)
@@ -171,9 +173,8 @@ def _values(critic: Any, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tens
     return values - values.mean(dim=0)
 
 
-def _eq2(a: torch.Tensor, b: torch.Tensor) -> float:
-    total = a.norm(dim=1) + b.norm(dim=1)
-    return float(((a - b).norm(dim=1) / total.clamp(min=1e-12)).mean())
+def _eq2(rho: torch.Tensor, here: torch.Tensor, moved: torch.Tensor) -> float:
+    return float(relative_gap(*(part.numpy(force=True) for part in (rho, here, moved)))[0].mean())
 
 
 def _append(records: dict[str, list[float]], *numbers: float) -> None:
