@@ -38,8 +38,8 @@ METHODS = {
     "long nuts": NUTS(chains=2, warmup=40, draws=60),
     "long mclmc": MCLMC(chains=2, warmup=400, draws=3000),
     "long chees": ChEES(chains=4, warmup=200, draws=400),
-    "long sgld": SGLD(chains=2, warmup=400, draws=3000, batch_size=20),
-    "long sghmc": SGHMC(chains=2, warmup=400, draws=3000, batch_size=20),
+    "long sgld": SGLD(chains=2, warmup=100, draws=400, batch_size=20),
+    "long sghmc": SGHMC(chains=2, warmup=100, draws=400, batch_size=20),
 }
 SCRIPT = """
 import sys, warnings
