@@ -95,7 +95,7 @@ class Progress:
         self._run.record(name, self.epoch, value)
 
 
-Between = Callable[[int, Any], Mapping[str, float]]
+Between = Callable[[int, Any], Mapping[str, NDArray]]
 
 
 def train(task: Task, trainer_type: type[Trainer], between: Between | None = None) -> Posterior:
@@ -162,7 +162,7 @@ def _epoch(epoch: int, run: _Run, trainer: Trainer, batches: _Batches, between: 
     run.record("loss", epoch, loss)
     if between:
         for name, value in between(epoch, trainer).items():
-            run.record(name, epoch, np.array(value))
+            run.record(name, epoch, value)
         run.current = trainer.values()
     validation = run.validation_loss() if task.validation else None
     if validation is not None:
