@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp.inference.optimise.noises import at_first_errors
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays, Store
 from bayes_rpp.inference.run.finite import in_float32, why_not_finite
@@ -120,7 +121,8 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     seeds = method.seeds(task.seed)
     batches = _Batches(seeds, len(task.x), method.batch_size)
     rates = method.rates(batches.steps * method.epochs)
-    trainer = trainer_type(task, run.sites, initial_values(run.sites, task, seeds, method.count), rates)
+    initial = at_first_errors(run.sites, task, initial_values(run.sites, task, seeds, method.count))
+    trainer = trainer_type(task, run.sites, initial, rates)
     run.current, best = trainer.values(), _Best(method, trainer)
     store = Store.of(task)
     first = 1 + _resume(store, run, trainer, best)
