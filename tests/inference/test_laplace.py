@@ -530,6 +530,19 @@ def test_of_several_members_the_highest_evidence_counts(engine):
     assert first.log_evidence == pytest.approx(ends[0], abs=0.01)
 
 
+def test_each_second_member_trains_at_a_tenth_of_the_noise_and_has_it_tuned_in_the_end():
+    model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
+    method = Laplace(epochs=20, evidence="maximize", draws=1, members=3, every=10)
+    seen = []
+    look = [lambda progress: seen.append(progress.posterior.samples["noise"][0].copy())]
+    post = fit(model, X, Y, method, engine="pyro", callbacks=look, progress=False)
+    np.testing.assert_allclose(seen[0], [0.5, 0.05, 0.5], rtol=1e-5)
+    np.testing.assert_allclose(seen[-1][1], 0.05, rtol=1e-5)
+    assert np.abs(seen[-1][[0, 2]] - 0.5).min() > 0.01
+    assert np.isnan(post.training["log_evidence"][1, 9])
+    assert 0.3 < post.samples["noise"][0, 0] < 1.5  # Y is white noise
+
+
 def test_a_member_that_is_alone_at_the_highest_evidence_is_doubted():
     warn_of_spread(np.array([-29.0, -500.0, 0.0]))
     with pytest.warns(ConvergenceWarning, match=re.escape("log evidences are -31.0 -500.0 0.0. More members")):

@@ -24,6 +24,7 @@ from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.priors.pathway import ResidualPathway
 
+LESS = 0.1  # of the noise to start from
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
 TRIES = 4  # of ever shorter steps, each with a Jacobian of its own
 ROUND, RANGE = math.log(10.0), math.log(1000.0)  # how far the logarithm may move in a round, and from its start
@@ -39,7 +40,7 @@ def laplace(task: Task, trainer_type: Any, jacobian_of: JacobianOf) -> Posterior
     run = _Laplace(task, jacobian_of)
     if not task.method.epochs:
         return run.finish(run.first(), {})
-    post = train(task, trainer_type, run.between if run.tuned else None)
+    post = train(task, trainer_type, *((run.between, run.before) if run.tuned else ()))
     return run.finish({k: v[0] for k, v in post.samples.items()}, post.training)
 
 
@@ -56,6 +57,13 @@ class _Laplace:
         self.kind = self._kind()
         self._jacobian = jacobian_of(model.net, names)
         self._sites = Sites(model, task.parametrization)
+        # Weights that follow y closely find modes that a noise tuned on the way hides, if they do not overfit.
+        self._waits = (np.arange(method.count) % 2 == 1) & bool(method.polishing and self._own)
+
+    def before(self, initial: Values) -> Values:
+        """Of the likelihood's numbers each second member has a small part where nobody gave them, and keeps it."""
+        small = [k for k in self._own if k not in (self.task.weights or {})]
+        return initial | {k: initial[k] * np.where(self._waits, LESS, 1.0) for k in small}
 
     def between(self, epoch: int, trainer: Any) -> dict[str, NDArray]:
         """Tune between two epochs; the sigmas once those of `burn_in` are over."""
@@ -63,7 +71,10 @@ class _Laplace:
         if epoch % self.method.every or not sites:
             return {}
         found = self._sites.weights(trainer.values())
-        tuned = [self._tune(self.curvature(self.linearize(w)), numbers, sites) for w, numbers in self._members(found)]
+        tuned = [
+            (numbers, np.nan) if waits else self._tune(self.curvature(self.linearize(w)), numbers, sites)
+            for (w, numbers), waits in zip(self._members(found), self._waits, strict=True)
+        ]
         lead: Values = {k: np.array([numbers[k] for numbers, _ in tuned]) for k in self.model.latents}
         trainer.replace(self._sites.values({**found, **lead}))
         return {"log_evidence": np.array([value for _, value in tuned])} | {k: lead[k] for k in self.tuned}

@@ -54,7 +54,9 @@ class Laplace(MAP):
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
         members: fits from starts of their own, trained at once; the posterior is around the mode of the highest
-            evidence, and `training["log_evidence"]` ends with that of each.
+            evidence, and `training["log_evidence"]` ends with that of each. Where the evidence tunes the noise, each
+            second one trains at a tenth of its start, and has it tuned while polishing alone: which of the two ways
+            finds the better mode depends on the data.
         burn_in: epochs before the first round that tunes sigmas, which end at modes of less evidence if they are tuned
             while the weights are far from one. None: all epochs, so that sigmas are tuned once the weights have been
             polished; where there are no epochs, or no polishing, at once.

@@ -99,11 +99,17 @@ class Progress:
 Between = Callable[[int, Any], Mapping[str, NDArray]]
 
 
-def train(task: Task, trainer_type: type[Trainer], between: Between | None = None) -> Posterior:
+def train(
+    task: Task,
+    trainer_type: type[Trainer],
+    between: Between | None = None,
+    before: Callable[[Values], Values] | None = None,
+) -> Posterior:
     """Optimise all members together; see MAP for what the method's numbers mean.
 
     Args:
         between: called after each epoch with its number and the trainer, which it may change; returns what to record.
+        before: from where members would start, (members, ...), to where they do.
 
     Raises:
         TrainingError: if a loss is not finite, naming member, epoch and step.
@@ -122,7 +128,7 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     batches = _Batches(seeds, len(task.x), method.batch_size)
     rates = method.rates(batches.steps * method.epochs)
     initial = at_first_errors(run.sites, task, initial_values(run.sites, task, seeds, method.count))
-    trainer = trainer_type(task, run.sites, initial, rates)
+    trainer = trainer_type(task, run.sites, before(initial) if before else initial, rates)
     run.current, best = trainer.values(), _Best(method, trainer)
     store = Store.of(task)
     first = 1 + _resume(store, run, trainer, best)
