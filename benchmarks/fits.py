@@ -81,7 +81,7 @@ def product(problem: Problem, seed: int) -> dict[str, Any]:
     ):
         net = rpp.EMLP(rep_in, rep_out, group, channels=64, layers=2)
         model = rpp.Model(net, sigma_b=0.0, likelihood=rpp.Gaussian(0.02))
-        method = rpp.DeepEnsemble(members=2, epochs=500, batch_size=50)
+        method = rpp.DeepEnsemble(members=2, restarts=3, epochs=500, batch_size=50)
         post = rpp.fit(model, x, problem.y, method, seed=seed, progress=False)
         found[str(group)] = rmse(post.predict(test, samples=False).mean, problem.test_y)
     return {"rmse": found}
