@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,11 @@ def _is_complex(value: Any) -> bool:
         return False
 
 
-def finite_array(value: Any, name: str, *, columns: int | None = None, because: str = "") -> NDArray:
-    """Check a user's 2-d array: numbers, finite, as many columns as asked for.
+def finite_array(
+    value: Any, name: str, *, columns: int | None = None, because: str = "", advice: Callable[[int], str] | None = None
+) -> NDArray:
+    """Check a user's 2-d array: numbers, finite, as many columns as asked for; `advice` ends the error about another
+    number of them.
 
     Raises:
         TypeError, ValueError: naming the argument, what was given and what would do.
@@ -86,7 +90,8 @@ def finite_array(value: Any, name: str, *, columns: int | None = None, because: 
         hint = f"; {name}[:, None], one column, would do" if a.ndim == 1 else ""
         raise ValueError(f"{name} must have two dimensions (examples, columns), got shape {a.shape}{hint}")
     if columns is not None and a.shape[1] != columns:
-        raise ValueError(f"{name} must have {columns} column{'s' * (columns != 1)}{because}, got {a.shape[1]}")
+        ends = advice(a.shape[1]) if advice else ""
+        raise ValueError(f"{name} must have {columns} column{'s' * (columns != 1)}{because}, got {a.shape[1]}{ends}")
     _check_rows(~np.isfinite(a), name, np.ma.is_masked(value))
     return a
 

@@ -242,7 +242,7 @@ def compare_symmetries(
         named, rep_in, rep_out, channels=channels, layers=layers, network=network, likelihood=likelihood
     )
     net = candidates[0].net
-    x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size))
+    x, y = _data(x, y, net.rep_in.size, likelihood.columns(net.rep_out.size), net.rep_in.advice)
     to_x = Standardization.of(x, rep_in, every)
     to_x.warn_of_offset(x, "x")
     to_y = Standardization.none(y.shape[1])
@@ -284,9 +284,9 @@ def _why_networks(models: Any, groups: Mapping[str, Groups], *comparison: Any) -
     return why if why or models == "networks" else None
 
 
-def _data(x: Any, y: Any, inputs: int, outputs: int) -> tuple[NDArray, NDArray]:
+def _data(x: Any, y: Any, inputs: int, outputs: int, advice: Any = None) -> tuple[NDArray, NDArray]:
     y = real_array(y, "y")[:, None] if outputs == 1 and np.ndim(y) == 1 else y
-    x = finite_array(x, "x", columns=inputs, because=", the size of rep_in")
+    x = finite_array(x, "x", columns=inputs, because=", the size of rep_in", advice=advice)
     y = finite_array(y, "y", columns=outputs, because=", the size of rep_out")
     if len(x) != len(y):
         raise ValueError(f"y must have {len(x)} examples, as x has, got {len(y)}")

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, percent, soft_error
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, mixed_doubts, part_names, sum_sentences
@@ -86,6 +88,12 @@ def highest(scores: Mapping[Key, Score], best: str | None) -> Key:
     return max(scores, key=lambda key: (scores[key].rank, key[0] == best))
 
 
+def noise_of(post: Posterior) -> float | None:
+    """The noise in standardised units, as it was given or found; None where the likelihood has none."""
+    found = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
+    return None if found is None else float(np.median(found))
+
+
 def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Difference]:
     """The strict model against each model that breaks the symmetry, or asks for less."""
     others = [(candidate.name, kind) for kind in candidate.kinds if kind in ("soft", "free")]
@@ -139,6 +147,8 @@ def _sentences(
             )
         else:
             yield f"{best} holds: {', and '.join(reasons)}."
+            if (noise := noise_of(posteriors[best, "strict"])) is not None and noise > PRACTICAL:
+                yield f"Its model leaves {percent(noise)} of y for noise, which may hide a breaking that is smaller."
         if candidates[best].is_mixed:
             labels = " and ".join(part_names(candidates[best], candidates))
             yield f"So f is a sum of parts with a symmetry each: {labels}."

@@ -67,6 +67,7 @@ class RPPEstimator(BaseEstimator):
     engine: EngineName | None
     standardize: bool
     random_state: RandomState
+    progress: bool
 
     posterior_: Posterior
     standardize_x_: Standardization
@@ -151,7 +152,7 @@ class RPPEstimator(BaseEstimator):
             classes = y[:, 0] if isinstance(likelihood, Categorical) else None
             train, held = split_rows(len(x), self._held_out(len(x)), seed, classes)
         validation = None if held is None else (x[held], y[held])
-        options: dict[str, Any] = {"engine": self.engine, "seed": seed, "progress": False}
+        options: dict[str, Any] = {"engine": self.engine, "seed": seed, "progress": self.progress}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*lag behind the best one", ConvergenceWarning)  # they weigh less
             post = fit(model, x[train], y[train], method, validation=validation if stops else None, **options)
@@ -231,8 +232,8 @@ class RPPEstimator(BaseEstimator):
             raise ValueError(f"rep_in must say how {group} acts on X, got None; '2*Scalar + Vector' would do")
         sizes = (("rep_in", rep_in, columns, f"X has {columns} columns"), ("rep_out", rep_out, outputs, owner))
         for name, rep, size, what in sizes:
-            if rep is not None and (found := bind_rep(rep, group, name).size) != size:
-                raise ValueError(f"{name} must have size {size}, as {what}, got {found}")
+            if rep is not None and (found := bind_rep(rep, group, name)).size != size:
+                raise ValueError(f"{name} must have size {size}, as {what}, got {found.size}{found.advice(size)}")
         return group, rep_in, outputs * Scalar if rep_out is None else rep_out
 
 

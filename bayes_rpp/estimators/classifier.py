@@ -34,10 +34,10 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         group, rep_in: as in RPPRegressor.
         rep_out: how the group acts on the classes in the order of `classes_`, such as "Vector" where it permutes them;
             of the size of their number. None: it leaves them as they are.
-        channels, layers, sigma_a, sigma_b, method, engine, standardize, random_state: as in RPPRegressor, but that
-            functions have sigmas in units of logits, and that "auto" takes them for up to 1,000 examples of two classes
-            and, of more that no group permutes, while their number times the cube of that of examples is up to 2.5e10,
-            or with 2 to 20 columns and no group a third of it: 1,357 examples of ten classes.
+        channels, layers, sigma_a, sigma_b, method, engine, standardize, random_state, progress: as in RPPRegressor, but
+            that functions have sigmas in units of logits, and that "auto" takes them for up to 1,000 examples of two
+            classes and, of more that no group permutes, while their number times the cube of that of examples is up to
+            2.5e10, or with 2 to 20 columns and no group a third of it: 1,357 examples of ten classes.
         temperature: what a network's outputs are divided by to give logits: below 1 the prior expects sure classes.
             None: 0.1. At 1 its probabilities stay near those of chance on tables of some hundred rows. Functions have
             none, as their sigmas are inferred: given, it means networks, and with method="gp" it is an error.
@@ -72,12 +72,13 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
         engine: EngineName | None = None,
         standardize: bool = True,
         random_state: RandomState = None,
+        progress: bool = False,
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
         self.sigma_a, self.sigma_b, self.temperature = sigma_a, sigma_b, temperature
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
-        self.standardize, self.random_state = standardize, random_state
+        self.standardize, self.random_state, self.progress = standardize, random_state, progress
 
     def fit(self, X: ArrayLike, y: ArrayLike | Labels) -> Self:
         """Find the posterior.

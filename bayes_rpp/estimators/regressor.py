@@ -66,6 +66,7 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         standardize: whether X and y are brought to a size of about 1, in ways that commute with the group: shifts along
             what it leaves fixed, and one scale for each copy of a representation. Predictions are in the units of y.
         random_state: an int makes fits repeatable; a RandomState, or None.
+        progress: whether networks show a bar with loss and equivariance error while they train.
 
     "auto" takes functions for up to 2,000 rows of the largest covariance matrix (examples, times the size of the
     largest irreducible part of rep_out) and, with a group, up to 3e7 pairs of examples times elements of its average:
@@ -100,12 +101,13 @@ class RPPRegressor(RegressorMixin, RPPEstimator):
         engine: EngineName | None = None,
         standardize: bool = True,
         random_state: RandomState = None,
+        progress: bool = False,
     ) -> None:
         self.group, self.rep_in, self.rep_out = group, rep_in, rep_out
         self.channels, self.layers = channels, layers
         self.sigma_a, self.sigma_b, self.noise = sigma_a, sigma_b, noise
         self.method, self.validation_fraction, self.engine = method, validation_fraction, engine
-        self.standardize, self.random_state = standardize, random_state
+        self.standardize, self.random_state, self.progress = standardize, random_state, progress
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Find the posterior.

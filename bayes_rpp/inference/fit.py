@@ -25,7 +25,7 @@ from bayes_rpp.inference.run.mean import warn_if_mean
 from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
-from bayes_rpp.inference.run.task import Callback, Task, check_method, run_task
+from bayes_rpp.inference.run.task import Callback, Task, check_method, few_threads, run_task
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
@@ -177,7 +177,7 @@ def fit(
         executor,
     )
     if functions:
-        with nullcontext() if executor is not None else LOCK:
+        with nullcontext() if executor is not None else LOCK, few_threads(task):
             return fit_process(task)
     if executor is not None and isinstance(method, DeepEnsemble):
         post = in_parts(task)

@@ -32,7 +32,9 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     if there is not None:
         y = _filled(net.encode_outputs(y, a, names[1]), there, names[1])
     kind = f", as a {type(likelihood).__name__} likelihood needs"
-    b = finite_array(y, names[1], columns=columns, because=", the size of rep_out" if columns == outputs else kind)
+    fits = columns == outputs
+    because, advice = (", the size of rep_out", model.rep_out.advice) if fits else (kind, None)
+    b = finite_array(y, names[1], columns=columns, because=because, advice=advice)
     if len(a) != len(b):
         raise ValueError(f"{names[1]} must have {len(a)} examples, as {names[0]} has, got {len(b)}")
     if not len(a):
@@ -51,7 +53,8 @@ def check_inputs(model: AnyModel, x: ArrayLike, name: str = "x") -> NDArray:
     """Inputs alone, likewise."""
     net = getattr(model, "net", None)
     a = flat_inputs(model, x if net is None else net.encode(x, name), name)
-    return floating(finite_array(a, name, columns=model.rep_in.size, because=", the size of rep_in"))
+    rep = model.rep_in
+    return floating(finite_array(a, name, columns=rep.size, because=", the size of rep_in", advice=rep.advice))
 
 
 def flat_inputs(model: AnyModel | Network, x: Any, name: str) -> Any:

@@ -97,6 +97,12 @@ class Likelihood(ABC):
     def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         """numpy: variance of y around its mean, broadcasting to f."""
 
+    def errors(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "n columns"]
+    ) -> dict[str, Float[NDArray, "*batch"]]:
+        """numpy: site -> root mean square of y - f, (...), of each field that is a scale of the noise."""
+        return {}
+
     def config(self) -> dict[str, Any]:
         """JSON-able arguments; `likelihood_from_config` builds it again."""
         return {k: v.config() if isinstance(v, Prior) else v for k, v in self._numbers().items()}

@@ -15,6 +15,7 @@ from scipy import special
 
 from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._imports import load_module
+from bayes_rpp._numerics import rms
 from bayes_rpp._types import Float, Shaped
 from bayes_rpp.engines.base import Engine
 from bayes_rpp.models.likelihood import Latents, Likelihood
@@ -68,6 +69,11 @@ class StudentT(Likelihood):
         square = ((y - f) / noise) ** 2
         weight = (df + 1) / (df + square) / noise**2
         return _diagonal(np.where(square < 0.5 * df, weight * (df - square) / (df + square), weight))
+
+    def errors(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "n columns"]
+    ) -> dict[str, Float[NDArray, "*batch"]]:
+        return {"noise": rms(y - f, axis=(-2, -1))}
 
     def sample(
         self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents

@@ -71,6 +71,16 @@ class Normal(Likelihood):
     ) -> Float[NDArray, "*batch n columns"]:
         return f + self.scale(latents, f.shape[-1]) * rng.normal(size=f.shape)
 
+    def errors(
+        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "n columns"]
+    ) -> dict[str, Float[NDArray, "*batch"]]:
+        seen = ~np.isnan(y)
+        squares, found = np.where(seen, y - f.astype(np.float64), 0.0) ** 2, {}
+        for name, columns in self.columns_of.items():
+            count = max(1, int(seen[:, columns].sum()))
+            found[self.prefix + name] = np.sqrt(squares[..., columns].sum(axis=(-2, -1)) / count)
+        return found
+
     def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
         return np.broadcast_to(self.scale(latents, f.shape[-1]) ** 2, f.shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +69,7 @@ def fit(
     try:
         columns = read_columns(file, inputs or [], targets or [])
         settings: dict[str, Any] = {"group": _named(group), "rep_in": rep_in, "rep_out": rep_out, "engine": engine}
-        settings |= {"channels": channels, "layers": layers}
+        settings |= {"channels": channels, "layers": layers, "progress": sys.stderr.isatty()}
         numbers = {"epochs": epochs, "members": members, "draws": draws, "warmup": warmup, "chains": chains}
         planned = make_method(method, numbers, len(columns.x))
         check_thin(thin, FUNCTIONS if planned == "gp" else getattr(planned, "draws", planned.count))

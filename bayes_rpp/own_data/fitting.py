@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp.analysis.compare import METHOD
 from bayes_rpp.datasets.splits import split_rows
-from bayes_rpp.inference.methods import MAP, NUTS, SVI, DeepEnsemble, Laplace, Method
+from bayes_rpp.inference.methods import MAP, NUTS, SVI, DeepEnsemble, Method
 from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.posterior.metrics import class_scores
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
@@ -219,7 +220,7 @@ def make_method(how: How, given: Mapping[str, int | None], n: int) -> Method | L
     if how is How.map:
         return MAP(**training | numbers)
     if how is How.laplace:
-        return Laplace(**{"epochs": 200, "batch_size": None, "every": 50, "steps": 5} | numbers, evidence="maximize")
+        return replace(METHOD, **numbers)
     if how is How.svi:
         return SVI(**{"batch_size": None, "draws": 200} | numbers)
     return NUTS(**{"warmup": 500, "draws": 500} | numbers)

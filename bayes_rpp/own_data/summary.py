@@ -73,8 +73,11 @@ def _lead(fitted: Fitted, test: dict[str, float]) -> str:
             f"would be right in {100 * guess:.0f} %. The calibration error of its probabilities is "
             f"{100 * test['ece']:.1f} %."
         )
-    shares = [row[3] for row in _by_target(fitted)]
+    targets = _by_target(fitted)
+    shares = [row[3] for row in targets]
     best = f"R² is {shares[0]}" if len(shares) == 1 else f"R² is {min(shares, key=float)} to {max(shares, key=float)}"
+    errors = [f"{rmse}" if len(targets) == 1 else f"{rmse} of {name}" for name, rmse, *_ in targets]
+    best += f", the RMSE in the units of the file {', '.join(_short(errors))}"
     return f"{count}, {best}, and {100 * test['coverage_90']:.0f} % of the observations lie inside of 90 % intervals."
 
 

@@ -31,9 +31,9 @@ REP_HELP = (
     "as in 2x0e + 1o"
 )
 GROUP_HELP = (
-    "O(n), SO(n), SL(n), Sp(n), Lorentz(), S(n), Z(n), D(n), Trivial(n), products with *, such as SO(2) * Trivial(1) "
-    "for the rotations about z, Group(dim, [lie algebra], [generators]) with matrices as nested lists, and on R^3 the "
-    f"point groups {NAMES} and the like"
+    "O(n), SO(n), SO(2, axis=(0, 0, 1)), SL(n), Sp(n), Lorentz(), S(n), Z(n), D(n), Trivial(n), products with *, such "
+    "as SO(2) * Trivial(1) for the rotations about z, Group(dim, [lie algebra], [generators]) with matrices as nested "
+    f"lists, and on R^3 the point groups {NAMES} and the like"
 )
 
 
@@ -74,10 +74,12 @@ def parse_named_group(text: str) -> tuple[str, Group | list[Group]]:
     """A group, or a list, with the name to show it by: "none=Trivial(3)"; without one, the text itself is the name."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, got {text!r}; 'none=Trivial(3)' would do")
-    name, given, group = text.rpartition("=")
-    if not given or name.count("(") > name.count(")"):  # Group(2, ..., exact=True)
+    signs = [k for k, sign in enumerate(text) if sign == "="]
+    outside = [k for k in signs if text[:k].count("(") <= text[:k].count(")")]  # of Group(2, ..., exact=True)
+    if not outside:
         return text.strip(), parse_groups(text)
-    return name.strip() or group.strip(), parse_groups(group)
+    name, group = text[: outside[-1]].strip(), text[outside[-1] + 1 :].strip()
+    return name or group, parse_groups(group)
 
 
 def _irrep(found: re.Match[str]) -> str:
@@ -143,6 +145,8 @@ def _group_or_list(node: ast.expr, text: str) -> Group | list[Group]:
 
 def _group(node: ast.expr, text: str) -> Group:
     match node:
+        case ast.Call(func=ast.Name(id="SO"), args=[n], keywords=[ast.keyword(arg="axis", value=axis)]):
+            return groups.SO(_whole(n, text, LARGEST_LIE), axis=_matrix(axis, text))
         case ast.Name(id=name) if (named := point_group(name)) is not None:
             return named
         case ast.BinOp(left=left, op=ast.Mult(), right=right):

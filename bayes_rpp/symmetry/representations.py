@@ -6,6 +6,7 @@ determinants, ...). `Rep` is the recipe, free of any group; `rep(G)` binds it an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -189,6 +190,15 @@ class Representation:
         self.size = offset
         for f in {f for term, _ in rep.terms for f in term if f.kind == "custom"}:
             check_custom(Factor("custom", rho=f.rho, name=f.name), group)
+
+    def advice(self, columns: int) -> str:
+        """How an error about so many columns ends, where they may have an index of each factor of a product."""
+        sizes = [f.dim for f in self.group.factors]
+        if len(sizes) < 2 or min(sizes) < 2 or columns % math.prod(sizes):
+            return ""
+        copies = columns // math.prod(sizes)
+        product = " * ".join(f"Vector.on({k})" for k in range(len(sizes)))
+        return f"; {f'{copies} * ' if copies > 1 else ''}{product}, with an index of each factor, would do"
 
     def __repr__(self) -> str:
         return f"({self.rep})({self.group})"

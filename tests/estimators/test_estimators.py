@@ -52,6 +52,12 @@ def test_text_and_objects_are_the_same_and_fits_repeat():
     assert not np.array_equal(a.predict(X), regressor(random_state=1).fit(X, Y).predict(X))
 
 
+def test_progress_is_shown_on_request(capsys):
+    for progress, shown in ((False, False), (True, True)):
+        regressor(progress=progress, layers=0, method=MAP(epochs=2)).fit(X[:10], Y[:10])
+        assert ("epoch" in capsys.readouterr().err) is shown
+
+
 @pytest.mark.parametrize("shape", [(80,), (80, 1), (80, 2)])
 def test_predictions_have_the_shape_of_y(shape):
     y = Y[:, : np.prod(shape) // 80].reshape(shape)

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,8 @@ from bayes_rpp import (
 from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.kronecker import Kronecker
 from bayes_rpp.inference.curvature.linearisation import Coordinates, Linearization
+from bayes_rpp.inference.laplace.laplace import warn_of_spread
+from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
 from bayes_rpp.inference.posterior.mixture import mixture
 from bayes_rpp.networks.network import altered
 from tests.inference.known import NOISE, LinearProblem, Logistic, NestedProblem, Slope, SmallLinearProblem
@@ -513,6 +516,37 @@ def one_mode(likelihood, y=Y):
 def test_a_mixture_within_less_than_nothing(within):
     with pytest.raises(ValueError, match="within must be a number >= 0, got"):
         mixture([one_mode(Gaussian(0.5))], within=within)
+
+
+def test_of_several_members_the_highest_evidence_counts(engine):
+    model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
+    method = Laplace(epochs=20, evidence="maximize", draws=3, members=3)
+    post = fit(model, X, Y, method, engine=engine, progress=False)
+    ends = post.training["log_evidence"][:, -1]
+    assert ends.shape == (3,)
+    assert np.ptp(ends) > 0.01
+    assert (post.log_evidence, post.chains, post.draws) == (ends.max(), 1, 3)
+    first = fit(model, X, Y, replace(method, members=1), engine=engine, progress=False)
+    assert first.log_evidence == pytest.approx(ends[0], abs=0.01)
+
+
+def test_each_second_member_trains_at_a_tenth_of_the_noise_and_has_it_tuned_in_the_end():
+    model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
+    method = Laplace(epochs=20, evidence="maximize", draws=1, members=3, every=10)
+    seen = []
+    look = [lambda progress: seen.append(progress.posterior.samples["noise"][0].copy())]
+    post = fit(model, X, Y, method, engine="pyro", callbacks=look, progress=False)
+    np.testing.assert_allclose(seen[0], [0.5, 0.05, 0.5], rtol=1e-5)
+    np.testing.assert_allclose(seen[-1][1], 0.05, rtol=1e-5)
+    assert np.abs(seen[-1][[0, 2]] - 0.5).min() > 0.01
+    assert np.isnan(post.training["log_evidence"][1, 9])
+    assert 0.3 < post.samples["noise"][0, 0] < 1.5  # Y is white noise
+
+
+def test_a_member_that_is_alone_at_the_highest_evidence_is_doubted():
+    warn_of_spread(np.array([-29.0, -500.0, 0.0]))
+    with pytest.warns(ConvergenceWarning, match=re.escape("log evidences are -31.0 -500.0 0.0. More members")):
+        warn_of_spread(np.array([-31.0, -500.0, 0.0]))
 
 
 def test_posteriors_without_evidence_are_all_kept():

@@ -1,7 +1,8 @@
-"""Small networks are trained on one thread of torch, larger ones on as many as there are."""
+"""Small networks are trained on one thread of torch, small matrices taken on one of BLAS, larger ones on all."""
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import bayes_rpp as rpp
 
@@ -21,3 +22,20 @@ def test_steps_of_small_networks_run_on_one_thread(width, expected):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def threads_of_blas():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_small_matrices_are_taken_on_one_thread_of_blas(monkeypatch):
+    """Those of functions, and of networks by `run_task`."""
+    seen = []
+    monkeypatch.setattr("bayes_rpp.inference.fit.fit_process", lambda task: seen.append(threads_of_blas()))
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads_of_blas()
+        for rows in (40, 400):
+            x = np.zeros((rows, 3))
+            rpp.fit(rpp.GaussianProcess(rpp.Vector, rpp.Vector, rpp.O(3)), x, x, rpp.MAP())
+        assert seen == [{1}, before]
+        assert threads_of_blas() == before

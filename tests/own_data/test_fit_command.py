@@ -51,6 +51,7 @@ def test_numbers_with_a_symmetry(vectors, tmp_path):
     np.testing.assert_allclose(table["fy"], data["fy"])
     error = np.sqrt(((table["fy mean"] - data["fy"])[table["used"] == "test"] ** 2).mean())
     assert error < 10
+    assert f"{error:.4g} of fy" in result.output
     # The page's own words to go on: the posterior and columns.csv give the same predictions.
     post, units = Posterior.load(out / "posterior.nc"), pd.read_csv(out / "columns.csv")
     to_x, to_y = units[units.role == "input"], units[units.role == "target"]

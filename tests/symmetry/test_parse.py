@@ -35,6 +35,8 @@ def test_representations_are_read(text, rep):
         ("O(3)", O(3)),
         ("SO(2) * Trivial(1)", SO(2) * Trivial(1)),
         ("S(5)*O(3)", S(5) * O(3)),
+        ("SO(2, axis=(0, 0.5, -1))", SO(2, axis=(0, 0.5, -1))),
+        ("S(2) * SO(2, axis=[0, 0, 1])", S(2) * SO(2, axis=(0, 0, 1))),
         ("Lorentz()", Lorentz()),
         ("SL(2)", SL(2)),
         ("Sp(1)", Sp(1)),
@@ -57,6 +59,9 @@ def test_named_groups():
     assert parse_named_group("none=Trivial(3)") == ("none", Trivial(3))
     assert parse_named_group(" about z = SO(2) * Trivial(1)") == ("about z", SO(2) * Trivial(1))
     assert parse_named_group("O(3)") == ("O(3)", O(3))
+    axis = SO(2, axis=(0, 0, 1))
+    assert parse_named_group("dipole=SO(2, axis=(0, 0, 1))") == ("dipole", axis)
+    assert parse_named_group("SO(2, axis=(0, 0, 1))") == ("SO(2, axis=(0, 0, 1))", axis)
     assert parse_named_group("both=[SO(2) * Trivial(1), O(3)]") == ("both", [SO(2) * Trivial(1), O(3)])
     assert parse_named_group("O(2) in plane=O(2) * Trivial(1)") == ("O(2) in plane", O(2) * Trivial(1))
     with pytest.raises(TypeError, match="text must be a string, got 3"):

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 
-from bayes_rpp import SO, D, Lorentz, O, Pseudoscalar, Regular, Rep, S, Scalar, T, Trivial, Vector, Z
+from bayes_rpp import SO, D, GaussianProcess, Lorentz, O, Pseudoscalar, Regular, Rep, S, Scalar, T, Trivial, Vector, Z
+from bayes_rpp.models.data import check_inputs
 
 REPS = [Scalar, Vector, Pseudoscalar, T(2), T(1, 1), T(0, 2), 2 * Scalar + Vector + Scalar, Vector * Pseudoscalar,
         Vector * (Scalar + Vector), Vector**3, (Scalar + Vector).dual]  # fmt: skip
@@ -96,3 +99,11 @@ def test_custom_functions_must_be_representations():
         Rep.custom(lambda g: g.T, name="transpose")(S(4))
     with pytest.raises(ValueError, match="no representation"):
         Rep.custom(lambda g: 2 * g)(O(3))
+
+
+def test_columns_with_an_index_of_each_factor_are_hinted_at():
+    both = S(3) * O(3)
+    assert Vector(both).advice(18) == "; 2 * Vector.on(0) * Vector.on(1), with an index of each factor, would do"
+    assert Vector(both).advice(10) == Vector(O(3)).advice(9) == Vector(SO(2) * Trivial(1)).advice(4) == ""
+    with pytest.raises(ValueError, match=re.escape("got 9; Vector.on(0) * Vector.on(1), with an index of each")):
+        check_inputs(GaussianProcess(Vector, Vector.on(1), both), np.zeros((2, 9)))

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from bayes_rpp._warnings import warn_user
 from bayes_rpp.inference.curvature.curvature import GAIN, Curvature, search
 from bayes_rpp.inference.curvature.full import DataSpace, WeightSpace
 from bayes_rpp.inference.curvature.kronecker import Kronecker, matrix_shape
 from bayes_rpp.inference.curvature.linearisation import CHUNK, Coordinates, JacobianOf, Linearization
 from bayes_rpp.inference.optimise.training import TrainingError, initial_values, train
+from bayes_rpp.inference.posterior.diagnostics import ConvergenceWarning
+from bayes_rpp.inference.posterior.mixture import MODES
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.finite import why_not_finite
 from bayes_rpp.inference.run.sites import Sites, Values
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.priors.pathway import ResidualPathway
 
+LESS = 0.1  # of the noise to start from
 STILL = 1e-6  # in the logarithm of a number: when tuning ends
 TRIES = 4  # of ever shorter steps, each with a Jacobian of its own
 ROUND, RANGE = math.log(10.0), math.log(1000.0)  # how far the logarithm may move in a round, and from its start
@@ -36,8 +40,8 @@ def laplace(task: Task, trainer_type: Any, jacobian_of: JacobianOf) -> Posterior
     run = _Laplace(task, jacobian_of)
     if not task.method.epochs:
         return run.finish(run.first(), {})
-    post = train(task, trainer_type, run.between if run.tuned else None)
-    return run.finish({k: v[0, 0] for k, v in post.samples.items()}, post.training)
+    post = train(task, trainer_type, *((run.between, run.before) if run.tuned else ()))
+    return run.finish({k: v[0] for k, v in post.samples.items()}, post.training)
 
 
 class _Laplace:
@@ -53,50 +57,71 @@ class _Laplace:
         self.kind = self._kind()
         self._jacobian = jacobian_of(model.net, names)
         self._sites = Sites(model, task.parametrization)
+        # Weights that follow y closely find modes that a noise tuned on the way hides, if they do not overfit.
+        self._waits = (np.arange(method.count) % 2 == 1) & bool(method.polishing and self._own)
 
-    def between(self, epoch: int, trainer: Any) -> Numbers:
+    def before(self, initial: Values) -> Values:
+        """Of the likelihood's numbers each second member has a small part where nobody gave them, and keeps it."""
+        small = [k for k in self._own if k not in (self.task.weights or {})]
+        return initial | {k: initial[k] * np.where(self._waits, LESS, 1.0) for k in small}
+
+    def between(self, epoch: int, trainer: Any) -> dict[str, NDArray]:
         """Tune between two epochs; the sigmas once those of `burn_in` are over."""
         sites = self.tuned if epoch > self.method.burning else self._own
         if epoch % self.method.every or not sites:
             return {}
         found = self._sites.weights(trainer.values())
-        weights = {k: found[k][0] for k in self.model.net.parameters}
-        numbers = {k: float(found[k][0]) for k in self.model.latents}
-        numbers, value = self._tune(self.curvature(self.linearize(weights)), numbers, sites)
-        lead: Values = {k: np.array([v]) for k, v in numbers.items()}
+        tuned = [
+            (numbers, np.nan) if waits else self._tune(self.curvature(self.linearize(w)), numbers, sites)
+            for (w, numbers), waits in zip(self._members(found), self._waits, strict=True)
+        ]
+        lead: Values = {k: np.array([numbers[k] for numbers, _ in tuned]) for k in self.model.latents}
         trainer.replace(self._sites.values({**found, **lead}))
-        return {"log_evidence": value} | {k: numbers[k] for k in self.tuned}
+        return {"log_evidence": np.array([value for _, value in tuned])} | {k: lead[k] for k in self.tuned}
 
     def first(self) -> Values:
-        """Weights and numbers where a fit without training starts."""
+        """Weights and numbers of each member where a fit without training starts."""
         task = self.task
-        found = self._sites.weights(initial_values(self._sites, task, self.method.seeds(task.seed), 1))
-        if why := why_not_finite(task, found, 0):
-            raise TrainingError(f"the log density is not finite at the start: {why}")
-        return {k: np.asarray(v[0], dtype=np.float32) for k, v in found.items()}
+        found = self._sites.weights(initial_values(self._sites, task, self.method.seeds(task.seed), self.method.count))
+        for member in range(self.method.count):
+            if why := why_not_finite(task, found, member):
+                raise TrainingError(f"the log density is not finite at the start: {why}")
+        return {k: np.asarray(v, dtype=np.float32) for k, v in found.items()}
 
     def finish(self, values: Values, training: Mapping[str, NDArray]) -> Posterior:
-        """Polish, draw, and put together."""
+        """Polish each member, draw around the one of the highest evidence, and put together."""
         method = self.method
-        weights = {k: values[k] for k in self.model.net.parameters}
-        numbers = {k: float(values[k]) for k in self.model.latents}
-        curvature = self.curvature(self.linearize(weights))
-        for sites in self._stages():
-            curvature, numbers = self._polished(curvature, numbers, sites)
+        ends = [self._end(weights, numbers) for weights, numbers in self._members(values)]
+        evidences = np.array([curvature.evidence(numbers) for curvature, numbers in ends])
+        warn_of_spread(evidences)
+        curvature, numbers = ends[int(np.argmax(evidences))]
         at, factorized = curvature.at, curvature.at_numbers(numbers)
         rng = np.random.default_rng(np.random.SeedSequence(self.task.seed).spawn(method.count + 1)[-1])
         drawn = at.at + self.coordinates.color(factorized.draw(rng, method.draws), numbers)
-        dtype = next(iter(weights.values())).dtype
         shape = (1, method.draws)
         samples = {k: np.broadcast_to(w, shape + w.shape) for k, w in at.weights.items()}
         samples |= {k: w[None] for k, w in self.coordinates.weights(drawn).items()}
         samples |= {k: np.full(shape, v) for k, v in numbers.items()}
+        dtype = values[next(iter(self.model.net.parameters))].dtype
         return self.task.posterior(
             {k: v.astype(dtype) for k, v in samples.items()},
-            training=training,
-            log_evidence=curvature.evidence(numbers),
+            training=_with_ends(training, evidences),
+            log_evidence=float(evidences.max()),
             center=at.weights if method.predictions == "linearized" else None,
         )
+
+    def _members(self, found: Mapping[str, NDArray]) -> Iterator[tuple[dict[str, NDArray], Numbers]]:
+        """Weights and numbers of each member of arrays (members, ...)."""
+        for member in range(self.method.count):
+            weights = {k: found[k][member] for k in self.model.net.parameters}
+            yield weights, {k: float(found[k][member]) for k in self.model.latents}
+
+    def _end(self, weights: dict[str, NDArray], numbers: Numbers) -> tuple[Curvature, Numbers]:
+        """A member, polished."""
+        curvature = self.curvature(self.linearize(weights))
+        for sites in self._stages():
+            curvature, numbers = self._polished(curvature, numbers, sites)
+        return curvature, numbers
 
     def _stages(self) -> list[Sequence[str]]:
         """The numbers to tune while polishing: the likelihood's until the weights are at a mode, then all. Sigmas that
@@ -221,6 +246,26 @@ class _Laplace:
                 f"{' or '.join(map(repr, able))}{', or ' if able else ''}more memory would do"
             )
         return kind
+
+
+def warn_of_spread(evidences: NDArray) -> None:
+    """Say so where no other member came near the mode of the highest evidence."""
+    best, *others = np.sort(evidences)[::-1]
+    if others and best - others[0] > MODES:
+        warn_user(
+            "one member alone found the mode of the highest evidence, and another seed may find a better one: the log "
+            f"evidences are {' '.join(f'{v:.1f}' for v in evidences)}. More members, or more epochs, would do",
+            ConvergenceWarning,
+        )
+
+
+def _with_ends(training: Mapping[str, NDArray], evidences: NDArray) -> Mapping[str, NDArray]:
+    """The record of the training, with the evidences in the end where there are several."""
+    if len(evidences) == 1 or not training:
+        return training
+    known = training.get("log_evidence", np.full_like(training["loss"], np.nan)).copy()
+    known[:, -1] = evidences
+    return {**training, "log_evidence": known}
 
 
 def _factors(prior: ResidualPathway) -> int:

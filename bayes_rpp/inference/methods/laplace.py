@@ -48,17 +48,24 @@ class Laplace(MAP):
             evidence, in turn with the weights: the noise during the training (Immer et al. 2021b, "Scalable marginal
             likelihood estimation") and while polishing, sigmas from `burn_in` on. The distributions say where they
             start, and no more: the evidence is not weighted by them. A number stays within a factor of 1000 of its
-            start. Start from small sigmas and several seeds, and put the fits together with `mixture`. None: the
+            start. Start from small sigmas and several `members`. None: the
             numbers are at the joint mode, as in MAP.
         every: epochs between two rounds of tuning.
         steps: of L-BFGS in each round.
         memory: what curvature may take, in GB; more raises an error with the numbers.
+        members: fits from starts of their own, trained at once; the posterior is around the mode of the highest
+            evidence, and `training["log_evidence"]` ends with that of each. Where the evidence tunes the noise, each
+            second one trains at a tenth of its start, and has it tuned while polishing alone: which of the two ways
+            finds the better mode depends on the data.
         burn_in: epochs before the first round that tunes sigmas, which end at modes of less evidence if they are tuned
             while the weights are far from one. None: all epochs, so that sigmas are tuned once the weights have been
             polished; where there are no epochs, or no polishing, at once.
         epochs: as in MAP, and 0: only polish, from `fit(..., init=)`. So a mode that is known is followed to other
             sigmas, or a sweep's cell gets its Gaussian; with evidence="maximize" the evidence does not fall on the way.
         batch_size, learning_rate, schedule, patience: as in MAP.
+
+    Warns:
+        ConvergenceWarning: if of several members no other one came within 30 nats of the highest evidence.
 
     Raises:
         ValueError: naming the argument that is out of range.
@@ -74,11 +81,12 @@ class Laplace(MAP):
     steps: int = 20
     memory: float = 4.0
     burn_in: int | None = None
+    members: int = 1
 
     def __post_init__(self) -> None:
         renamed_values(self, predictions={"linearised": "linearized"}, evidence={"maximise": "maximize"})
         super().__post_init__()
-        for name in ("draws", "every", "steps"):
+        for name in ("draws", "every", "steps", "members"):
             whole_number(getattr(self, name), name)
         if self.burn_in is not None:
             whole_number(self.burn_in, "burn_in", 0)
@@ -95,6 +103,10 @@ class Laplace(MAP):
         ):
             if getattr(self, name) not in able:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, able))}, got {getattr(self, name)!r}")
+
+    @property
+    def count(self) -> int:
+        return self.members
 
     @property
     def polishing(self) -> int:

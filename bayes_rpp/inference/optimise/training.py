@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bayes_rpp.inference.optimise.noises import at_first_errors
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays, Store
 from bayes_rpp.inference.run.finite import in_float32, why_not_finite
@@ -95,14 +96,20 @@ class Progress:
         self._run.record(name, self.epoch, value)
 
 
-Between = Callable[[int, Any], Mapping[str, float]]
+Between = Callable[[int, Any], Mapping[str, NDArray]]
 
 
-def train(task: Task, trainer_type: type[Trainer], between: Between | None = None) -> Posterior:
+def train(
+    task: Task,
+    trainer_type: type[Trainer],
+    between: Between | None = None,
+    before: Callable[[Values], Values] | None = None,
+) -> Posterior:
     """Optimise all members together; see MAP for what the method's numbers mean.
 
     Args:
         between: called after each epoch with its number and the trainer, which it may change; returns what to record.
+        before: from where members would start, (members, ...), to where they do.
 
     Raises:
         TrainingError: if a loss is not finite, naming member, epoch and step.
@@ -120,7 +127,8 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
     seeds = method.seeds(task.seed)
     batches = _Batches(seeds, len(task.x), method.batch_size)
     rates = method.rates(batches.steps * method.epochs)
-    trainer = trainer_type(task, run.sites, initial_values(run.sites, task, seeds, method.count), rates)
+    initial = at_first_errors(run.sites, task, initial_values(run.sites, task, seeds, method.count))
+    trainer = trainer_type(task, run.sites, before(initial) if before else initial, rates)
     run.current, best = trainer.values(), _Best(method, trainer)
     store = Store.of(task)
     first = 1 + _resume(store, run, trainer, best)
@@ -162,7 +170,7 @@ def _epoch(epoch: int, run: _Run, trainer: Trainer, batches: _Batches, between: 
     run.record("loss", epoch, loss)
     if between:
         for name, value in between(epoch, trainer).items():
-            run.record(name, epoch, np.array(value))
+            run.record(name, epoch, value)
         run.current = trainer.values()
     validation = run.validation_loss() if task.validation else None
     if validation is not None:

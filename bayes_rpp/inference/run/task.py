@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bayes_rpp._deprecation import renamed_attribute
 from bayes_rpp._imports import load_module
@@ -68,25 +69,31 @@ class Task:
         return Posterior(self.model, samples, **made, **parts)
 
 
+ROWS = 1000  # of a matrix: up to there a factor and a product take a tenth of a second
 SMALL = 0.015  # GB that a step works on: up to there a second thread of torch gains nothing
 
 
 def run_task(task: Task) -> Posterior:
-    """Do a task, in the way of its method; steps of small networks on one thread of torch, as on busy cores threads
-    wait for each other, ten times as long as they compute."""
-    with _threads(task):
+    """Do a task, in the way of its method."""
+    with few_threads(task):
         found: Posterior = task.method.run(task)
     return found
 
 
-def _threads(task: Task) -> AbstractContextManager[None]:
-    net = getattr(task.model, "net", None)
-    if task.engine != "pyro" or net is None or net.input_shape is not None:
-        return nullcontext()
-    batch = min(getattr(task.method, "batch_size", None) or len(task.x), len(task.x))
-    small = task.method.count * at_work(net, batch) <= SMALL
-    found: AbstractContextManager[None] = load_module("bayes_rpp.engines.torch").threads(1 if small else None)
-    return found
+@contextmanager
+def few_threads(task: Task) -> Iterator[None]:
+    """One thread of BLAS for small matrices, and of torch for steps of small networks: on busy cores threads wait for
+    each other, ten times as long as they compute."""
+    rows = len(task.x) * task.model.rep_out.size  # of the largest matrix of Laplace, of polishing and of functions
+    rows = min(rows, task.model.net.size) if isinstance(task.model, Model) else rows
+    with ExitStack() as stack:
+        if rows <= ROWS:
+            stack.enter_context(threadpool_limits(limits=1, user_api="blas"))
+        if task.engine == "pyro" and isinstance(task.model, Model) and task.model.input_shape is None:
+            batch = min(getattr(task.method, "batch_size", None) or len(task.x), len(task.x))
+            if task.method.count * at_work(task.model.net, batch) <= SMALL:
+                stack.enter_context(load_module("bayes_rpp.engines.torch").threads(1))
+        yield
 
 
 def check_method(method: Any) -> Method:
