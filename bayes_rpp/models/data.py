@@ -32,6 +32,8 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     if there is not None:
         y = _filled(net.encode_outputs(y, a, names[1]), there, names[1])
     kind = f", as a {type(likelihood).__name__} likelihood needs"
+    if there is None and np.ndim(y) > 2:  # images, as classes of their pixels
+        y = real_array(y, names[1]).reshape(len(y), -1)
     b = finite_array(y, names[1], columns=columns, because=", the size of rep_out" if columns == outputs else kind)
     if len(a) != len(b):
         raise ValueError(f"{names[1]} must have {len(a)} examples, as {names[0]} has, got {len(b)}")
