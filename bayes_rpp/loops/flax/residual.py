@@ -75,7 +75,8 @@ def with_residual(kind: Any) -> type:
 
 def attach(layer: Any, residual: Residual) -> None:
     """Have a layer give what it gives and its residual's output."""
-    object.__setattr__(layer, "__class__", with_residual(type(layer)))
+    kind: Any = type(layer)
+    object.__setattr__(layer, "__class__", with_residual(kind))
     layer.residual = residual
 
 
