@@ -50,6 +50,7 @@ SMALLER = {
         "members=5, epochs=300": "members=2, epochs=2",
     },
     "docs/howto/soften.md": {"epochs=20": "epochs=1"},
+    "docs/howto/gpus.md": {},
     "docs/howto/own-training-loop.md": {
         "range(15)": "range(2)",
         "epoch >= 12": "epoch >= 0",

@@ -119,7 +119,7 @@ def train(task: Task, trainer_type: type[Trainer], between: Between | None = Non
             callback.start(task)
     seeds = method.seeds(task.seed)
     batches = _Batches(seeds, len(task.x), method.batch_size)
-    rates = method.rates(batches.steps * method.epochs)
+    rates = method.rates((batches.steps if task.stream is None else task.stream.steps) * method.epochs)
     trainer = trainer_type(task, run.sites, initial_values(run.sites, task, seeds, method.count), rates)
     run.current, best = trainer.values(), _Best(method, trainer)
     store = Store.of(task)
