@@ -111,8 +111,8 @@ def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float, si
         if extent < LARGE:
             return
         reason = (
-            f"The prior asks for it, as the weights {name!r} of the start are {extent:.2g} of its standard deviations in "
-            "size: larger sigma_a and sigma_b would do"
+            f"The prior asks for it, as the weights {name!r} of the start are {extent:.2g} of its standard deviations "
+            "in size: larger sigma_a and sigma_b would do"
         )
     warn_user(
         "the fit ended where the training data are less likely than at init: -log p(y | W, x) of an example is "
