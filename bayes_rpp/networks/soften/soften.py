@@ -47,7 +47,7 @@ def soften(
         input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
             must be (n, outputs), or is flattened to that.
         centre: of the prior of softened layers and plain linear ones: "zero", or "module", the values that the module
-            has, for one that was trained on more data than are at hand.
+            has, for one that is good already, as after training on these data or more.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "separable", a kernel that varies smoothly with position, and
             "low-rank", any map between slow waves over input and output, both of torch alone, with weights that are no
