@@ -6,7 +6,6 @@ What one uses every day is here, `import bayes_rpp as rpp`, and the rest in modu
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bayes_rpp._lazy import lazy
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
     from bayes_rpp.inference.run.callbacks import EquivarianceTracker
     from bayes_rpp.inference.sweep.sweep import sweep
-    from bayes_rpp.loops.torch.soft_module import SoftModule
+    from bayes_rpp.loops.soft_module import SoftModule
     from bayes_rpp.models.likelihoods import Bernoulli, Categorical, Poisson, StudentT
     from bayes_rpp.models.model import Model
     from bayes_rpp.models.normal import EnergyForces, Gaussian
@@ -70,7 +69,7 @@ else:
             "inference.posterior.functions": "Posterior",
             "inference.run.callbacks": "EquivarianceTracker",
             "inference.sweep.sweep": "sweep",
-            "loops.torch.soft_module": "SoftModule",
+            "loops.soft_module": "SoftModule",
             "models.likelihoods": "Bernoulli Categorical Poisson StudentT",
             "models.model": "Model",
             "models.normal": "EnergyForces Gaussian",
@@ -115,5 +114,3 @@ __all__ = [
     "datasets", "discover_symmetry", "equivariance_error", "fit", "harden", "load_network", "mixture", "save_network",
     "soften", "sweep",
 ]  # fmt: skip
-if find_spec("torch") is None:  # what needs it is not loaded by `from bayes_rpp import *`
-    __all__ = [name for name in __all__ if name != "SoftModule"]

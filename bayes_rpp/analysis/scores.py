@@ -123,7 +123,7 @@ def score(post: Posterior) -> Score:
     """
     arviz_stats, from_dict = load_module("arviz_stats"), load_module("arviz_base").from_dict
     f = None if post.center is None else outputs_of(post, post.x)
-    logp = post.log_likelihood() if f is None else post.model.likelihood.log_prob(f, post.y, post.latents)
+    logp = post.log_likelihood() if f is None else post.model.likelihood.predictive.log_prob(f, post.y, post.latents)
     logp = np.asarray(logp, dtype=np.float64)
     draws = logp[..., 0].size
     if draws < MIN_DRAWS:

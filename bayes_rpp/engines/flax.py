@@ -282,3 +282,19 @@ def left_alone(kind: type) -> str:
     """Why layers of a class of Flax are never softened, or ""."""
     names = {base.__name__ for base in kind.__mro__ if base.__module__.startswith("flax.")}
     return next((why for why, kinds in LEFT_ALONE.items() if names & kinds), "")
+
+
+def at(module: Any, path: str) -> Any:
+    """A part of an nnx module, "layers.0", or the module itself, ""."""
+    for part in path.split(".") if path else ():
+        if isinstance(module, CONTAINERS):
+            module = module[int(part) if part.isdigit() else part]
+        else:
+            module = getattr(module, part)
+    return module
+
+
+def parameters_of(module: Any) -> dict[str, Any]:
+    """The parameters of an nnx module, by the names of `View.values`."""
+    found = ((path, v) for path, v in nnx.iter_graph(module) if isinstance(v, nnx.Param))
+    return {".".join(map(str, path)): v for path, v in found}

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -25,17 +25,21 @@ from bayes_rpp.inference.run.mean import warn_if_mean
 from bayes_rpp.inference.run.parallel import check_executor
 from bayes_rpp.inference.run.rounding import warn_of_rounding
 from bayes_rpp.inference.run.start import start_of, warn_if_worse
+from bayes_rpp.inference.run.stream import Stream, examples_of, is_dataset, is_loader
 from bayes_rpp.inference.run.task import Callback, Task, check_method, few_threads, run_task
 from bayes_rpp.models.data import check_data
 from bayes_rpp.models.model import Model
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.priors.parametrization import get_parametrization
 
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader, Dataset
+
 
 def fit(
     model: Model | GaussianProcess,
-    x: ArrayLike,
-    y: ArrayLike,
+    x: ArrayLike | Dataset[Any] | DataLoader[Any],
+    y: ArrayLike | None,
     method: Method,
     *,
     engine: EngineName | None = None,
@@ -43,7 +47,7 @@ def fit(
     init: Posterior | Mapping[str, NDArray] | None = None,
     callbacks: Sequence[Callback] | Callback = (),
     progress: bool = True,
-    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | Dataset[Any] | DataLoader[Any] | None = None,
     checkpoint: Checkpoint | str | Path | None = None,
     executor: Executor | None = None,
 ) -> Posterior:
@@ -52,9 +56,12 @@ def fit(
     Args:
         model: a Model (network, prior and likelihood), or a GaussianProcess, whose numbers MAP, NUTS and HMC find.
         x: (n, d_in) inputs, d_in the size of rep_in, or (n, *input_shape) of a network that has one, such as images.
-            Columns of a size of about 1 train best. `Particles`, for a ParticleNetwork.
+            Columns of a size of about 1 train best. `Particles`, for a ParticleNetwork. A Dataset of torch that gives
+            pairs (input, output), which is read once; or a DataLoader of one, with MAP and DeepEnsemble in Pyro, which
+            is gone through in each epoch with its own batches, order and augmentation, the same for all members. The
+            posterior then has the first 2,000 examples as its data.
         y: (n, d_out) outputs; scaled likewise, and invariant ones centred. With Categorical, classes (n,) or (n, 1). Of
-            each particle, a list of arrays; of energies and forces, a pair.
+            each particle, a list of arrays; of energies and forces, a pair. None, if x is a Dataset or DataLoader.
         method: MAP(), DeepEnsemble(members=10), Laplace(), SVI(), NUTS(), HMC(), MCLMC(), MILE(), ChEES(),
             SGLD(), SGHMC().
         engine: "numpyro" or "pyro". None: numpyro if it is installed, else pyro; what runs the network, if it is a
@@ -66,7 +73,8 @@ def fit(
             such as a trained module's `net.initial`, MAP, DeepEnsemble and Laplace take smaller steps by default.
         callbacks: functions of Progress, called after each epoch; one that returns True stops the training.
         progress: whether to show a bar with loss and equivariance error.
-        validation: (x, y) whose loss is recorded after each epoch, and that early stopping looks at.
+        validation: (x, y), a Dataset or a DataLoader, whose loss is recorded after each epoch, and that early stopping
+            looks at.
         checkpoint: a folder to keep the run in: the same call goes on where a stopped or killed one was, and ends with
             the same result. Checkpoint(path, every=seconds) says how often.
         executor: any concurrent.futures.Executor, such as a process pool, loky's, or Dask's `client.get_executor()`, to
@@ -94,13 +102,21 @@ def fit(
         raise TypeError(
             f"model must be a Model or a GaussianProcess, got {described(model)}; Model(net, sigma_b=0.1) would do"
         )
-    x, y = check_data(model, x, y)
     check_method(method)
+    stream = None
+    if is_loader(x):
+        _check_streamed(model, method, engine, checkpoint, executor)
+        stream = Stream(model, x, y)  # type: ignore[arg-type]
+        x, y = stream.x, stream.y
+    else:
+        x, y = check_data(model, *examples_of(x, y))
     alone = isinstance(model, GaussianProcess) and isinstance(method, MAP)  # numpy and scipy do it
-    chosen = check_engine(engine, model.engines, is_used=not alone)
+    chosen = check_engine("pyro" if stream else engine, model.engines, is_used=not alone)
     if isinstance(model, Model):
         warn_of_rounding(chosen, x=x, y=y)
     whole_number(seed, "seed", 0)
+    if is_loader(validation) or is_dataset(validation):
+        validation = examples_of(validation, None, "validation")
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
             raise TypeError(f"validation must be a pair (x, y), got a {type(validation).__name__}")
@@ -175,6 +191,7 @@ def fit(
         validation,
         checkpoint,
         executor,
+        stream,
     )
     if functions:
         with nullcontext() if executor is not None else LOCK, few_threads(task):
@@ -191,8 +208,22 @@ def fit(
     warn_if_mean(post, method)
     # With patience the end is the epoch that validation finds best, the start among them.
     if weights is not None and isinstance(method, MAP) and not isinstance(method, Laplace) and method.patience is None:
-        warn_if_worse(post, weights, method.rate)
+        warn_if_worse(post, weights, method.rate, task.size)
     return post
+
+
+def _check_streamed(model: Any, method: Any, engine: Any, checkpoint: Any, executor: Any) -> None:
+    """Raise for what does not go with a DataLoader."""
+    if type(method) not in (MAP, DeepEnsemble) or method.polish or getattr(method, "restarts", 0):
+        raise ValueError(
+            f"method must be MAP or DeepEnsemble, without polish and restarts, where x is a DataLoader, got {method}; "
+            "arrays, or the DataLoader's dataset, would do"
+        )
+    if engine == "numpyro" or (isinstance(model, Model) and "pyro" not in model.engines):
+        raise ValueError("engine must be 'pyro' where x is a DataLoader, got 'numpyro'; its dataset would do")
+    for name, given in (("checkpoint", checkpoint), ("executor", executor)):
+        if given is not None:
+            raise ValueError(f"{name} must be None where x is a DataLoader, whose order is its own, got {given!r}")
 
 
 def _check_taken(method: Method, **options: Any) -> None:

@@ -32,6 +32,8 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     if there is not None:
         y = _filled(net.encode_outputs(y, a, names[1]), there, names[1])
     kind = f", as a {type(likelihood).__name__} likelihood needs"
+    if there is None and np.ndim(y) > 2:  # images, as classes of their pixels
+        y = real_array(y, names[1]).reshape(len(y), -1)
     fits = columns == outputs
     because, advice = (", the size of rep_out", model.rep_out.advice) if fits else (kind, None)
     b = finite_array(y, names[1], columns=columns, because=because, advice=advice)

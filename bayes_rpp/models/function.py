@@ -52,8 +52,8 @@ def run(
         params = {name: _weight(model, engine, form, name, latents) for name in model.priors}
         n, f = x.shape[-2], _outputs(model, engine, params, x)
         with engine.plate("data", n, dim=-1), engine.scale((n if size is None else size) / n):
-            seen = None if y is None else likelihood.observed(engine, y)
-            scatter = likelihood.distribution(engine, f, latents)
+            seen = None if y is None else likelihood.targets(engine, y, model.net.rep_out.size)
+            scatter = (likelihood.distribution if y is None else likelihood.objective)(engine, f, latents)
             if seen is not None and (there := net.counted(x)) is not None:
                 xp = array_namespace(seen)
                 seen, scatter = xp.where(there, seen, xp.zeros_like(seen)), scatter.base_dist.mask(there).to_event(1)

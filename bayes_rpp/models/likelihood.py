@@ -26,13 +26,17 @@ class Likelihood(ABC):
         latents: site -> Prior of the numbers to infer.
         prefix: of sites, before the names of fields.
         takes_missing: whether numbers y may be NaN, where there is nothing to be seen.
+        options: names of fields that are no positive numbers, and are checked by the class itself.
     """
 
     prefix: ClassVar[str] = ""
     takes_missing: ClassVar[bool] = False
+    options: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
+            if field.name in self.options:
+                continue
             value = getattr(self, field.name)
             if isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
                 if not (math.isfinite(value) and value > 0):
@@ -44,6 +48,20 @@ class Likelihood(ABC):
     @property
     def latents(self) -> dict[str, Prior]:
         return {self.prefix + k: v for k, v in self._numbers().items() if isinstance(v, Prior)}
+
+    @property
+    def predictive(self) -> Likelihood:
+        """That of new examples, whose density is what predictions are scored by: itself, without weights of classes and
+        the like, which count in training alone."""
+        return self
+
+    def objective(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
+        """`distribution` as it is trained with, of `targets`; its density may be another by a constant."""
+        return self.distribution(engine, f, latents)
+
+    def targets(self, engine: Engine, y: Shaped[Array, "*batch n columns"], outputs: int) -> Shaped[Array, "*observed"]:
+        """y (..., n, columns), for a network of so many outputs, in the form that `objective` observes."""
+        return self.observed(engine, y)
 
     @abstractmethod
     def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
@@ -120,3 +138,10 @@ class Likelihood(ABC):
         """A field's value in an engine, broadcasting to outputs (..., n, d)."""
         site = self.prefix + name
         return latents[site][..., None] if site in latents else getattr(self, name)
+
+
+def check_values(good: NDArray, y: NDArray, name: str, wanted: str) -> None:
+    """Raise ValueError for the first entry of y (n, columns) that is not good."""
+    if not good.all():
+        row, column = np.argwhere(~good)[0]
+        raise ValueError(f"{name} must be {wanted}, got {y[row, column]:g} in row {row}, column {column}")

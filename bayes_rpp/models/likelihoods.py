@@ -18,7 +18,8 @@ from bayes_rpp._imports import load_module
 from bayes_rpp._numerics import rms
 from bayes_rpp._types import Float, Shaped
 from bayes_rpp.engines.base import Engine
-from bayes_rpp.models.likelihood import Latents, Likelihood
+from bayes_rpp.models.categorical import Categorical as Categorical
+from bayes_rpp.models.likelihood import Latents, Likelihood, check_values
 from bayes_rpp.models.normal import EnergyForces, Gaussian
 from bayes_rpp.priors.hyper import Inferable, Prior
 
@@ -94,7 +95,7 @@ class Bernoulli(Likelihood):
         return engine.distributions.Bernoulli(logits=f).to_event(1)
 
     def check(self, y: NDArray, outputs: int, name: str) -> None:
-        _check_values(np.isin(y, (0, 1)), y, name, "0 or 1")
+        check_values(np.isin(y, (0, 1)), y, name, "0 or 1")
 
     def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return special.expit(f)
@@ -121,62 +122,6 @@ class Bernoulli(Likelihood):
 
 
 @dataclass(frozen=True)
-class Categorical(Likelihood):
-    """y is a class 0 ... K - 1 in one column; its probabilities are softmax(f(x) / temperature) of the K outputs f.
-
-    Args:
-        temperature: a number > 0. The prior makes outputs of a size of about 1, so below 1 it expects surer classes;
-            after training, the one that suits examples held out calibrates (Guo et al. 2017, temperature scaling).
-    """
-
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not isinstance(self.temperature, float):
-            raise TypeError("temperature must be a number > 0, got a distribution; one for sigma_a would do instead")
-
-    def distribution(self, engine: Engine, f: Shaped[Array, "*batch n d"], latents: Latents) -> Any:
-        return engine.distributions.Categorical(logits=f / self.temperature)
-
-    def observed(self, engine: Engine, y: Shaped[Array, "*batch n columns"]) -> Shaped[Array, "*observed"]:
-        return engine.integers(y[..., 0])
-
-    def columns(self, outputs: int) -> int:
-        return 1
-
-    def check(self, y: NDArray, outputs: int, name: str) -> None:
-        _check_values((y == np.floor(y)) & (y >= 0) & (y < outputs), y, name, f"a class from 0 to {outputs - 1}")
-
-    def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
-        return special.softmax(f / self.temperature, axis=-1)
-
-    def log_prob(
-        self, f: Float[NDArray, "*batch n d"], y: Shaped[NDArray, "... n columns"], latents: Latents
-    ) -> Float[NDArray, "*batch n"]:
-        logp = special.log_softmax(f.astype(np.float64) / self.temperature, axis=-1)
-        chosen = np.broadcast_to(np.asarray(y).astype(np.int64), (*f.shape[:-1], 1))
-        return np.take_along_axis(logp, chosen, axis=-1)[..., 0]
-
-    def expansion(
-        self, f: Float[NDArray, "n d"], y: Shaped[NDArray, "n columns"], latents: Latents
-    ) -> tuple[Float[NDArray, "n d"], Float[NDArray, "n d d"]]:
-        p = self.mean(f)
-        chosen = np.asarray(y).astype(np.int64) == np.arange(f.shape[-1])
-        curvature = _diagonal(p) - p[..., :, None] * p[..., None, :]
-        return (chosen - p) / self.temperature, curvature / self.temperature**2
-
-    def sample(
-        self, rng: np.random.Generator, f: Float[NDArray, "*batch n d"], latents: Latents
-    ) -> Float[NDArray, "*batch n columns"]:
-        return (f / self.temperature + rng.gumbel(size=f.shape)).argmax(axis=-1)[..., None].astype(np.float64)
-
-    def variance(self, f: Float[NDArray, "*batch n d"], latents: Latents) -> Float[NDArray, "*batch n d"]:
-        p = self.mean(f)
-        return p * (1 - p)
-
-
-@dataclass(frozen=True)
 class Poisson(Likelihood):
     """Each column of y is a count of mean exp(f(x))."""
 
@@ -184,7 +129,7 @@ class Poisson(Likelihood):
         return engine.distributions.Poisson(array_namespace(f).exp(f)).to_event(1)
 
     def check(self, y: NDArray, outputs: int, name: str) -> None:
-        _check_values((y == np.floor(y)) & (y >= 0), y, name, "a count 0, 1, 2, ...")
+        check_values((y == np.floor(y)) & (y >= 0), y, name, "a count 0, 1, 2, ...")
 
     def mean(self, f: Float[NDArray, "*batch n d"]) -> Float[NDArray, "*batch n d"]:
         return np.exp(f)
@@ -234,9 +179,3 @@ def likelihood_from_config(kind: str, config: Mapping[str, Any], given: Likeliho
 
 def _diagonal(entries: NDArray) -> NDArray:
     return entries[..., None] * np.eye(entries.shape[-1])
-
-
-def _check_values(good: NDArray, y: NDArray, name: str, wanted: str) -> None:
-    if not good.all():
-        row, column = np.argwhere(~good)[0]
-        raise ValueError(f"{name} must be {wanted}, got {y[row, column]:g} in row {row}, column {column}")

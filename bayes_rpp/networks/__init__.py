@@ -8,7 +8,7 @@ from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
     from bayes_rpp.networks.allocation import uniform_rep
-    from bayes_rpp.networks.export.export import to_torch
+    from bayes_rpp.networks.export.export import to_flax, to_torch
     from bayes_rpp.networks.network import Capabilities, Network, Parameter
     from bayes_rpp.networks.polynomials import Capacity, capacity
     from bayes_rpp.networks.restricted import LinearPath, restrict
@@ -18,7 +18,7 @@ else:
         __name__,
         {
             "networks.allocation": "uniform_rep",
-            "networks.export.export": "to_torch",
+            "networks.export.export": "to_flax to_torch",
             "networks.network": "Capabilities Network Parameter",
             "networks.polynomials": "Capacity capacity",
             "networks.restricted": "LinearPath restrict",
@@ -28,5 +28,5 @@ else:
 
 __all__ = [
     "Capabilities", "Capacity", "LinearPath", "ModuleNetwork", "Network", "Parameter", "capacity", "restrict",
-    "to_torch", "uniform_rep",
+    "to_flax", "to_torch", "uniform_rep",
 ]  # fmt: skip

@@ -313,7 +313,7 @@ def test_mixed_precision_and_data_parallel():
         ({"freeze": ["*"]}, "module must have parameters to infer, got a Net without that are not frozen"),
         ({"module": nn.DataParallel(Net())}, "module must run on one device, got a DataParallel"),
         ({"module": nn.Sequential(rpp.SoftModule(Net(), SHAPE))}, "module must be one without residuals"),
-        ({"module": 3}, "module must be a torch.nn.Module, got a int"),
+        ({"module": 3}, "module must be a torch.nn.Module or an nnx.Module of Flax, got a int"),
         ({"input_shape": "image"}, "input_shape must be the shape of one example, several shapes, .* got 'image'"),
         ({"input_shape": (2, 6, 6)}, "module must run on examples of .*, got an error: "),
     ],

@@ -93,3 +93,12 @@ def test_in_half_precision_a_layer_takes_what_a_plain_one_gives(residual):
     torch.testing.assert_close(found.float(), soft(x), atol=0.05, rtol=0.05)
     found.float().square().sum().backward()
     assert all(p.grad.isfinite().all() and p.grad.any() for p in soft.residual_parameters())
+
+
+@pytest.mark.parametrize("residual", KINDS)
+def test_nothing_stays_behind_on_another_device(residual):
+    soft = make(residual).to("meta")  # where tensors of two devices do not mix, as on a GPU
+    loss = soft(torch.zeros(3, 1, 4, 4, device="meta")).sum() + soft.penalty()
+    loss.backward()
+    assert loss.is_meta
+    assert all(p.grad.is_meta for p in soft.parameters())

@@ -216,3 +216,11 @@ def test_convolutional_networks_become_plain_layers(kind, strict):
     again.load_state_dict(module.state_dict())
     np.testing.assert_array_equal(again(torch.tensor(x)).detach(), module(torch.tensor(x)).detach())
     trains(module, net)
+
+
+def test_a_module_of_float64_comes_back_in_its_own_precision():
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.Flatten(), torch.nn.Linear(8, 2)).double()
+    net = rpp.soften(module, (1, 4, 4), residual="local")
+    single = {k: w.astype(np.float32) for k, w in net.initial.items()}
+    again, x = rpp.networks.to_torch(net, single), torch.rand(3, 1, 4, 4, dtype=torch.float64)
+    torch.testing.assert_close(again(x), module(x), atol=1e-5, rtol=1e-5)

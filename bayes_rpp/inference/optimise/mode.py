@@ -41,8 +41,9 @@ def finish(task: Task, post: Posterior) -> Posterior:
         ConvergenceWarning: if a model that is linear in its weights is not at its mode in the end.
     """
     method = task.method
-    if post.training["loss"].shape[1] < method.epochs or (task.validation is not None and not method.polish):
-        return post  # stopped on purpose, or to be looked at by validation
+    stopped = post.training["loss"].shape[1] < method.epochs or (task.validation is not None and not method.polish)
+    if stopped or task.stream is not None:
+        return post  # on purpose, or to be looked at by validation; the steps are of all data at once
     samples, farthest = polished(task.model, task.x, task.y, post.samples, method, task.engine)
     if farthest > FAR:
         warn_user(

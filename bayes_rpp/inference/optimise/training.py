@@ -126,7 +126,7 @@ def train(
             callback.start(task)
     seeds = method.seeds(task.seed)
     batches = _Batches(seeds, len(task.x), method.batch_size)
-    rates = method.rates(batches.steps * method.epochs)
+    rates = method.rates((batches.steps if task.stream is None else task.stream.steps) * method.epochs)
     initial = at_first_errors(run.sites, task, initial_values(run.sites, task, seeds, method.count))
     trainer = trainer_type(task, run.sites, before(initial) if before else initial, rates)
     run.current, best = trainer.values(), _Best(method, trainer)

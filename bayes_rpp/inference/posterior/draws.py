@@ -199,8 +199,9 @@ class Draws:
             raise ValueError("x and y must be given together, got one; neither, for the training data, would do")
         x, y = (self.x, self.y) if x is None or y is None else check_data(self.model, x, y)
         found = np.empty((self.chains, self.draws, len(x)))
+        likelihood = self.model.likelihood.predictive
         for b in self.blocks(x):
-            found[b.chain, b.draws, b.rows] = self.model.likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))
+            found[b.chain, b.draws, b.rows] = likelihood.log_prob(b.f, y[b.rows], b.of(self.latents))
         return found
 
     def log_predictive(
@@ -211,7 +212,7 @@ class Draws:
         Args:
             f: the outputs at x, if they are at hand.
         """
-        logp = self.model.likelihood.log_prob(self.outputs(x) if f is None else f, y, self.latents)
+        logp = self.model.likelihood.predictive.log_prob(self.outputs(x) if f is None else f, y, self.latents)
         return np.asarray(logsumexp(logp, axis=(0, 1)) - np.log(self.chains * self.draws))
 
     @property

@@ -59,7 +59,10 @@ def predictive_metrics(post: Draws, x: ArrayLike, y: ArrayLike, *, seed: int = 0
             shares.append(len(target) * _coverages(samples, target, np.array([*LEVELS, *LADDER])))
     found, mean = {"nll": float(np.concatenate(losses).mean())}, np.concatenate(means)
     if classes:
-        return found | class_scores(mean, y, isinstance(likelihood, Categorical))
+        if not isinstance(likelihood, Categorical):
+            return found | class_scores(mean, y, one_of_many=False)
+        places = likelihood.by_class(mean)  # each of them by itself
+        return found | class_scores(places.reshape(-1, places.shape[-1]), y.reshape(-1, 1), one_of_many=True)
     seen = ~np.isnan(y)
     share = np.sum(shares, axis=0) / seen.sum()
     found["rmse"] = float(rms((mean - y)[seen]))

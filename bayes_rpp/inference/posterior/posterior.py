@@ -24,6 +24,7 @@ from bayes_rpp.networks.network import Network
 
 if TYPE_CHECKING:
     import torch
+    from flax import nnx
 
 __all__ = ["Posterior", "Prediction"]
 
@@ -64,6 +65,12 @@ class Posterior(Draws):
         from bayes_rpp.networks.export.export import to_torch
 
         return to_torch(self.model.net, {k: self.samples[k][chain, draw] for k in self.model.net.parameters})
+
+    def to_flax(self, chain: int = 0, draw: int = 0) -> nnx.Module:
+        """One draw of a softened nnx module as a plain one; see `bayes_rpp.networks.to_flax`."""
+        from bayes_rpp.networks.export.export import to_flax
+
+        return to_flax(self.model.net, {k: self.samples[k][chain, draw] for k in self.model.net.parameters})
 
     def asymmetry(self, pathway: int = 0) -> dict[str, NDArray]:
         """How far the data break the symmetry: sigma_b / sigma_a of each layer, (chain, draw).

@@ -34,7 +34,7 @@ def to_arviz(post: Draws) -> Any:
     y = post.model.likelihood.sample(np.random.default_rng(post.seed), f, latents)
     extra = {
         "posterior_predictive": {"y": y},
-        "log_likelihood": {"y": post.model.likelihood.log_prob(f, post.y, latents)},
+        "log_likelihood": {"y": post.model.likelihood.predictive.log_prob(f, post.y, latents)},
     }
     tree = _tree(post, extra)
     try:

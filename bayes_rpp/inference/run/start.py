@@ -87,13 +87,13 @@ def check_network(net: Network, init: Posterior) -> None:
     )
 
 
-def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float) -> None:
+def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float, size: int) -> None:
     """Warn if the training data are clearly less likely at the end than at the start, with the reason. Not where the
     model has it so: the density of weights that are of the prior's size is higher at the end.
 
     Args:
         start: the weights, with leading dimension members.
-        rate: the learning rate.
+        rate: the learning rate; size: number of examples.
     """
     model, x, y = post.model, post.x[:ROWS], post.y[:ROWS]
     dtype = next(iter(post.samples.values())).dtype
@@ -106,13 +106,13 @@ def warn_if_worse(post: Posterior, start: Mapping[str, NDArray], rate: float) ->
     if not change.mean() > max(WORSE, 2 * change.std() / np.sqrt(len(change))):
         return
     reason = f"A smaller learning_rate (now {rate:g}), patience with validation data, or more epochs, would do"
-    if not model.infers_sigmas and _energy(model, post.samples) - _energy(model, before) < -len(post.x) * change.mean():
-        size, name = _largest(model, before)
-        if size < LARGE:
+    if not model.infers_sigmas and _energy(model, post.samples) - _energy(model, before) < -size * change.mean():
+        extent, name = _largest(model, before)
+        if extent < LARGE:
             return
         reason = (
-            f"The prior asks for it, as the weights {name!r} of the start are {size:.2g} of its standard deviations in "
-            "size: larger sigma_a and sigma_b would do"
+            f"The prior asks for it, as the weights {name!r} of the start are {extent:.2g} of its standard deviations "
+            "in size: larger sigma_a and sigma_b would do"
         )
     warn_user(
         "the fit ended where the training data are less likely than at init: -log p(y | W, x) of an example is "

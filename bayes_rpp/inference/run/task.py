@@ -18,6 +18,7 @@ from bayes_rpp.inference.methods import Method
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Checkpoint
 from bayes_rpp.inference.run.memory import at_work
+from bayes_rpp.inference.run.stream import Stream
 from bayes_rpp.models.data import Data
 from bayes_rpp.models.model import AnyParametrization, Model
 
@@ -36,6 +37,7 @@ class Task:
         x, y: (n, d_in) and (n, columns of y) arrays; validation: such a pair, or None.
         weights: initial ones by parameter name, (members, *shape), or None.
         checkpoint: where the state is kept, or None.
+        stream: batches of a DataLoader, of which x and y are the first examples, or None.
         chains: those of a sampler to run here, by number.
         memory: what members that are trained together may take, in GB.
     """
@@ -52,10 +54,16 @@ class Task:
     validation: Data | None = None
     checkpoint: Checkpoint | None = None
     executor: Executor | None = None
+    stream: Stream | None = None
     chains: tuple[int, ...] = ()
     memory: float = math.inf
 
     parametrisation = renamed_attribute("parametrisation", "parametrization")
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.x) if self.stream is None else self.stream.size
 
     @property
     def parametrization(self) -> AnyParametrization:

@@ -199,9 +199,9 @@ class _Sweep:
         likelihood = post.model.likelihood
         f = post.outputs(x)
         mean = likelihood.mean(f)[0, 0]
-        found = {"nll": float(-likelihood.log_prob(f, y, post.latents).mean())}
+        found = {"nll": float(-likelihood.predictive.log_prob(f, y, post.latents).mean())}
         if isinstance(likelihood, Categorical):
-            found["error"] = float((mean.argmax(axis=-1) != y[:, 0]).mean())
+            found["error"] = float((likelihood.by_class(mean).argmax(axis=-1) != y).mean())
         elif isinstance(likelihood, Bernoulli):
             found["error"] = float(((mean > 0.5) != (y > 0.5)).mean())
         else:

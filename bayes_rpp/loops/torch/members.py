@@ -29,7 +29,7 @@ COUNTS = "num_batches_tracked"
 def posterior_of(
     soft: Any, members: Sequence[Any], x: ArrayLike, y: ArrayLike, likelihood: Likelihood | None
 ) -> Posterior:
-    """See `SoftModule.posterior`."""
+    """See `bayes_rpp.SoftModule.posterior`."""
     if not soft.takes_rows:
         raise TypeError(
             "posterior must be of a module that takes and returns one tensor of floating-point numbers, got one that "

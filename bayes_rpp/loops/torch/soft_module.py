@@ -1,4 +1,4 @@
-"""`SoftModule`: a softened torch module that one trains oneself."""
+"""`SoftModule` of torch."""
 
 from __future__ import annotations
 
@@ -33,35 +33,7 @@ if TYPE_CHECKING:
 
 
 class SoftModule(nn.Module):
-    """A torch module whose layers have residual pathways, to be trained as any other, with `penalty()` in the loss.
-
-    A softened layer stays as it is, with the parameters that it has under the names that they have; what its residual
-    adds is a submodule `residual` of it. So at first it computes what the module does, in training and in evaluation
-    mode, and with sigma_b = 0 it is the module. The residual's coordinates b are in units of their prior's standard
-    deviation: a step of Adam is the same share of the prior in all of them, whatever sigma_b is.
-
-    Args:
-        module: torch.nn.Module; a copy of it is `soft.module`, and its `state_dict` may be loaded there.
-        input_shape: of one example, without the batch, such as (3, 32, 32); several shapes, for a module of several
-            arguments, or a dict of shapes by name. In place of a shape, a tensor of some examples, as where they are
-            whole numbers.
-        sigma_a, sigma_b, scale: of the prior, as in `Model`; distributions are learned: parameters `log_sigma_b`, ....
-        centre: of the prior of softened layers and plain linear ones: "zero", or "module", the values that the module
-            has, such as those of a trained one. That of all other parameters is at the module's values.
-        residual, subspaces, skip, freeze: as in `soften`. Parameters that do not require gradients are frozen, too.
-
-    Attributes:
-        module: the module, with residuals.
-        model: the prior, of the weights that `weights` returns.
-        layers: what became of each layer that has parameters; `soft.table` shows it.
-
-    Warns:
-        UserWarning: if nothing is soft, with the reasons.
-
-    Raises:
-        TypeError, ValueError: naming the argument that does not fit, or what the module does that does not go with
-            residuals.
-    """
+    """See `bayes_rpp.SoftModule`."""
 
     def __init__(
         self,
@@ -78,10 +50,6 @@ class SoftModule(nn.Module):
         freeze: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                f"module must be a torch.nn.Module, got a {type(module).__name__}; for Flax, soften and fit"
-            )
         if any(isinstance(m, SoftModule) for m in module.modules()):
             raise TypeError(
                 "module must be one without residuals, got one with a SoftModule; what merge() makes would do"
@@ -115,9 +83,7 @@ class SoftModule(nn.Module):
         return self.module(*args, **kwargs)
 
     def penalty(self) -> torch.Tensor:
-        """-log p(coordinates, sigmas) up to a constant, a scalar: a loss that is a mean over n examples has
-        `penalty() / n` added. Sigmas that are learned have their hyperprior in it, and the density is that of
-        coordinates in units of the prior's standard deviation, as that of the weights has no mode then."""
+        """See `bayes_rpp.SoftModule`."""
         total = torch.zeros((), dtype=next(self.parameters()).dtype, device=next(self.parameters()).device)
         for term in self.terms:
             total = total + term([self.module.get_parameter(name) for name in term.names])
@@ -150,8 +116,7 @@ class SoftModule(nn.Module):
         return self.net.table
 
     def weights(self) -> dict[str, NDArray]:
-        """The weights W by parameter name, (*shape), as in the network that `soften` makes of the module and in
-        `posterior`: those that are not softened, and all with centre="module", are differences from the module's."""
+        """See `bayes_rpp.SoftModule`."""
         plain, found = self._plain(), dict[str, NDArray]()
         for path in plain.paths:
             found |= {joined(path, k): w for k, w in plain.values(path).items()}
@@ -163,9 +128,7 @@ class SoftModule(nn.Module):
         return {name: found[name] for name in self.net.parameters}
 
     def merge(self) -> nn.Module:
-        """A plain module that computes the same, in evaluation mode: layers with a residual become ordinary ones of the
-        merged weights, as in `to_torch`, all others are as they are. torch loads it without this package, unless
-        attention or recurrent layers have a residual."""
+        """See `bayes_rpp.SoftModule`."""
         plain, new = self._plain(), dict[str, nn.Module]()
         for path, residual in plain.residuals.items():
             like = next(residual.parameters())
@@ -182,19 +145,7 @@ class SoftModule(nn.Module):
         *,
         likelihood: Likelihood | None = None,
     ) -> Posterior:
-        """States of this module as draws of a posterior: members of an ensemble, snapshots of one run, checkpoints.
-
-        Args:
-            members: `state_dict`s, or SoftModules; those of DataParallel and torch.compile as well. Each has its own
-                running statistics.
-            x, y: the training data, or some of them, as in `fit`.
-            likelihood: as in `Model`, with known numbers: Categorical(), Gaussian(0.1).
-
-        Raises:
-            TypeError, ValueError: if the module takes or returns other than one tensor of floating-point numbers, a
-                state does not fit, or states differ in buffers other than the running statistics of normalisations with
-                scale and shift.
-        """
+        """See `bayes_rpp.SoftModule`."""
         from bayes_rpp.loops.torch.members import posterior_of
 
         return posterior_of(self, members, x, y, likelihood)

@@ -63,7 +63,7 @@ def prior_of(covariance: Covariance, total: Blocks) -> PriorCovariance:
 
 def are_alike(likelihood: Any, places: Mapping[int, NDArray]) -> bool:
     """Whether outputs are classes, and copies of one part that is a number each, in places (copies, d)."""
-    return type(likelihood) is Categorical and [p.shape[1] for p in places.values()] == [1]
+    return type(likelihood) is Categorical and likelihood.is_plain and [p.shape[1] for p in places.values()] == [1]
 
 
 class Whole:

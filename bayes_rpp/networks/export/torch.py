@@ -76,8 +76,9 @@ def _(net: TorchNetwork, params: Mapping[str, Array]) -> nn.Module:
             if id(p) in new:
                 m._parameters[name] = new[id(p)]
     merged = {path: m.plain() for path, m in module.named_modules() if isinstance(m, Layer)}
+    dtype = torch.promote_types(next(iter(values.values())).dtype, net.dtype)
     with torch.no_grad():  # escnn's layers expand their weights here
-        return closed(replace_layers(module, merged)).to(next(iter(values.values())).dtype).eval()
+        return closed(replace_layers(module, merged)).to(dtype).eval()
 
 
 class EquivariantBlock(nn.Module):

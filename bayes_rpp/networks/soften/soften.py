@@ -10,7 +10,7 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
-from bayes_rpp.networks.soften.options import FACTORED, Options, checked_shape, is_centered
+from bayes_rpp.networks.soften.options import Options, checked_shape, is_centered
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -47,7 +47,7 @@ def soften(
         input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
             must be (n, outputs), or is flattened to that.
         centre: of the prior of softened layers and plain linear ones: "zero", or "module", the values that the module
-            has, for one that was trained on more data than are at hand.
+            has, for one that is good already, as after training on these data or more.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "separable", a kernel that varies smoothly with position, and
             "low-rank", any map between slow waves over input and output, both of torch alone, with weights that are no
@@ -89,9 +89,6 @@ def soften(
                 f"freeze must be empty for a Flax module, got {list(freeze)!r}; skip={list(freeze)!r}, "
                 "whose parameters are inferred as they are, would do"
             )
-        given = residual.values() if isinstance(residual, Mapping) else [residual]
-        for kind in [k for k in given if k in FACTORED]:
-            raise ValueError(f"residual must be 'dense', 'local' or 'kernel' for a Flax module, got {kind!r}")
         from bayes_rpp.networks.soften.flax.soften import soften as soften_flax
 
         return _looked_at(soften_flax(module, shape, options, **reps))

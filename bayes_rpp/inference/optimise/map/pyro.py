@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -40,7 +41,8 @@ class Trainer:
         members = len(next(iter(initial.values())))
         given = {k: torch.as_tensor(v, dtype=dtype).expand(members)[:, None] for k, v in sites.given.items()}
         options: dict[str, Any] = {"parametrization": sites.parametrization, "given": given}
-        self._model = partial(task.model.pyro, size=len(task.x), members=members, **options)
+        self._size, self._stream, self._members, self._dtype = task.size, task.stream, members, dtype
+        self._model = partial(task.model.pyro, size=task.size, members=members, **options)
         with settings():
             self._guide = AutoDelta(self._model, init_loc_fn=init_to_value(values=start))
             self._guide(self._x[:1], self._y[:1])
@@ -53,11 +55,21 @@ class Trainer:
     def epoch(self, batches: NDArray[np.int64]) -> NDArray:
         losses = []
         with settings():
-            for rows in torch.as_tensor(batches).swapaxes(0, 1):  # one transfer to a GPU
-                loss = self._loss(self._x[rows], self._y[rows])
+            for x, y in self._batches(batches):
+                loss = self._loss(x, y)
                 self._optimizer.step(loss.sum())
-                losses.append(loss.detach() / len(self._x))
+                losses.append(loss.detach() / self._size)
         return torch.stack(losses, dim=1).cpu().numpy()
+
+    def _batches(self, rows: NDArray[np.int64]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """(members, n, columns) each; of a stream all members see the same."""
+        if self._stream is None:
+            for some in torch.as_tensor(rows).swapaxes(0, 1):  # one transfer to a GPU
+                yield self._x[some], self._y[some]
+            return
+        for batch in self._stream.batches():
+            x, y = (torch.as_tensor(a, dtype=self._dtype) for a in batch)
+            yield x.expand(self._members, *x.shape), y.expand(self._members, *y.shape)
 
     def values(self) -> Values:
         with settings(), torch.no_grad():

@@ -24,19 +24,26 @@ from bayes_rpp.engines.jax import x64
 from bayes_rpp.networks.network import Capabilities
 from bayes_rpp.networks.soften.flax.layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.soften.module import ModuleNetwork, Softened
-from bayes_rpp.networks.soften.options import GIVEN, Options, ancestors, joined
+from bayes_rpp.networks.soften.options import FACTORED, GIVEN, Options, ancestors, joined
 from bayes_rpp.priors.subspaces.base import Subspace
 
 BATCHES = (5, 7)  # the module is run with: what does not change with them is no batch axis
 
 
 class FlaxNetwork(ModuleNetwork):
-    """A Flax module as a network, for NumPyro. numpy arrays in, numpy arrays out, in float64 if the weights are."""
+    """A Flax module as a network, for NumPyro. numpy arrays in, numpy arrays out, in float64 if the weights are.
+
+    Attributes:
+        module: as given, with its variables.
+        turned: softened parameter -> the layer's own one, which is the same numbers with its last two axes first.
+        replaced: path -> function of (weight, bias, x) in place of the layer, and the names of what it needs.
+        shapes: path -> the shape of an example of a softened layer's input.
+    """
 
     def __init__(self, module: Any, inputs: tuple[int, ...], plan: _Plan, **options: Any) -> None:
         seen = Capabilities(engines=("numpyro",), input_shape=inputs)
         super().__init__(seen, plan.outputs, plan.weights, plan.rest, plan.layers, **options)
-        self._turned, self._replaced = plan.turned, plan.replaced
+        self.module, self.turned, self.replaced, self.shapes = module, plan.turned, plan.replaced, plan.shapes
         # What they hold comes with each call.
         held = {path: dict.fromkeys(names, 0.0) for path, (_, names) in plan.replaced.items()}
         self._view = view(module, inputs, self._layer, held)
@@ -76,8 +83,8 @@ class FlaxNetwork(ModuleNetwork):
                 w = w + jnp.asarray(self.center[name], dtype=w.dtype)
             if name in self._held:
                 values[self._held[name]] = w
-            elif name in self._turned:
-                values[self._turned[name]] = to_kernel(w)
+            elif name in self.turned:
+                values[self.turned[name]] = to_kernel(w)
             else:
                 values[name] = w
         assert self.input_shape is not None
@@ -86,9 +93,9 @@ class FlaxNetwork(ModuleNetwork):
         return y.reshape((*x.shape[:-1], self.rep_out.size))
 
     def _layer(self, call: Call) -> Any:
-        if call.path not in self._replaced:
+        if call.path not in self.replaced:
             return call.run(*call.args, **call.kwargs)
-        apply, _ = self._replaced[call.path]
+        apply, _ = self.replaced[call.path]
         return apply(call.held["weight"], call.held.get("bias"), call.args[0])
 
 
@@ -97,8 +104,7 @@ class _Plan:
     """What is to become of a module: see `ModuleNetwork`.
 
     Attributes:
-        turned: softened parameter -> the layer's own one, which is the same numbers with its last two axes first.
-        replaced: path -> function of (weight, bias, x) in place of the layer, and the names of what it needs.
+        turned, replaced, shapes: see `FlaxNetwork`.
     """
 
     outputs: int
@@ -107,6 +113,7 @@ class _Plan:
     layers: list[Softened] = field(default_factory=list)
     turned: dict[str, str] = field(default_factory=dict)
     replaced: dict[str, tuple[Apply, list[str]]] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: Any) -> FlaxNetwork:
@@ -122,6 +129,8 @@ def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: 
     plan, owners = _Plan(outputs), _owners(see, list(seen))
     for path, names in owners.items():
         kind, how = see.kinds[path], options.residual(path)
+        if how in FACTORED:
+            raise ValueError(f"residual must be 'dense', 'local' or 'kernel' for a Flax module, got {how!r}")
         reason = "skipped, as asked" if options.skips(path) else _reason_of(see, path, owners, seen)
         soft = reason or softened(see, path, names, seen[path], how or "dense")
         if isinstance(soft, str):
@@ -134,6 +143,7 @@ def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: 
         subspace = plan.weights[joined(path, "weight")][0]
         note = soft.note if subspace is soft.weight[0] else GIVEN
         plan.layers.append(Softened(path, kind.__name__, subspace, note, soft.reason if note == soft.note else ""))
+        (plan.shapes[path],) = seen[path].inputs
         if soft.apply:
             plan.replaced[path] = soft.apply, list(parts)
         else:

@@ -27,7 +27,10 @@ class TorchNetwork(ModuleNetwork):
     Attributes:
         module: a copy of the module whose softened layers take any weight of their residuals. Its own parameters are
             not used.
+        dtype: the precision of the module that was softened.
     """
+
+    dtype = torch.float32
 
     def __init__(
         self, module: nn.Module, inputs: Sequence[int], outputs: int, *args: Any, whole: Sequence[str], **options: Any

@@ -52,7 +52,7 @@ def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, *
         without = without_gradient(net, x)
     check_gradients(without, _alone(without, seen.order))
     able = replace(net.capabilities, vectorized=runs_as_one(net, x))
-    return altered(net, capabilities=able, untrained=untrained(net.module))
+    return altered(net, capabilities=able, untrained=untrained(net.module), dtype=x.dtype)
 
 
 def network(seen: Look, input_shape: tuple[int, ...], outputs: int, **options: Any) -> TorchNetwork:
