@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from bayes_rpp.models.process.irreducible import Outputs, irreducible, undivided
 from bayes_rpp.models.process.kinds import unmoved
-from bayes_rpp.models.process.one_size import Seen
 from bayes_rpp.models.process.prior import Entry, FunctionPrior
 from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Values
 from bayes_rpp.priors.kernels.derivatives import DerivativeKernel
@@ -102,15 +101,11 @@ class Covariance:
         return found
 
     def _of_systems(self) -> list[Part]:
-        systems, forces, kinds = self.gp.systems, self.gp.forces, self.gp.kinds
+        systems, forces = self.gp.systems, self.gp.forces
         assert systems is not None
         assert forces is not None
-        sigmas: list[tuple[Seen, Entry]] = [("distances", self.gp.sigmas_a[0]), ("positions", self.gp.sigma_b)]
-        return [
-            Part(sigma, systems.kernel(seen, self.gp.kernel, forces.energy, kinds[seen]))
-            for seen, sigma in sigmas
-            if seen == "distances" or sigma != 0.0
-        ]
+        sigmas = [self.gp.sigmas_a[0], *([self.gp.sigma_b] if self.gp.sigma_b != 0.0 else [])]
+        return [Part(s, systems.kernel(self.gp.kernel, forces.energy, k > 0)) for k, s in enumerate(sigmas)]
 
     def _averaged(
         self, kernel: Kernel, reps: tuple[Representation, Representation], average: Average

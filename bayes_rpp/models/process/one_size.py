@@ -1,8 +1,10 @@
 """Systems of one size for a GaussianProcess: energies as functions of what their particles' positions say.
 
-The symmetric part sees the inverse distances of all pairs, which rotations, reflections and translations leave; the
-residual sees positions about their mean, which translations leave alone. Both are averaged over all orders of
-particles of the same type (sGDML: Chmiela et al. 2018).
+The symmetric part sees D, the inverse distances of all pairs, which rotations, reflections and translations leave. The
+residual sees C, positions about their mean, which translations leave alone: it is a polynomial of the second degree in
+C without a constant, whose coefficients are functions of D, k(D, D') (u + u^2) with u = C . C' / lengthscale^2, such as
+the energy of a molecule in a field. Both are averaged over all orders of particles of the same type (sGDML: Chmiela et
+al. 2018).
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, permutations, product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from bayes_rpp._given import real_array
 from bayes_rpp.models.process.forces import Forces
@@ -23,14 +26,13 @@ from bayes_rpp.models.process.kinds import Kinds
 from bayes_rpp.networks.particles.given import check_label
 from bayes_rpp.networks.particles.systems import Particles
 from bayes_rpp.priors.kernels.mapped import MappedKernel
-from bayes_rpp.priors.kernels.scalar import Kernel
+from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
 from bayes_rpp.symmetry.averages import Average
 from bayes_rpp.symmetry.groups import Group, O
 from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
 MOST = 5040  # orders
-Seen = Literal["distances", "positions"]
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,10 @@ class OneSize:
         count = len(self.pairs[0])
         return {"distances": np.arange(count), "positions": count + np.arange(len(self.types) * self.dim)}
 
-    def features(self, x: Array) -> Array:
-        """(n, all features), as `kinds` counts them."""
-        return np.concatenate([self.distances(x)[0], self.positions(x)[0]], axis=1)
+    def features(self, x: Array) -> tuple[Array, Array]:
+        """All of them (n, m), as `kinds` counts them, and their derivatives (n, m, d_in)."""
+        (a, by_a), (b, by_b) = self.distances(x), self.positions(x)
+        return np.concatenate([a, b], axis=1), np.concatenate([by_a, by_b], axis=1)
 
     def distances(self, x: Array) -> tuple[Array, Array]:
         """Inverse distances (n, pairs), and their derivatives (n, pairs, d_in)."""
@@ -112,26 +115,30 @@ class OneSize:
         about = np.kron(np.eye(n) - 1 / n, np.eye(self.dim))
         return x @ about, np.broadcast_to(about, (len(x), *about.shape))
 
-    def kernel(self, seen: Seen, kernel: Kernel, energy: bool, columns: NDArray[np.int_]) -> MappedKernel:
-        """The covariance of an energy and its forces that sees distances or positions."""
-        average = Average(self._acting[seen], np.eye(len(columns))[None], True, "the orders of particles")
-        return MappedKernel(kernel, getattr(self, seen), columns, energy, average)
+    def kernel(self, kernel: Kernel, energy: bool, is_residual: bool) -> MappedKernel:
+        """The covariance of an energy and its forces, of the symmetric part or of the residual."""
+        features = self.features if is_residual else self.distances
+        acting = self._acting[:, : len(self.pairs[0]), : len(self.pairs[0])]
+        acting = self._acting if is_residual else acting
+        average = Average(acting, np.eye(acting.shape[1])[None], True, "the orders of particles")
+        in_positions = Polynomial(1, offset=0.0) + Polynomial(2, offset=0.0) if is_residual else None
+        return MappedKernel(kernel, features, len(self.pairs[0]), in_positions, energy, average)
 
     @cached_property
-    def _acting(self) -> dict[str, Array]:
-        """What each order does to features, the one that changes nothing first."""
+    def _acting(self) -> Array:
+        """What each order does to features, (orders, m, m), the one that changes nothing first."""
         n, (i, j) = len(self.types), self.pairs
         places = [[k for k in range(n) if self.types[k] == t] for t in dict.fromkeys(self.types)]
         number = np.zeros((n, n), dtype=int)
         number[i, j] = number[j, i] = np.arange(len(i))
-        of_pairs, of_positions = [], []
+        found = []
         for each in product(*(permutations(p) for p in places)):
             order = np.arange(n)
             for p, new in zip(places, each, strict=True):
                 order[p] = new
-            of_pairs.append(np.eye(len(i))[number[order[i], order[j]]])
-            of_positions.append(np.kron(np.eye(n)[order], np.eye(self.dim)))
-        return {"distances": np.stack(of_pairs), "positions": np.stack(of_positions)}
+            of_pairs = np.eye(len(i))[number[order[i], order[j]]]
+            found.append(block_diag(of_pairs, np.kron(np.eye(n)[order], np.eye(self.dim))))
+        return np.stack(found)
 
     def encode(self, x: Any, name: str) -> Any:
         """Rows of positions; raises ValueError for other systems, and where particles overlap."""

@@ -160,7 +160,7 @@ class FunctionPrior(Frozen):
 
     def seen(self, x: NDArray) -> NDArray:
         """What the kernel sees of x, the columns that `kinds` counts."""
-        return x if self.systems is None else self.systems.features(x)
+        return x if self.systems is None else self.systems.features(x)[0]
 
     def encode(self, x: Any, name: str = "x") -> Any:
         """Systems as rows; other inputs as they are."""
@@ -209,8 +209,9 @@ class FunctionPrior(Frozen):
 
     def _lengthscales(self, given: Any) -> Iterator[dict[str, Entry]]:
         leaves, shared = self.kernel.leaves, self.by_kind(given)
-        idle = ["positions"] if self.systems is not None and self.sigma_b == 0.0 else []  # the residual's
         for k, leaf in enumerate(leaves):
+            # Of systems the residual alone has one of positions.
+            idle = ["positions"] if self.systems is not None and (k or self.sigma_b == 0.0) else []
             argument = "lengthscale" if len(leaves) == 1 else f"lengthscale_{k}"
             value = shared | {n: v for n, v in self.by_kind(leaf.lengthscale).items() if v is not None}
             seen = [n for n in self.kinds if n not in idle]

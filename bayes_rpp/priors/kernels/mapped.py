@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayes_rpp.priors.kernels.averaged import Array, Blocks, Slopes, Values
 from bayes_rpp.priors.kernels.derivatives import DerivativeKernel
@@ -23,19 +22,22 @@ class MappedKernel:
     """As `DerivativeKernel`, of features.
 
     Args:
-        kernel: the scalar one, of features.
+        kernel: the scalar one, of the first features.
         features: x (n, d_in) -> phi (n, m) and its derivatives (n, m, d_in).
-        columns: (m,) whose lengthscales are those of the features.
+        first: so many features are the first.
+        others: a kernel of the other features, which multiplies it, of variances 1; its lengthscales are those that
+            the first leaf of `kernel` has there. None: there are no others.
         energy: whether E is among the outputs.
         average: over matrices (m, m) that act on features.
     """
 
     def __init__(
-        self, kernel: Kernel, features: Features, columns: NDArray[np.int_], energy: bool, average: Average
+        self, kernel: Kernel, features: Features, first: int, others: Kernel | None, energy: bool, average: Average
     ) -> None:
         self.kernel, self.average = kernel, average
-        self._features, self._columns, self._first = features, columns, int(energy)
-        self._inner = DerivativeKernel(kernel, lambda g: g, np.arange(len(columns)), energy, average)
+        self._features, self._seen, self._others, self._first = features, first, others, int(energy)
+        whole, columns = kernel if others is None else kernel * others, np.arange(average.closed.shape[1])
+        self._inner = DerivativeKernel(whole, lambda g: g, columns, energy, average)
 
     def own(self, x: Array, values: Values) -> Blocks:
         """Between all of x (n, d_in): (n, d, n, d)."""
@@ -62,10 +64,13 @@ class MappedKernel:
         phi, a = self._mapped(x)
         back = a.swapaxes(1, 2)
         found = self._inner.slopes(phi, self._values(values), {0: _through(back, weights[0], back)})
-        by_scale = [np.zeros(len(scale)) for scale in values.lengthscales]
-        for whole, some in zip(by_scale, found.lengthscales, strict=True):
-            whole[self._columns] = some
-        return Slopes(by_scale, found.variances)
+        by_scale, count = [np.zeros(len(scale)) for scale in values.lengthscales], len(values.variances)
+        for k, some in enumerate(found.lengthscales):
+            if k < count:
+                by_scale[k][: self._seen] = some[: self._seen]
+            else:
+                by_scale[0][self._seen :] += some[self._seen :]
+        return Slopes(by_scale, found.variances[:count])
 
     def _mapped(self, x: Array) -> tuple[Array, Array]:
         """Features, and A, (n, d, m) or each with one more for the energy."""
@@ -77,7 +82,15 @@ class MappedKernel:
         return phi, a
 
     def _values(self, values: Values) -> Values:
-        return Values([scale[self._columns] for scale in values.lengthscales], values.variances)
+        """A column that a leaf does not see has an infinite lengthscale."""
+        if self._others is None:
+            return Values([scale[: self._seen] for scale in values.lengthscales], values.variances)
+        of_first, of_others = ([s.copy() for s in values.lengthscales] for _ in range(2))
+        for scale in of_first:
+            scale[self._seen :] = np.inf
+        of_others[0][: self._seen] = np.inf
+        count = len(self._others.leaves)
+        return Values([*of_first, *of_others[:1] * count], [*values.variances, *[1.0] * count])
 
 
 def _through(a: Array, k: Array, b: Array) -> Array:
