@@ -27,7 +27,7 @@ COUNTS = [int(a) for a in sys.argv[1:]] or [100]
 UNIT, ATOMS, TEST, MEMBERS, STEPS, CHANNELS = 3.0, ["N", "H", "H", "H"], slice(1000, 1300), 3, 1600, 32
 PRIORS = {"strict": {"sigma_b": 0.0}, "soft": {"sigma_b": 0.1}, "free": {"sigma_a": 0.0, "sigma_b": 1.0}}
 FUNCTIONS = {"functions, strict": {"sigma_b": 0.0}, "functions, soft": {}}  # soft: sigma_b is inferred
-MOST = 100  # configurations of functions, whose time goes with the third power
+FEW, MOST = 25, 100  # configurations of functions, which need few, and whose time goes with the third power
 SETTINGS = {"free": "free space", "field": "electric field"}
 KINDS = (*PRIORS, *FUNCTIONS)
 ABOUT_Z = rpp.SO(2) * rpp.Trivial(1)
@@ -56,11 +56,11 @@ def functions(x, y, prior):
 
 
 rows, errors = [], {}
-for count in COUNTS:
+for count in (FEW, *COUNTS):
     for name, setting in SETTINGS.items():
         x, *y = part(name, slice(0, count))
         test, energy, forces = part(name, TEST)
-        for kind in KINDS:
+        for kind in KINDS if count in COUNTS else FUNCTIONS:
             if kind in FUNCTIONS and count > MOST:
                 continue
             start = time.process_time()

@@ -96,7 +96,7 @@ EXAMPLES = {
     ),
     "molecule": (
         "12",
-        {"slice(1000, 1300), 3, 1600, 32": "slice(1000, 1020), 2, 8, 6"},
+        {"slice(1000, 1300), 3, 1600, 32": "slice(1000, 1020), 2, 8, 6", "FEW, MOST = 25, 100": "FEW, MOST = 10, 12"},
         "docs/results/molecule.md docs/results/molecule.png",
     ),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
