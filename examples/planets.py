@@ -93,7 +93,7 @@ for kind, prior in PRIORS.items():
     mapped[kind] = gaps, clear
     off = np.abs(turned[kind] - true).mean()
     covered = 100 * (gaps < 1.645 * clear).mean()
-    cells = [f"{1e3 * gaps.mean():.2f}", f"{covered:.0f} %", *(f"{b:.2g}" for b in broken), f"{off:.2g}"]
+    cells = [f"{1e3 * gaps.mean():.2f}", f"{covered:.0f} %", *(f"{b:.2g}" for b in broken), f"{off:.1f}"]
     rows.append(f"| {kind} | {post.log_evidence:.0f} | " + " | ".join(cells) + " |")
     print(rows[-1], flush=True)
 
