@@ -84,10 +84,10 @@ def report(found: Sequence[dict[str, Any]], command: str) -> str:
     for (setting, count), models in by.items():
         mse = {m: float(np.mean([v["mse"] for v in lines])) for m, lines in models.items()}
         for m, lines in models.items():
-            spread = np.std([v["mse"] for v in lines])
+            spread = f" ± {np.std([v['mse'] for v in lines]):.1g}" if len(lines) > 1 else ""
             means = [float(np.mean([v[k] for v in lines])) for k in ("nll", "covered", "seconds")]
             nll, covered, seconds = f"{means[0]:.1f}", f"{100 * means[1]:.0f} %", f"{means[2]:.0f}"
-            cells = [setting, str(count), m, f"{mse[m]:.2g} ± {spread:.1g}", nll, covered, seconds, str(len(lines))]
+            cells = [setting, str(count), m, f"{mse[m]:.2g}{spread}", nll, covered, seconds, str(len(lines))]
             rows.append("| " + " | ".join(cells) + " |")
         rest = {m: v for m, v in mse.items() if m != "**soft**"}
         if "**soft**" in mse and rest:
@@ -106,7 +106,8 @@ def report(found: Sequence[dict[str, Any]], command: str) -> str:
             "held out. Ours are `ParticleNetwork(moving=True)`. The "
             f"soft prior is sigma_b = {SOFT:g} in all settings. EGNN and the e3nn network are written in "
             "`benchmarks/peers_bodies.py`; the learning rate of EGNN, and of ours, is the best of three. MSE: mean and "
-            "standard deviation over seeds; NLL in nats for a system; 90 % intervals; CPU seconds with compilation.\n",
+            "standard deviation over as many seeds as the last column says; NLL in nats for a system; 90 % intervals; CPU "
+            "seconds with compilation. Rows that are missing were not measured.\n",
             *verdicts,
             "\n| data | systems | model | test MSE | NLL | 90 % cover | CPU s | seeds |",
             "| --- " * 8 + "|",
