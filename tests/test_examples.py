@@ -17,6 +17,14 @@ EXAMPLES = {
         {"channels=128, layers=3": "channels=10, layers=1", "members=5, epochs=200": "members=2, epochs=20"},
         "quickstart.png quickstart.nc",
     ),
+    "active_learning": (
+        "",
+        {
+            "3.0, 3, 10, 25, 3": "3.0, 1, 10, 13, 3",
+            "np.arange(310), np.arange(1000, 1200)": "np.arange(20), np.arange(1000, 1020)",
+        },
+        "docs/results/active_learning.md docs/results/active_learning.png",
+    ),
     "asymmetry_dial": (
         "1",
         {"warmup=300, draws=300": "warmup=20, draws=20", "(0.0, 0.25, 0.5, 0.75, 1.0)": "(0.0, 1.0)"},
@@ -88,10 +96,15 @@ EXAMPLES = {
     ),
     "molecule": (
         "12",
-        {"slice(1000, 1300), 3, 1600, 32": "slice(1000, 1020), 2, 8, 6"},
+        {"slice(1000, 1300), 3, 1600, 32": "slice(1000, 1020), 2, 8, 6", "FEW, MOST = 25, 100": "FEW, MOST = 10, 12"},
         "docs/results/molecule.md docs/results/molecule.png",
     ),
     "nested_symmetry": ("", {"warmup=500, draws=500": "warmup=50, draws=20"}, "docs/results/nested_symmetry.md"),
+    "planets": (
+        "",
+        {"6, 10, 200, 5": "3, 4, 40, 1", "moons(20, 2)": "moons(3, 2)"},
+        "docs/results/planets.md docs/results/planets.png",
+    ),
     "prior_over_functions": (
         "",
         {"PIXELS, LENGTHSCALE = 41": "PIXELS, LENGTHSCALE = 15"},

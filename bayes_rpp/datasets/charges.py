@@ -1,4 +1,4 @@
-"""Charged particles in free space or in a magnetic field: where they are after a while (after Kipf et al. 2018)."""
+"""Charged particles in free space, under gravity or in a magnetic field (after Kipf et al. 2018)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,14 @@ class Moves:
 
 
 def charged_particles(
-    n: int = 300, *, particles: int = 5, field: float = 0.0, time: float = 1.0, steps: int = 1000, seed: int = 0
+    n: int = 300,
+    *,
+    particles: int = 5,
+    field: float = 0.0,
+    gravity: float = 0.0,
+    time: float = 1.0,
+    steps: int = 1000,
+    seed: int = 0,
 ) -> Moves:
     """Charges of 1 and -1 and of mass 1 that attract and repel each other.
 
@@ -40,6 +47,8 @@ def charged_particles(
         n: systems.
         particles: in each.
         field: magnetic, along the third axis. It leaves rotations about that axis, and translations, as symmetries.
+        gravity: the acceleration of all against the third axis. It leaves rotations about that axis, reflections that
+            keep it, and translations.
         time: after which they are looked at; in units in which charges, masses and distances are about 1.
         steps: of the integration.
         seed: of the charges, positions and velocities at the start.
@@ -54,18 +63,19 @@ def charged_particles(
     rng = np.random.default_rng(seed)
     q = rng.choice([-1.0, 1.0], size=(n, particles, 1))
     x, v = rng.normal(size=(n, particles, 3)), 0.5 * rng.normal(size=(n, particles, 3))
-    start, before, dt = Particles(x, np.concatenate([q, v], axis=-1)), _energy(q, x, v), time / steps
+    start, before, dt = Particles(x, np.concatenate([q, v], axis=-1)), _energy(q, x, v, gravity), time / steps
+    fall = np.array([0.0, 0.0, -gravity])
     turn = np.zeros((n, particles, 3))
     turn[..., 2:] = 0.5 * dt * field * q
     scale = 2.0 / (1.0 + (turn**2).sum(axis=-1, keepdims=True))
     x = x.copy()
     for _ in range(steps):
         x += 0.5 * dt * v
-        kick = 0.5 * dt * _forces(q, x)
+        kick = 0.5 * dt * (_forces(q, x) + fall)
         v = v + kick
         v = v + scale * np.cross(v + np.cross(v, turn), turn) + kick
         x += 0.5 * dt * v
-    return Moves(start, x - np.stack(start.positions), np.stack([before, _energy(q, x, v)], axis=1))
+    return Moves(start, x - np.stack(start.positions), np.stack([before, _energy(q, x, v, gravity)], axis=1))
 
 
 def _between(q: NDArray, x: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -80,8 +90,8 @@ def _forces(q: NDArray, x: NDArray) -> NDArray:
     return found
 
 
-def _energy(q: NDArray, x: NDArray, v: NDArray) -> NDArray:
+def _energy(q: NDArray, x: NDArray, v: NDArray, gravity: float) -> NDArray:
     _, d, qq = _between(q, x)
     potential = 0.5 * ((qq / d).sum(axis=(1, 2)) - (q**2).sum(axis=(1, 2)) / SOFTENING)
-    found: NDArray = potential + 0.5 * (v**2).sum(axis=(1, 2))
+    found: NDArray = potential + 0.5 * (v**2).sum(axis=(1, 2)) + gravity * x[..., 2].sum(axis=1)
     return found

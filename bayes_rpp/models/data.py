@@ -29,7 +29,10 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     a = check_inputs(model, x, names[0])
     net: Any = getattr(model, "net", None)
     there = None if net is None else net.counted(a)
-    if there is not None:
+    if net is None:
+        functions: Any = model
+        y = functions.encode_outputs(y, a, names[1])
+    elif there is not None:
         y = _filled(net.encode_outputs(y, a, names[1]), there, names[1])
     kind = f", as a {type(likelihood).__name__} likelihood needs"
     if there is None and np.ndim(y) > 2:  # images, as classes of their pixels
@@ -53,8 +56,8 @@ def _filled(y: Any, there: NDArray, name: str) -> Any:
 
 def check_inputs(model: AnyModel, x: ArrayLike, name: str = "x") -> NDArray:
     """Inputs alone, likewise."""
-    net = getattr(model, "net", None)
-    a = flat_inputs(model, x if net is None else net.encode(x, name), name)
+    coded: Any = getattr(model, "net", model)
+    a = flat_inputs(model, coded.encode(x, name), name)
     rep = model.rep_in
     return floating(finite_array(a, name, columns=rep.size, because=", the size of rep_in", advice=rep.advice))
 

@@ -41,6 +41,14 @@ def test_energy_is_kept_and_the_motion_is_right(field):
         np.testing.assert_allclose(x + data.y[k], by_scipy(q, x, v, field, 1.0), atol=1e-5)
 
 
+def test_gravity_moves_all_alike_and_keeps_the_energy():
+    """In a frame that falls with them nothing has changed."""
+    falling, free = (charged_particles(3, gravity=g, seed=2) for g in (1.5, 0.0))
+    np.testing.assert_allclose(falling.y - free.y, np.broadcast_to([0, 0, -0.75], free.y.shape), atol=1e-9)
+    assert np.abs(np.diff(falling.energy)).max() < 1e-5
+    assert np.abs(falling.energy - free.energy).max() > 0.1
+
+
 def test_what_the_field_leaves_of_momentum():
     for field, kept in ((0.0, slice(None)), (2.0, slice(2, None))):
         data = charged_particles(5, field=field)

@@ -33,10 +33,10 @@ def outputs(net, params, data):
 
 
 KINDS = {
-    "each": {"out": Scalar + Vector, "cutoff": 4.0},
+    "each": {"out": Scalar + Vector, "cutoff": 4.0, "moving": True},
     "sum": {"out": Vector, "pooled": "sum", "translation": "soft"},
     "mean": {"out": Scalar, "pooled": "mean", "bilinear": False, "channels": [3 * Scalar + Vector, 2 * Vector]},
-    "energy": {"conservative": True},
+    "energy": {"conservative": True, "moving": True},
 }
 
 
@@ -286,6 +286,7 @@ NET = ParticleNetwork(3, out=Vector, channels=4, layers=1, types=["H", "O"])
         (lambda: Particles([ONE], types=[["H"]]), ValueError, r"types\[0\] must have 2 labels"),
         (lambda: Particles([ONE], types=[[0.5, 1.5]]), ValueError, "a type"),
         (lambda: Particles(ONE[None], mask=[[True]]), ValueError, "mask must be"),
+        (lambda: Particles([ONE, ONE[:1]], mask=[[True, True]] * 2), ValueError, "mask must be None"),
         (lambda: Particles(ONE, index=[0, 2]), ValueError, "index must number"),
         (lambda: Particles([ONE])[1], IndexError, "system 1 of 1"),
         (lambda: np.asarray(Particles([ONE])), TypeError, "ParticleNetwork takes them"),

@@ -35,7 +35,7 @@ def made(kernel, group, rep_in, columns=None, energy=True, seed=0):
         own.append(rng.uniform(0.5, 1.5))
     average = haar_average(group)
     energies = AveragedKernel(kernel, before, lambda g: {0: np.ones((len(g), 1, 1))}, average)
-    return DerivativeKernel(kernel, before, columns, energy, average), energies, Values(scales, own), columns
+    return DerivativeKernel(kernel, before.rho, columns, energy, average), energies, Values(scales, own), columns
 
 
 def points(size, n=4, seed=1):

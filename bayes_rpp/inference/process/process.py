@@ -24,7 +24,7 @@ from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.inducing_points import inducing_count
 from bayes_rpp.models.process.memory import most_exact
-from bayes_rpp.symmetry.averages import LEVELS, Average, haar_average
+from bayes_rpp.symmetry.averages import LEVELS, Average
 
 FEW = 8  # examples, with which intervals of 90 % by MAP hold 45 to 79 % (docs/functions.md)
 FUNCTIONS = 100  # drawn where there is one value of the numbers
@@ -152,7 +152,7 @@ def _given(task: Task) -> list[Latents]:
 
 def _averages(gp: GaussianProcess, level: int) -> list[Average]:
     """Those over the groups that are not exact."""
-    return [a for a in (haar_average(g, level) for g in gp.groups) if not a.is_exact]
+    return [a for a in gp.averages(level) if not a.is_exact]
 
 
 def _level(gp: GaussianProcess, x: NDArray, level: int, latents: Latents) -> tuple[int, float]:

@@ -20,8 +20,9 @@ from bayes_rpp.models.process.kinds import unmoved
 from bayes_rpp.models.process.prior import Entry, FunctionPrior
 from bayes_rpp.priors.kernels.averaged import AveragedKernel, Blocks, Values
 from bayes_rpp.priors.kernels.derivatives import DerivativeKernel
+from bayes_rpp.priors.kernels.mapped import MappedKernel
 from bayes_rpp.priors.kernels.scalar import Kernel, Polynomial
-from bayes_rpp.symmetry.averages import Average, haar_average
+from bayes_rpp.symmetry.averages import Average
 from bayes_rpp.symmetry.representations import Representation
 
 Array = NDArray[np.float64]
@@ -42,7 +43,7 @@ class Part:
     """
 
     sigma: Entry
-    kernel: AveragedKernel | DerivativeKernel
+    kernel: AveragedKernel | DerivativeKernel | MappedKernel
     fixed: Values | None = None
 
 
@@ -56,7 +57,7 @@ class Covariance:
 
     Attributes:
         outputs: the coordinates of the outputs; places: part -> (copies, d) of these.
-        averages: over each of the groups.
+        averages: over each of the groups; of systems none, as distances are the same for all of it.
         shift: (d_in,) what is taken from inputs first.
         shares: part -> its share of the outputs.
     """
@@ -73,14 +74,8 @@ class Covariance:
         centred = fixed & (distances or gp.scale == "data")
         self.shift = np.where(centred, np.mean(x, axis=0, dtype=np.float64), 0.0)
         self.x = self._shifted(x)
-        self.averages = [haar_average(g, level) for g in gp.groups]
-        self.parts = [
-            Part(s, self._averaged(gp.kernel, reps, average))
-            for s, reps, average in zip(gp.sigmas_a, bound, self.averages, strict=True)
-        ]
-        none = Average(np.eye(gp.group.dim)[None], np.eye(gp.group.dim)[None], True, "none")
-        if gp.sigma_b != 0.0:
-            self.parts.append(Part(gp.sigma_b, self._averaged(gp.kernel, bound[0], none)))
+        self.averages = gp.averages(level)
+        self.parts = self._of_systems() if gp.systems is not None else self._of_groups(bound)
         self._constant: dict[int, Array] = {}
         if gp.mean is not None:
             size = gp.mean_size
@@ -94,12 +89,30 @@ class Covariance:
                 of_line = self._averaged(line, bound[0], self.averages[0])
                 self.parts.append(Part(size, of_line, Values([scales], [1.0])))
 
+    def _of_groups(self, bound: Sequence[tuple[Representation, Representation]]) -> list[Part]:
+        gp, one = self.gp, np.eye(self.gp.group.dim)[None]
+        found = [
+            Part(s, self._averaged(gp.kernel, reps, average))
+            for s, reps, average in zip(gp.sigmas_a, bound, self.averages, strict=True)
+        ]
+        if gp.sigma_b != 0.0:
+            none = Average(one, one, True, "none")
+            found.append(Part(gp.sigma_b, self._averaged(gp.kernel, bound[0], none)))
+        return found
+
+    def _of_systems(self) -> list[Part]:
+        systems, forces = self.gp.systems, self.gp.forces
+        assert systems is not None
+        assert forces is not None
+        sigmas = [self.gp.sigmas_a[0], *([self.gp.sigma_b] if self.gp.sigma_b != 0.0 else [])]
+        return [Part(s, systems.kernel(self.gp.kernel, forces.energy, k > 0)) for k, s in enumerate(sigmas)]
+
     def _averaged(
         self, kernel: Kernel, reps: tuple[Representation, Representation], average: Average
     ) -> AveragedKernel | DerivativeKernel:
         (before, after), forces = reps, self.gp.forces
         if forces is not None:
-            return DerivativeKernel(kernel, before, forces.columns, forces.energy, average)
+            return DerivativeKernel(kernel, before.rho, forces.columns, forces.energy, average)
         act = self._still if len(average) == 1 else partial(_acting, self.outputs, after)
         return AveragedKernel(kernel, before, act, average)
 
@@ -160,7 +173,7 @@ class Covariance:
         """The kernel's numbers."""
         lengthscales = []
         for by_kind in self.gp.lengthscales:
-            scale = np.empty(self.x.shape[1])
+            scale = np.empty(sum(map(len, self.gp.kinds.values())))
             for kind, columns in self.gp.kinds.items():
                 scale[columns] = number_of(by_kind[kind], latents)
             lengthscales.append(scale)
@@ -226,6 +239,8 @@ class Covariance:
     def error(self, latents: Latents, points: int = 24, seed: int = 0) -> float:
         """Relative error of the averages: of K(gx, x') = rho(g) K(x, x') at training inputs from the nearest to the
         farthest and random g, the largest over the groups; 0 where all are exact."""
+        if not self.averages:
+            return 0.0
         worst, all_values = 0.0, self.values(latents)
         order = np.argsort(((self.x / all_values.lengthscales[0]) ** 2).sum(axis=1))
         x = self.x[order[np.linspace(0, len(order) - 1, min(points, len(order))).astype(int)]]

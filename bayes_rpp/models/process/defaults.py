@@ -61,7 +61,7 @@ def scale_of(y: NDArray) -> float:
 def lengthscales(gp: FunctionPrior, x: NDArray) -> dict[str, Prior]:
     """By kind, around the distance of two of the training inputs, as many kinds add up; of columns that do not vary,
     around their size."""
-    found = {}
+    found, x = {}, gp.seen(x)
     for name, columns in gp.kinds.items():
         spread = float(np.sqrt(2 * np.var(x[:, columns], axis=0, dtype=np.float64).sum()))
         size = float(np.sqrt(np.mean(np.square(x[:, columns], dtype=np.float64)))) or 1.0

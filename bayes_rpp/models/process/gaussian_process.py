@@ -48,6 +48,12 @@ class GaussianProcess(FunctionPrior):
             derivatives, so that predictions and draws of both are of one function. Columns of x, such as range(9):
             F is minus the derivative by these, and other columns, such as charges, have no force. "data" of `scale`
             makes the sigmas standard deviations of forces. The noise is Gaussian, or EnergyForces with a size each.
+        particles: `Particles` of one size, or the label of each particle, ["N", "H", "H"]: x is their positions, and
+            `fit` takes `Particles`, and y a pair (energies, forces). The symmetric part is a function of the inverse
+            distances of all pairs; the residual is a polynomial of the second degree in positions about their mean,
+            whose coefficients are such functions: what a field does to a molecule. Both are averaged over the orders
+            of particles of the same type (sGDML: Chmiela et al. 2018). rep_in is k * Vector, group O(d), and
+            conservative True; kinds of lengthscales are "distances" and "positions", the latter of the residual.
 
     Each number that is left out is inferred, with a broad distribution around the scale of the data.
 

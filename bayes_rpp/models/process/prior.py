@@ -16,10 +16,12 @@ from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.normal import Gaussian
 from bayes_rpp.models.process.forces import check_noise, forces_of
 from bayes_rpp.models.process.kinds import block_kinds, fixed_part
+from bayes_rpp.models.process.one_size import OneSize
+from bayes_rpp.networks.particles.systems import Particles
 from bayes_rpp.priors.hyper import Inferable, Prior
 from bayes_rpp.priors.kernels.scalar import RBF, Kernel, Lengthscale, number
 from bayes_rpp.priors.pathway import check_sigma
-from bayes_rpp.symmetry.averages import ORTHOGONAL, check_compact, off_orthogonal
+from bayes_rpp.symmetry.averages import ORTHOGONAL, Average, check_compact, haar_average, off_orthogonal
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep, Representation, bind_rep
 
@@ -54,6 +56,7 @@ class FunctionPrior(Frozen):
         tolerance: float = 0.01,
         inducing: int | None = None,
         conservative: bool | Sequence[int] = False,
+        particles: Particles | Sequence[str | int] | None = None,
     ) -> None:
         groups = (group,) if isinstance(group, Group) else group
         if isinstance(group, str):
@@ -72,6 +75,7 @@ class FunctionPrior(Frozen):
         self._outs = tuple(_orthogonal(bind_rep(rep_out, g, "rep_out"), "rep_out") for g in self.groups)
         self.group, self.rep_in, self.rep_out = self.groups[0], self._ins[0], self._outs[0]
         self.forces = forces_of(conservative, self._ins, self._outs)
+        self.systems = OneSize.of(particles, self.rep_in, self.groups, self.forces)
         if kernel is not None and not isinstance(kernel, Kernel):
             raise TypeError(f"kernel must be a Kernel, got {kernel!r}; kernels.RBF() would do")
         if likelihood is not None and not isinstance(likelihood, Likelihood):
@@ -103,20 +107,22 @@ class FunctionPrior(Frozen):
         self.kernel = kernel if kernel is not None else RBF()
         self.likelihood = likelihood if likelihood is not None else Gaussian()
         self.mean, self.ard, self.scale, self.tolerance = mean, bool(ard), scale, tolerance
-        self.kinds = block_kinds(self._ins, self.ard)
         self._arguments: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": list(self.groups)}
         self._arguments |= {"kernel": kernel, "sigma_a": sigma_a, "sigma_b": sigma_b, "lengthscale": lengthscale}
         self._arguments |= {"likelihood": likelihood, "mean": mean, "ard": ard, "scale": scale, "offset": offset}
         self._arguments |= {"mean_size": mean_size, "tolerance": tolerance, "inducing": inducing}
         self._arguments["conservative"] = conservative if isinstance(conservative, bool) else list(conservative)
+        if self.systems is not None:
+            self._arguments["particles"] = list(self.systems.types)
         self.latents: dict[str, Prior] = {}
-        self.open: set[str] = {"kernel"} if kernel is None else set()
+        self.open: set[str] = {"kernel"} if kernel is None and self.systems is None else set()
         self.sigmas_a = tuple(self._sigma(v, n) for n, v in _by_group(sigma_a, len(self.groups)).items())
         if sigma_b is None and all(g.is_trivial for g in self.groups):
             sigma_b = 0.0  # the first part is free already
         self.sigma_b = self._sigma(sigma_b, "sigma_b")
         if all(isinstance(s, float) and s == 0 for s in (*self.sigmas_a, self.sigma_b)) and self.mean is None:
             raise ValueError("sigma_a or sigma_b must be positive, got 0 for all, with which f is always 0")
+        self.kinds = block_kinds(self._ins, self.ard) if self.systems is None else self.systems.kinds
         self.lengthscales = tuple(self._lengthscales(lengthscale))
         self.variances = tuple(self._entry(leaf.variance, f"variance_{k}") for k, leaf in enumerate(self.kernel.leaves))
         if likelihood is not None:
@@ -147,6 +153,22 @@ class FunctionPrior(Frozen):
     def constants(self) -> NDArray[np.float64]:
         """(d_out, d_out) the projector on the constants that the first group leaves fixed."""
         return fixed_part(self.rep_out) if self.forces is None else self.forces.constants
+
+    def averages(self, level: int) -> list[Average]:
+        """Over each of the groups, where functions are averaged."""
+        return [] if self.systems is not None else [haar_average(g, level) for g in self.groups]
+
+    def seen(self, x: NDArray) -> NDArray:
+        """What the kernel sees of x, the columns that `kinds` counts."""
+        return x if self.systems is None else self.systems.features(x)[0]
+
+    def encode(self, x: Any, name: str = "x") -> Any:
+        """Systems as rows; other inputs as they are."""
+        return x if self.systems is None else self.systems.encode(x, name)
+
+    def encode_outputs(self, y: Any, x: NDArray, name: str = "y") -> Any:
+        """Energies and forces of systems as rows; other outputs as they are."""
+        return y if self.systems is None else self.systems.encode_outputs(y, len(x), name)
 
     @property
     def sampled(self) -> dict[str, tuple[int, ...]]:
@@ -188,9 +210,13 @@ class FunctionPrior(Frozen):
     def _lengthscales(self, given: Any) -> Iterator[dict[str, Entry]]:
         leaves, shared = self.kernel.leaves, self.by_kind(given)
         for k, leaf in enumerate(leaves):
+            # Of systems the residual alone has one of positions.
+            idle = ["positions"] if self.systems is not None and (k or self.sigma_b == 0.0) else []
             argument = "lengthscale" if len(leaves) == 1 else f"lengthscale_{k}"
             value = shared | {n: v for n, v in self.by_kind(leaf.lengthscale).items() if v is not None}
-            yield {n: self._entry(value[n], f"{argument}.{n}", f"lengthscale[{n!r}]") for n in self.kinds}
+            seen = [n for n in self.kinds if n not in idle]
+            entries = {n: self._entry(value[n], f"{argument}.{n}", f"lengthscale[{n!r}]") for n in seen}
+            yield entries | dict.fromkeys(idle, 1.0)
 
     def by_kind(self, value: Any) -> dict[str, Any]:
         """A lengthscale, as it may be given, for each kind of block; None where nothing is."""

@@ -29,6 +29,11 @@ def by_system(value: Any, name: str, index: Any, mask: Any, *, labels: bool = Fa
             raise ValueError(f"index must number the systems 0, 1, 2, ..., each with a particle, got {systems}")
         return np.split(a[np.argsort(parts, kind="stable")], np.cumsum(counts)[:-1])
     if mask is not None:
+        if isinstance(value, (list, tuple)) and len({len(one) for one in value}) > 1:
+            raise ValueError(
+                f"mask must be None where {name} is a list of arrays of different lengths, which says itself how many "
+                "particles a system has, got both"
+            )
         there, shape = np.asarray(mask), np.shape(value)
         if there.dtype != bool or there.shape != shape[:2]:
             raise ValueError(

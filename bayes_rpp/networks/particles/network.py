@@ -5,7 +5,8 @@ With t_i the type of particle i as 0 and 1, r_ij = x_j - x_i, and blocks as of t
     h_i  = W [t_i, features_i] + b  (+ A x_i, if translations are soft)
     m_ij = block(t_i, h_i, t_j, h_j, basis(|r_ij|), r_ij)
     h_i  = (h_i + block(h_i, sum_j w(|r_ij|) m_ij / sqrt(neighbors))) / sqrt(2)
-    f_i  = W [t_i, h_i] + b, of each particle, or its sum or mean over them
+    x_i += (W h_i + b) / 2, if positions move (Equation 4 of EGNN), by which the next layer's r_ij is
+    f_i  = W [t_i, h_i] + b, of each particle, or its sum or mean over them; [t_i, h_i, x_i - where it was] if they move
 
 The weights are the same for all particles and pairs, so permutations are exact; each W and b prefers the maps that are
 equivariant, so that rotations and reflections are as soft as sigma_b says; A has no preferred maps, only a residual.
@@ -73,6 +74,8 @@ class ParticleNetwork(Network, is_code=False):
             outputs are the energy and then the force on each particle. y may then be a pair (energies, forces), and
             `EnergyForces` is the likelihood.
         radial: functions of the distance in the basis.
+        moving: True: each layer moves the particles, and the next sees where they have come to, which dynamics take;
+            False: all layers see where they are.
         neighbors: how many one particle has about, by whose square root sums of messages are divided. None: those of
             `particles`; of a number all others.
         subgroups: as of EMLP.
@@ -107,6 +110,7 @@ class ParticleNetwork(Network, is_code=False):
         bilinear: AnyBilinear = True,
         conservative: bool = False,
         radial: int = 8,
+        moving: bool = False,
         neighbors: float | None = None,
         subgroups: Sequence[Group] = (),
     ) -> None:
@@ -130,6 +134,7 @@ class ParticleNetwork(Network, is_code=False):
             self.pooled = check_energy(self._out, self.pooled)
         rep_out = self.out if self.pooled else repeated(self.out, places)
         rep_out = self.out + repeated(Vector, places) if self.conservative else rep_out
+        self.moving = check_choice(moving, (False, True), "moving")
         self.edges = Edges(check_places(radial, "radial", 2), self.cutoff)
         self.neighbors = neighbors_of(data, places, self.cutoff) if neighbors is None else check_neighbors(neighbors)
         can = Capabilities(
@@ -160,8 +165,11 @@ class ParticleNetwork(Network, is_code=False):
             self._messages.append(Block(f"messages.{k}", ends, rep, group, bilinear, self.groups))
             self._updates.append(Block(f"updates.{k}", (before + rep)(group), rep, group, bilinear, self.groups))
             self.parameters.update(self._messages[-1].parameters | self._updates[-1].parameters)
+            if self.moving:
+                self.parameters.update(equivariant_parameters(f"moves.{k}", rep(group), Vector(group), self.groups))
             before = rep
-        self.parameters.update(equivariant_parameters("output", (kinds + before)(group), self._out, self.groups))
+        last = kinds + before + Vector if self.moving else kinds + before
+        self.parameters.update(equivariant_parameters("output", last(group), self._out, self.groups))
 
     def __call__(
         self, params: Mapping[str, Array], x: Shaped[Array, "*batch d_in"]
@@ -221,6 +229,7 @@ class ParticleNetwork(Network, is_code=False):
             "bilinear": self.bilinear,
             "conservative": self.conservative,
             "radial": self.edges.radial,
+            "moving": self.moving,
             "neighbors": self.neighbors,
         } | groups
 
@@ -270,15 +279,19 @@ class ParticleNetwork(Network, is_code=False):
         h = linear(params, "embedding", xp.concat([kinds, features], axis=-1))
         if self.translation == "soft":
             h = h + positions @ xp.matrix_transpose(params["position.weight"])
-        between, weights = self.edges(positions, there[..., 0])
-        weights = weights * self.neighbors**-0.5
-        for message, update, stays in zip(self._messages, self._updates, self._stays, strict=True):
+        at = positions
+        for k, (message, update, stays) in enumerate(zip(self._messages, self._updates, self._stays, strict=True)):
+            if self.moving or k == 0:
+                between, weights = self.edges(at, there[..., 0])
             ends = xp.concat([kinds, h], axis=-1)
             m = _of_pairs(message, params, ends, between)
-            m = xp.sum(weights[..., None] * m, axis=2)
+            m = xp.sum((weights * self.neighbors**-0.5)[..., None] * m, axis=2)
             u = update(params, xp.concat([h, m], axis=-1))
             h = (h + u) * 0.5**0.5 if stays else u
-        f = there * linear(params, "output", xp.concat([kinds, h], axis=-1))
+            if self.moving:
+                at = at + 0.5 * self.edges.length * linear(params, f"moves.{k}", h)
+        seen = [kinds, h, (at - positions) / self.edges.length] if self.moving else [kinds, h]
+        f = there * linear(params, "output", xp.concat(seen, axis=-1))
         if not self.pooled:
             return f.reshape((f.shape[0], -1))
         total, count = xp.sum(f, axis=1), xp.sum(there, axis=1)

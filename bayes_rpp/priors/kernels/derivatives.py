@@ -6,7 +6,7 @@ Equation 9.1), that for invariant E is the sum over elements g of their weight t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from bayes_rpp.priors.kernels.averaged import Array, Blocks, Slopes, Values
 from bayes_rpp.priors.kernels.scalar import Kernel, Leaf, Sum
 from bayes_rpp.symmetry.averages import Average
-from bayes_rpp.symmetry.representations import Representation
 
 AT_ONCE = 2**15  # numbers, 256 KB, which stay in the processor's cache
 Derivatives = dict[tuple[int, ...], Array]
@@ -27,19 +26,24 @@ class DerivativeKernel:
 
     Args:
         kernel: the scalar one.
-        rep_in: bound to the group, orthogonal.
+        rho: what elements of the group do to points, (k, d_in, d_in), orthogonal.
         columns: of x, by which derivatives are taken; the group does not mix them with others.
         energy: whether E is among the outputs.
         average: over the group.
     """
 
     def __init__(
-        self, kernel: Kernel, rep_in: Representation, columns: NDArray[np.int_], energy: bool, average: Average
+        self,
+        kernel: Kernel,
+        rho: Callable[[Array], Array],
+        columns: NDArray[np.int_],
+        energy: bool,
+        average: Average,
     ) -> None:
         self.kernel, self.average = kernel, average
         self._columns, self._first = columns, 0 if energy else 1
         (half, self._half), (whole, self._whole) = average.half, average.whole
-        self._own, self._cross = rep_in.rho(half), rep_in.rho(whole)
+        self._own, self._cross = rho(half), rho(whole)
 
     def own(self, x: Array, values: Values) -> Blocks:
         """Between all of x (n, d_in): (n, d, n, d)."""
