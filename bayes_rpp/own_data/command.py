@@ -80,7 +80,9 @@ def fit(
             typer.echo(f"warning: {warning}", err=True)
         _write(fitted, file, out, thin, dtype)
     except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        without = "; --method gp, of small data, needs none" if "engine" in str(error) else ""
+        hint = without if isinstance(error, ImportError) else ""
+        typer.echo(f"error: {' '.join(str(error).split())}{hint}", err=True)
         raise typer.Exit(2) from error
     finally:
         if made and out.is_dir() and not any(out.iterdir()):

@@ -61,6 +61,7 @@ def compare(
     report."""
     try:
         columns = read_columns(file, inputs or [], targets or [])
+        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
         groups = dict(map(parse_named_group, group))
         if len(groups) < len(group):
             raise ValueError("group must have names that differ, got one twice; 'none=Trivial(3)', 'O(3)' would do")

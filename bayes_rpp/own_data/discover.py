@@ -47,6 +47,7 @@ def discover(
     """Which symmetry do the data in a file have? Prints and writes a verdict, a spectrum, a picture and a report."""
     try:
         columns = read_columns(file, inputs or [], targets or [])
+        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
         options: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "within": within, "model": model}
         options |= {"draws": draws, "seed": seed}
         found = discover_symmetry(

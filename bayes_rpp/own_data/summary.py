@@ -79,8 +79,7 @@ def _first(fitted: Fitted, test: dict[str, float], degrees: pd.DataFrame | None)
         ]
     else:
         shares = [row[3] for row in _by_target(fitted)]
-        low, high = min(shares, key=float), max(shares, key=float)
-        found = [("R²", low if low == high else f"{low} to {high}")]
+        found = [("R²", _range(shares))]
         found.append(("inside of 90 % intervals", f"{100 * test['coverage_90']:.0f} %"))
     found.append(("rows held out", f"{len(fitted.test)} of {len(fitted.y)}"))
     if degrees is not None:
@@ -101,8 +100,13 @@ def _lead(fitted: Fitted, test: dict[str, float]) -> str:
             f"{100 * test['ece']:.1f} %."
         )
     shares = [row[3] for row in _by_target(fitted)]
-    best = f"R² is {shares[0]}" if len(shares) == 1 else f"R² is {min(shares, key=float)} to {max(shares, key=float)}"
-    return f"{count}, {best}, and {100 * test['coverage_90']:.0f} % of the observations lie inside of 90 % intervals."
+    inside = f"{100 * test['coverage_90']:.0f} % of the observations lie inside of 90 % intervals"
+    return f"{count}, R² is {_range(shares)}, and {inside}."
+
+
+def _range(numbers: list[str]) -> str:
+    low, high = min(numbers, key=float), max(numbers, key=float)
+    return low if low == high else f"{low} to {high}"
 
 
 def _by_target(fitted: Fitted) -> list[tuple[str, str, str, str, str]]:

@@ -251,3 +251,13 @@ def test_a_group_may_have_a_name():
     assert str(_named("about z=SO(2) * Trivial(1)")) == "about z"
     assert _named("O(3)") == "O(3)"
     assert _named(None) is None
+
+
+def test_without_an_engine_functions_are_named(vectors, tmp_path, monkeypatch):
+    def missing(*arguments, **settings):
+        raise ImportError("engine 'numpyro' needs numpyro: pip install 'bayes-rpp[numpyro]'")
+
+    monkeypatch.setattr("bayes_rpp.own_data.command.fit_columns", missing)
+    result = run(vectors, *VECTORS, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.output.splitlines()[-1].endswith("[numpyro]'; --method gp, of small data, needs none")
