@@ -4,8 +4,8 @@
 
 Each page names its commands; their files are `examples/NAME.py`, `benchmarks/NAME.py`, or of `bayes_rpp/reproduce/`. A
 page is as old as the last commit that changed a row of its tables, not its words, and older than a file whose code was
-another then: comments, form, imports and what is only printed or written are no such change. One of the library beneath
-may move figures too, which this does not see: new pages say version and date.
+another then: comments, form, types, imports and what is only printed or written are no such change. One of the
+library beneath may move figures too, which this does not see: new pages say version and date.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
@@ -25,6 +26,7 @@ COMMANDS = (
     (r"bayes-rpp demo()", "bayes_rpp/cli.py{}"),
     (r"python -m benchmarks`()", "benchmarks/rows.py{}"),
 )
+BESIDE = {"print", "write_text", "write_page", "cache_compilations"}
 FIGURES = r"^\|.*[0-9]"  # a row of a table
 
 
@@ -55,20 +57,33 @@ def _same(root: Path, commit: str, file: str) -> bool:
 
 def _code(text: str) -> str:
     """What makes figures."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(body := getattr(node, "body", None), list):
-            node.body = [n for n in body if not _is_beside(n)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return ast.dump(_Figures().visit(ast.parse(text)))
 
 
-def _is_beside(node: ast.AST) -> bool:
-    match node:
-        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
-            return True
-        case ast.Expr(value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name))):
-            return name in ("print", "write_text", "write_page")
-    return False
+class _Figures(ast.NodeTransformer):
+    """Leaves out what does not: types, texts, imports, where the package has a thing, and what is only written."""
+
+    def visit(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()) | ast.AnnAssign(value=None):
+                return None
+            case ast.Expr(value=ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name))) if name in BESIDE:
+                return None
+            case ast.Attribute(attr=name) if _root(node) == "rpp":
+                return ast.Name(name)
+            case ast.AnnAssign(target=target, value=value):
+                node = ast.Assign([target], value, lineno=0)
+            case ast.FunctionDef():
+                node.returns = None
+            case ast.arg():
+                node.annotation = None
+        return self.generic_visit(node)
+
+
+def _root(node: ast.AST) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return getattr(node, "id", "")
 
 
 def _git(root: Path, *command: str, check: bool = True) -> str:
