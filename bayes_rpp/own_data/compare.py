@@ -138,7 +138,7 @@ def _report(found: Comparison, columns: Columns, file: Path, figures: dict[str, 
     if maps:
         parts += [heading("Which of the transformations are broken?")]
         parts += [pair(picture(figure, "equivariance error by transformation", is_map=True) for figure in maps)]
-    rows = [("file", file), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
+    rows = [("file", file.name), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
     parts += [heading("What was compared"), table([*rows, ("targets", ", ".join(columns.outputs))])]
     parts += [heading("To make it again"), again]
     footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp compare. All numbers: comparison.csv."

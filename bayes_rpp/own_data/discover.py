@@ -106,7 +106,7 @@ def _report(found: Discovery, columns: Columns, file: Path, spectrum: str, again
     best = sorted(found.tried, key=lambda t: -t[2])[:MOST]
     parts += [heading("What was tried"), paragraph(TRIED, "note")]
     parts += [table([(name, k, f"{v:.1f}") for name, k, v in best], ("algebra", "dimension", "log evidence"))]
-    about = [("file", file), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
+    about = [("file", file.name), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
     parts += [heading("What was looked at"), table([*about, ("targets", ", ".join(columns.outputs))])]
     parts += [heading("To make it again"), again]
     footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp discover. All directions: spectrum.csv."

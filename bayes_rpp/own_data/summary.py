@@ -125,7 +125,7 @@ def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
     post = model.posterior_
     noise = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
     rows = [
-        ("file", str(file)),
+        ("file", file.name),
         ("rows", f"{len(fitted.y)}, of which {len(fitted.test)} held out"),
         ("inputs", ", ".join(_short(fitted.columns.inputs))),
         ("targets", ", ".join(_short(fitted.columns.outputs))),
