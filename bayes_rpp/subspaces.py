@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from bayes_rpp.priors.subspaces.nested import ComposedSubspace, NestedSubspace
     from bayes_rpp.priors.subspaces.span import SpanSubspace, band, block_pattern
     from bayes_rpp.priors.subspaces.sums import SumSubspace
-    from bayes_rpp.symmetry.solver import SolverError, equivariant_basis
+    from bayes_rpp.symmetry.constraints import SolverError
+    from bayes_rpp.symmetry.solver import equivariant_basis
 else:
     __getattr__, __dir__ = lazy(
         __name__,
@@ -22,7 +23,8 @@ else:
             "priors.subspaces.nested": "ComposedSubspace NestedSubspace",
             "priors.subspaces.span": "SpanSubspace band block_pattern",
             "priors.subspaces.sums": "SumSubspace",
-            "symmetry.solver": "SolverError equivariant_basis",
+            "symmetry.constraints": "SolverError",
+            "symmetry.solver": "equivariant_basis",
         },
     )
 

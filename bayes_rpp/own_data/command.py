@@ -15,9 +15,9 @@ from bayes_rpp.inference.posterior.thinning import check_dtype, check_thin
 from bayes_rpp.inference.process.process import FUNCTIONS
 from bayes_rpp.own_data.fitting import Fitted, How, Kind, fit_columns, make_method
 from bayes_rpp.own_data.tables import read_columns
+from bayes_rpp.symmetry.constraints import SolverError
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.parse import parse_named_group
-from bayes_rpp.symmetry.solver import SolverError
 
 if TYPE_CHECKING:
     import pandas as pd

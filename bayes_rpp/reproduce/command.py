@@ -227,7 +227,7 @@ def _table3(
     out: Path,
     resume: bool,
 ) -> None:
-    from bayes_rpp.reproduce import table3
+    from bayes_rpp.reproduce import table3, table3_plots
     from bayes_rpp.reproduce.figure2 import markdown
     from bayes_rpp.reproduce.trials import Table, run
 
@@ -254,5 +254,5 @@ def _table3(
     table3.coverages(frame).to_csv(out / "table3-coverage.csv", index=False)
     text = "\n\n".join(markdown(t) for t in (*table3.parts(found), table3.coverage_table(frame)))
     (out / "table3.md").write_text(text + "\n")
-    table3.plot(frame, out)
+    table3_plots.plot(frame, out)
     typer.echo(f"\n{text}\n\nThe fits took {frame['seconds'].sum() / 60:.1f} minutes together.")

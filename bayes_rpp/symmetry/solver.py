@@ -7,7 +7,6 @@ a product of factors. Each case takes the cheapest exact way; every result is ch
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import reduce
 from itertools import product as cartesian
 from typing import Any
@@ -16,24 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, issparse
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import LinearOperator, cg
 
+from bayes_rpp.symmetry.constraints import (
+    Operator,
+    SolverError,
+    check_memory,
+    constraints_of,
+    kron_apply,
+    null_space,
+    random_range,
+)
 from bayes_rpp.symmetry.finite import is_permutation
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.invariants import classical_invariants
 from bayes_rpp.symmetry.representations import Factor, Representation, Term, kronecker, term_name
 
 Array = NDArray[np.float64]
-Operator = Any  # a matrix, or a sparse one
 TOLERANCE = 1e-10
-DENSE_LIMIT = 1000  # above, the null space is found without forming the constraint matrix
-MAX_ENTRIES = 200_000_000  # 1.6 GB of float64
 _cache: dict[Any, Array] = {}
 _lock = threading.Lock()
-
-
-class SolverError(RuntimeError):
-    """A basis could not be found to the required accuracy (1e-10)."""
 
 
 def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Array:
@@ -54,7 +54,7 @@ def equivariant_basis(rep_in: Representation, rep_out: Representation) -> Array:
     columns = []
     pairs = [(o, i, term_basis(rep_in.group, o, i)) for o in rep_out.types for i in rep_in.types]
     rank = sum(len(rep_out.types[o]) * len(rep_in.types[i]) * q.shape[1] for o, i, q in pairs)
-    _check_memory(n_out * n_in, rank)
+    check_memory(n_out * n_in, rank)
     for o, i, q in pairs:
         rows, cols = rep_out.types[o], rep_in.types[i]
         for row in rows:
@@ -119,118 +119,20 @@ def _solve(group: Group, factors: Term) -> Array:
             return q
     if group.is_discrete and group.order <= 1000:
         images = [[f.operator(group, g) for f in factors] for g in group.elements]
-        return _random_range(lambda x: np.mean([_kron_apply(ms, x) for ms in images], axis=0), d)
-    return _null_space(_constraints(group, factors), d)
+        return random_range(lambda x: np.mean([kron_apply(ms, x) for ms in images], axis=0), d)
+    return null_space(constraints_of(group, factors), d)
 
 
 def verify(group: Group, factors: Term, q: Array) -> None:
     """Raise SolverError unless every generator fixes q and its columns are orthonormal, to 1e-10."""
     if q.shape[1] == 0:
         return
-    residual = max((float(np.abs(c(q)).max()) for c, _ in _constraints(group, factors)), default=0.0)
+    residual = max((float(np.abs(c(q)).max()) for c, _ in constraints_of(group, factors)), default=0.0)
     skew = float(np.abs(q.T @ q - np.eye(q.shape[1])).max())
     if not (residual < TOLERANCE and skew < TOLERANCE):
         raise SolverError(
             f"basis of rank {q.shape[1]} for {term_name(factors)} of {group}: residual {residual:.1e}, "
             f"|Q^T Q - I| {skew:.1e}; both must be below {TOLERANCE:.0e}"
-        )
-
-
-# --- generators acting on tensors, factor by factor -----------------------------------------------------------------
-
-
-def _apply(m: Operator, t: Array, axis: int) -> Array:
-    """One matrix on one axis of t, dense or sparse."""
-    if not issparse(m):
-        return np.moveaxis(np.tensordot(m, t, (1, axis)), 0, axis)
-    moved = np.moveaxis(t, axis, 0)
-    return np.moveaxis((m @ moved.reshape(len(moved), -1)).reshape(moved.shape), 0, axis)
-
-
-def _kron_apply(matrices: list[Operator], x: Array) -> Array:
-    """(M_1 (x) ... (x) M_k) x for x of shape (D, b)."""
-    shape = [m.shape[0] for m in matrices]
-    t = x.reshape(*shape, -1)
-    for axis, m in enumerate(matrices):
-        t = _apply(m, t, axis)
-    return t.reshape(x.shape)
-
-
-def _kron_sum_apply(matrices: list[Array], x: Array) -> Array:
-    shape = [len(m) for m in matrices]
-    t = x.reshape(*shape, -1)
-    total = np.zeros_like(t)
-    for axis, m in enumerate(matrices):
-        total += _apply(m, t, axis)
-    return total.reshape(x.shape)
-
-
-Constraint = tuple[Callable[[Array], Array], Callable[[Array], Array]]
-
-
-def _constraints(group: Group, factors: Term) -> list[Constraint]:
-    """For each generator the map C with C q = 0 on invariants, and its transpose."""
-
-    def lie(ms: list[Array]) -> Constraint:
-        transposed = [m.T for m in ms]
-        return (lambda x: _kron_sum_apply(ms, x)), (lambda x: _kron_sum_apply(transposed, x))
-
-    def discrete(ms: list[Operator]) -> Constraint:
-        transposed = [m.T for m in ms]
-        return (lambda x: _kron_apply(ms, x) - x), (lambda x: _kron_apply(transposed, x) - x)
-
-    algebra = [lie([f.derivative(group, a) for f in factors]) for a in group.lie_algebra]
-    return algebra + [discrete([f.operator(group, h) for f in factors]) for h in group.discrete_generators]
-
-
-# --- null spaces ----------------------------------------------------------------------------------------------------
-
-
-def _null_space(constraints: list[Constraint], d: int) -> Array:
-    if not constraints:
-        _check_memory(d, d)
-        return np.eye(d)
-
-    def normal(x: Array) -> Array:
-        return sum(ct(c(x)) for c, ct in constraints)  # type: ignore[return-value]
-
-    if d <= DENSE_LIMIT:
-        values, vectors = np.linalg.eigh(normal(np.eye(d)))
-        return np.ascontiguousarray(vectors[:, values < 1e-10 * max(1.0, values[-1])])
-
-    operator = LinearOperator((d, d), matvec=lambda v: normal(v.reshape(d, 1)).ravel(), dtype=np.float64)
-
-    def project(x: Array) -> Array:
-        # x minus its part in the row space, which conjugate gradients finds on the consistent singular system.
-        solved = [cg(operator, operator @ v, rtol=1e-14, atol=0.0, maxiter=2000)[0] for v in x.T]
-        return x - np.stack(solved, axis=1)
-
-    return _random_range(project, d)
-
-
-def _random_range(project: Callable[[Array], Array], d: int) -> Array:
-    """Orthonormal basis of the range of a projector, from a growing block of random vectors."""
-    rng = np.random.default_rng(0)
-    x = np.zeros((d, 0))
-    block = 16
-    while True:
-        block = min(block, d)
-        _check_memory(d, block)
-        x = np.concatenate([x, project(rng.normal(size=(d, block - x.shape[1])))], axis=1)
-        u, s, _ = np.linalg.svd(x, full_matrices=False)
-        rank = int((s > 1e-6 * np.sqrt(d)).sum())
-        if rank < block or block == d:
-            if rank == 0:
-                return np.zeros((d, 0))
-            return np.linalg.qr(project(u[:, :rank]))[0]
-        block *= 2
-
-
-def _check_memory(d: int, rank: int) -> None:
-    if d * rank > MAX_ENTRIES:
-        raise SolverError(
-            f"a dense basis of {d} x {rank} numbers would take {d * rank * 8 / 1e9:.0f} GB; "
-            "smaller representations, or tensors of lower rank, would do"
         )
 
 
@@ -267,7 +169,7 @@ def _orbits(generators: list[list[Operator]], sizes: list[int]) -> Array:
     consistent = plus != minus
     orbit = np.minimum(plus, minus)[consistent]
     names, column, counts = np.unique(orbit, return_inverse=True, return_counts=True)
-    _check_memory(d, len(names))
+    check_memory(d, len(names))
     q = np.zeros((d, len(names)))
     sign = np.where(plus < minus, 1.0, -1.0)[consistent]
     q[np.flatnonzero(consistent), column] = sign / np.sqrt(counts[column])
@@ -303,7 +205,7 @@ def _product_invariants(group: Group, factors: Term) -> Array:
         where = np.ravel_multi_index(np.ix_(*ranges), shape).ravel() if ranges else np.zeros(1, dtype=np.int64)
         found.append((where, t))
     d, rank = int(np.prod(shape, dtype=np.int64)), sum(t.shape[1] for _, t in found)
-    _check_memory(d, rank)
+    check_memory(d, rank)
     result = np.zeros((d, rank))
     column = 0
     for where, t in found:

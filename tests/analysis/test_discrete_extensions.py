@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.analysis.discovery.discrete_extensions import discrete_extensions, extensions, larger
+from bayes_rpp.analysis.discovery.discrete_extensions import discrete_extensions
+from bayes_rpp.symmetry.discovery.cosets import extensions, larger
 from bayes_rpp.symmetry.groups import Group, Trivial
 
 ABOUT_Z = Group(3, [[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")

@@ -11,7 +11,21 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from bayes_rpp import HMC, NUTS, SVI, DeepEnsemble, EquivarianceTracker, O, Posterior, Prior, fit
+from bayes_rpp import (
+    HMC,
+    MCLMC,
+    NUTS,
+    SGHMC,
+    SGLD,
+    SVI,
+    ChEES,
+    DeepEnsemble,
+    EquivarianceTracker,
+    O,
+    Posterior,
+    Prior,
+    fit,
+)
 from bayes_rpp.inference import Checkpoint, ConvergenceWarning
 from tests.inference.known import LinearProblem, SmallLinearProblem
 
@@ -22,6 +36,10 @@ METHODS = {
     "nuts": NUTS(chains=2, warmup=20, draws=20),
     "hmc": HMC(chains=2, warmup=20, draws=20),
     "long nuts": NUTS(chains=2, warmup=40, draws=60),
+    "long mclmc": MCLMC(chains=2, warmup=400, draws=3000),
+    "long chees": ChEES(chains=4, warmup=200, draws=400),
+    "long sgld": SGLD(chains=2, warmup=400, draws=3000, batch_size=20),
+    "long sghmc": SGHMC(chains=2, warmup=400, draws=3000, batch_size=20),
 }
 SCRIPT = """
 import sys, warnings
@@ -101,7 +119,14 @@ def test_a_stopped_run_goes_on_and_ends_the_same(engine, name, tmp_path, monkeyp
     assert len(saved) == done
 
 
-@pytest.mark.parametrize(("engine", "name"), cases("long ensemble", "long nuts"))
+KILLED = [
+    *cases("long ensemble", "long nuts"),
+    *(pytest.param("numpyro", name, marks=pytest.mark.slow) for name in ("long mclmc", "long chees", "long sghmc")),
+    *(pytest.param(engine, "long sgld", marks=pytest.mark.slow) for engine in ("numpyro", "pyro")),
+]
+
+
+@pytest.mark.parametrize(("engine", "name"), KILLED)
 def test_kill_9_loses_nothing(engine, name, tmp_path):
     folder, out = tmp_path / "run", tmp_path / "post.nc"
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, name, engine, str(folder), str(out)]

@@ -12,8 +12,9 @@ from scipy.linalg import block_diag
 
 from bayes_rpp.analysis.discovery.discrete import discrete_symmetries
 from bayes_rpp.analysis.discovery.discrete_evidence import column_reps
-from bayes_rpp.analysis.discovery.discrete_extensions import discrete_extensions, is_inside, normalizes
+from bayes_rpp.analysis.discovery.discrete_extensions import discrete_extensions
 from bayes_rpp.symmetry.averages import check_compact
+from bayes_rpp.symmetry.discovery.cosets import is_inside, normalizes
 from bayes_rpp.symmetry.discovery.described import Named
 from bayes_rpp.symmetry.groups import Group
 

@@ -64,10 +64,10 @@ def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]
         least = max(s.score for s in [_roughly(now, x, y), *rough[:1]]) - CLOSE
         fine = [_finer(s, x, y, now) for s in _followed(rough, least)]
         opened = [s for s in fine if len(_bracketed(s)) > s.dimension]
-        closed = [c for s in opened for c in _closed(s, x, y) if c.score > least]
+        closed = [c for s in opened for c in _closed(s, x, y) if _is_worth(c, least)]
         fine += [_finer(s, x, y, now) for s in _distinct(closed)]
         fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
-        fine = [s for s in fine if s not in opened]
+        fine = _level([s for s in fine if s not in opened], x, y)
         tried += fine
         better = [s for s in fine if _is_better(s, now, taken[0].model)]
         if not better:
@@ -96,12 +96,29 @@ def _roughly(step: Step, x: Array, y: Array) -> Step:
 
 
 def _followed(rough: list[Step], least: float) -> list[Step]:
-    """The best proposals, and the best of each dimension: larger algebras show their worth on all data."""
+    """The best proposals, and the best of each dimension: larger algebras, whose L_A f is zero at few points of a rough
+    fit, show their worth on all data."""
     best: dict[int, Step] = {}
     for step in rough:
         best.setdefault(step.dimension, step)
     chosen = [*rough[:FOLLOWED], *(s for s in best.values() if s not in rough[:FOLLOWED])]
-    return [s for s in chosen if s.score > least][:MOST]
+    return [s for s in chosen if _is_worth(s, least)][:MOST]
+
+
+def _is_worth(step: Step, least: float) -> bool:
+    return step.score > least or (step.dimension > 1 and step.violation < KEPT)
+
+
+def _level(fine: list[Step], x: Array, y: Array) -> list[Step]:
+    """Those larger than the best, and nearly as good, with L_A f zero at as many points as there may be: the evidence
+    of few points is too low."""
+    best = max(fine, key=lambda s: s.score, default=None)
+    return [
+        replace(s, model=_resized(s.model, x, y, s.dimension, ALL).fitted(iterations=20))
+        if best is not None and s.dimension > best.dimension and s.score > best.score - CLOSE
+        else s
+        for s in fine
+    ]
 
 
 def _wholes(none: Step, x: Array, y: Array) -> Iterator[Step]:
