@@ -32,6 +32,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+KEPT = "<!-- By hand from here on: kept when the page is made again. -->"
+
+
+def write_page(path: str | Path, text: str) -> None:
+    """Write a page of results; what the page of before has from the line `KEPT` on stays at its end."""
+    target = Path(path)
+    before = target.read_text(encoding="utf-8") if target.exists() else ""
+    _, mark, rest = before.partition(KEPT)
+    with replacing(target) as part:
+        part.write_text(f"{text.rstrip()}\n\n{mark}{rest}" if mark else text, encoding="utf-8")
+
+
 def write_netcdf(data: Any, path: str | Path) -> None:
     """Write an xarray Dataset or DataTree as netCDF, with a checksum of all of it behind its end.
 

@@ -12,13 +12,12 @@ import numpy as np
 import typer
 
 import bayes_rpp as rpp
-from bayes_rpp._files import replacing
 from bayes_rpp._types import EngineName
 from bayes_rpp.engines.base import ENGINES, check_engine, get_engine
 from bayes_rpp.engines.compilation import OFF, VARIABLE, cache_compilations
 from bayes_rpp.own_data.command import fit
+from bayes_rpp.own_data.compare import compare
 from bayes_rpp.own_data.discover import discover
-from bayes_rpp.own_data.tables import read_columns
 from bayes_rpp.reproduce.command import reproduce
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+app.command()(compare)
 app.command()(fit)
 app.command()(discover)
 app.command()(reproduce)
@@ -81,82 +81,6 @@ def info() -> None:
         except PackageNotFoundError:
             typer.echo(f"{package:12} not installed")
     typer.echo(f"{'devices':12} {', '.join(_devices()) or 'no engine installed'}")
-
-
-@app.command()
-def compare(
-    file: Annotated[Path, typer.Argument(help="A table: .npz with arrays x and y, .csv or .parquet.")],
-    rep_in: Annotated[str, typer.Option(help='How the groups act on x, such as "5*Scalar + 5*Vector".')],
-    rep_out: Annotated[str, typer.Option(help='How they act on y, such as "T(2)".')],
-    group: Annotated[
-        list[str],
-        typer.Option(help='A candidate: "O(3)", with a name, "none=Trivial(3)", or a list, "both=[...]". Repeat it.'),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(help='Columns of x, "mass,speed_x,speed_y", or repeat it; an array of an npz counts whole.'),
-    ] = None,
-    targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
-    models: Annotated[
-        str, typer.Option(help='"functions", in seconds, "networks", or "auto": functions where they are exact.')
-    ] = "auto",
-    channels: Annotated[
-        int | None, typer.Option(help="Of networks: width of the hidden layers; 32 if left out.")
-    ] = None,
-    layers: Annotated[
-        int | None, typer.Option(help="Of networks: hidden layers; 1 if left out, and 0 is a linear model.")
-    ] = None,
-    starts: Annotated[
-        int | None,
-        typer.Option(help="Of networks: fits of each, of which the best counts; if left out 3, or 1 of linear ones."),
-    ] = None,
-    engine: Annotated[str | None, typer.Option(help="numpyro or pyro; the first installed if left out.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-compare"),
-    seed: Annotated[int, typer.Option(help="Of initial values and order.")] = 0,
-) -> None:
-    """Which of several symmetries do the data in a file have? Prints and writes a table, a verdict and pictures."""
-    from bayes_rpp.symmetry.parse import parse_named_group
-
-    try:
-        columns = read_columns(file, inputs or [], targets or [])
-        groups = dict(map(parse_named_group, group))
-        if len(groups) < len(group):
-            raise ValueError("group must have names that differ, got one twice; 'none=Trivial(3)', 'O(3)' would do")
-        options: dict[str, Any] = {"rep_in": rpp.groups.parse_rep(rep_in), "rep_out": rpp.groups.parse_rep(rep_out)}
-        options |= {"models": models, "channels": channels, "layers": layers, "starts": starts, "engine": engine}
-        found = rpp.compare_symmetries(columns.x, columns.numbers(), groups, **options, seed=seed)
-        typer.echo(f"\n{found}\n\nWritten:")
-        for written in _write_comparison(found, out):
-            typer.echo(f"  {written}")
-    except (TypeError, ValueError, ImportError, OSError, rpp.inference.TrainingError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
-
-
-def _write_comparison(found: rpp.analysis.Comparison, out: Path) -> list[Path]:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    matplotlib.use("agg")
-    out.mkdir(parents=True, exist_ok=True)
-    files = [out / "comparison.csv", out / "verdict.txt", out / "comparison.png"]
-    with replacing(files[0]) as part:
-        found.table.to_csv(part)
-    with replacing(files[1]) as part:
-        part.write_text(found.verdict + "\n", encoding="utf-8")
-    figure = Figure(figsize=(12, 1.6 + 0.45 * len(found.candidates)), layout="constrained")
-    rpp.plots.plot_comparison(found, axes=figure.subplots(1, 3, sharey=True))
-    with replacing(files[2]) as part:
-        figure.savefig(part, dpi=150)
-    for name, candidate in found.candidates.items():
-        if not candidate.is_free and not candidate.is_mixed:
-            figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-            rpp.plots.plot_group_map(found.group_map(name), ax=figure.subplots())
-            slug = "".join(c if c.isalnum() else "_" for c in name).strip("_")
-            files.append(out / f"map_{len(files) - 2}_{slug}.png")
-            with replacing(files[-1]) as part:
-                figure.savefig(part, dpi=150)
-    return files
 
 
 def _demo(engine: str | None, members: int, epochs: int, channels: int, out: Path, seed: int) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from bayes_rpp.analysis import symmetries_of
 from benchmarks.rows import Row, kept
 
@@ -225,7 +226,7 @@ def main() -> None:
     ]
     if wrong := [m for f in found if (m := _mistake(f)) is not None]:
         lines += ["\nWhere the dimension or the name is wrong:\n", *wrong]
-    given.out.write_text("\n".join(lines) + "\n")
+    write_page(given.out, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

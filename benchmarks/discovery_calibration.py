@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from bayes_rpp.analysis import symmetries_of
 from benchmarks.rows import Row, kept
 
@@ -124,7 +125,7 @@ def main() -> None:
         f"A violation is a mean over all x, of which {EXAMPLES} are seen: most of the width stems from these",
         "at 20 and 100 %.",
     ]
-    given.out.write_text("\n".join(lines) + "\n")
+    write_page(given.out, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from bayes_rpp._files import write_page
 from bayes_rpp.analysis.discovery.discrete import discrete_symmetries
 from bayes_rpp.symmetry.groups import Group
 from benchmarks.rows import Row
@@ -157,7 +158,7 @@ It is right in {with_symmetry[0]} of {with_symmetry[1]} tables with a symmetry. 
 """
     if given.out:
         lines += ["", "Where the answer is wrong:", "", *wrong] if wrong else []
-        given.out.write_text(page + "\n".join(lines) + "\n")
+        write_page(given.out, page + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from benchmarks.discovery import CASES, NOISE, Case
 from benchmarks.rows import Row
 
@@ -95,7 +96,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     only = "" if given.only == list(CASES) else " --only " + " ".join(f'"{name}"' for name in given.only)
     page = PAGE.format(seeds=given.seeds, only=only, last=FIRST + given.seeds - 1, rows="\n".join(rows))
-    OUT.write_text(page, encoding="utf-8")
+    write_page(OUT, page)
 
 
 PAGE = f"""# Whether the group that was found predicts as well as the best that one names

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from bayes_rpp.symmetry.discovery.algebra import span_distance
 from benchmarks.rows import Row
 
@@ -146,7 +147,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     if not given.only:
-        OUT.write_text(PAGE.format(seeds=given.seeds, rows="\n".join(rows)), encoding="utf-8")
+        write_page(OUT, PAGE.format(seeds=given.seeds, rows="\n".join(rows)))
 
 
 PAGE = """# Tasks that others have published

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._files import write_page
 from benchmarks import peers_symmetric, peers_tables
 from benchmarks.peers_data import TABLES, TOLD, parts
 
@@ -227,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = " ".join(
         ["python -m benchmarks.peers", f"--splits {given.splits}", *(["--bde PYTHON"] if given.bde else [])]
     )
-    given.out.write_text(report(found, command, list(skipped)))
+    write_page(given.out, report(found, command, list(skipped)))
     return 0
 
 

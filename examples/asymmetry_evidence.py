@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/asymmetry_evidence.md")
 EXAMPLES, NOISE = 60, 0.2
@@ -52,11 +53,12 @@ def main() -> None:
     rows = [header, ["---"] * len(header)]
     for k, dial in enumerate(DIALS):
         rows.append([f"{dial:g}", *(f"{evidence[kind][k]:.1f}" for kind in LABELS), f"{ratios[k]:.3f}"])
-    OUT.write_text(
+    write_page(
+        OUT,
         f"# Evidence on data of rising asymmetry\n\nMade by `python examples/asymmetry_evidence.py`: {EXAMPLES} "
         "examples, noise 0.2, one hidden layer; log evidence by Laplace, the highest of the fits.\n\n"
         + "\n".join("| " + " | ".join(r) + " |" for r in rows)
-        + "\n\n![evidence of MLP, RPP and EMLP](asymmetry_evidence.png)\n"
+        + "\n\n![evidence of MLP, RPP and EMLP](asymmetry_evidence.png)\n",
     )
 
 

@@ -15,6 +15,7 @@ from time import process_time
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 WIDTHS, METHOD = (384, 64), {"epochs": 40, "batch_size": 125}
 OUT = Path(__file__).parent.parent / "docs" / "results" / "bilinear.md"
@@ -36,7 +37,7 @@ def main(members: int = 3) -> None:
                 rows.append((str(width), str(bilinear), data.name, *figures(post, test, process_time() - start)))
                 print(*rows[-1], sep=" | ", flush=True)
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(report(rows, members))
+    write_page(OUT, report(rows, members))
     print(f"written: {OUT}")
 
 

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 FIELDS = {"free space": 0.0, "magnetic field": 2.0}
 TRAIN, TEST, MEMBERS, EPOCHS, CHANNELS = 300, 500, 3, 300, 32
@@ -69,7 +70,8 @@ figure.savefig(OUT, dpi=110)
 
 # %% The page.
 HEADER = "| data | prior | test MSE | NLL | 90 % intervals cover | error, O(3) | error, about the field |"
-OUT.with_suffix(".md").write_text(
+write_page(
+    OUT.with_suffix(".md"),
     f"""# Charged particles
 
 Where five charges are after a while, from `python examples/charged_particles.py`: {TRAIN} systems to learn from, {TEST}
@@ -89,5 +91,5 @@ predicted ends, without and with the field; test errors of the three priors; equ
 
 One data set and one seed each. The soft prior has sigma_b = 0.05, the better of two tried on the test data of
 the field: with `PerLayer(HalfNormal(0.005))` in its place the test MSE there is 0.058.
-"""
+""",
 )

@@ -27,6 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from bayes_rpp.inference.posterior.metrics import expected_calibration_error
 
 Made = tuple[np.ndarray, np.ndarray, dict]
@@ -84,7 +85,7 @@ def main() -> None:
     start = time.time()
     rows = [row for name in args.data or DATA for row in compare(name, args)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(report(rows, args, time.time() - start))
+    write_page(args.out, report(rows, args, time.time() - start))
     print(f"written: {args.out}")
 
 

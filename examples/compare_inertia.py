@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 METHOD = {"epochs": 150, "batch_size": 125}
 OUT = Path(__file__).parent.parent / "docs" / "results" / "inertia.md"
@@ -32,7 +33,7 @@ def main(members: int = 3) -> None:
             rows.append((data.name, name, *figures(post, test)))
             print(*rows[-1], sep=" | ")
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(report(rows, members))
+    write_page(OUT, report(rows, members))
     print(f"written: {OUT}")
 
 

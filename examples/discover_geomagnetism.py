@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import factorial, lpmv
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/discover_geomagnetism.md")
 COEFFICIENTS = np.loadtxt(Path(__file__).parent / "data" / "igrf2025.csv", delimiter=",", skiprows=3)
@@ -264,7 +265,7 @@ def main() -> None:
         *scores,
         "",
     ]
-    OUT.write_text("\n".join(lines), encoding="utf-8")
+    write_page(OUT, "\n".join(lines))
 
 
 # %% Run it

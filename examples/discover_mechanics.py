@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/discover_mechanics.md")
 EXAMPLES, STEP, NOISE = 100, 0.05, 0.02
@@ -186,7 +187,7 @@ def main() -> None:
         "breaks them by little.",
         "",
     ]
-    OUT.write_text("\n".join(lines), encoding="utf-8")
+    write_page(OUT, "\n".join(lines))
 
 
 # %% Run it

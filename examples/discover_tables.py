@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_diabetes
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/discover_tables.md")
 STATES, PATIENTS = 300, 442
@@ -112,7 +113,7 @@ def main() -> None:
         "```",
         "",
     ]
-    OUT.write_text("\n".join(lines), encoding="utf-8")
+    write_page(OUT, "\n".join(lines))
 
 
 # %% Run it

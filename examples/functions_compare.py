@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/functions_compare.md")
 TASKS = runpy.run_path(str(Path(__file__).with_name("which_symmetry.py")))
@@ -91,7 +92,7 @@ def main() -> None:
             if (truth, seed) not in done:
                 rows.append(run(truth, seed))
                 kept.write_text(json.dumps(rows, indent=1))
-                OUT.write_text(report(rows))
+                write_page(OUT, report(rows))
     print(OUT.read_text())
 
 

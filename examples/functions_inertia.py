@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 TESTS = 1000
 COLUMNS = ["data", "examples", "noise", "model", "RMSE", "NLL", "inside of 90 %", "sigma_b / sigma_a", "CPU s"]
@@ -87,7 +88,7 @@ def main() -> None:
                     rows.append([task, f"{n}", f"{noise:.0%}", name, *shown(values)])
                     print(*rows[-1], sep=" | ", flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(report(rows, args))
+    write_page(args.out, report(rows, args))
     print(f"written: {args.out}")
 
 

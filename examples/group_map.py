@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/group_map.md")
 EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 150
@@ -38,12 +39,13 @@ def main() -> None:
     rpp.plots.plot_group_map(errors, ax=ax)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(OUT.with_suffix(".png"), dpi=150)
-    OUT.write_text(
+    write_page(
+        OUT,
         f"# Which rotations are broken\n\nMade by `python examples/group_map.py {EPOCHS}`: modified inertia, 1000 "
         f"examples, an ensemble of 3 RPP-EMLPs (384 channels, 3 layers, sigma_b 0.05), {EPOCHS} epochs; test MSE "
         f"{float(((post.predict(test.x).mean - test.y) ** 2).mean()):.3f}. With and without a reflection.\n\n"
         + "\n".join(rows)
-        + "\n\n![error by rotation axis](group_map.png)\n"
+        + "\n\n![error by rotation axis](group_map.png)\n",
     )
     print(OUT.read_text())
 

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 FIRST = 10  # masses, resolution and sigma_a were chosen on seeds 0 and 1
 EVENTS, TESTS, SEEDS, EPOCHS = 200, 2000, 5, 300
@@ -99,7 +100,8 @@ def main():
         ax.set(title=what, xlabel="NLL of a test event")
     axes[0].invert_yaxis()
     fig.savefig(OUT.with_suffix(".png"), dpi=110)
-    OUT.write_text(
+    write_page(
+        OUT,
         "# Events and the Lorentz group\n\n"
         f"Made by `python examples/lorentz_jets.py` with bayes-rpp {rpp.__version__} on {datetime.date.today()}, while "
         f"the machine was busy: {EVENTS} events to train on, {TESTS} to test on, means over {SEEDS} seeds that no "
@@ -110,7 +112,7 @@ def main():
         "![NLL of strict, soft and free networks](lorentz_jets.png)\n\n"
         "| events | network | accuracy | NLL | calibration error | CPU s |\n| --- | --- | --- | --- | --- | --- |\n"
         + "\n".join(rows)
-        + "\n"
+        + "\n",
     )
 
 

@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "docs" / "results" / "molecule.md"
@@ -96,7 +97,8 @@ figure.savefig(OUT.with_suffix(".png"), dpi=110)
 
 # %% The page.
 command = " ".join(["python examples/molecule.py", *map(str, COUNTS)])
-OUT.write_text(
+write_page(
+    OUT,
     f"""# A molecule in a field
 
 Ammonia by GFN2-xTB (`examples/data/ammonia.py`), in free space and in a field of 1 V/Å: energies and forces at 300
@@ -112,5 +114,5 @@ rotations about the field.
     + """
 
 ![Errors of the forces with each prior, without and with the field](molecule.png)
-"""
+""",
 )

@@ -15,6 +15,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/nested_symmetry.md")
 N, NOISE, BREAKING = 60, 0.3, 0.3
@@ -33,7 +34,7 @@ def main() -> None:
         posts[kind] = rpp.fit(model, x, y, METHOD, seed=0, progress=False)
         print(kind, posts[kind].summary(), sep="\n")
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(report(posts))
+    write_page(OUT, report(posts))
     picture(posts).savefig(OUT.with_suffix(".png"), dpi=150, bbox_inches="tight")
     print(f"written: {OUT} and its picture")
 

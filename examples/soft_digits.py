@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/soft_digits.md")
 SEEDS, FIRST = [*map(int, sys.argv[1:]), *(5, 0)[len(sys.argv) - 1 :]]
@@ -135,5 +136,5 @@ What **learned** found, layer by layer:
 {chr(10).join(by_layers(done))}
 """
 picture(done)
-OUT.write_text(text)
+write_page(OUT, text)
 print(text)

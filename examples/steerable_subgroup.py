@@ -19,6 +19,7 @@ from escnn import nn as enn
 from scipy.ndimage import gaussian_filter
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/steerable_subgroup.md")
 SIZE, N = 9, 400
@@ -80,7 +81,7 @@ def main() -> None:
         kept = np.abs(post.predict(turned).mean - post.predict(x_test).mean).mean() / y_test.std()
         rows.append((name, f"{rmse / y_test.std():.3f}", f"{kept:.1e}"))
         print(*rows[-1], sep=" | ", flush=True)
-    OUT.write_text(report(rows, net))
+    write_page(OUT, report(rows, net))
     print(f"written: {OUT}")
 
 

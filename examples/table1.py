@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 SIGMA = 3.0  # of all three: swish passes on about a third of a signal's variance, and 1 / 0.36 = 1.7 squared
 PRIORS = {
@@ -43,7 +44,7 @@ def main() -> None:
     start = time.time()
     rows = [row for name, split, net in cases(args) for row in compare(name, split, net, args)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(report(rows, args, time.time() - start))
+    write_page(args.out, report(rows, args, time.time() - start))
     print(f"written: {args.out}")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/tuned_or_grid.md")
 SEEDS, GRID, FIRST = [*map(int, sys.argv[1:]), *(3, 6, 0)[len(sys.argv) - 1 :]]
@@ -115,7 +116,7 @@ def main() -> None:
             do(f"{seed} cell {a:.3g} {b:.3g}", partial(cell, seed, a, b))
         best = min(cells(rows, seed), key=lambda c: c["nll"])
         do(f"{seed} best", partial(cell, seed, best["sigma_a"], best["sigma_b"], AGAIN))
-    OUT.write_text(report(rows))
+    write_page(OUT, report(rows))
     print(OUT.read_text())
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.datasets import load_diabetes
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/unknown_symmetry.md")
 NAMES = ["s1 tc", "s2 ldl", "s3 hdl", "s4 tch", "s5 ltg", "s6 glu"]
@@ -36,11 +37,12 @@ def main() -> None:
     axes = rpp.plots.plot_comparison(found)
     axes[0].figure.savefig(OUT.with_name("unknown_symmetry_scores.png"), dpi=110)
     columns = ["log_evidence", "elpd", "se", "d_elpd", "d_se", "pareto_k", "weight", "noise", "sigma_ratio", "error"]
-    OUT.write_text(
+    write_page(
+        OUT,
         "# May columns of the diabetes table be swapped?\n\nMade by `python examples/unknown_symmetry.py`: "
         "442 patients, linear models (their evidence is exact), none, S(4) on s1-s4, S(6) on s1-s6.\n\n```\n"
         f"{found.table[columns].to_string(float_format='%.3g')}\n\n{found.verdict}\n```\n\n"
-        "![error of each swap](unknown_symmetry.png)\n\n![scores](unknown_symmetry_scores.png)\n"
+        "![error of each swap](unknown_symmetry.png)\n\n![scores](unknown_symmetry_scores.png)\n",
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/which_symmetry.md")
 EXAMPLES, NOISE, BREAKING, SEEDS = 60, 0.1, 0.5, 3
@@ -103,7 +104,7 @@ def main() -> None:
             if (truth, seed) not in done:
                 rows.append(run(truth, seed))
                 kept.write_text(json.dumps(rows, indent=1))
-                OUT.write_text(report(rows))
+                write_page(OUT, report(rows))
     print(OUT.read_text())
 
 

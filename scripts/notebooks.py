@@ -22,6 +22,7 @@ SOURCES = (
     "docs/tasks/unknown-symmetry.md", "docs/which-symmetry.md", "docs/howto/own-training-loop.md", "docs/functions.md",
     "docs/particles.md", "docs/howto/reinforcement-learning.md", "examples/quickstart.py",
     "examples/nested_symmetry.py", "examples/unknown_symmetry.py", "examples/lorentz_jets.py",
+    "examples/robot.py",
 )  # fmt: skip
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```\n?", flags=re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[([^\]]*)\]\((?!http)[^)]*\)")  # to other pages, which are not beside a notebook

@@ -1,5 +1,7 @@
+import html
 import os
 import runpy
+import shlex
 import subprocess
 import sys
 
@@ -86,9 +88,16 @@ def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_pat
     assert result.exit_code == 0, result.output
     assert "about z holds" in result.output
     assert "O(3) does not hold exactly" in result.output
-    files = {"comparison.csv", "verdict.txt", "comparison.png", "map_1_about_z.png", "map_2_O_3.png"}
+    files = {"comparison.csv", "verdict.txt", "comparison.png", "map_1_about_z.png", "map_2_O_3.png", "report.html"}
     assert {f.name for f in out.iterdir()} == files
     assert (out / "verdict.txt").read_text() in result.output
+    page = (out / "report.html").read_text()
+    assert page.count("<img") == page.count("<source") == 3
+    assert "about z holds" in page
+    assert "http" not in page
+    again = html.unescape(page[page.index("<pre>bayes-rpp compare ") + 5 : page.index("</pre>")])
+    assert shlex.split(again)[1:3] == ["compare", str(linear_file)]
+    assert all(group in shlex.split(again) for group in groups)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

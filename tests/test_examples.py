@@ -111,6 +111,7 @@ EXAMPLES = {
         "docs/results/prior_over_functions.png",
     ),
     "restrictions": ("", {"epochs=1500": "epochs=10"}, ""),
+    "robot": ("", {"3000, 300, 100": "60, 20, 1"}, "docs/results/robot.md docs/results/robot.png"),
     "soft_digits": (
         "1",
         {"(100, 300), 1000": "(30, 40), 100", "STEPS, BATCH = 400, 50": "STEPS, BATCH = 4, 20"},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bayes_rpp import EMLP, DeepEnsemble, Model, Posterior, datasets, fit, load_network, save_network
-from bayes_rpp._files import replacing
+from bayes_rpp._files import KEPT, replacing, write_page
 from bayes_rpp.inference import Checkpoint
 from bayes_rpp.inference.run.checkpoint import Store
 from tests import hostile
@@ -128,3 +128,13 @@ def test_the_same_seed_gives_the_same_in_a_new_process(tmp_path):
         assert set(there.files) == set(here)
         for name, value in here.items():
             np.testing.assert_array_equal(there[name], value, err_msg=name)
+
+
+def test_a_page_made_again_keeps_what_was_written_by_hand(tmp_path):
+    page = tmp_path / "page.md"
+    write_page(page, "# One\n\n| 1 |\n")
+    assert page.read_text() == "# One\n\n| 1 |\n"
+    page.write_text(page.read_text() + f"\n{KEPT}\n\nIt is so.\n")
+    for text in ("# Two\n\n| 2 |\n", "# Two\n\n| 2 |"):
+        write_page(page, text)
+        assert page.read_text() == f"# Two\n\n| 2 |\n\n{KEPT}\n\nIt is so.\n"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.snippets import ROOT, blocks
 
-COUNT = 14  # of notebooks, each of which is run
+COUNT = 15  # of notebooks, each of which is run
 RESULTS = sorted(p.name for p in (ROOT / "docs/results").glob("*.md") if p.name != "index.md")
 
 
@@ -84,5 +84,12 @@ def test_pages_older_than_their_code_are_named(tmp_path, scripts):
     commit("benchmarks/two.py", "1", 1_000_000_000)
     commit("docs/results/two.md", "by `python -m benchmarks.two`", 1_000_000_100)
     assert list(stale.stale(tmp_path)) == []
-    commit("benchmarks/two.py", "2", 1_000_000_200)
+    commit("benchmarks/two.py", '"""Words."""\nimport os\n\n1  # one\nprint(1)', 1_000_000_200)
+    assert list(stale.stale(tmp_path)) == []  # it does what it did
+    commit("benchmarks/two.py", "x = 2", 1_000_000_300)
     assert list(stale.stale(tmp_path)) == [("docs/results/two.md", "benchmarks/two.py")]
+    commit("docs/results/two.md", "by `python -m benchmarks.two`\n\n| 1 | 2 |\n", 1_000_000_400)
+    assert list(stale.stale(tmp_path)) == []
+    commit("benchmarks/two.py", "x = 3", 1_000_000_500)
+    commit("docs/results/two.md", "With `python -m benchmarks.two`\n\n| 1 | 2 |\n", 1_000_000_600)
+    assert list(stale.stale(tmp_path)) == [("docs/results/two.md", "benchmarks/two.py")]  # words make no figures new

@@ -81,7 +81,9 @@ def fit(
             typer.echo(f"warning: {warning}", err=True)
         _write(fitted, file, out, thin, dtype)
     except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        without = "; --method gp, of small data, needs none" if "engine" in str(error) else ""
+        hint = without if isinstance(error, ImportError) else ""
+        typer.echo(f"error: {' '.join(str(error).split())}{hint}", err=True)
         raise typer.Exit(2) from error
     finally:
         if made and out.is_dir() and not any(out.iterdir()):
@@ -114,6 +116,7 @@ def _write(fitted: Fitted, file: Path, out: Path, thin: int, dtype: str | None) 
     import matplotlib
 
     from bayes_rpp.own_data import pictures
+    from bayes_rpp.own_data.report import png
     from bayes_rpp.own_data.summary import report
 
     matplotlib.use("agg")
@@ -123,10 +126,13 @@ def _write(fitted: Fitted, file: Path, out: Path, thin: int, dtype: str | None) 
     _save(model.posterior_, out / "posterior.nc", thin, dtype)
     _put(out / "predictions.csv", lambda path: fitted.predictions().to_csv(path, index=False))
     _put(out / "columns.csv", lambda path: _units(fitted).to_csv(path, index=False))
-    _put(out / "calibration.png", lambda path: pictures.draw_calibration(fitted, path))
+    figures = {"calibration": pictures.draw_calibration(fitted)}
     if model.group is not None:
-        _put(out / "equivariance.png", lambda path: pictures.draw_equivariance(fitted, path))
-    text, words = report(fitted, scores, file, out)
+        figures["equivariance"] = pictures.draw_equivariance(fitted)
+    for name, figure in figures.items():
+        with replacing(out / f"{name}.png") as part:
+            part.write_bytes(png(figure))
+    text, words = report(fitted, scores, file, figures)
     _put(out / "report.html", lambda path: path.write_text(text, encoding="utf-8"))
     typer.echo(f"\n{words}\n\nWritten:")
     for written in sorted(out.iterdir()):

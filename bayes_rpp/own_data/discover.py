@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.discovery.discover import Discovery, discover_symmetry
-from bayes_rpp.own_data.tables import read_columns
+from bayes_rpp.own_data.report import code, command, heading, page, paragraph, picture, png, table, tiles
+from bayes_rpp.own_data.tables import Columns, read_columns
+
+MOST = 12  # rows of a table, and numbers in a row of a matrix that is shown
+STRENGTH = (
+    "How strongly f violates each direction, from 0, kept, to 1, no symmetry at all, with a 90 % interval; the "
+    "directions that were found come first."
+)
+TRIED = "Log evidence in nats, less what its directions cost, beside that of no symmetry."
 
 
 def discover(
@@ -35,31 +44,30 @@ def discover(
     out: Annotated[Path, typer.Option(help="Folder for what it writes.")] = Path("bayes-rpp-discover"),
     seed: Annotated[int, typer.Option(help="Of the choice of rows, and of the draws.")] = 0,
 ) -> None:
-    """Which symmetry do the data in a file have? Prints and writes a verdict, a spectrum and a picture."""
+    """Which symmetry do the data in a file have? Prints and writes a verdict, a spectrum, a picture and a report."""
     try:
         columns = read_columns(file, inputs or [], targets or [])
+        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
+        options: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "within": within, "model": model}
+        options |= {"draws": draws, "seed": seed}
         found = discover_symmetry(
             columns.x,
             columns.numbers(),
-            rep_in=rep_in,
-            rep_out=rep_out,
-            within=within,
-            model=model,
             discrete=discrete,
             columns=columns.inputs,
             targets=columns.outputs,
-            draws=draws,
-            seed=seed,
+            **options,
         )
+        again = command("discover", file, {"inputs": inputs, "targets": targets, **options})
         typer.echo(f"\n{found}\n\nWritten:")
-        for written in _write(found, out):
+        for written in _write(found, columns, file, again, out):
             typer.echo(f"  {written}")
     except (TypeError, ValueError, ImportError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
 
 
-def _write(found: Discovery, out: Path) -> list[Path]:
+def _write(found: Discovery, columns: Columns, file: Path, again: str, out: Path) -> list[Path]:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -67,13 +75,48 @@ def _write(found: Discovery, out: Path) -> list[Path]:
 
     matplotlib.use("agg")
     out.mkdir(parents=True, exist_ok=True)
-    files = [out / "verdict.txt", out / "spectrum.csv", out / "symmetries.png"]
+    files = [out / "verdict.txt", out / "spectrum.csv", out / "symmetries.png", out / "report.html"]
     with replacing(files[0]) as part:
         part.write_text("\n".join([found.verdict, *(f"- {d}" for d in found.doubts)]) + "\n", encoding="utf-8")
     with replacing(files[1]) as part:
         found.table.to_csv(part)
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    plot_symmetries(found, ax=figure.subplots())
+    axes = plot_symmetries(found, ax=figure.subplots())
     with replacing(files[2]) as part:
-        figure.savefig(part, dpi=150)
+        part.write_bytes(png(figure))
+    axes.set_title("", loc="left")  # the page has said it
+    with replacing(files[3]) as part:
+        part.write_text(_report(found, columns, file, picture(figure, "the spectrum"), again), encoding="utf-8")
     return files
+
+
+def _report(found: Discovery, columns: Columns, file: Path, spectrum: str, again: str) -> str:
+    import bayes_rpp
+
+    parts = [paragraph(found.verdict, "lead"), *(paragraph(f"A doubt: {text}", "warning") for text in found.doubts)]
+    parts += [tiles(_first(found)), heading("How far is each direction violated?"), spectrum]
+    rows = [(k, *(f"{v:.3f}" for v in row[:3]), "yes" if row[3] else "no") for k, *row in found.table.itertuples()]
+    parts += [
+        table(rows[:MOST], ("direction", "strength", "5 %", "95 %", "seen by the data")),
+        paragraph(STRENGTH, "note"),
+    ]
+    if found.dimension and found.generators.shape[-1] <= MOST:
+        parts += [heading("Its generators")]
+        parts += [code(np.array2string(a.round(3) + 0.0, suppress_small=True)) for a in found.generators[:MOST]]
+    best = sorted(found.tried, key=lambda t: -t[2])[:MOST]
+    parts += [heading("What was tried"), paragraph(TRIED, "note")]
+    parts += [table([(name, k, f"{v:.1f}") for name, k, v in best], ("algebra", "dimension", "log evidence"))]
+    about = [("file", file.name), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
+    parts += [heading("What was looked at"), table([*about, ("targets", ", ".join(columns.outputs))])]
+    parts += [heading("To make it again"), again]
+    footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp discover. All directions: spectrum.csv."
+    return page(f"Which symmetry has {', '.join(columns.outputs)}? From {file.name}", parts, footer)
+
+
+def _first(found: Discovery) -> list[tuple[str, str]]:
+    sure = found.probabilities.get(found.dimension)
+    numbers = [("found", "; ".join(found.names) or "no symmetry"), ("dimension", f"{found.dimension}")]
+    numbers += [] if sure is None else [("its probability", f"{sure:.2g}")]
+    if found.dimension:
+        numbers.append(("does it hold?", "exactly" if found.is_exact else "nearly"))
+    return numbers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ BINS = 10
 GRAY = "0.55"
 
 
-def draw_calibration(fitted: Fitted, path: Path) -> None:
+def draw_calibration(fitted: Fitted) -> Figure:
     """Of numbers, what was predicted against what was observed, and how many fall inside of central intervals; of
     classes, how often the most probable one is right, by its probability. On rows held out."""
     figure = _figure()
@@ -37,10 +36,10 @@ def draw_calibration(fitted: Fitted, path: Path) -> None:
         panels[1].set_xlim(0, 100)
         panels[1].yaxis.get_major_locator().set_params(integer=True)
         panels[1].set(xlabel="probability of the predicted class (%)", ylabel="held-out rows", title="how sure it is")
-    figure.savefig(path, dpi=130)
+    return figure
 
 
-def draw_equivariance(fitted: Fitted, path: Path) -> None:
+def draw_equivariance(fitted: Fitted) -> Figure:
     """The posterior's equivariance error on rows held out, and how it varies over them."""
     post: Any = fitted.model.posterior_
     x = fitted.test_x
@@ -52,8 +51,9 @@ def draw_equivariance(fitted: Fitted, path: Path) -> None:
     low, high = np.log10(errors.min()), np.log10(errors.max())
     right.hist(errors, bins=(10 ** np.linspace(low - 0.1, high + 0.1, 25)).tolist(), color="C0", alpha=0.75)
     log_axis(right)
+    right.yaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="equivariance error", ylabel="held-out rows", title="by row, a random transformation each")
-    figure.savefig(path, dpi=130)
+    return figure
 
 
 def _predicted(fitted: Fitted, ax: Axes) -> None:

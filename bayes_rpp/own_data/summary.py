@@ -10,10 +10,11 @@ import numpy as np
 from bayes_rpp._numerics import rms
 from bayes_rpp.analysis.degree import degree_of_symmetry
 from bayes_rpp.own_data.fitting import Fitted
-from bayes_rpp.own_data.report import code, heading, page, paragraph, picture, table
+from bayes_rpp.own_data.report import code, heading, page, paragraph, picture, table, tiles
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 MOST_NAMES = 12
 NAMES = {
@@ -31,35 +32,60 @@ NAMES = {
 SHARES = ("coverage_50", "coverage_90", "coverage_95", "accuracy")
 
 
-def report(fitted: Fitted, scores: dict[str, dict[str, float]], file: Path, out: Path) -> tuple[str, str]:
+def report(
+    fitted: Fitted, scores: dict[str, dict[str, float]], file: Path, figures: dict[str, Figure]
+) -> tuple[str, str]:
     """The page, and its first sentences for the terminal."""
     import bayes_rpp
 
     lead = _lead(fitted, scores["test"])
+    degrees = None
+    if fitted.model.group is not None:
+        degrees = degree_of_symmetry(fitted.model.posterior_, fitted.test_x)
     parts = [paragraph(lead, "lead")]
     parts += [paragraph(f"Warning: {text}", "warning") for text in fitted.warnings]
-    parts += [heading("What was fitted"), table(_settings(fitted, file)), heading("How well it predicts")]
+    parts += [tiles(_first(fitted, scores["test"], degrees)), heading("How well it predicts")]
     if fitted.classes is None:
         parts.append(table(_by_target(fitted), ("target", "RMSE", "standard deviation", "R²", "mean std")))
-        parts.append(paragraph("On the rows held out, in the units of the file. R² is 0 for their mean."))
+        parts.append(paragraph("On the rows held out, in the units of the file. R² is 0 for their mean.", "note"))
     rows = [(NAMES[k], *(_shown(k, scores[part][k]) for part in ("test", "train"))) for k in scores["test"]]
     parts.append(table(rows, ("score", "held out", "trained on")))
     if fitted.classes is None:
         parts.append(
-            paragraph("Of all targets together, in standardised units; each score but coverage: lower is better.")
+            paragraph(
+                "Of all targets together, in standardised units; each score but coverage: lower is better.", "note"
+            )
         )
-    parts += [heading("Is its uncertainty right?"), picture(out / "calibration.png", "calibration on held-out rows")]
+    parts += [heading("Is its uncertainty right?"), picture(figures["calibration"], "calibration on held-out rows")]
     words = lead
-    if fitted.model.group is not None:
-        degrees = degree_of_symmetry(fitted.model.posterior_, fitted.test_x)
+    if degrees is not None:
         symmetry = _symmetry(fitted, degrees)
         words = f"{lead}\n{symmetry}"
         parts += [heading("How symmetric is it?"), paragraph(symmetry)]
-        parts.append(picture(out / "equivariance.png", "equivariance error on held-out rows"))
+        parts.append(picture(figures["equivariance"], "equivariance error on held-out rows"))
         parts += [table(_degrees(degrees), ("layer", "quantity", "5 %", "median", "95 %"), words=2)]
+    parts += [heading("What was fitted"), table(_settings(fitted, file))]
     parts += [heading("To go on in Python"), code(_code(fitted))]
     footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp fit. Predictions of all rows: predictions.csv."
     return page(f"{', '.join(_short(fitted.columns.outputs))} from {file.name}", parts, footer), words
+
+
+def _first(fitted: Fitted, test: dict[str, float], degrees: pd.DataFrame | None) -> list[tuple[str, str]]:
+    """What one looks for first."""
+    if fitted.classes is not None:
+        found = [
+            ("right classes", f"{100 * test['accuracy']:.0f} %"),
+            ("calibration error", f"{100 * test['ece']:.0f} %"),
+        ]
+    else:
+        shares = [row[3] for row in _by_target(fitted)]
+        found = [("R²", _range(shares))]
+        found.append(("inside of 90 % intervals", f"{100 * test['coverage_90']:.0f} %"))
+    found.append(("rows held out", f"{len(fitted.test)} of {len(fitted.y)}"))
+    if degrees is not None:
+        median = degrees.loc[("function", "equivariance error"), "median"]
+        found.append((f"equivariance error under {fitted.model.group}", f"{median:.2g}"))
+    return found
 
 
 def _lead(fitted: Fitted, test: dict[str, float]) -> str:
@@ -74,11 +100,14 @@ def _lead(fitted: Fitted, test: dict[str, float]) -> str:
             f"{100 * test['ece']:.1f} %."
         )
     targets = _by_target(fitted)
-    shares = [row[3] for row in targets]
-    best = f"R² is {shares[0]}" if len(shares) == 1 else f"R² is {min(shares, key=float)} to {max(shares, key=float)}"
     errors = [f"{rmse}" if len(targets) == 1 else f"{rmse} of {name}" for name, rmse, *_ in targets]
-    best += f", the RMSE in the units of the file {', '.join(_short(errors))}"
+    best = f"R² is {_range([row[3] for row in targets])}, the RMSE in the units of the file {', '.join(_short(errors))}"
     return f"{count}, {best}, and {100 * test['coverage_90']:.0f} % of the observations lie inside of 90 % intervals."
+
+
+def _range(numbers: list[str]) -> str:
+    low, high = min(numbers, key=float), max(numbers, key=float)
+    return low if low == high else f"{low} to {high}"
 
 
 def _by_target(fitted: Fitted) -> list[tuple[str, str, str, str, str]]:
@@ -97,7 +126,7 @@ def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
     post = model.posterior_
     noise = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
     rows = [
-        ("file", str(file)),
+        ("file", file.name),
         ("rows", f"{len(fitted.y)}, of which {len(fitted.test)} held out"),
         ("inputs", ", ".join(_short(fitted.columns.inputs))),
         ("targets", ", ".join(_short(fitted.columns.outputs))),

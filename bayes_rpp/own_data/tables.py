@@ -159,6 +159,11 @@ def _from_arrays(arrays: dict[str, NDArray], file: Path) -> tuple[pd.DataFrame, 
     blocks: dict[str, list[str]] = {}
     rows: tuple[str, int] | None = None
     for name, array in arrays.items():
+        if name == "x" and array.ndim > 2:
+            raise ValueError(
+                f"{file} has x of shape {array.shape}; rows of columns, x.reshape({len(array)}, -1), would do, or for "
+                "larger images a convolutional network (soften)"
+            )
         if array.ndim not in (1, 2):
             continue  # settings and the like, which nobody has to name
         rows = rows or (name, len(array))
@@ -215,8 +220,9 @@ def _numbers(table: pd.DataFrame, argument: str = "targets") -> NDArray:
         bad = np.flatnonzero(~np.isfinite(values[:, k]))
         if len(bad):
             value = table[name].iloc[bad[0]]
+            words = "" if _is_numeric(table[name]) else ", or for words a column of 0 and 1 each (pandas.get_dummies)"
             raise ValueError(
-                f"{argument}: column {name!r} has {str(value)!r} in row {bad[0] + 1}; a finite number would do"
+                f"{argument}: column {name!r} has {str(value)!r} in row {bad[0] + 1}; a finite number would do{words}"
             )
     return values
 

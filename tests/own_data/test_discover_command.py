@@ -32,11 +32,15 @@ def test_discover_writes_what_it_says(table, tmp_path):
     out = tmp_path / "out"
     result = run(table, *NAMED, *VECTORS, "--out", out)
     assert result.exit_code == 0, result.output
-    assert {f.name for f in out.iterdir()} == {"verdict.txt", "spectrum.csv", "symmetries.png"}
+    assert {f.name for f in out.iterdir()} == {"verdict.txt", "spectrum.csv", "symmetries.png", "report.html"}
     assert all(str(f) in result.output for f in out.iterdir())
     verdict = (out / "verdict.txt").read_text()
     assert verdict.splitlines()[0] in result.output
     assert "px and py" in verdict
+    page = (out / "report.html").read_text()
+    assert all(text in page for text in (verdict.splitlines()[0], "prefers-color-scheme: dark", "--within"))
+    assert page.count("<img") == page.count("<source") == 1
+    assert "http" not in page
     columns = pd.read_csv(table)
     x, y = columns[["px", "py", "pz"]].to_numpy(), columns[["fx", "fy", "fz"]].to_numpy()
     found = rpp.discover_symmetry(x, y, rep_in=rpp.Vector, rep_out=rpp.Vector, within=rpp.SO(3))

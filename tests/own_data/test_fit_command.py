@@ -62,6 +62,7 @@ def test_numbers_with_a_symmetry(vectors, tmp_path):
     assert "<script" not in page
     assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in page
     shown = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
+    assert page.count("<source media=") == 2  # with panels below each other, for phones
     assert [base64.b64decode(s) for s in shown] == [(out / f).read_bytes() for f in (names[0], names[2])]
     assert "http" not in page
     assert "24 rows held out of 120" in page
@@ -189,13 +190,12 @@ def test_what_is_in_a_folder_stays(vectors, tmp_path):
 
 
 def test_what_is_written_stays_if_the_rest_cannot_be(vectors, tmp_path, monkeypatch):
-    from bayes_rpp.own_data import pictures
+    from bayes_rpp.own_data import report
 
-    def full(*arguments):
-        arguments[-1].write_bytes(b"half")
+    def full(figure):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pictures, "draw_calibration", full)
+    monkeypatch.setattr(report, "png", full)
     out = tmp_path / "out"
     options = ["--method", "map", "--epochs", 2, "--out", out]
     result = run(vectors, *VECTORS, *SMALL, *options)
@@ -252,3 +252,13 @@ def test_a_group_may_have_a_name():
     assert str(_named("about z=SO(2) * Trivial(1)")) == "about z"
     assert _named("O(3)") == "O(3)"
     assert _named(None) is None
+
+
+def test_without_an_engine_functions_are_named(vectors, tmp_path, monkeypatch):
+    def missing(*arguments, **settings):
+        raise ImportError("engine 'numpyro' needs numpyro: pip install 'bayes-rpp[numpyro]'")
+
+    monkeypatch.setattr("bayes_rpp.own_data.command.fit_columns", missing)
+    result = run(vectors, *VECTORS, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.output.splitlines()[-1].endswith("[numpyro]'; --method gp, of small data, needs none")

@@ -89,7 +89,11 @@ def test_parquet_without_pyarrow(tmp_path):
         (["a"], ["a"], "inputs and targets must have no column in common, got a in both"),
         (["a,a"], ["t"], "inputs must have each column once, got 'a' twice"),
         (["a,,t"], ["word"], "inputs must be names with commas between, got 'a,,t', with an empty one"),
-        (["word"], ["t"], "inputs: column 'word' has 'x' in row 1; a finite number would do"),
+        (
+            ["word"],
+            ["t"],
+            "inputs: column 'word' has 'x' in row 1; a finite number would do, or for words a column of 0",
+        ),
         ([], ["a,word,t", "b, c"], "inputs must be columns, got none:"),
     ],
 )
@@ -134,3 +138,9 @@ def test_classes_are_whole_numbers_or_text(tmp_path):
         read_columns(tmp_path / "d.csv", ["a"], ["b"]).labels()
     with pytest.raises(ValueError, match="column 'c' has no value in 1 of 2 rows"):
         read_columns(tmp_path / "d.csv", ["a"], ["c"]).labels()
+
+
+def test_images_are_told_to_be_rows(tmp_path):
+    np.savez(tmp_path / "images.npz", x=np.zeros((3, 2, 2)), y=np.arange(3))
+    with pytest.raises(ValueError, match=r"has x of shape \(3, 2, 2\); rows of columns, x.reshape\(3, -1\), would do"):
+        read_columns(tmp_path / "images.npz", [], [])
