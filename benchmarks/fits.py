@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from bayes_rpp.analysis.broken import soft_error
 from benchmarks.fits_data import PROBLEMS, Problem, hydrogens
 
@@ -239,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         there = {tuple(json.loads(line)["key"]) for line in given.kept.read_text().splitlines()}
         keys = [key for key in keys if key in there]
     found = kept(given.kept, keys, measured)
-    given.out.write_text(report(found, "python -m benchmarks.fits"))
+    write_page(given.out, report(found, "python -m benchmarks.fits"))
     return 0
 
 

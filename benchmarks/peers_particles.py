@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 from benchmarks.rows import kept
 
 OUT = Path("docs/results/peers_particles.md")
@@ -142,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         there = {tuple(json.loads(line)["key"]) for line in given.kept.read_text().splitlines()}
         keys = [key for key in keys if key in there]
     found = sorted(kept(given.kept, keys, measured), key=lambda line: _place(*line["key"]))
-    given.out.write_text(report(found, f"python -m benchmarks.peers_particles --seeds {given.seeds}"))
+    write_page(given.out, report(found, f"python -m benchmarks.peers_particles --seeds {given.seeds}"))
     return 0
 
 

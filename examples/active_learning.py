@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 HERE, UNIT, SEEDS, START, END, STEP = Path(__file__).parent, 3.0, 3, 10, 25, 3
 OUT = HERE.parent / "docs" / "results" / "active_learning.md"
@@ -63,7 +64,8 @@ for r in range(0, len(counts), max(1, len(counts) // 2)):
         mean, largest, covered = np.median(found[by][:, r], axis=0)
         rows.append(f"| {counts[r]} | {words} | {mean:.1f} | {largest:.0f} | {100 * covered:.0f} % |")
 print(*rows, sep="\n")
-OUT.write_text(
+write_page(
+    OUT,
     f"""# Which molecule next?
 
 Configurations of ammonia chosen by the posterior's standard deviation of their forces, beside ones chosen at random,
@@ -78,5 +80,5 @@ from `python examples/active_learning.py` (version {rpp.__version__}): medians o
 ![Mean and largest error of a force against the number of configurations](active_learning.png)
 
 *Lines: medians; bands: from the lowest to the highest seed.*
-"""
+""",
 )

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayes_rpp as rpp
+from bayes_rpp._files import write_page
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "planets.md"
 BULGE, NOISE, ORBITS, LOOKS, STEPS, PERIODS = 0.05, 0.003, 6, 10, 200, 5  # J2 times the planet's radius squared
@@ -110,7 +111,8 @@ for kind in PRIORS:
 axes[1].axline((1e-3, 0.8e-3), (1e-2, 0.8e-2), color="grey", lw=0.8)
 axes[1].set(xscale="log", yscale="log", xlabel="standard deviation of f", ylabel="error", title="how sure")
 figure.savefig(OUT.with_suffix(".png"), dpi=110)
-OUT.write_text(
+write_page(
+    OUT,
     f"""# Moons of a flat planet
 
 Accelerations at {LOOKS} places along each of {ORBITS} orbits about a planet with a bulge, noise {NOISE:g}, from
@@ -129,5 +131,5 @@ predicted planes of eight orbits are off after {PERIODS} periods, in which they 
 
 *Left: how far the planes of eight orbits turn about the axis, true and predicted. Right: errors of accelerations
 against their standard deviations.*
-"""
+""",
 )
