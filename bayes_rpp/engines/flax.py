@@ -23,6 +23,7 @@ LEFT_ALONE = {
     "embedding": {"Embed"},
 }
 CONTAINERS = tuple(getattr(nnx, name) for name in ("List", "Dict") if hasattr(nnx, name))
+HOLDERS: Any = (*CONTAINERS, list, dict)  # flax below 0.12 has these alone
 HELD = "rpp_"  # before the names of what `View` makes a layer hold
 
 Values = Mapping[str, Any]
@@ -136,7 +137,7 @@ class _NNXView(View):
         self._graph, parameters, state = nnx.split(module, nnx.Param, ...)
         self._flatten(parameters)
         self._others: Any = jax.tree.flatten(state)
-        self.state = _by_name(state)
+        self.state = by_name(state)
         self._options = _evaluation(module)
 
     def __call__(self, values: Values, x: Any) -> Any:
@@ -170,7 +171,7 @@ class _LinenView(View):
         self._module, self._variables = module.unbind()
         self._variables = linen.meta.unbox(dict(self._variables))
         self._flatten(self._variables.get("params", {}))
-        self.state = _by_name({k: v for k, v in self._variables.items() if k != "params"})
+        self.state = by_name({k: v for k, v in self._variables.items() if k != "params"})
         for path, arrays in held.items():
             self.values |= {f"{path}.{HELD}{k}".lstrip("."): jnp.asarray(v) for k, v in arrays.items()}
 
@@ -260,7 +261,7 @@ def _evaluation(module: Any) -> dict[str, Any]:
     return {k: v for k, v in EVALUATION.items() if k in taken and getattr(module, k, None) is None}
 
 
-def _by_name(tree: Any) -> dict[str, Any]:
+def by_name(tree: Any) -> dict[str, Any]:
     """Its numbers: keys of random numbers are left out."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {_name(path): v for path, v in leaves if not jnp.issubdtype(v.dtype, jax.dtypes.prng_key)}
@@ -287,10 +288,8 @@ def left_alone(kind: type) -> str:
 def at(module: Any, path: str) -> Any:
     """A part of an nnx module, "layers.0", or the module itself, ""."""
     for part in path.split(".") if path else ():
-        if isinstance(module, CONTAINERS):
-            module = module[int(part) if part.isdigit() else part]
-        else:
-            module = getattr(module, part)
+        key = int(part) if part.isdigit() else part
+        module = module[key] if isinstance(module, HOLDERS) else getattr(module, part)
     return module
 
 

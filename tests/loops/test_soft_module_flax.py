@@ -128,6 +128,14 @@ def test_without_residuals_it_is_merged_into_its_own_layers():
     np.testing.assert_allclose(merged(jnp.asarray(X)), evaluated(Net()), atol=1e-5)
 
 
+def test_a_single_layer_is_merged_into_another():
+    conv = rpp.SoftModule(nnx.Conv(1, 2, (4, 4), padding="VALID", rngs=nnx.Rngs(0)), SHAPE)
+    assert type(conv.merge()) is nnx.Conv  # at first it is a convolution
+    b = conv.module.residual.bias.b
+    b.copy_from(b.replace(jnp.ones_like(b[...])))
+    np.testing.assert_allclose(conv.merge()(jnp.asarray(X)), evaluated(conv), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -10,7 +10,7 @@ from flax import nnx
 from numpy.typing import NDArray
 
 from bayes_rpp._types import ArrayLike
-from bayes_rpp.engines.flax import at
+from bayes_rpp.engines.flax import at, by_name
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.networks.soften.flax.soften import FlaxNetwork
@@ -51,8 +51,8 @@ def _twin(soft: Any, member: Any, name: str) -> Any:
     if not isinstance(state, nnx.State):
         raise TypeError(f"{name} must be an nnx.State or a SoftModule, got a {type(member).__name__}")
     twin = nnx.clone(soft)
-    wanted, found = ({k: np.shape(v[...]) for k, v in nnx.to_flat_state(s)} for s in (nnx.state(twin), state))
-    odd = [".".join(map(str, k)) for k in {**wanted, **found} if wanted.get(k) != found.get(k)]
+    wanted, found = ({k: np.shape(v) for k, v in by_name(s).items()} for s in (nnx.state(twin), state))
+    odd = [k for k in {**wanted, **found} if wanted.get(k) != found.get(k)]
     if odd:
         raise ValueError(f"{name} must be a state of this SoftModule, got one that differs in {', '.join(odd[:3])}")
     nnx.update(twin, state)

@@ -56,7 +56,7 @@ def own_weights(net: FlaxNetwork, layer: Callable[[str], Any], shapes: Mapping[s
     for name, parameter in net.parameters.items():
         if name in found:
             continue
-        path, shape = net.layer_of(name), parameter.shape
+        path, shape = name.rpartition(".")[0], parameter.shape
         if name in net.turned:  # a kernel, with its last two axes first
             found[name] = Own(_turned(net.turned[name]), lambda t, shape=shape: t.reshape(shape))  # type: ignore[misc]
         elif path not in net.replaced:

@@ -181,7 +181,7 @@ class SoftModule(nnx.Module):
         module: Any = nnx.clone(self.module)
         for path in self.net.replaced:
             detach(at(module, path))
-        fill(self.net, module, self._values())
+        module = fill(self.net, module, self._values())
         module.eval()
         return module
 

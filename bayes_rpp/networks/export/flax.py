@@ -54,16 +54,17 @@ def plain(net: FlaxNetwork, params: Mapping[str, Array]) -> nnx.Module:
     for name in net.parameters:
         w = np.asarray(params[name])
         values[name] = w + np.asarray(net.center[name], dtype=w.dtype) if name in net.center else w
-    fill(net, module, values)
+    module = fill(net, module, values)
     module.eval()
     return module
 
 
-def fill(net: FlaxNetwork, module: Any, values: Mapping[str, NDArray]) -> None:
-    """Give a module these weights, by the network's names; it is changed."""
+def fill(net: FlaxNetwork, module: Any, values: Mapping[str, NDArray]) -> Any:
+    """Give a module these weights, by the network's names; it is changed, and returned unless it is a single layer that
+    another takes the place of."""
     own = parameters_of(module)
     for name, w in values.items():
-        path = net.layer_of(name)
+        path = name.rpartition(".")[0]
         if name in net.turned:
             _set(own[net.turned[name]], to_kernel(w))
         elif path not in net.replaced:
@@ -73,7 +74,8 @@ def fill(net: FlaxNetwork, module: Any, values: Mapping[str, NDArray]) -> None:
         if not _fill_convolution(net, path, own, weight, bias):
             like = next(v for k, v in own.items() if k.startswith(joined(path, "")))
             arrays = (None if w is None else jnp.asarray(w, like[...].dtype) for w in (weight, bias))
-            _put(module, path, LinearMap(apply, *arrays))
+            module = _put(module, path, LinearMap(apply, *arrays))
+    return module
 
 
 def _fill_convolution(net: FlaxNetwork, path: str, own: Mapping[str, Any], weight: NDArray, bias: Any) -> bool:
@@ -93,15 +95,15 @@ def _fill_convolution(net: FlaxNetwork, path: str, own: Mapping[str, Any], weigh
 
 
 def _set(variable: Any, value: Any) -> None:
-    variable[...] = jnp.asarray(value, dtype=variable[...].dtype)
+    new = jnp.asarray(value, dtype=variable[...].dtype)
+    variable.copy_from(variable.replace(new))  # by [...] flax below 0.11 would write into the array
 
 
-def _put(module: Any, path: str, new: nnx.Module) -> None:
-    above, _, name = path.rpartition(".")
+def _put(module: Any, path: str, new: nnx.Module) -> Any:
+    """The module with another one at a path."""
     if not path:
-        raise ValueError(
-            "net must be of a module with layers, got one that is a single layer; nnx.Sequential(it) would do"
-        )
+        return new
+    above, _, name = path.rpartition(".")
     parent = at(module, above)
     if name.isdigit():
         parent[int(name)] = new
@@ -109,3 +111,4 @@ def _put(module: Any, path: str, new: nnx.Module) -> None:
         parent[name] = new
     else:
         setattr(parent, name, new)
+    return module
