@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,8 +17,16 @@ from bayes_rpp.priors.subspaces.base import Subspace
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
+MADE = ("bayes_rpp.loops.torch.soft_module", "bayes_rpp.loops.flax.soft_module")
 
-class SoftModule(ABC):  # noqa: B024 - what it makes is registered as its kind
+
+class _Kind(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        """Of either library, loaded from a file too."""
+        return any(base.__module__ in MADE and base.__name__ == "SoftModule" for base in type(instance).__mro__)
+
+
+class SoftModule(metaclass=_Kind):
     """A module whose layers have residual pathways, to be trained as any other, with `penalty()` in the loss.
 
     Of a torch module it is a torch.nn.Module, of a module of Flax nnx an nnx.Module: whatever one does with these, one
@@ -65,6 +72,12 @@ class SoftModule(ABC):  # noqa: B024 - what it makes is registered as its kind
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError(
+            f"bases of {cls.__name__} must not have SoftModule, which makes modules of torch or Flax and is no base "
+            "of these; a module of one's own that holds a SoftModule would do"
+        )
+
     def __new__(
         cls,
         module: Any,
@@ -85,12 +98,10 @@ class SoftModule(ABC):  # noqa: B024 - what it makes is registered as its kind
         if "torch" in homes:
             from bayes_rpp.loops.torch.soft_module import SoftModule as OfTorch
 
-            SoftModule.register(OfTorch)
             return OfTorch(module, input_shape, **options)
         if "flax" in homes:
             from bayes_rpp.loops.flax.soft_module import SoftModule as OfFlax
 
-            SoftModule.register(OfFlax)
             return OfFlax(module, input_shape, **options)
         raise TypeError(f"module must be a torch.nn.Module or an nnx.Module of Flax, got a {type(module).__name__}")
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 import bayes_rpp as rpp
+from bayes_rpp.loops.torch.soft_module import SoftModule as OfTorch
 from tests.networks.torch_modules import MODULES, make
 
 pytestmark = pytest.mark.filterwarnings("ignore:soften made nothing soft")
@@ -50,6 +52,13 @@ def train(module, loss, steps=3, optimizer=torch.optim.SGD, **options):
         loss(module).backward()
         o.step()
     return module
+
+
+def test_it_is_a_soft_module_wherever_it_comes_from():
+    assert isinstance(pickle.loads(pickle.dumps(OfTorch(net(), SHAPE))), rpp.SoftModule)
+    assert not isinstance(net(), rpp.SoftModule)
+    with pytest.raises(TypeError, match="bases of Mine must not have SoftModule"):
+        type("Mine", (rpp.SoftModule,), {})
 
 
 def cross_entropy(module):
