@@ -14,6 +14,7 @@ from bayes_rpp.analysis.compare import Comparison, compare_symmetries
 from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.own_data.report import command, heading, page, pair, paragraph, picture, png, table, tiles
 from bayes_rpp.own_data.tables import Columns, read_columns
+from bayes_rpp.symmetry.constraints import SolverError
 from bayes_rpp.symmetry.parse import parse_named_group, parse_rep
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def compare(
         typer.echo(f"\n{found}\n\nWritten:")
         for written in _write(found, columns, file, again, out):
             typer.echo(f"  {written}")
-    except (TypeError, ValueError, ImportError, OSError, TrainingError) as error:
+    except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
 

@@ -10,8 +10,10 @@ import typer
 
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.discovery.discover import Discovery, discover_symmetry
+from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.own_data.report import code, command, heading, page, paragraph, picture, png, table, tiles
 from bayes_rpp.own_data.tables import Columns, read_columns
+from bayes_rpp.symmetry.constraints import SolverError
 
 MOST = 12  # rows of a table, and numbers in a row of a matrix that is shown
 STRENGTH = (
@@ -49,11 +51,10 @@ def discover(
         columns = read_columns(file, inputs or [], targets or [])
         typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
         options: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "within": within, "model": model}
-        options |= {"draws": draws, "seed": seed}
+        options |= {"discrete": discrete, "draws": draws, "seed": seed}
         found = discover_symmetry(
             columns.x,
             columns.numbers(),
-            discrete=discrete,
             columns=columns.inputs,
             targets=columns.outputs,
             **options,
@@ -62,7 +63,7 @@ def discover(
         typer.echo(f"\n{found}\n\nWritten:")
         for written in _write(found, columns, file, again, out):
             typer.echo(f"  {written}")
-    except (TypeError, ValueError, ImportError, OSError) as error:
+    except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
 

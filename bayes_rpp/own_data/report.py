@@ -103,11 +103,14 @@ def code(text: str) -> str:
 
 
 def command(name: str, file: Any, options: Mapping[str, Any]) -> str:
-    """The line of a shell that makes the page again; options that are None are left out, and lists are repeated."""
+    """The line of a shell that makes the page again; options that are None are left out, lists are
+    repeated, and False is "--no-..."."""
     lines = [shlex.join(["bayes-rpp", name, str(file)])]
     for option, value in options.items():
         for each in value if isinstance(value, list | tuple) else [value]:
-            lines += [] if each is None else [shlex.join([f"--{option.replace('_', '-')}", str(each)])]
+            words = [f"--{'no-' if each is False else ''}{option.replace('_', '-')}"]
+            words += [] if isinstance(each, bool) else [str(each)]
+            lines += [] if each is None else [shlex.join(words)]
     return code(" \\\n    ".join(lines))
 
 

@@ -58,6 +58,7 @@ def test_columns_that_nobody_knows(tmp_path):
     verdict = (tmp_path / "out" / "verdict.txt").read_text()
     assert "rotation in the plane of columns east and north" in verdict
     assert "Beside it" not in verdict
+    assert "--no-discrete" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
