@@ -10,7 +10,7 @@ from scipy import sparse
 
 import bayes_rpp as rpp
 from bayes_rpp._given import finite_array, real_array
-from bayes_rpp.models.data import floating
+from bayes_rpp.models.data import check_data, floating
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(2, 60, 3))
@@ -88,6 +88,11 @@ def test_masked_cells_in_estimators(name, which):
             estimator.predict(bad)
     with pytest.raises(ValueError, match=r"X - X.min\(axis=0\) would do"):
         estimator.predict(2**60 + np.arange(6).reshape(2, 3))
+
+
+def test_ragged_outputs_are_named(post):
+    with pytest.raises(TypeError, match="y must be an array of numbers, got one that cannot be read"):
+        check_data(post.model, post.x[:2], [[1.0], [1.0, 2.0]])
 
 
 def test_masked_weights_and_errors(post):

@@ -24,7 +24,7 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     """Inputs and outputs as float32, or float64 if they were; raises errors that name the argument."""
     outputs, likelihood = model.rep_out.size, model.likelihood
     columns = likelihood.columns(outputs)
-    if columns != outputs and np.ndim(y) == 1:  # classes
+    if columns != outputs and _ndim(y, names[1]) == 1:  # classes
         y = real_array(y, names[1])[:, None]
     a = check_inputs(model, x, names[0])
     net: Any = getattr(model, "net", None)
@@ -35,7 +35,7 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
     elif there is not None:
         y = _filled(net.encode_outputs(y, a, names[1]), there, names[1])
     kind = f", as a {type(likelihood).__name__} likelihood needs"
-    if there is None and np.ndim(y) > 2:  # images, as classes of their pixels
+    if there is None and _ndim(y, names[1]) > 2:  # images, as classes of their pixels
         y = real_array(y, names[1]).reshape(len(y), -1)
     fits = columns == outputs
     because, advice = (", the size of rep_out", model.rep_out.advice) if fits else (kind, None)
@@ -46,6 +46,10 @@ def check_data(model: AnyModel, x: Any, y: Any, names: tuple[str, str] = ("x", "
         raise ValueError(f"{names[0]} must have at least one example, got none")
     likelihood.check(b, outputs, names[1])
     return a, floating(b) if there is None else np.where(there, floating(b), np.nan)
+
+
+def _ndim(y: Any, name: str) -> int:
+    return int(y.ndim) if hasattr(y, "ndim") else real_array(y, name).ndim
 
 
 def _filled(y: Any, there: NDArray, name: str) -> Any:
