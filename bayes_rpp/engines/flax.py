@@ -23,7 +23,7 @@ LEFT_ALONE = {
     "embedding": {"Embed"},
 }
 CONTAINERS = tuple(getattr(nnx, name) for name in ("List", "Dict") if hasattr(nnx, name))
-HOLDERS: Any = (*CONTAINERS, list, dict)  # flax below 0.12 has these alone
+HOLDERS: Any = (*CONTAINERS, list, dict)  # flax 0.10 has no List and Dict
 HELD = "rpp_"  # before the names of what `View` makes a layer hold
 
 Values = Mapping[str, Any]

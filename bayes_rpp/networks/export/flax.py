@@ -96,7 +96,7 @@ def _fill_convolution(net: FlaxNetwork, path: str, own: Mapping[str, Any], weigh
 
 def _set(variable: Any, value: Any) -> None:
     new = jnp.asarray(value, dtype=variable[...].dtype)
-    variable.copy_from(variable.replace(new))  # by [...] flax below 0.11 would write into the array
+    variable.copy_from(variable.replace(new))  # by [...] flax 0.10 would write into the array
 
 
 def _put(module: Any, path: str, new: nnx.Module) -> Any:
