@@ -89,10 +89,12 @@ for ax, count in zip(axes[0], COUNTS, strict=True):
     kinds = [k for k in KINDS if (count, "free space", k) in errors]
     for k, kind in enumerate(kinds):
         place = np.arange(2) + (k - (len(kinds) - 1) / 2) * 0.16
-        ax.bar(place, [1000 * errors[count, s, kind] for s in SETTINGS.values()], 0.16, label=kind)
+        height = [1000 * errors[count, s, kind] for s in SETTINGS.values()]
+        ax.bar(place, height, 0.16, color=f"C{KINDS.index(kind)}", label=kind)
     ax.set(title=f"{count} configurations", yscale="log", xticks=range(2), xticklabels=list(SETTINGS.values()))
     ax.set_ylabel("mean error of a force, meV/Å")
-axes[0, 0].legend()
+shown = {label: bars for ax in axes[0] for bars, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+figure.legend(shown.values(), shown, loc="outside lower center", ncols=len(KINDS), frameon=False)
 figure.savefig(OUT.with_suffix(".png"), dpi=110)
 
 # %% The page.
