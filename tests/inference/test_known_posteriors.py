@@ -95,6 +95,7 @@ def test_map_of_nested_pathways_is_the_exact_mode(engine, sigma_b):
         np.testing.assert_allclose(mode.samples[name][0, 0], want, atol=1e-4)
 
 
+@pytest.mark.parametrize("engine", [slow("numpyro"), "pyro"], indirect=True)
 @pytest.mark.parametrize("guide", ["full", slow("low_rank")])
 def test_gaussian_guides_find_a_gaussian_posterior(engine, guide):
     """Full rank within 2 % (in norm) of the exact mean and covariance; of rank 4 of 6, plus a diagonal, within 15 %."""
@@ -110,6 +111,7 @@ def test_gaussian_guides_find_a_gaussian_posterior(engine, guide):
     assert np.linalg.norm(gap) < within * np.linalg.norm(problem.covariance)
 
 
+@pytest.mark.parametrize("engine", ["numpyro", slow("pyro")], indirect=True)
 def test_mean_field_finds_its_best_gaussian(engine):
     """The exact mean, and variances 1 / precision_ii of the whitened weights (Bishop 2006, Section 10.1.2)."""
     problem = SmallLinearProblem()
@@ -134,6 +136,7 @@ def test_minibatches_of_svi_weigh_the_likelihood_as_the_whole_data(engine):
     assert (theta.std(axis=0) / np.sqrt(np.diag(problem.covariance))).mean() == pytest.approx(1.0, abs=0.2)
 
 
+@pytest.mark.parametrize("engine", ["numpyro", slow("pyro")], indirect=True)
 @pytest.mark.parametrize("method", [slow(MAP), DeepEnsemble], ids=lambda m: m.__name__)
 def test_map_to_four_digits(engine, method):
     problem = SmallLinearProblem()

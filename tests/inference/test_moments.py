@@ -108,6 +108,7 @@ def peak(function):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_is_a_tenth_of_what_samples_take(monkeypatch):
     post, x, _ = posterior(rpp.Gaussian(0.3), chains=1, draws=100)
     x = np.tile(x, (1000, 1))  # 100 draws of 50,000 x 3 outputs

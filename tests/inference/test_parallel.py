@@ -43,6 +43,7 @@ def pool():
     pool.shutdown(kill_workers=True)
 
 
+@pytest.mark.parametrize("engine", ["numpyro", pytest.param("pyro", marks=pytest.mark.slow)], indirect=True)
 def test_members_in_processes_are_those_of_one_fit(engine, pool, tmp_path):
     trackers = [EquivarianceTracker(O(2), every=10) for _ in range(2)]
     whole = run(engine=engine, callbacks=trackers[0])
@@ -72,6 +73,7 @@ def test_start_values_go_to_their_members():
         assert_same(run(init=init), run(init=init, executor=threads))
 
 
+@pytest.mark.parametrize("engine", ["pyro", pytest.param("numpyro", marks=pytest.mark.slow)], indirect=True)
 def test_cells_in_processes_are_those_of_one_sweep(engine, pool, tmp_path):
     options = {"sigma_b": [0.0, 0.1, 1.0], "seeds": range(2), "engine": engine, "progress": False}
     options |= {"test": (PROBLEM.x[:10], PROBLEM.y[:10])}

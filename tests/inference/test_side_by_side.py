@@ -41,7 +41,7 @@ def clear():
     pytest.importorskip("bayes_rpp.engines.numpyro")._compiled.cache_clear()
 
 
-@pytest.mark.parametrize("forgetful", [False, True])
+@pytest.mark.parametrize("forgetful", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_threads_get_what_they_would_get_alone(engine, forgetful):
     if forgetful and engine != "numpyro":
         pytest.skip("Pyro keeps no programs")

@@ -224,8 +224,9 @@ def test_what_is_compiled_or_of_another_precision_is_softened(kind):
     np.testing.assert_allclose(found, wanted(params, X), atol=1e-6)
     plain = rpp.networks.to_torch(net, params)
     assert type(plain).__name__ == "Sub"
+    dtype = torch.float64 if kind == "double" else torch.float32
     with torch.no_grad():
-        np.testing.assert_allclose(plain(torch.as_tensor(X)).numpy(), found, atol=1e-6)
+        np.testing.assert_allclose(plain(torch.as_tensor(X, dtype=dtype)).numpy(), found, atol=1e-6)
 
 
 # --- parts that the module itself keeps from being trained ---

@@ -17,7 +17,7 @@ rpp.Model("net")  # arg-type
 rpp.PerLayer(0.1)  # arg-type
 rpp.Gaussian("0.1")  # arg-type
 
-rpp.fit(model, "no array", None, rpp.MAP())  # arg-type arg-type
+rpp.fit(model, "no array", None, rpp.MAP())  # arg-type
 rpp.fit(model, ["a"], b"no array", rpp.MAP())  # arg-type list-item
 rpp.fit(model, x, y, "MAP")  # arg-type
 rpp.fit(model, x, y, rpp.MAP(), engine="jax")  # arg-type
