@@ -21,7 +21,7 @@ def sampler(kind, engine, **settings):
     lengths = (
         {"chains": 4, "warmup": 500, "draws": 1500}
         if engine == "numpyro"
-        else {"chains": 2, "warmup": 300, "draws": 600}
+        else {"chains": 2, "warmup": 200, "draws": 400}
     )
     return kind(**{**lengths, **settings})
 
