@@ -107,8 +107,8 @@ def report(found: Sequence[dict[str, Any]], command: str) -> str:
             "held out. Ours are `ParticleNetwork(moving=True)`. The "
             f"soft prior is sigma_b = {SOFT:g} in all settings. EGNN and the e3nn network are written in "
             "`benchmarks/peers_bodies.py`; learning rates of EGNN and of ours are the best of three on one seed, ours "
-            "without `moving`. MSE: mean and standard deviation over as many seeds as the last column says; NLL in nats "
-            "for a system; 90 % intervals; CPU seconds with compilation. Rows that are missing were not measured.\n",
+            "without `moving`. MSE: mean and standard deviation over as many seeds as the last column says; NLL is in "
+            "nats for a system, 90 % intervals; CPU seconds with compilation. Missing rows were not measured.\n",
             *verdicts,
             "\n| data | systems | model | test MSE | NLL | 90 % cover | CPU s | seeds |",
             "| --- " * 8 + "|",
