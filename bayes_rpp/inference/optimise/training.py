@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bayes_rpp.inference.optimise.noises import at_first_errors
+from bayes_rpp.inference.optimise.order import Batches, Best
 from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.run.checkpoint import Arrays, Store
 from bayes_rpp.inference.run.finite import in_float32, why_not_finite
@@ -125,11 +126,11 @@ def train(
         if hasattr(callback, "start"):
             callback.start(task)
     seeds = method.seeds(task.seed)
-    batches = _Batches(seeds, len(task.x), method.batch_size)
+    batches = Batches(seeds, len(task.x), method.batch_size)
     rates = method.rates((batches.steps if task.stream is None else task.stream.steps) * method.epochs)
     initial = at_first_errors(run.sites, task, initial_values(run.sites, task, seeds, method.count))
     trainer = trainer_type(task, run.sites, before(initial) if before else initial, rates)
-    run.current, best = trainer.values(), _Best(method, trainer)
+    run.current, best = trainer.values(), Best(method, trainer)
     store = Store.of(task)
     first = 1 + _resume(store, run, trainer, best)
     if first == 1 and task.weights is not None and task.validation:
@@ -160,7 +161,7 @@ def train(
     return run.posterior(trainer.draws())
 
 
-def _epoch(epoch: int, run: _Run, trainer: Trainer, batches: _Batches, between: Between | None) -> Progress:
+def _epoch(epoch: int, run: _Run, trainer: Trainer, batches: Batches, between: Between | None) -> Progress:
     """One pass over the data, recorded."""
     task = run.task
     losses = trainer.epoch(batches.next())
@@ -176,53 +177,6 @@ def _epoch(epoch: int, run: _Run, trainer: Trainer, batches: _Batches, between: 
     if validation is not None:
         run.record("validation_loss", epoch, validation)
     return Progress(task, epoch, task.method.epochs, loss, validation, run)
-
-
-class _Batches:
-    """The order of the examples in each epoch, one for each member; what does not fill a batch is left out."""
-
-    def __init__(self, seeds: Sequence[np.random.SeedSequence], n: int, size: int | None) -> None:
-        self._orders = [np.random.default_rng(s.spawn(1)[0]) for s in seeds]
-        self._n, self._size = n, min(size or n, n)
-        self.steps = n // self._size
-
-    def next(self) -> NDArray[np.int64]:
-        """(members, steps, size) rows."""
-        shape = (self.steps, self._size)
-        return np.stack([rng.permutation(self._n)[: self.steps * self._size].reshape(shape) for rng in self._orders])
-
-    def skip(self, epochs: int) -> None:
-        for rng in self._orders * epochs:
-            rng.permutation(self._n)
-
-
-class _Best:
-    """Each member's best epoch by validation loss, up to where it would have stopped if it were alone."""
-
-    def __init__(self, method: Any, trainer: Trainer) -> None:
-        self.patience = method.patience
-        self.lowest = np.full(method.count, np.inf)
-        self.since = np.zeros(method.count, dtype=int)  # epochs since the best
-        self.state = trainer.state() if self.patience is not None else {}
-
-    def update(self, validation: NDArray, trainer: Trainer) -> bool:
-        """Whether to stop."""
-        if self.patience is None:
-            return False
-        better = (validation < self.lowest) & (self.since < self.patience)
-        if better.any():
-            self.lowest = np.where(better, validation, self.lowest)
-            self.state = {k: _choose(better, v, self.state[k]) for k, v in trainer.state().items()}
-        self.since = np.where(better, 0, self.since + 1)
-        return self.is_over
-
-    @property
-    def is_over(self) -> bool:
-        return self.patience is not None and bool((self.since >= self.patience).all())
-
-    def restore(self, trainer: Trainer) -> None:
-        if self.patience is not None:
-            trainer.restore(self.state)
 
 
 class _Run:
@@ -291,7 +245,7 @@ def initial_values(sites: Sites, task: Task, seeds: list[Any], count: int, sprea
     return {site: np.stack([v[site] for v in values]) for site in values[0]}
 
 
-def _snapshot(epoch: int, stop: bool, run: _Run, trainer: Trainer, best: _Best) -> Arrays:
+def _snapshot(epoch: int, stop: bool, run: _Run, trainer: Trainer, best: Best) -> Arrays:
     found = {f"trainer/{k}": v for k, v in trainer.state().items()}
     found |= {f"best/{k}": v for k, v in best.state.items()}
     for name, record in run.records.items():
@@ -305,7 +259,7 @@ def _snapshot(epoch: int, stop: bool, run: _Run, trainer: Trainer, best: _Best) 
     }
 
 
-def _resume(store: Store | None, run: _Run, trainer: Trainer, best: _Best) -> int:
+def _resume(store: Store | None, run: _Run, trainer: Trainer, best: Best) -> int:
     """Take up what the store holds; returns the last epoch that is done."""
     saved = store.load() if store else None
     if saved is None:
@@ -323,10 +277,6 @@ def _resume(store: Store | None, run: _Run, trainer: Trainer, best: _Best) -> in
 
 def _under(prefix: str, saved: Arrays) -> Arrays:
     return {k.removeprefix(prefix): v for k, v in saved.items() if k.startswith(prefix)}
-
-
-def _choose(which: NDArray, new: NDArray, old: NDArray) -> NDArray:
-    return np.where(which.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
 
 def _check_finite(losses: NDArray, epoch: int, run: _Run, task: Task) -> None:
