@@ -11,10 +11,9 @@ import typer
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.broken import percent
 from bayes_rpp.analysis.compare import Comparison, compare_symmetries
-from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.own_data.report import command, heading, page, pair, paragraph, picture, png, table, tiles
-from bayes_rpp.own_data.tables import Columns, read_columns
-from bayes_rpp.symmetry.constraints import SolverError
+from bayes_rpp.own_data.tables import Columns
+from bayes_rpp.own_data.told import answer_told, columns_told, errors_told
 from bayes_rpp.symmetry.parse import parse_named_group, parse_rep
 
 if TYPE_CHECKING:
@@ -60,9 +59,8 @@ def compare(
 ) -> None:
     """Which of several symmetries do the data in a file have? Prints and writes a verdict, a table, pictures and a
     report."""
-    try:
-        columns = read_columns(file, inputs or [], targets or [])
-        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
+    with errors_told():
+        columns = columns_told(file, inputs, targets)
         groups = dict(map(parse_named_group, group))
         if len(groups) < len(group):
             raise ValueError("group must have names that differ, got one twice; 'none=Trivial(3)', 'O(3)' would do")
@@ -72,12 +70,7 @@ def compare(
         parsed: dict[str, Any] = {name: parse_rep(text) for name, text in reps.items()}
         found = compare_symmetries(columns.x, columns.numbers(), groups, **parsed, **options)
         again = command("compare", file, {"inputs": inputs, "targets": targets, "group": group, **reps, **options})
-        typer.echo(f"\n{found}\n\nWritten:")
-        for written in _write(found, columns, file, again, out):
-            typer.echo(f"  {written}")
-    except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+        answer_told(found, _write(found, columns, file, again, out))
 
 
 def _write(found: Comparison, columns: Columns, file: Path, again: str, out: Path) -> list[Path]:

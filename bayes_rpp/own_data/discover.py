@@ -10,10 +10,9 @@ import typer
 
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.discovery.discover import Discovery, discover_symmetry
-from bayes_rpp.inference.optimise.training import TrainingError
 from bayes_rpp.own_data.report import code, command, heading, page, paragraph, picture, png, table, tiles
-from bayes_rpp.own_data.tables import Columns, read_columns
-from bayes_rpp.symmetry.constraints import SolverError
+from bayes_rpp.own_data.tables import Columns
+from bayes_rpp.own_data.told import answer_told, columns_told, errors_told
 
 MOST = 12  # rows of a table, and numbers in a row of a matrix that is shown
 STRENGTH = (
@@ -47,9 +46,8 @@ def discover(
     seed: Annotated[int, typer.Option(help="Of the choice of rows, and of the draws.")] = 0,
 ) -> None:
     """Which symmetry do the data in a file have? Prints and writes a verdict, a spectrum, a picture and a report."""
-    try:
-        columns = read_columns(file, inputs or [], targets or [])
-        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
+    with errors_told():
+        columns = columns_told(file, inputs, targets)
         options: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "within": within, "model": model}
         options |= {"discrete": discrete, "draws": draws, "seed": seed}
         found = discover_symmetry(
@@ -60,12 +58,7 @@ def discover(
             **options,
         )
         again = command("discover", file, {"inputs": inputs, "targets": targets, **options})
-        typer.echo(f"\n{found}\n\nWritten:")
-        for written in _write(found, columns, file, again, out):
-            typer.echo(f"  {written}")
-    except (TypeError, ValueError, ImportError, OSError, TrainingError, SolverError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from error
+        answer_told(found, _write(found, columns, file, again, out))
 
 
 def _write(found: Discovery, columns: Columns, file: Path, again: str, out: Path) -> list[Path]:
