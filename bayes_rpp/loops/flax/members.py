@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.engines.flax import at, by_name
 from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.loops.shared import as_first, check_same, known_model
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.networks.soften.flax.soften import FlaxNetwork
 from bayes_rpp.networks.soften.options import joined
-
-TOLERANCE = 1e-3  # relative
 
 
 def posterior_of(
@@ -29,10 +28,7 @@ def posterior_of(
     twins = [_twin(soft, m, f"members[{k}]") for k, m in enumerate(members)]
     if not twins:
         raise ValueError("members must be one state or more, got none; [nnx.state(soft)] would do")
-    model = soft.model if likelihood is None else soft.model.replace(likelihood=likelihood)
-    if model.likelihood.latents:
-        given = ", ".join(model.likelihood.latents)
-        raise ValueError(f"likelihood must have known numbers, got {given} to infer; Gaussian(0.1) would do")
+    model = known_model(soft.model, likelihood)
     base = nnx.clone(soft.record.given)
     nnx.update(base, nnx.state(twins[0].module, nnx.BatchStat))
     net, samples = soft.record.network(base), dict[str, list[NDArray]]()
@@ -61,8 +57,7 @@ def _twin(soft: Any, member: Any, name: str) -> Any:
 
 
 def _as_first(net: FlaxNetwork, first: Any, module: Any, weights: dict[str, NDArray]) -> dict[str, NDArray]:
-    """Weights with which the first state's running statistics do what this state's do: (x - m) / s * w + b is
-    (x - m_1) / s_1 * w' + b' with w' = w s_1 / s and b' = b + (m_1 - m) w / s."""
+    """Weights with which the first state's running statistics do what this state's do."""
     changed = dict(weights)
     for path, norm in nnx.iter_graph(module):
         if not isinstance(norm, nnx.BatchNorm):
@@ -80,8 +75,8 @@ def _as_first(net: FlaxNetwork, first: Any, module: Any, weights: dict[str, NDAr
                 "and shift are inferred, or one state at a time, would do"
             )
         w, b = (weights[k] + net.center[k] for k in (scale, shift))
-        changed[scale] = (w * roots[0] / roots[1] - net.center[scale]).astype(np.float32)
-        changed[shift] = (b + (means[0] - means[1]) * w / roots[1] - net.center[shift]).astype(np.float32)
+        for k, v in zip((scale, shift), as_first(w, b, means, roots), strict=True):
+            changed[k] = (v - net.center[k]).astype(np.float32)
     return changed
 
 
@@ -89,10 +84,4 @@ def _check(net: FlaxNetwork, weights: Mapping[str, NDArray], twin: Any, name: st
     """The network with these weights must be the module in this state."""
     assert net.input_shape is not None
     x = np.random.default_rng(0).uniform(size=(2, *net.input_shape)).astype(np.float32)
-    wanted, found = np.asarray(twin(x)).reshape(2, -1), net(weights, x.reshape(2, -1))
-    change = float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-30))
-    if not change <= TOLERANCE:
-        raise ValueError(
-            f"{name} must be a state whose outputs the network has, got outputs that differ by {change:.2g}; a module "
-            "that depends on its parameters and running statistics alone would do"
-        )
+    check_same(np.asarray(twin(x)).reshape(2, -1), net(weights, x.reshape(2, -1)), name)

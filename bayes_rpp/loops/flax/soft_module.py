@@ -16,12 +16,12 @@ from bayes_rpp.engines.base import get_engine
 from bayes_rpp.engines.flax import at, parameters_of
 from bayes_rpp.loops.flax.own import Own, own_weights
 from bayes_rpp.loops.flax.residual import Coordinates, Residual, attach, detach
+from bayes_rpp.loops.shared import Listed, learned_names
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.export.flax import check_nnx, fill
 from bayes_rpp.networks.soften.doubts import warn_of_nothing_soft
 from bayes_rpp.networks.soften.flax.soften import FlaxNetwork, soften
-from bayes_rpp.networks.soften.module import Softened
 from bayes_rpp.networks.soften.options import Options, checked_shape, is_centered, joined
 
 if TYPE_CHECKING:
@@ -47,9 +47,7 @@ class Record:
         net = self.network(given)
         warn_of_nothing_soft(net)
         self.model = model = Model(net, **sigmas)
-        self.learned = {
-            site: f"log_{site.replace('.', '_')}" for s in (*model.sigmas_a, model.sigma_b) for site in s.latents
-        }
+        self.learned = learned_names(model)
         self.own: dict[str, Own] = own_weights(net, lambda path: at(given, path), net.shapes)
         start = {k: v[...] for k, v in parameters_of(given).items()}
         self.centers = {k: np.asarray(self.own[k].theta(start)) for k in net.center}
@@ -73,7 +71,7 @@ class Record:
         return soften(module, self.shape, options, centered=self.centered)
 
 
-class SoftModule(nnx.Module):
+class SoftModule(Listed, nnx.Module):
     """See `bayes_rpp.SoftModule`."""
 
     def __init__(
@@ -161,15 +159,6 @@ class SoftModule(nnx.Module):
         net = self.record.model.net
         assert isinstance(net, FlaxNetwork)
         return net
-
-    @property
-    def layers(self) -> tuple[Softened, ...]:
-        return self.net.layers
-
-    @property
-    def table(self) -> str:
-        """The listing of all layers, as text."""
-        return self.net.table
 
     def weights(self) -> dict[str, NDArray]:
         """See `bayes_rpp.SoftModule`."""

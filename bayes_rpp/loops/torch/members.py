@@ -14,6 +14,7 @@ from torch import nn
 
 from bayes_rpp._types import ArrayLike
 from bayes_rpp.inference.posterior.posterior import Posterior
+from bayes_rpp.loops.shared import as_first, check_same, known_model
 from bayes_rpp.loops.torch.examples import examples
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.networks.network import altered
@@ -22,7 +23,6 @@ from bayes_rpp.networks.soften.torch.network import TorchNetwork
 from bayes_rpp.priors.subspaces.torch import copied
 
 PREFIXES = ("_orig_mod.", "module.")  # of torch.compile, and of DataParallel
-TOLERANCE = 1e-3  # relative
 COUNTS = "num_batches_tracked"
 
 
@@ -41,10 +41,7 @@ def posterior_of(
     states = [_state(soft, m, f"members[{k}]") for k, m in enumerate(members)]
     if not states:
         raise ValueError("members must be one state_dict or more, got none; [soft.state_dict()] would do")
-    model = soft.model if likelihood is None else soft.model.replace(likelihood=likelihood)
-    if model.likelihood.latents:
-        given = ", ".join(model.likelihood.latents)
-        raise ValueError(f"likelihood must have known numbers, got {given} to infer; Gaussian(0.1) would do")
+    model = known_model(soft.model, likelihood)
     twin = copy.deepcopy(soft).cpu().eval()
     samples: dict[str, list[NDArray]] = {}
     (example,), _ = examples(twin.module, soft.inputs)
@@ -95,8 +92,7 @@ def _as_first(
     state: Mapping[str, torch.Tensor],
     weights: dict[str, NDArray],
 ) -> dict[str, NDArray]:
-    """Weights with which the first state's running statistics do what this state's do: (x - m) / s * w + b is
-    (x - m_1) / s_1 * w' + b' with w' = w s_1 / s and b' = b + (m_1 - m) w / s."""
+    """Weights with which the first state's running statistics do what this state's do."""
     changed = dict(weights)
     for name in [n for n, _ in net.module.named_buffers() if f"module.{n}" in state and not n.endswith(COUNTS)]:
         if torch.equal(first[f"module.{name}"].cpu(), state[f"module.{name}"].cpu()):
@@ -117,9 +113,8 @@ def _as_first(
             variance = s[f"module.{path}.running_var".replace("..", ".")].cpu().double().numpy()
             roots.append(np.sqrt(variance + norm.eps))
         w, b = (weights[k] + net.center[k] for k in (scale, shift))
-        changed[scale] = np.asarray(w * roots[0] / roots[1] - net.center[scale], dtype=weights[scale].dtype)
-        shifted = b + (means[0] - means[1]) * w / roots[1]
-        changed[shift] = np.asarray(shifted - net.center[shift], dtype=weights[shift].dtype)
+        for key, v in zip((scale, shift), as_first(w, b, means, roots), strict=True):
+            changed[key] = np.asarray(v - net.center[key], dtype=weights[key].dtype)
     return changed
 
 
@@ -129,10 +124,4 @@ def _check(net: TorchNetwork, weights: Mapping[str, NDArray], twin: nn.Module, x
     wanted = twin(x)
     tensors = {k: torch.as_tensor(w).to(wanted.dtype) for k, w in weights.items()}
     found = net(tensors, x.reshape(len(x), -1).to(wanted.dtype))
-    wanted = wanted.reshape(len(x), -1)
-    change = float((found - wanted).abs().max() / wanted.abs().max().clamp_min(1e-30))
-    if not change <= TOLERANCE:
-        raise ValueError(
-            f"{name} must be a state whose outputs the network has, got outputs that differ by {change:.2g}; a module "
-            "that depends on its parameters and running statistics alone would do"
-        )
+    check_same(wanted.reshape(len(x), -1).numpy(), found.numpy(), name)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bayes_rpp._types import ArrayLike
+from bayes_rpp.loops.shared import Listed, learned_names
 from bayes_rpp.loops.torch.attached import Plain, as_given, with_residuals
 from bayes_rpp.loops.torch.examples import Inputs, examples, single
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.model import Model
 from bayes_rpp.networks.soften.doubts import warn_of_nothing_soft
-from bayes_rpp.networks.soften.module import Softened
 from bayes_rpp.networks.soften.options import Options, is_centered, joined
 from bayes_rpp.networks.soften.soften import Residual as Kind
 from bayes_rpp.networks.soften.torch.look import Look, look, own_copy
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
 
-class SoftModule(nn.Module):
+class SoftModule(Listed, nn.Module):
     """See `bayes_rpp.SoftModule`."""
 
     def __init__(
@@ -65,11 +65,7 @@ class SoftModule(nn.Module):
             warn_of_nothing_soft(net)
             self.model, self.takes_rows = Model(net, sigma_a=sigma_a, sigma_b=sigma_b, scale=scale), rows is not None
             self._replaced = {path: seen.shapes[path] for path, is_new in replaced.items() if is_new}
-            self._learned = {
-                site: f"log_{site.replace('.', '_')}"
-                for s in (*self.model.sigmas_a, self.model.sigma_b)
-                for site in s.latents
-            }
+            self._learned = learned_names(self.model)
             like = next(kept.parameters())
             for site, name in self._learned.items():
                 start = torch.tensor(self.model.latents[site].start).log()
@@ -105,15 +101,6 @@ class SoftModule(nn.Module):
         """The coordinates of the residuals, for a group of an optimiser of their own."""
         parts = (part for r in self._residuals.values() for part in (r.weight, r.bias) if part is not None)
         return [getattr(part, name) for part in parts for name in part.names]
-
-    @property
-    def layers(self) -> tuple[Softened, ...]:
-        return self.net.layers
-
-    @property
-    def table(self) -> str:
-        """The listing of all layers, as text."""
-        return self.net.table
 
     def weights(self) -> dict[str, NDArray]:
         """See `bayes_rpp.SoftModule`."""
