@@ -11,7 +11,7 @@ import typer
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.broken import percent
 from bayes_rpp.analysis.compare import Comparison, compare_symmetries
-from bayes_rpp.own_data.report import command, heading, page, pair, paragraph, picture, png, table, tiles
+from bayes_rpp.own_data.report import command, heading, pair, paragraph, picture, png, symmetry_page, table, tiles
 from bayes_rpp.own_data.tables import Columns
 from bayes_rpp.own_data.told import answer_told, columns_told, errors_told
 from bayes_rpp.symmetry.parse import parse_named_group, parse_rep
@@ -121,8 +121,6 @@ def _maps(found: Comparison) -> dict[str, Figure]:
 
 
 def _report(found: Comparison, columns: Columns, file: Path, figures: dict[str, Figure], again: str) -> str:
-    import bayes_rpp
-
     first, *more = found.judgment.sentences
     parts = [paragraph(first, "lead"), *map(paragraph, more)]
     parts += [paragraph(f"A doubt: {text}", "warning") for text in found.doubts]
@@ -132,11 +130,8 @@ def _report(found: Comparison, columns: Columns, file: Path, figures: dict[str, 
     if maps:
         parts += [heading("Which of the transformations are broken?")]
         parts += [pair(picture(figure, "equivariance error by transformation", is_map=True) for figure in maps)]
-    rows = [("file", file.name), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
-    parts += [heading("What was compared"), table([*rows, ("targets", ", ".join(columns.outputs))])]
-    parts += [heading("To make it again"), again]
-    footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp compare. All numbers: comparison.csv."
-    return page(f"Which symmetry has {', '.join(columns.outputs)}? From {file.name}", parts, footer)
+    by = "bayes-rpp compare. All numbers: comparison.csv."
+    return symmetry_page(columns, file, [*parts, heading("What was compared")], again, by)
 
 
 def _first(found: Comparison) -> list[tuple[str, str]]:

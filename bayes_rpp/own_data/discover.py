@@ -10,7 +10,7 @@ import typer
 
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.discovery.discover import Discovery, discover_symmetry
-from bayes_rpp.own_data.report import code, command, heading, page, paragraph, picture, png, table, tiles
+from bayes_rpp.own_data.report import code, command, heading, paragraph, picture, png, symmetry_page, table, tiles
 from bayes_rpp.own_data.tables import Columns
 from bayes_rpp.own_data.told import answer_told, columns_told, errors_told
 
@@ -85,8 +85,6 @@ def _write(found: Discovery, columns: Columns, file: Path, again: str, out: Path
 
 
 def _report(found: Discovery, columns: Columns, file: Path, spectrum: str, again: str) -> str:
-    import bayes_rpp
-
     parts = [paragraph(found.verdict, "lead"), *(paragraph(f"A doubt: {text}", "warning") for text in found.doubts)]
     parts += [tiles(_first(found)), heading("How far is each direction violated?"), spectrum]
     rows = [(k, *(f"{v:.3f}" for v in row[:3]), "yes" if row[3] else "no") for k, *row in found.table.itertuples()]
@@ -100,11 +98,8 @@ def _report(found: Discovery, columns: Columns, file: Path, spectrum: str, again
     best = sorted(found.tried, key=lambda t: -t[2])[:MOST]
     parts += [heading("What was tried"), paragraph(TRIED, "note")]
     parts += [table([(name, k, f"{v:.1f}") for name, k, v in best], ("algebra", "dimension", "log evidence"))]
-    about = [("file", file.name), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs))]
-    parts += [heading("What was looked at"), table([*about, ("targets", ", ".join(columns.outputs))])]
-    parts += [heading("To make it again"), again]
-    footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp discover. All directions: spectrum.csv."
-    return page(f"Which symmetry has {', '.join(columns.outputs)}? From {file.name}", parts, footer)
+    by = "bayes-rpp discover. All directions: spectrum.csv."
+    return symmetry_page(columns, file, [*parts, heading("What was looked at")], again, by)
 
 
 def _first(found: Discovery) -> list[tuple[str, str]]:

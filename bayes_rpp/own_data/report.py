@@ -13,7 +13,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
+
+    from bayes_rpp.own_data.tables import Columns
 
 PHONE = "(max-width: 42rem)"
 UPRIGHT, REM_PER_INCH = 4.4, 6.2  # the width of a figure for phones in inches, and how large others are shown
@@ -87,6 +91,18 @@ def page(title: str, parts: Iterable[str], footer: str) -> str:
         + "\n".join(parts)
         + f"\n<footer>{escape(footer)}</footer>\n</main>\n</body>\n</html>\n"
     )
+
+
+def symmetry_page(columns: Columns, file: Path, parts: Sequence[str], again: str, by: str) -> str:
+    """A page about the symmetry of a table, which ends with what that is and the command `again`; `by`: what made it,
+    and where the numbers are, as plain text."""
+    import bayes_rpp
+
+    targets = ", ".join(columns.outputs)
+    rows = [("file", file.name), ("rows", len(columns.x)), ("inputs", ", ".join(columns.inputs)), ("targets", targets)]
+    ends = [table(rows), heading("To make it again"), again]
+    title = f"Which symmetry has {targets}? From {file.name}"
+    return page(title, [*parts, *ends], f"Made by bayes-rpp {bayes_rpp.__version__}: {by}")
 
 
 def heading(text: str) -> str:
