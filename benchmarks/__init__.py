@@ -6,5 +6,5 @@ A benchmark is a file with a function of its name that returns rows; `python -m 
 NAMES = (
     "step", "members", "building", "compiling", "prior", "pyro_step", "nuts", "prediction", "scaling", "sampling",
     "sweep", "laplace", "comparison", "functions", "discovery", "discovery_discrete", "discovery_prediction",
-    "discovery_published", "samplers", "softened", "stochastic", "particles", "discovery_calibration",
+    "discovery_published", "softened", "stochastic", "particles", "discovery_calibration",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,6 +56,7 @@ def discover(
             columns.numbers(),
             columns=columns.inputs,
             targets=columns.outputs,
+            progress=sys.stderr.isatty(),
             **options,
         )
         again = command("discover", file, {"inputs": inputs, "targets": targets, **options})

@@ -31,10 +31,11 @@ def log_evidences(features: Array, targets: Array) -> Array:
     length = 2 * float(np.median(_squared_distances(features[0], features[0]))) or 1.0
     invariant, full = np.zeros((2, len(targets), len(targets)))
     for g in range(order):
-        for h in range(order):
+        full += (own := np.exp(-_squared_distances(features[g], features[g]) / length)) / order
+        invariant += own / order**2
+        for h in range(g):
             kernel = np.exp(-_squared_distances(features[g], features[h]) / length)
-            invariant += kernel / order**2
-            full += kernel / order if g == h else 0.0
+            invariant += (kernel + kernel.T) / order**2
     n, y = len(targets), targets - targets.mean()
     found = []
     for ratio in RATIOS:

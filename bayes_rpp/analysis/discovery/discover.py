@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 from bayes_rpp._arrays import whole_number
 from bayes_rpp._given import finite_array
@@ -123,6 +124,7 @@ def discover_symmetry(
     draws: int = 200,
     engine: EngineName | None = None,
     seed: int = 0,
+    progress: bool = True,
 ) -> Discovery:
     """Find the matrices under which y = f(x) + noise is equivariant, a Lie algebra and what is beside it.
 
@@ -146,6 +148,7 @@ def discover_symmetry(
         draws: of the posterior, for intervals.
         engine: of networks; as in `fit`.
         seed: of the choice of rows, of the draws, and of networks.
+        progress: whether a bar counts the algebras that were tried.
 
     Raises:
         TypeError, ValueError: naming the argument that does not fit.
@@ -162,7 +165,8 @@ def discover_symmetry(
     outputs = outputs_of(model, x, y, to_x, to_y, engine, seed)
     by_networks: FunctionSymmetries | None = None
     if outputs is None:
-        taken, tried = search(*scaled, limited)
+        with tqdm(desc="algebras", unit="fit", disable=not progress) as bar:
+            taken, tried = search(*scaled, limited, bar.update)
         last = taken[-1]
     else:
         taken, tried, by_networks, last = judged(outputs, *scaled, limited, (rep_in, rep_out, within))

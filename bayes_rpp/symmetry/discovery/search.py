@@ -9,7 +9,7 @@ among r those of the sphere, of a larger algebra those by which it turns into it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,25 +47,34 @@ ROUNDS = 2  # of least violated directions
 GAP, WEAK = 2.5, 0.3  # between the violations of directions that belong together and others, and the largest of these
 
 
-def search(x: Array, y: Array, actions: Actions) -> tuple[list[Step], list[Step]]:
+def search(
+    x: Array, y: Array, actions: Actions, told: Callable[[], object] = lambda: None
+) -> tuple[list[Step], list[Step]]:
     """Steps that were taken, from the free function on, each better than the one before; then what else was tried.
 
     Args:
         x, y: columns of a size of about 1, in random order.
+        told: called after each algebra that is tried.
     """
+
+    def seen(steps: Iterable[Step]) -> Iterator[Step]:
+        for step in steps:
+            told()
+            yield step
+
     taken = [Step("none", free(x, y, actions, MANY), 0)]
     tried: list[Step] = []
-    wholes = list(_wholes(taken[0], x, y))
+    wholes = list(seen(_wholes(taken[0], x, y)))
     while (now := taken[-1]).dimension < len(actions.families["all"]):
         names = {s.name for s in tried}
         larger = [s for s in wholes if s.name not in names and _holds(s.model.directions, now.model.directions)]
-        rough = [s for s in [*larger, *_grown(now, x, y)] if math.isfinite(s.score)]
+        rough = [s for s in [*larger, *seen(_grown(now, x, y))] if math.isfinite(s.score)]
         rough.sort(key=lambda s: -s.score)
         least = max(s.score for s in [_roughly(now, x, y), *rough[:1]]) - CLOSE
-        fine = [_finer(s, x, y, now) for s in _followed(rough, least)]
+        fine = list(seen(_finer(s, x, y, now) for s in _followed(rough, least)))
         opened = [s for s in fine if len(_bracketed(s)) > s.dimension]
         closed = [c for s in opened for c in _closed(s, x, y) if _is_worth(c, least)]
-        fine += [_finer(s, x, y, now) for s in _distinct(closed)]
+        fine += seen(_finer(s, x, y, now) for s in _distinct(closed))
         fine += [s for s in _together(now, x, y) if math.isfinite(s.score)]
         fine = _level([s for s in fine if s not in opened], x, y)
         tried += fine
