@@ -127,6 +127,7 @@ def needed_products(
             for b in dict.fromkeys(b for _, b in pairs):
                 wanted |= dict.fromkeys((a, c, b) for a, c in combinations_with_replacement(inputs, 2))
         wanted |= dict.fromkeys((a, b, out) for a, b in pairs)
+    wanted |= dict.fromkeys(_pointwise(features, [*rep_in.types, *rep_out.types]))
     found, left_out = [], []
     for a, b, out in wanted:
         if is_made(a, b, out, features):
@@ -140,6 +141,20 @@ def needed_products(
             q = term_basis(group, out, (*a, *b)).reshape(d, da * db, rank)
             found.append(Product(a, b, out, np.sqrt(d) * q.transpose(1, 2, 0).reshape(da * db, -1)))
     return found, left_out
+
+
+def _pointwise(features: Representation, ends: Sequence[Term]) -> Iterator[tuple[Term, Term, Term]]:
+    """Of types P (x) Q with indices of points, which are permuted, and of space: each point's own invariants, and their
+    products with what the point has. Gates are one for all points, so that without these a network says of all points
+    the same."""
+    group, known = features.group, list(features.types)
+    for term in known:
+        if any(alike(term, end, group) for end in ends):
+            points = tuple(f for f in term if is_permutation(group, (f,)))
+            by_point = next((t for t in known if points and alike(t, points, group)), None)
+            if by_point is not None and len(points) < len(term):
+                yield term, term, by_point
+                yield by_point, term, term
 
 
 def is_near(group: Group, inputs: Sequence[Term], out: Term) -> bool:
