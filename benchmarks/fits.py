@@ -57,7 +57,14 @@ def verdict(problem: Problem, seed: int) -> dict[str, Any]:
             errors[name] = [truth, said.low, said.high]
     best = found.posteriors[found.recommended]
     mean = found.standardize_y.undo(best.predict(found.standardize_x(problem.test_x), samples=False).mean)
-    said = {"holds": holds, "true": problem.holds, "undecided": undecided, "wrong": wrong, "errors": errors, "recommended": " ".join(found.recommended)}
+    said = {
+        "holds": holds,
+        "true": problem.holds,
+        "undecided": undecided,
+        "wrong": wrong,
+        "errors": errors,
+        "recommended": " ".join(found.recommended),
+    }
     models = "functions" if isinstance(best.model, rpp.GaussianProcess) else "networks"
     return said | {"models": models, "rmse": rmse(mean, problem.test_y), "seconds": time.process_time() - start}
 
@@ -171,13 +178,14 @@ def report(found: Sequence[dict[str, Any]], command: str) -> str:
         "busy; `benchmarks/fits_data.py` says what the data are. They have no noise. RMSE is in standard deviations of "
         "the test targets; a seed stands for data, split and start. Rows that are not there were not measured.\n",
         "## Verdicts\n",
-        "The rule: a symmetry that nothing speaks against is said to hold where a breaking of 1 % (Eq. 2) would be seen, "
-        "as the strict model's leave-one-out error, in the same units, is smaller. Else the verdict says that the data do "
-        "not decide, and the error below which breakings stay unseen. Wrong is a verdict that says a symmetry holds which "
-        "the simulator breaks, by however little, or that the data do not decide where the true breaking is larger than "
-        "what is said to stay unseen; that denies one that holds; or that contradicts a containment.\n",
-        "| data | examples | seed | models | said to hold | undecided (unseen below) | wrong | true errors in the interval "
-        "| RMSE | CPU s |",
+        "The rule: a symmetry that nothing speaks against is said to hold where a breaking of 1 % (Eq. 2) would be "
+        "seen, as the strict model's leave-one-out error, in the same units, is smaller. Else the verdict says that the "
+        "data do not decide, and the error below which breakings stay unseen. A verdict is wrong that says that a "
+        "symmetry holds which the simulator breaks, by however little; that the data do not decide, where the true "
+        "breaking is larger than what is said to stay unseen; that denies one that holds; or that contradicts a "
+        "containment.\n",
+        "| data | examples | seed | models | said to hold | undecided (unseen below) | wrong | true errors in the "
+        "interval | RMSE | CPU s |",
         "| --- " * 10 + "|",
     ]
     inside = total = 0

@@ -86,7 +86,10 @@ def molecule(n: int, seed: int, what: str = "dipole", where: str = "free", name:
         positions, y = kept[f"{where}_positions"], kept[f"{where}_{what}"]
     positions = positions - positions.mean(axis=1, keepdims=True)
     rows = np.random.default_rng(seed).permutation(len(positions))[: n + TESTED]
-    x, y = positions[rows].reshape(len(rows), -1) / 0.6, y[rows].reshape(len(rows), -1) / (0.3 if what == "dipole" else 3.0)
+    x, y = (
+        positions[rows].reshape(len(rows), -1) / 0.6,
+        y[rows].reshape(len(rows), -1) / (0.3 if what == "dipole" else 3.0),
+    )
     groups = {"none": rpp.Trivial(3), "about z": ABOUT_Z, "O(3)": rpp.O(3)}
     holds = ("about z", "O(3)") if where == "free" else ("about z",)
     return Problem(

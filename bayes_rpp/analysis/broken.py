@@ -43,6 +43,8 @@ class ErrorInterval:
 
 def percent(error: float) -> str:
     """Of an error from 0 to 1, with two digits."""
+    if not np.isfinite(error):
+        return "any size"
     return f"{float(f'{100 * error:.2g}'):g} %"
 
 
@@ -55,12 +57,14 @@ def soft_error(candidate: Candidate, posteriors: Posteriors) -> ErrorInterval | 
 
 
 def own_error(post: Posterior, score: Score) -> float:
-    """The size below which a breaking stays unseen: a model's leave-one-out error s, in units of Eq. 2, s / (sqrt(2) |y|).
+    """The size below which a breaking stays unseen: a model's leave-one-out error s in units of Eq. 2,
+    s / (sqrt(2) |y|).
 
-    No function with the symmetry comes nearer to f than its equivariant part P f, where gx is as likely as x. So an error
-    of s says that |f - P f| <= s, and with a = f(gx) and b = g f(x), of which the parts P f cancel, |a - b| is at most
-    sqrt(2) s, beside |a| + |b| = 2 |y| (root mean squares). s is the standard deviation of a normal number whose log
-    density is on average that of an output that was left out; noise of the data is in it. Infinite of other likelihoods.
+    No function with the symmetry comes nearer to f than its equivariant part P f, where gx is as likely as x. So an
+    error of s says that |f - P f| <= s, and with a = f(gx) and b = g f(x), of which the parts P f cancel, |a - b| is at
+    most sqrt(2) s, beside |a| + |b| = 2 |y| (root mean squares). s is the standard deviation of a normal number whose
+    log density is on average that of an output that was left out; noise of the data is in it. Infinite where the
+    likelihood is of no such numbers.
     """
     size = float(np.sqrt(np.mean(np.square(post.y))))
     if not isinstance(post.model.likelihood, (Gaussian, StudentT)) or size == 0:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, own_error, percent, soft_error
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, mixed_doubts, part_names, sum_sentences
@@ -66,11 +64,11 @@ def judge(
 ) -> Verdict:
     """The verdict on fitted candidates; `by` says what the models are, and why.
 
-    Nothing speaks against a symmetry if its strict model is not worse (`Difference.is_worse`) than its own soft and free models and the
-    strict models of the smaller symmetries within it, or only than such whose equivariant part predicts as well as the
-    whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model is not worse than these,
-    and keeps it to 1 % (`ErrorInterval.is_practical`): then it holds in practice. And if a larger one holds that
-    contains it. Of these the largest is the answer: the smaller ones follow from it. Of several that do not contain
+    Nothing speaks against a symmetry if its strict model is not worse (`Difference.is_worse`) than its own soft and
+    free models and the strict models of the smaller symmetries within it, or only than such whose equivariant part
+    predicts as well as the whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model
+    is not worse than these, and keeps it to 1 % (`ErrorInterval.is_practical`): then it holds in practice. And if
+    nothing speaks against a larger one that contains it. Of these the largest is the answer: the smaller ones follow from it. Of several that do not contain
     each other, the one whose strict model scores highest.
 
     It holds if the model that says so also predicts y so well, leave-one-out, that a breaking of 1 % would be seen
@@ -161,34 +159,35 @@ def _sentences(
         reasons = [f"its strict model is not worse than those that ask for less ({even})"] if even else []
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
-        unseen = percent(said.unseen[best])
-        known = best in said.holds
+        size, known = percent(said.unseen[best]), best in said.holds
         if best in said.practical:
             key, worst = min(rivals[best].items(), key=lambda item: worth(item[1]))
-            how = (
-                f"{best} holds in practice, kept to {sizes[best]}, which is less than {percent(PRACTICAL)}"
-                if known
-                else f"{best} is nearly kept, to {sizes[best]}, as far as the fit can tell (own error {unseen})"
-            )
-            yield f"{how}; not exactly: strict against {named(key)}, {worst}."
+            kept_to = f"kept to {sizes[best]}, which is less than {percent(PRACTICAL)}"
+            how = "holds in practice" if known else f"nearly holds, as far as the fit can tell (own error {size})"
+            yield f"{best} {how}, {kept_to}; not exactly: strict against {named(key)}, {worst}."
         elif known:
-            yield f"{best} holds to {unseen}, its model's own error: {', and '.join(reasons)}."
+            yield f"{best} holds to {size}, its model's own error: {', and '.join(reasons)}."
         else:
-            yield f"{best}: no sign of breaking, as far as the fit can tell (own error {unseen}): {', and '.join(reasons)}."
+            yield f"{best}: no sign of breaking, as far as the fit can tell (own error {size}): {', and '.join(reasons)}."
         if not known:
-            yield f"Breakings below {unseen} stay unseen, so that these data do not decide whether {best} holds."
+            yield f"Breakings below {size} stay unseen, so that these data do not decide whether {best} holds."
         if candidates[best].is_mixed:
             labels = " and ".join(part_names(candidates[best], candidates))
             yield f"So f is a sum of parts with a symmetry each: {labels}."
         followers = [candidates[n] for n in kept if n in candidates[best].contains and not candidates[n].is_free]
         for mixed, relation in ((False, "which it contains"), (True, "which is less to ask")):
-            for holds in (True, False):
-                names = [c.name for c in followers if c.is_mixed == mixed and (c.name in said.holds) == holds]
-                if names and known:  # so do all
-                    yield f"So {'do' if len(names) > 1 else 'does'} {', '.join(names)}, {relation}."
-                elif names:
-                    verb = "hold" if len(names) > 1 else "holds"
-                    yield f"{', '.join(names)}, {relation}, {verb if holds else 'cannot be told from it either'}."
+            held, rest = (
+                [c.name for c in followers if c.is_mixed == mixed and (c.name in said.holds) == h]
+                for h in (True, False)
+            )
+            if held:
+                yield (
+                    f"So {'do' if len(held) > 1 else 'does'} {', '.join(held)}, {relation}."
+                    if known
+                    else (f"{', '.join(held)}, {relation}, {'hold' if len(held) > 1 else 'holds'}.")
+                )
+            if rest:
+                yield f"Nor {'have' if len(rest) > 1 else 'has'} {', '.join(rest)}, {relation}, a sign of it."
         apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
         if apart:
             yield f"{', '.join(apart)} cannot be excluded either, and neither contains the other."

@@ -1,7 +1,7 @@
 """Makes methanol.npz: dipoles of methanol in free space by tight binding (GFN2-xTB), as ammonia.py. Needs tblite.
 
-700 configurations: the molecule at rest, with each coordinate moved by a normal number of 0.06 angstrom, turned at random
-about its center. Atoms are C, O, the three H of the methyl group, the H at O; dipoles are in e angstrom.
+700 configurations: the molecule at rest, with each coordinate moved by a normal number of 0.06 angstrom, turned at
+random about its center. Atoms are C, O, the three H of the methyl group, the H at O; dipoles are in e angstrom.
 """
 
 from pathlib import Path

@@ -98,7 +98,7 @@ def test_a_symmetry_that_holds_implies_those_within_and_sizes_are_said(bend, elp
     start = {
         (0.0, 0.0): "SO(3): no sign of breaking, as far as the fit can tell (own error ",
         (0.0, 500.0): "SO(3) holds to 0.0",
-        (0.004, 0.0): "SO(3) is nearly kept, to 0.",
+        (0.004, 0.0): "SO(3) nearly holds, as far as the fit can tell (own error ",
         (0.004, 500.0): "SO(3) holds in practice, kept to 0.",
     }
     assert words.startswith(start[bend, elpd])
