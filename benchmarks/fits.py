@@ -179,8 +179,8 @@ def report(found: Sequence[dict[str, Any]], command: str) -> str:
         "the test targets; a seed stands for data, split and start. Rows that are not there were not measured.\n",
         "## Verdicts\n",
         "The rule: a symmetry that nothing speaks against is said to hold where a breaking of 1 % (Eq. 2) would be "
-        "seen, as the strict model's leave-one-out error, in the same units, is smaller. Else the verdict says that the "
-        "data do not decide, and the error below which breakings stay unseen. A verdict is wrong that says that a "
+        "seen, as the strict model's leave-one-out error, in the same units, is smaller. Else the verdict says that "
+        "the data do not decide, and the error below which breakings stay unseen. A verdict is wrong that says that a "
         "symmetry holds which the simulator breaks, by however little; that the data do not decide, where the true "
         "breaking is larger than what is said to stay unseen; that denies one that holds; or that contradicts a "
         "containment.\n",

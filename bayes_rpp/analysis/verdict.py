@@ -68,8 +68,8 @@ def judge(
     free models and the strict models of the smaller symmetries within it, or only than such whose equivariant part
     predicts as well as the whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model
     is not worse than these, and keeps it to 1 % (`ErrorInterval.is_practical`): then it holds in practice. And if
-    nothing speaks against a larger one that contains it. Of these the largest is the answer: the smaller ones follow from it. Of several that do not contain
-    each other, the one whose strict model scores highest.
+    nothing speaks against a larger one that contains it. Of these the largest is the answer: the smaller ones follow
+    from it. Of several that do not contain each other, the one whose strict model scores highest.
 
     It holds if the model that says so also predicts y so well, leave-one-out, that a breaking of 1 % would be seen
     (`own_error`), or that of a larger one does; else it is undecided, as a breaking may be hidden in the model's error.
@@ -168,7 +168,8 @@ def _sentences(
         elif known:
             yield f"{best} holds to {size}, its model's own error: {', and '.join(reasons)}."
         else:
-            yield f"{best}: no sign of breaking, as far as the fit can tell (own error {size}): {', and '.join(reasons)}."
+            why = ", and ".join(reasons)
+            yield f"{best}: no sign of breaking, as far as the fit can tell (own error {size}): {why}."
         if not known:
             yield f"Breakings below {size} stay unseen, so that these data do not decide whether {best} holds."
         if candidates[best].is_mixed:
