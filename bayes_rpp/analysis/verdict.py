@@ -188,7 +188,7 @@ def _sentences(
                     else (f"{', '.join(held)}, {relation}, {'hold' if len(held) > 1 else 'holds'}.")
                 )
             if rest:
-                yield f"Nor {'have' if len(rest) > 1 else 'has'} {', '.join(rest)}, {relation}, a sign of it."
+                yield f"Nor {'do' if len(rest) > 1 else 'does'} {', '.join(rest)}, {relation}, show one."
         apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
         if apart:
             yield f"{', '.join(apart)} cannot be excluded either, and neither contains the other."
