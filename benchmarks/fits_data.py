@@ -1,7 +1,8 @@
-"""Five data sets without noise, from physics: what their symmetries are is known from where they come from.
+"""Six data sets without noise, from physics: what their symmetries are is known from where they come from.
 
-Earth's field and the moves of planets about an oblate center can be asked at turned inputs; ammonia is a table
-(`examples/data/ammonia.py`), of which the symmetries that hold are known, and not by how much the others fail.
+Earth's field and the moves of planets about an oblate center can be asked at turned inputs; ammonia and methanol are
+tables (`examples/data/ammonia.py`, `methanol.py`), of which the symmetries that hold are known, and not by how much the
+others fail.
 """
 
 from __future__ import annotations
@@ -78,18 +79,21 @@ def earth(n: int, seed: int) -> Problem:
     )
 
 
-def ammonia(n: int, seed: int, what: str = "dipole", where: str = "free") -> Problem:
-    """Positions of N, H, H, H about their mean, over 0.6 angstrom -> the dipole over 0.3 e angstrom or the forces
-    over 3 eV/angstrom."""
-    with np.load(EXAMPLES / "data" / "ammonia.npz") as kept:
+def molecule(n: int, seed: int, what: str = "dipole", where: str = "free", name: str = "ammonia") -> Problem:
+    """Positions of N, H, H, H or C, O, H, H, H, H about their mean, over 0.6 angstrom -> the dipole over 0.3 e angstrom
+    or the forces over 3 eV/angstrom."""
+    with np.load(EXAMPLES / "data" / f"{name}.npz") as kept:
         positions, y = kept[f"{where}_positions"], kept[f"{where}_{what}"]
     positions = positions - positions.mean(axis=1, keepdims=True)
     rows = np.random.default_rng(seed).permutation(len(positions))[: n + TESTED]
-    x, y = positions[rows].reshape(-1, 12) / 0.6, y[rows].reshape(len(rows), -1) / (0.3 if what == "dipole" else 3.0)
+    x, y = (
+        positions[rows].reshape(len(rows), -1) / 0.6,
+        y[rows].reshape(len(rows), -1) / (0.3 if what == "dipole" else 3.0),
+    )
     groups = {"none": rpp.Trivial(3), "about z": ABOUT_Z, "O(3)": rpp.O(3)}
     holds = ("about z", "O(3)") if where == "free" else ("about z",)
     return Problem(
-        x[:n], y[:n], x[n:], y[n:], 4 * rpp.Vector, y.shape[1] // 3 * rpp.Vector, groups, holds,
+        x[:n], y[:n], x[n:], y[n:], x.shape[1] // 3 * rpp.Vector, y.shape[1] // 3 * rpp.Vector, groups, holds,
         contained=(("about z", "O(3)"),),
     )  # fmt: skip
 
@@ -155,8 +159,9 @@ def hydrogens(x: NDArray) -> NDArray:
 
 PROBLEMS: dict[str, Callable[[int, int], Problem]] = {
     "Earth's field": earth,
-    "dipole of ammonia": ammonia,
-    "dipole of ammonia in a field": lambda n, seed: ammonia(n, seed, where="field"),
-    "forces of ammonia in a field": lambda n, seed: ammonia(n, seed, "forces", "field"),
+    "dipole of ammonia": molecule,
+    "dipole of methanol": lambda n, seed: molecule(n, seed, name="methanol"),
+    "dipole of ammonia in a field": lambda n, seed: molecule(n, seed, where="field"),
+    "forces of ammonia in a field": lambda n, seed: molecule(n, seed, "forces", "field"),
     "planets, oblate center": planets,
 }

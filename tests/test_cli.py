@@ -85,14 +85,15 @@ def test_compare_names_the_symmetry_and_writes_what_it_says(linear_file, tmp_pat
     groups = ["--group", "none=Trivial(3)", "--group", "about z=SO(2) * Trivial(1)", "--group", "O(3)"]
     result = run("compare", str(linear_file), *LINEAR[:4], *groups, "--models", "functions", "--out", str(out))
     assert result.exit_code == 0, result.output
-    assert "about z holds" in result.output
+    assert "about z: no sign of breaking" in result.output
     assert "O(3) does not hold exactly" in result.output
     files = {"comparison.csv", "verdict.txt", "comparison.png", "map_1_about_z.png", "map_2_O_3.png", "report.html"}
     assert {f.name for f in out.iterdir()} == files
     assert (out / "verdict.txt").read_text() in result.output
     page = (out / "report.html").read_text()
     assert page.count("<img") == page.count("<source") == 3
-    assert "about z holds" in page
+    assert "about z: no sign of breaking" in page
+    assert "below which breakings stay unseen" in page
     assert "http" not in page
     again = html.unescape(page[page.index("<pre>bayes-rpp compare ") + 5 : page.index("</pre>")])
     assert shlex.split(again)[1:3] == ["compare", str(linear_file)]
@@ -105,7 +106,7 @@ def test_compare_by_functions(linear_file, tmp_path):
     groups = ["--group", "none=Trivial(3)", "--group", "about z=SO(2) * Trivial(1)"]
     result = run("compare", str(linear_file), *LINEAR[:4], *groups, "--out", str(out))
     assert result.exit_code == 0, result.output
-    assert "about z holds" in result.output
+    assert "about z: no sign of breaking" in result.output
     assert "Functions were compared" in (out / "verdict.txt").read_text()
     assert {"comparison.csv", "comparison.png", "map_1_about_z.png"} < {f.name for f in out.iterdir()}
     mixed = [*groups, "--group", "both=[SO(2) * Trivial(1), Trivial(1) * SO(2)]"]

@@ -1,4 +1,5 @@
-"""How far each symmetry is broken, as a size: the equivariance error (Eq. 2) of the model that bends, in percent."""
+"""How far each symmetry is broken, as a size: the equivariance error (Eq. 2) of the model that bends, in percent; and
+below which size a breaking stays unseen."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.equivariance import equivariance_interval
+from bayes_rpp.analysis.scores import Score
+from bayes_rpp.models.likelihoods import Gaussian, StudentT
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class ErrorInterval:
 
 def percent(error: float) -> str:
     """Of an error from 0 to 1, with two digits."""
+    if not np.isfinite(error):
+        return "any size"
     return f"{float(f'{100 * error:.2g}'):g} %"
 
 
@@ -49,6 +54,22 @@ def soft_error(candidate: Candidate, posteriors: Posteriors) -> ErrorInterval | 
     if post is None or candidate.is_mixed:
         return None
     return ErrorInterval(*equivariance_interval(post.equivariance_error(post.x[:POINTS])))
+
+
+def own_error(post: Posterior, score: Score) -> float:
+    """The size below which a breaking stays unseen: a model's leave-one-out error s in units of Eq. 2,
+    s / (sqrt(2) |y|).
+
+    No function with the symmetry comes nearer to f than its equivariant part P f, where gx is as likely as x. So an
+    error of s says that |f - P f| <= s, and with a = f(gx) and b = g f(x), of which the parts P f cancel, |a - b| is at
+    most sqrt(2) s, beside |a| + |b| = 2 |y| (root mean squares). s is the standard deviation of a normal number whose
+    log density is on average that of an output that was left out; noise of the data is in it. Infinite where the
+    likelihood is of no such numbers.
+    """
+    size = float(np.sqrt(np.mean(np.square(post.y))))
+    if not isinstance(post.model.likelihood, (Gaussian, StudentT)) or size == 0:
+        return np.inf
+    return float(np.exp(-score.elpd / post.y.size - 0.5) / np.sqrt(2 * np.pi) / (np.sqrt(2) * size))
 
 
 def how_broken(candidate: Candidate, posteriors: Posteriors, error: ErrorInterval | None) -> str:

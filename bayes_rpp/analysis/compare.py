@@ -62,9 +62,11 @@ class Comparison:
             weight (stacking), noise, sigma_ratio (of the layers' sigma_b / sigma_a the largest; of a nested model all
             beyond the candidate's own symmetry against all within), error (Eq. 2 for the candidate's group, median over
             draws; NaN of a mixed one, whose parts have a group each), seconds.
-        best: the largest symmetry that holds: whose strict model is not worse than its own soft and free ones, nor than
-            the strict ones of smaller symmetries, or only for want of capacity; or that is kept to 1 % (Eq. 2), and
-            so holds in practice; or that such a symmetry contains. None if none does.
+        best: the largest symmetry without a sign of breaking: whose strict model is not worse than its own soft and
+            free ones, nor than the strict ones of smaller symmetries, or only for want of capacity; or that is kept to
+            1 % (Eq. 2); or that such a symmetry contains. None if there is none.
+        judgment: the verdict in parts; of those without a sign of breaking `judgment.holds` are known to be kept to
+            1 %, and of `judgment.undecided` the data do not tell.
         verdict: in words, with the doubts; print it.
         doubts: the doubts alone.
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, percent, soft_error
+from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, own_error, percent, soft_error
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, mixed_doubts, part_names, sum_sentences
 from bayes_rpp.analysis.scores import Difference, Score, difference
@@ -27,9 +25,10 @@ class Verdict:
     """The answer in parts; `str` puts them together.
 
     Attributes:
-        best: the largest symmetry that holds; None if none does.
-        kept: all that hold, by the same test, and what these contain.
-        practical: those of them that hold to 1 %, though not exactly.
+        best: the largest symmetry that nothing speaks against; None if there is none.
+        kept: all that nothing speaks against, by the same test, and what these contain.
+        practical: those of them that are broken, but by less than 1 %.
+        unseen: of each that is kept the size, in units of Eq. 2, below which the fits do not see a breaking.
         sentences: which, how sure, how broken.
         doubts: what speaks against believing it.
     """
@@ -39,6 +38,17 @@ class Verdict:
     sentences: list[str]
     doubts: list[str]
     practical: tuple[str, ...] = ()
+    unseen: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """Those of `kept` of which a breaking of 1 % would be seen: they hold. Of the others the data do not tell."""
+        return tuple(name for name in self.kept if self.unseen[name] < PRACTICAL)
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Those of `kept` of which there is no sign that they are broken, nor that they hold to 1 %."""
+        return tuple(name for name in self.kept if name not in self.holds)
 
     def __str__(self) -> str:
         doubts = [f"  - {d}" for d in self.doubts] or ["  - none found"]
@@ -54,12 +64,15 @@ def judge(
 ) -> Verdict:
     """The verdict on fitted candidates; `by` says what the models are, and why.
 
-    A symmetry holds if its strict model is not worse (`Difference.is_worse`) than its own soft and free models and the
-    strict models of the smaller symmetries within it, or only than such whose equivariant part predicts as well as the
-    whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model is not worse than these,
-    and keeps it to 1 % (`ErrorInterval.is_practical`): then it holds in practice. And if a larger one holds that
-    contains it. Of those that hold the largest is the answer: the smaller ones follow from it. Of several that do not
-    contain each other, the one whose strict model scores highest.
+    Nothing speaks against a symmetry if its strict model is not worse (`Difference.is_worse`) than its own soft and
+    free models and the strict models of the smaller symmetries within it, or only than such whose equivariant part
+    predicts as well as the whole (`is_capacity`): then the network is at fault, not the symmetry. Or if its soft model
+    is not worse than these, and keeps it to 1 % (`ErrorInterval.is_practical`): then it holds in practice. And if
+    nothing speaks against a larger one that contains it. Of these the largest is the answer: the smaller ones follow
+    from it. Of several that do not contain each other, the one whose strict model scores highest.
+
+    It holds if the model that says so also predicts y so well, leave-one-out, that a breaking of 1 % would be seen
+    (`own_error`), or that of a larger one does; else it is undecided, as a breaking may be hidden in the model's error.
     """
     rivals = {name: _rivals(candidate, scores) for name, candidate in candidates.items()}
     parts = _symmetric_parts(rivals, candidates, posteriors)
@@ -73,14 +86,15 @@ def judge(
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
     practical = tuple(name for name in kept if name in near)
-    sentences = list(_sentences(best, kept, practical, candidates, posteriors, scores, rivals, parts, sizes))
+    said = Verdict(best, kept, [], [], practical, _unseen(kept, near, candidates, posteriors, scores))
+    sentences = list(_sentences(said, candidates, posteriors, scores, rivals, parts, sizes))
     if are_functions(posteriors):
         sentences += [*chain_sentences(candidates, posteriors), *sum_sentences(candidates, posteriors)]
     sentences += [by] if by else []
     doubts = [*mixed_doubts(best, candidates, posteriors)]
     doubts += list(doubts_of(best, kept, candidates, posteriors, scores, rivals, table))
     doubts[:0] = incapable(kept, practical, worse, rivals, parts, candidates, posteriors)
-    return Verdict(best, kept, sentences, doubts, practical)
+    return replace(said, sentences=sentences, doubts=doubts)
 
 
 def highest(scores: Mapping[Key, Score], best: str | None) -> Key:
@@ -88,10 +102,17 @@ def highest(scores: Mapping[Key, Score], best: str | None) -> Key:
     return max(scores, key=lambda key: (scores[key].rank, key[0] == best))
 
 
-def noise_of(post: Posterior) -> float | None:
-    """The noise in standardised units, as it was given or found; None where the likelihood has none."""
-    found = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
-    return None if found is None else float(np.median(found))
+def _unseen(
+    kept: Sequence[str],
+    near: set[str],
+    candidates: Mapping[str, Candidate],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+) -> dict[str, float]:
+    """`Verdict.unseen`: what breaks a symmetry breaks those that contain it by as much or more."""
+    keys = {name: (name, "soft" if name in near else "strict") for name in kept}
+    own = {n: 0.0 if candidates[n].is_free else own_error(posteriors[key], scores[key]) for n, key in keys.items()}
+    return {n: min(own[m] for m in kept if m == n or n in candidates[m].contains) for n in kept}
 
 
 def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Difference]:
@@ -117,9 +138,7 @@ def _symmetric_parts(
 
 
 def _sentences(
-    best: str | None,
-    kept: tuple[str, ...],
-    practical: tuple[str, ...],
+    said: Verdict,
     candidates: Mapping[str, Candidate],
     posteriors: Mapping[Key, Posterior],
     scores: Mapping[Key, Score],
@@ -127,6 +146,7 @@ def _sentences(
     parts: Mapping[tuple[str, Key], Difference],
     sizes: Mapping[str, ErrorInterval | None],
 ) -> Iterator[str]:
+    best, kept = said.best, said.kept
     if best is None:
         yield "None of the candidates holds exactly" + (
             "." if any(c.is_free for c in candidates.values()) else '; "no symmetry" (Trivial) was not asked.'
@@ -139,23 +159,36 @@ def _sentences(
         reasons = [f"its strict model is not worse than those that ask for less ({even})"] if even else []
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
-        if best in practical:
+        size, known = percent(said.unseen[best]), best in said.holds
+        if best in said.practical:
             key, worst = min(rivals[best].items(), key=lambda item: worth(item[1]))
-            yield (
-                f"{best} holds in practice, kept to {sizes[best]}, which is less than {percent(PRACTICAL)}; not "
-                f"exactly: strict against {named(key)}, {worst}."
-            )
+            kept_to = f"kept to {sizes[best]}, which is less than {percent(PRACTICAL)}"
+            how = "holds in practice" if known else f"nearly holds, as far as the fit can tell (own error {size})"
+            yield f"{best} {how}, {kept_to}; not exactly: strict against {named(key)}, {worst}."
+        elif known:
+            yield f"{best} holds to {size}, its model's own error: {', and '.join(reasons)}."
         else:
-            yield f"{best} holds: {', and '.join(reasons)}."
-            if (noise := noise_of(posteriors[best, "strict"])) is not None and noise > PRACTICAL:
-                yield f"Its model leaves {percent(noise)} of y for noise, which may hide a breaking that is smaller."
+            why = ", and ".join(reasons)
+            yield f"{best}: no sign of breaking, as far as the fit can tell (own error {size}): {why}."
+        if not known:
+            yield f"Breakings below {size} stay unseen, so that these data do not decide whether {best} holds."
         if candidates[best].is_mixed:
             labels = " and ".join(part_names(candidates[best], candidates))
             yield f"So f is a sum of parts with a symmetry each: {labels}."
         followers = [candidates[n] for n in kept if n in candidates[best].contains and not candidates[n].is_free]
         for mixed, relation in ((False, "which it contains"), (True, "which is less to ask")):
-            if names := [c.name for c in followers if c.is_mixed == mixed]:
-                yield f"So {'do' if len(names) > 1 else 'does'} {', '.join(names)}, {relation}."
+            held, rest = (
+                [c.name for c in followers if c.is_mixed == mixed and (c.name in said.holds) == h]
+                for h in (True, False)
+            )
+            if held:
+                yield (
+                    f"So {'do' if len(held) > 1 else 'does'} {', '.join(held)}, {relation}."
+                    if known
+                    else (f"{', '.join(held)}, {relation}, {'hold' if len(held) > 1 else 'holds'}.")
+                )
+            if rest:
+                yield f"Nor {'do' if len(rest) > 1 else 'does'} {', '.join(rest)}, {relation}, show one."
         apart = [n for n in kept if n != best and n not in candidates[best].contains and n not in candidates[best].same]
         if apart:
             yield f"{', '.join(apart)} cannot be excluded either, and neither contains the other."

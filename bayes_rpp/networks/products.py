@@ -127,7 +127,7 @@ def needed_products(
             for b in dict.fromkeys(b for _, b in pairs):
                 wanted |= dict.fromkeys((a, c, b) for a, c in combinations_with_replacement(inputs, 2))
         wanted |= dict.fromkeys((a, b, out) for a, b in pairs)
-    found, left_out = [], []
+    found, left_out = list(_pointwise(features, [*rep_in.types, *rep_out.types])), []
     for a, b, out in wanted:
         if is_made(a, b, out, features):
             continue
@@ -140,6 +140,32 @@ def needed_products(
             q = term_basis(group, out, (*a, *b)).reshape(d, da * db, rank)
             found.append(Product(a, b, out, np.sqrt(d) * q.transpose(1, 2, 0).reshape(da * db, -1)))
     return found, left_out
+
+
+def _pointwise(features: Representation, ends: Sequence[Term]) -> Iterator[Product]:
+    """Of types P (x) Q with indices of points, which are permuted, and of space: each point's own invariants, and their
+    products with what that point has. Gates are one for all points, so that without these a network says the same of
+    all of them."""
+    group, known = features.group, list(features.types)
+    for term in known:
+        points, rest = (tuple(f for f in term if is_permutation(group, (f,)) == own) for own in (True, False))
+        by_point = next((t for t in known if points and alike(t, points, group)), None)
+        if by_point is None or not rest or not any(alike(term, end, group) for end in ends):
+            continue
+        sizes = [f.size(group) for f in term]
+        order = sorted(range(len(term)), key=lambda k: term[k] in rest)
+        n, d = (math.prod(f.size(group) for f in part) for part in (points, rest))
+        if (n * d) ** 2 * n > LARGEST_BASIS:
+            continue
+        entries = np.arange(n * d).reshape(sizes).transpose(order).reshape(n, d)  # of a point
+        forms = term_basis(group, (), (*rest, *rest)).reshape(d, d, -1)
+        own, scaled = np.zeros((n * d, n * d, forms.shape[2], n)), np.zeros((n, n * d, 1, n * d))
+        for k, mine in enumerate(entries):
+            own[np.ix_(mine, mine, np.arange(forms.shape[2]), [k])] = forms[..., None]
+            scaled[k, mine, 0, mine] = 1.0
+        if forms.shape[2]:
+            yield Product(term, term, by_point, own.reshape((n * d) ** 2, -1))
+        yield Product(by_point, term, term, scaled.reshape(n * n * d, -1))
 
 
 def is_near(group: Group, inputs: Sequence[Term], out: Term) -> bool:

@@ -53,8 +53,6 @@ def _multiple(m: NDArray) -> float | None:
 
 def is_permutation(group: Group, term: Term) -> bool:
     """Whether the group only permutes the entries of this term, so that any pointwise function is equivariant."""
-    if not term:
-        return True
-    if not group.is_discrete:
+    if not all((group if f.on is None else group.factors[f.on]).is_discrete for f in term):
         return False
     return all(finite.is_permutation(f.matrix(group, h)) for f in term for h in group.discrete_generators)

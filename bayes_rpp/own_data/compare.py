@@ -136,7 +136,11 @@ def _report(found: Comparison, columns: Columns, file: Path, figures: dict[str, 
 
 def _first(found: Comparison) -> list[tuple[str, str]]:
     candidate, model = found.recommended
-    numbers = [("the symmetry that holds", found.best or "none"), ("to predict with", f"{candidate}, {model}")]
+    told = found.best not in found.judgment.undecided
+    label = "the symmetry that holds" if told else "the largest symmetry without a sign of breaking"
+    numbers = [(label, found.best or "none"), ("to predict with", f"{candidate}, {model}")]
+    if found.best is not None and not told:
+        numbers += [("below which breakings stay unseen", percent(found.judgment.unseen[found.best]))]
     if found.best is not None and (found.best, "soft") in found.table.index:
         error = float(found.table.loc[(found.best, "soft"), "error"])
         numbers += [("how far it is broken", percent(error))] if np.isfinite(error) else []

@@ -18,9 +18,9 @@ ATOMS = np.array([7, 1, 1, 1])
 COUNT, MOVED, FIELD = 1300, 0.06, 1.0
 
 
-def energy(positions: NDArray, field: float) -> tuple[float, NDArray, NDArray]:
-    """Energy, forces and dipole at (4, 3) positions."""
-    molecule = Calculator("GFN2-xTB", ATOMS, positions / BOHR)
+def energy(positions: NDArray, field: float, atoms: NDArray = ATOMS) -> tuple[float, NDArray, NDArray]:
+    """Energy, forces and dipole at (4, 3) positions, or as many as there are atoms."""
+    molecule = Calculator("GFN2-xTB", atoms, positions / BOHR)
     molecule.set("verbosity", 0)
     if field:
         molecule.add("electric-field", ffi.new("double[3]", [0.0, 0.0, field * BOHR / HARTREE]))

@@ -1,7 +1,10 @@
 """How a width is shared out under a product of groups: features with an index of each factor carry what passes."""
 
+import numpy as np
+
 import bayes_rpp as rpp
 from bayes_rpp.networks.allocation import hidden_rep
+from bayes_rpp.networks.terms import is_permutation
 
 ATOMS, SPACE = rpp.Vector.on(0), rpp.Vector.on(1)
 GROUP = rpp.S(3) * rpp.O(3)
@@ -15,3 +18,24 @@ def test_features_with_both_indices_take_half_of_the_width():
     assert abs(rep(GROUP).size - 128) <= 9
     assert rpp.T(2).on(0).terms[0][0] not in copies
     assert {rpp.Scalar.terms[0][0], ATOMS.terms[0][0], SPACE.terms[0][0]} < set(copies)
+
+
+def test_points_have_products_and_gates_of_their_own():
+    """Invariants of each point multiply what that point has; and the whole is equivariant."""
+    net = rpp.EMLP(ATOMS * SPACE, SPACE, GROUP, channels=64, layers=2)
+    atoms, both = (rep.terms[0][0] for rep in (ATOMS, ATOMS * SPACE))
+    assert is_permutation(GROUP, atoms)
+    assert not is_permutation(GROUP, both)
+    assert not is_permutation(GROUP, SPACE.terms[0][0])
+    for block in net.blocks:
+        made = {(p.a, p.b, p.out) for p in block.bilinear.products.all}
+        assert {(both, both, atoms), (atoms, both, both)} <= made
+        copies = dict(block.rep_out.rep.terms)
+        assert block.gates == sum(n for term, n in copies.items() if term not in ((), atoms))
+    rng = np.random.default_rng(0)
+    params = {k: p.subspace.project(rng.normal(size=p.subspace.shape)) for k, p in net.parameters.items()}
+    x = rng.normal(size=(20, 9))
+    before, after = (ATOMS * SPACE)(GROUP), SPACE(GROUP)
+    for g in GROUP.sample(5, 0):
+        expected = net(params, x) @ after.rho(g).T
+        np.testing.assert_allclose(net(params, x @ before.rho(g).T), expected, atol=1e-8 * np.abs(expected).max())
