@@ -11,17 +11,20 @@ from torch import nn
 
 from bayes_rpp.networks.network import altered
 from bayes_rpp.networks.soften.module import Softened
-from bayes_rpp.networks.soften.options import Options
+from bayes_rpp.networks.soften.options import Options, is_centered
 from bayes_rpp.networks.soften.torch.checks import check_gradients, check_same, runs_as_one, without_gradient
 from bayes_rpp.networks.soften.torch.look import Look, look
 from bayes_rpp.networks.soften.torch.network import TorchNetwork
 from bayes_rpp.networks.soften.torch.replace import hold, replace_layers
-from bayes_rpp.networks.soften.torch.supported import untrained
+from bayes_rpp.networks.soften.torch.supported import is_trained, untrained
 from bayes_rpp.priors.subspaces.torch import run
 
 
-def soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
+def soften(
+    module: nn.Module, input_shape: tuple[int, ...], options: Options, *, centre: str | None, **reps: Any
+) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
+    reps["centered"] = is_centered(centre, is_trained(module))
     with next(module.parameters(), torch.zeros(())).device:  # what is made while it is looked at is where it is
         return _soften(module, input_shape, options, **reps)
 
