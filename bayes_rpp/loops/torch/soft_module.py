@@ -55,10 +55,10 @@ class SoftModule(Listed, nn.Module):
             raise TypeError(
                 "module must be one without residuals, got one with a SoftModule; what merge() makes would do"
             )
-        centered = is_centered(centre, is_trained(module))
         self._options, self.inputs = Options(residual, subspaces, skip, freeze), input_shape
         with next(module.parameters(), torch.zeros(())).device:
             seen, output = self._look(module)
+            centered = is_centered(centre, is_trained(module))
             rows = single(input_shape) if isinstance(output, torch.Tensor) else None
             outputs = output[:1].numel() if isinstance(output, torch.Tensor) else 1
             kept, replaced = as_given(module, self._options), {p: c.layer is not None for p, c in seen.choices.items()}

@@ -20,16 +20,15 @@ from bayes_rpp.networks.soften.torch.supported import is_trained, untrained
 from bayes_rpp.priors.subspaces.torch import run
 
 
-def soften(
-    module: nn.Module, input_shape: tuple[int, ...], options: Options, *, centre: str | None, **reps: Any
-) -> TorchNetwork:
+def soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
     """See `bayes_rpp.soften`."""
-    reps["centered"] = is_centered(centre, is_trained(module))
     with next(module.parameters(), torch.zeros(())).device:  # what is made while it is looked at is where it is
         return _soften(module, input_shape, options, **reps)
 
 
-def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
+def _soften(
+    module: nn.Module, input_shape: tuple[int, ...], options: Options, *, centre: str | None, **reps: Any
+) -> TorchNetwork:
     x = example(module, input_shape)
 
     def call(m: nn.Module) -> torch.Tensor:
@@ -42,7 +41,7 @@ def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, *
         return y
 
     seen, y = look(module, options, call)
-    outputs = y.reshape(2, -1).shape[1]
+    outputs, reps["centered"] = y.reshape(2, -1).shape[1], is_centered(centre, is_trained(module))
     net = network(seen, input_shape, outputs, **reps)
     check_same(net, x, y)
     without = without_gradient(net, x)
