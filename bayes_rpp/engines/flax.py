@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -77,14 +77,21 @@ class View(ABC):
     @property
     def untrained(self) -> tuple[str, ...]:
         """Paths of batch normalisations whose running statistics are those that they were made with."""
-        found = []
+        return tuple(path for path, is_fresh in self._statistics() if is_fresh)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there are batch normalisations whose running statistics have seen data."""
+        return any(not is_fresh for _, is_fresh in self._statistics())
+
+    def _statistics(self) -> Iterator[tuple[str, bool]]:
         for path, kind in self.kinds.items():
             if any(base.__name__ == "BatchNorm" for base in kind.__mro__):
                 end = f".{path}".rstrip(".")
                 own = [[v for k, v in self.state.items() if f".{k}".endswith(f"{end}.{s}")] for s in ("mean", "var")]
-                if own[0] and all((v == fresh).all() for vs, fresh in zip(own, (0, 1), strict=True) for v in vs):
-                    found.append(path or kind.__name__)
-        return tuple(found)
+                if own[0]:
+                    pairs = zip(own, (0, 1), strict=True)
+                    yield path or kind.__name__, all((v == fresh).all() for vs, fresh in pairs for v in vs)
 
     def _flatten(self, parameters: Any) -> None:
         leaves, structure = jax.tree_util.tree_flatten_with_path(parameters)

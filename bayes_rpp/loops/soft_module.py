@@ -43,7 +43,8 @@ class SoftModule(metaclass=_Kind):
             tensor of some examples, as where they are whole numbers.
         sigma_a, sigma_b, scale: of the prior, as in `Model`; distributions are learned: parameters `log_sigma_b`, ....
         centre: of the prior of softened layers and plain linear ones: "zero", or "module", the values that the module
-            has, such as those of a trained one. That of all other parameters is at the module's values.
+            has, such as those of a trained one; None: as in `soften`. That of all other parameters is at the module's
+            values.
         residual, subspaces, skip, freeze: as in `soften`; of Flax without subspaces and freeze. Parameters of torch
             that do not require gradients are frozen, too.
 
@@ -85,7 +86,7 @@ class SoftModule(metaclass=_Kind):
         *,
         sigma_a: Sigma | Sequence[Sigma] = 1.0,
         sigma_b: Sigma = 0.05,
-        centre: Literal["zero", "module"] = "zero",
+        centre: Literal["zero", "module"] | None = None,
         scale: Literal["fan_in"] | None = "fan_in",
         residual: Kind | Mapping[str, Kind] | None = None,
         subspaces: Mapping[str, Subspace] | None = None,

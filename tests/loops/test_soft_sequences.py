@@ -79,9 +79,10 @@ NETS = {
                              "encoder.layers.0.linear1", "patches"}),
     "deep set": (DeepSet, (3, 4), {"phi"}),
     "messages": (Messages, (3, 4), {"message", "update"}),
-    "lstm": (lambda: Sequence(nn.LSTM, num_layers=2, bidirectional=True, dropout=0.1), (5, 4), {"steps.inputs.3"}),
-    "gru": (lambda: Sequence(nn.GRU), (5, 4), {"steps.inputs.0"}),
-    "rnn": (lambda: Sequence(nn.RNN, nonlinearity="relu", bias=False), (5, 4), {"steps.inputs.0"}),
+    "lstm": (lambda: Sequence(nn.LSTM, num_layers=2, bidirectional=True, dropout=0.1), (5, 4), {"steps.inputs.3",
+                                                                                               "steps.states.1"}),
+    "gru": (lambda: Sequence(nn.GRU), (5, 4), {"steps.inputs.0", "steps.states.0"}),
+    "rnn": (lambda: Sequence(nn.RNN, nonlinearity="relu", bias=False), (5, 4), {"steps.states.0"}),
     "cross": (Cross, (3, 4), {"attend.k_proj", "attend.v_proj", "attend.out_proj"}),
 }  # fmt: skip
 
@@ -179,3 +180,29 @@ def test_states_of_recurrent_layers_are_torchs():
         torch.testing.assert_close(found, wanted)
     with pytest.raises(ValueError, match=r"x must be a tensor \(n, steps, features\), got PackedSequence"):
         Recurrent(plain)(nn.utils.rnn.pack_sequence([x[0]]))
+
+
+@pytest.mark.parametrize("residual", ["local", "separable", "dense", "low-rank"])
+def test_the_state_has_a_matrix_for_each_step_and_no_step_sees_a_later_one(residual):
+    torch.manual_seed(0)
+    module = Sequence(nn.GRU)
+    net = rpp.soften(module, (5, 4), residual={"steps": residual}, skip=["steps.inputs"])
+    rng = np.random.default_rng(0)
+    params = {k: v + 0.3 * rng.normal(size=v.shape) for k, v in net.initial.items()}
+    x = rng.normal(size=(2, 5, 4))
+    # By hand: the layer of the state at step t is that of tokens, at token t.
+    steps, h = rpp.networks.to_torch(net, params).steps, torch.zeros(2, 3, dtype=torch.float64)
+    driven = steps.inputs[0](torch.as_tensor(x))
+    for t in range(5):
+        before = steps.states[0](h.unsqueeze(1).expand(-1, 5, -1))[:, t]
+        (r, z, n), (r_h, z_h, n_h) = (a.chunk(3, -1) for a in (driven[:, t], before))
+        z = torch.sigmoid(z + z_h)
+        h = (1 - z) * torch.tanh(n + torch.sigmoid(r + r_h) * n_h) + z * h
+    wanted = h @ torch.as_tensor(params["head.weight"]).mT + torch.as_tensor(params["head.bias"])
+    np.testing.assert_allclose(net(params, x.reshape(2, -1)), wanted.detach(), atol=1e-6)
+    unit = torch.zeros(1, 5, 3, dtype=torch.float64)
+    moved = unit.clone()
+    moved[0, 4] = 1.0
+    changed = (steps.states[0](moved) - steps.states[0](unit)).detach().abs().amax((0, 2))
+    assert changed[4] > 0
+    assert (changed[:4] == 0).all()

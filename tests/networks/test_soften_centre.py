@@ -47,5 +47,31 @@ def test_the_prior_is_about_the_module(library, tmp_path):
 
 def test_another_centre_is_named():
     cnn, shape = module("torch")
-    with pytest.raises(ValueError, match=r"centre must be 'zero' or 'module', got 'mean'"):
+    with pytest.raises(ValueError, match=r"centre must be 'zero', 'module' or None, got 'mean'"):
         rpp.soften(cnn, shape, centre="mean")
+
+
+@pytest.mark.filterwarnings("ignore:module has batch normalisation that has seen no data")
+@pytest.mark.parametrize("library", ["torch", "flax"])
+def test_left_open_it_is_the_module_where_normalisation_has_seen_data(library):
+    cnn, shape = module(library)
+    assert not rpp.soften(cnn, shape, residual="local").centered
+    if library == "torch":
+        nn = pytest.importorskip("torch.nn")
+        norm = nn.BatchNorm2d(1)
+        normed = nn.Sequential(norm, cnn)
+    else:
+        nnx = pytest.importorskip("flax.nnx")
+        norm = nnx.BatchNorm(1, rngs=nnx.Rngs(0))
+        normed = nnx.Sequential(norm, *cnn.layers)
+    for make in (rpp.soften, lambda *given, **options: rpp.SoftModule(*given, **options).net):
+        assert not make(normed, shape, residual="local").centered
+    if library == "torch":
+        norm(norm.running_mean.new_ones(2, 1, 6, 6))  # in training mode
+    else:
+        norm.mean[...] += 0.5
+    for make in (rpp.soften, lambda *given, **options: rpp.SoftModule(*given, **options).net):
+        net = make(normed, shape, residual="local")
+        assert net.centered
+        assert repr(net).endswith("weights about the module's)")
+        assert not make(normed, shape, residual="local", centre="zero").centered

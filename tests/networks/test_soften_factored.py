@@ -8,7 +8,7 @@ import bayes_rpp as rpp
 torch = pytest.importorskip("torch")
 nn = pytest.importorskip("torch.nn")
 
-from bayes_rpp.networks.soften.torch.factored import waves  # noqa: E402
+from bayes_rpp.networks.soften.torch.factored import Waves, summed, waves  # noqa: E402
 from bayes_rpp.networks.soften.torch.layers import Convolution  # noqa: E402
 from bayes_rpp.networks.soften.torch.local import Grid, locally  # noqa: E402
 from bayes_rpp.networks.soften.torch.rows import by_rows  # noqa: E402
@@ -142,3 +142,11 @@ def test_convolutions_that_reflect_are_soft_in_loops(mode, residual):
             p.normal_()
     assert (soft(x) - module(x)).abs().max() > 0.01
     torch.testing.assert_close(soft.merge()(x), soft(x))
+
+
+def test_the_sum_of_waves_has_the_gradients_of_its_terms():
+    each = torch.randn(2, 2, 3, 2, 4, dtype=torch.float64, requires_grad=True)
+    out = torch.randn(3, 4, dtype=torch.float64)
+    torch.testing.assert_close(Waves.apply(each, out), summed(each, out))
+    assert torch.autograd.gradcheck(Waves.apply, (each, out))
+    assert torch.autograd.gradgradcheck(Waves.apply, (each, out))

@@ -12,55 +12,12 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 import bayes_rpp as rpp
-from bayes_rpp.networks.soften import options as limits
+from tests.networks.flax_modules import CNN, SHAPE, Gain, LinenCNN, One
 
 # The modules that have nothing to soften are here for other reasons.
 pytestmark = pytest.mark.filterwarnings("ignore:soften made nothing soft")
 
 RNG = np.random.default_rng(0)
-SHAPE = (4, 6, 2)
-
-
-class Gain(nnx.Module):
-    """A layer of one's own that is linear."""
-
-    def __init__(self, n, rngs):
-        self.gain = nnx.Param(jax.random.normal(rngs.params(), (n,)))
-
-    def __call__(self, x):
-        return x * self.gain[...]
-
-
-class CNN(nnx.Module):
-    def __init__(self, seed=0):
-        rngs = nnx.Rngs(seed)
-        self.layers = nnx.List([nnx.Conv(2, 3, (3, 3), rngs=rngs), nnx.Conv(3, 2, (3, 3), strides=2, rngs=rngs)])
-        self.norm = nnx.BatchNorm(3, rngs=rngs)
-        self.norm.mean[...] = jnp.asarray([0.1, -0.2, 0.3])
-        self.dropout = nnx.Dropout(0.5, rngs=rngs)
-        self.gain = Gain(2, rngs)
-        self.out = nnx.Linear(12, 2, rngs=rngs)
-
-    def __call__(self, x):
-        x = self.dropout(nnx.relu(self.norm(self.layers[0](x))))
-        x = self.gain(nnx.relu(self.layers[1](x)))
-        return self.out(x.reshape((len(x), -1)))
-
-
-class Block(linen.Module):
-    @linen.compact
-    def __call__(self, x, train: bool):
-        x = linen.BatchNorm()(linen.Conv(3, (3, 3))(x), use_running_average=not train)
-        return linen.Dropout(0.5, deterministic=not train)(linen.relu(x))
-
-
-class LinenCNN(linen.Module):
-    @linen.compact
-    def __call__(self, x, train: bool = True):
-        x = linen.Conv(2, (2, 2), strides=2, padding="VALID")(Block()(x, train))
-        return linen.Dense(2)(x.reshape((len(x), -1)))
-
-
 linen_variables, linen_outputs = (jax.jit(partial(f, train=False)) for f in (LinenCNN().init, LinenCNN().apply))
 
 
@@ -78,16 +35,6 @@ class Attention(nnx.Module):
         return (self.norm(x + self.attention(x)) + self.shift[...]).mean(axis=1)
 
 
-class One(nnx.Module):
-    """A layer, then whatever makes rows of its output."""
-
-    def __init__(self, layer):
-        self.layer = layer
-
-    def __call__(self, x):
-        return self.layer(x).reshape((len(x), -1))
-
-
 def images(n, shape=SHAPE):
     return RNG.normal(size=(n, *shape)).astype(np.float32)
 
@@ -101,7 +48,7 @@ def evaluated(module, x):
 @pytest.fixture(scope="module")
 def cnn():
     module = CNN()
-    return module, rpp.soften(module, SHAPE)
+    return module, rpp.soften(module, SHAPE, centre="zero")
 
 
 def kind(net, name):
@@ -308,60 +255,6 @@ def test_subspaces_by_pattern():
 
 
 @pytest.mark.parametrize(
-    ("make", "options", "error", "message"),
-    [
-        (
-            CNN,
-            {"residual": "wide"},
-            ValueError,
-            "residual must be 'dense', 'local', 'separable', 'low-rank', 'kernel' or.*, got 'wide'",
-        ),
-        (
-            CNN,
-            {"residual": {"nothing": "local"}},
-            ValueError,
-            "residual must have patterns that fit a layer, got 'nothing'",
-        ),
-        (CNN, {"skip": ["none*"]}, ValueError, r"skip must have patterns that fit a layer, got 'none\*'"),
-        (
-            CNN,
-            {"subspaces": {"x": rpp.subspaces.ZeroSubspace((1,))}},
-            ValueError,
-            "subspaces must have patterns that fit a parameter, got 'x'",
-        ),
-        (CNN, {"subspaces": {"out.weight": 3}}, TypeError, r"subspaces\['out\.weight'\] must be a Subspace, got 3"),
-        (CNN, {"input_shape": (4, 6, 3)}, ValueError, r"module must run on input_shape \(.*got "),
-        (LinenCNN, {"input_shape": (4,)}, ValueError, r"module must run on input_shape \(.*got "),
-        (
-            CNN,
-            {"rep_in": rpp.Vector, "group": rpp.O(3)},
-            ValueError,
-            "rep_in must have size 48, the inputs of the module, got 3",
-        ),
-        (lambda: nnx.Sequential(lambda x: x.sum()), {}, ValueError, r"one array of shape \(n, outputs\)"),
-        (lambda: nnx.Sequential(lambda x: (x, x)), {}, ValueError, r"one array of shape \(n, outputs\)"),
-    ],
-)
-def test_bad_arguments_are_named(make, options, error, message):
-    with pytest.raises(error, match=message):
-        rpp.soften(make(), **{"input_shape": SHAPE, **options})
-
-
-def test_too_large_weights_are_refused(monkeypatch):
-    monkeypatch.setattr(limits, "LARGEST", 1000)
-    module = CNN()
-    with pytest.raises(
-        ValueError, match=r"layer 'layers.0' would have a weight of 72 x 48.*residual='local', or skip="
-    ):
-        rpp.soften(module, SHAPE)
-    with pytest.raises(ValueError, match=r"residual='kernel', or skip="):
-        rpp.soften(module, SHAPE, residual="local")
-    with pytest.raises(ValueError, match=r"layer 'layer' would have a weight of 40 x 40.*; skip=\['layer'\] would do"):
-        rpp.soften(One(Gain(2, nnx.Rngs(0))), (4, 5, 2))
-    assert rpp.soften(module, SHAPE, residual="kernel").size < 1000
-
-
-@pytest.mark.parametrize(
     ("make", "method"),
     [(CNN, rpp.DeepEnsemble(members=2, epochs=15)), (LinenCNN, rpp.MAP(epochs=15))],
     ids=["nnx", "linen"],
@@ -387,39 +280,3 @@ def test_without_a_residual_weights_stay_convolutions():
     w = post.samples["layer.weight"]
     np.testing.assert_allclose(net.parameters["layer.weight"].subspace.project(w), w, atol=1e-5)
     assert np.abs(w).max() > 0
-
-
-class Looks(nnx.Module):
-    def __init__(self, look=lambda x: x, after=lambda y: y):
-        self.layer, self.look, self.after = nnx.Linear(4, 2, rngs=nnx.Rngs(0)), look, after
-
-    def __call__(self, x):
-        return self.after(self.layer(self.look(x)))
-
-
-def item(x):
-    float(x.max())
-    return x
-
-
-def check(x):
-    assert jnp.isfinite(x).all()
-    return x
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Looks(lambda x: x / 255 if x.max() > 100 else x), r"traced array .*; jnp.where or jax.lax.cond"),
-        (lambda: Looks(check), r"; jnp.where or jax.lax.cond"),
-        (lambda: Looks(item), r"; jnp.where or jax.lax.cond"),
-        (lambda: Looks(lambda x: jnp.asarray(np.asarray(x))), r"; jnp.where or jax.lax.cond"),
-        (lambda: Looks(after=lambda y: (y, y)), "one array of shape"),
-        (lambda: Looks(after=lambda y: {"logits": y}), "one array of shape"),
-        (lambda: nnx.eval_shape(Looks), "must have weights, got a Looks that holds their shapes alone"),
-        (lambda: nnx.jit(Looks()), "must be a Flax module, got a JitWrapped"),
-    ],
-)
-def test_what_cannot_be_softened_is_named(make, message):
-    with pytest.raises((TypeError, ValueError), match=message):
-        rpp.soften(make(), 4)

@@ -22,7 +22,7 @@ from bayes_rpp.models.model import Model
 from bayes_rpp.networks.export.flax import check_nnx, fill
 from bayes_rpp.networks.soften.doubts import warn_of_nothing_soft
 from bayes_rpp.networks.soften.flax.soften import FlaxNetwork, soften
-from bayes_rpp.networks.soften.options import Options, checked_shape, is_centered, joined
+from bayes_rpp.networks.soften.options import Options, checked_shape, joined
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
@@ -41,10 +41,13 @@ class Record:
             scale).
     """
 
-    def __init__(self, given: Any, input_shape: Any, centre: str, options: dict[str, Any], **sigmas: Any) -> None:
+    def __init__(
+        self, given: Any, input_shape: Any, centre: str | None, options: dict[str, Any], **sigmas: Any
+    ) -> None:
         self.given, self.shape = given, checked_shape(input_shape)
-        self.options, self.centered = options, is_centered(centre)
+        self.options, self.centre = options, centre
         net = self.network(given)
+        self.centre = "module" if net.centered else "zero"  # of others like it, too
         warn_of_nothing_soft(net)
         self.model = model = Model(net, **sigmas)
         self.learned = learned_names(model)
@@ -68,7 +71,7 @@ class Record:
     def network(self, module: Any) -> FlaxNetwork:
         """What `soften` makes of a module like the one that was given."""
         options = Options(self.options["residual"], None, self.options["skip"])
-        return soften(module, self.shape, options, centered=self.centered)
+        return soften(module, self.shape, options, centre=self.centre)
 
 
 class SoftModule(Listed, nnx.Module):
@@ -81,7 +84,7 @@ class SoftModule(Listed, nnx.Module):
         *,
         sigma_a: Any = 1.0,
         sigma_b: Any = 0.05,
-        centre: str = "zero",
+        centre: str | None = None,
         scale: Any = "fan_in",
         residual: Any = None,
         subspaces: Any = None,

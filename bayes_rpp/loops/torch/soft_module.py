@@ -25,6 +25,7 @@ from bayes_rpp.networks.soften.torch.opened import closed
 from bayes_rpp.networks.soften.torch.replace import replace_layers
 from bayes_rpp.networks.soften.torch.residual import Residual
 from bayes_rpp.networks.soften.torch.soften import network
+from bayes_rpp.networks.soften.torch.supported import is_trained
 from bayes_rpp.priors.hyper import Sigma
 from bayes_rpp.priors.subspaces.base import Subspace
 
@@ -42,7 +43,7 @@ class SoftModule(Listed, nn.Module):
         *,
         sigma_a: Sigma | Sequence[Sigma] = 1.0,
         sigma_b: Sigma = 0.05,
-        centre: Literal["zero", "module"] = "zero",
+        centre: Literal["zero", "module"] | None = None,
         scale: Literal["fan_in"] | None = "fan_in",
         residual: Kind | Mapping[str, Kind] | None = None,
         subspaces: Mapping[str, Subspace] | None = None,
@@ -54,10 +55,10 @@ class SoftModule(Listed, nn.Module):
             raise TypeError(
                 "module must be one without residuals, got one with a SoftModule; what merge() makes would do"
             )
-        centered = is_centered(centre)
         self._options, self.inputs = Options(residual, subspaces, skip, freeze), input_shape
         with next(module.parameters(), torch.zeros(())).device:
             seen, output = self._look(module)
+            centered = is_centered(centre, is_trained(module))
             rows = single(input_shape) if isinstance(output, torch.Tensor) else None
             outputs = output[:1].numel() if isinstance(output, torch.Tensor) else 1
             kept, replaced = as_given(module, self._options), {p: c.layer is not None for p, c in seen.choices.items()}

@@ -75,10 +75,10 @@ def _(net: TorchNetwork, params: Mapping[str, Array]) -> nn.Module:
         for name, p in m._parameters.items():
             if id(p) in new:
                 m._parameters[name] = new[id(p)]
+    module.to(torch.promote_types(next(iter(values.values())).dtype, net.dtype))
     merged = {path: m.plain() for path, m in module.named_modules() if isinstance(m, Layer)}
-    dtype = torch.promote_types(next(iter(values.values())).dtype, net.dtype)
     with torch.no_grad():  # escnn's layers expand their weights here
-        return closed(replace_layers(module, merged)).to(dtype).eval()
+        return closed(replace_layers(module, merged)).eval()
 
 
 class EquivariantBlock(nn.Module):

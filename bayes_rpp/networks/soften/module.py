@@ -52,6 +52,7 @@ class ModuleNetwork(Network):
         center: what parameters are differences from, by name.
         initial: the weights that the module had, by parameter name: `fit(..., init=net.initial)` starts there.
         untrained: normalisations whose running statistics have seen no data, so that they do nothing.
+        centered: whether softened parameters, too, are differences from the module's.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class ModuleNetwork(Network):
         for name, rep, size in (("rep_in", self.rep_in, inputs), ("rep_out", self.rep_out, outputs)):
             if rep.size != size:
                 raise ValueError(f"{name} must have size {size}, the {name[4:]}puts of the module, got {rep.size}")
-        self.layers, self.untrained = tuple(layers), untrained
+        self.layers, self.untrained, self.centered = tuple(layers), untrained, centered
         self.initial: dict[str, NDArray] = {}
         self.center: dict[str, NDArray] = {k: np.asarray(v) for k, v in rest.items()}
         for name, (subspace, value) in weights.items():
@@ -133,5 +134,7 @@ class ModuleNetwork(Network):
     def __repr__(self) -> str:
         restricted = [s.levels[0] for s in (layer.subspace for layer in self.layers) if s is not None]
         softened = sum(s.rank < s.size for s in restricted)
+        about = " about the module's" if self.centered else ""
         ends = f"{self.input_shape} -> {self.rep_out.size}"
-        return f"{type(self).__name__}({ends}, {softened} of {len(self.layers)} layers softened, {self.size} weights)"
+        layers = f"{softened} of {len(self.layers)} layers softened"
+        return f"{type(self).__name__}({ends}, {layers}, {self.size} weights{about})"

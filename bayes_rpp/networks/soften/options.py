@@ -125,11 +125,12 @@ def joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def is_centered(centre: Any) -> bool:
-    """Whether priors are centred at the module's values; raises ValueError if `centre` says neither."""
-    if centre not in ("zero", "module"):
-        raise ValueError(f"centre must be 'zero' or 'module', got {centre!r}")
-    return bool(centre == "module")
+def is_centered(centre: Any, is_trained: bool) -> bool:
+    """Whether priors are centred at the module's values: left open, those of one that was trained; raises ValueError
+    if `centre` says neither."""
+    if centre not in ("zero", "module", None):
+        raise ValueError(f"centre must be 'zero', 'module' or None, got {centre!r}")
+    return is_trained if centre is None else bool(centre == "module")
 
 
 def checked_shape(input_shape: Any) -> tuple[int, ...]:

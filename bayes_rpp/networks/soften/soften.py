@@ -10,7 +10,7 @@ import numpy as np
 from bayes_rpp._warnings import warn_user
 from bayes_rpp.networks.soften.doubts import warn_of_broken_symmetry, warn_of_nothing_soft
 from bayes_rpp.networks.soften.module import ModuleNetwork
-from bayes_rpp.networks.soften.options import Options, checked_shape, is_centered
+from bayes_rpp.networks.soften.options import Options, checked_shape
 from bayes_rpp.priors.subspaces.base import Subspace
 from bayes_rpp.symmetry.groups import Group
 from bayes_rpp.symmetry.representations import Rep
@@ -22,7 +22,7 @@ def soften(
     module: Any,
     input_shape: int | Sequence[int],
     *,
-    centre: Literal["zero", "module"] = "zero",
+    centre: Literal["zero", "module"] | None = None,
     residual: Residual | Mapping[str, Residual] | None = None,
     subspaces: Mapping[str, Subspace] | None = None,
     skip: Sequence[str] = (),
@@ -47,7 +47,8 @@ def soften(
         input_shape: of one example, without the batch, such as (3, 32, 32), or (32, 32, 3) in Flax; the module's output
             must be (n, outputs), or is flattened to that.
         centre: of the prior of softened layers and plain linear ones: "zero", or "module", the values that the module
-            has, for one that is good already, as after training on these data or more.
+            has, for one that is good already, as after training on these data or more. None: "module" where batch
+            normalisation has seen data, so that the module is a trained one for certain, and "zero" otherwise.
         residual: of convolutions: "dense", any linear map from the whole input to the whole output (the default);
             "local", a kernel of its own at each position; "separable", a kernel that varies smoothly with position, and
             "low-rank", any map between slow waves over input and output, both of torch alone, with weights that are no
@@ -55,7 +56,8 @@ def soften(
             these by layer, in which a key may be a pattern. A linear layer of torch on tokens, (n, ..., features), has
             no residual of its own by default; otherwise it is a convolution of kernel size 1 over the tokens: "dense",
             any map between all of them, "local", a matrix for each. So are then the linear maps within attention and
-            recurrent layers.
+            recurrent layers; that of a recurrent state is "local" where it would be "dense", and "separable" where it
+            would be "low-rank", as no other step's state can reach it.
         subspaces: by parameter ("fc.weight"; a key may be a pattern), in place of the layer's own, of the same shape:
             an EquivariantSubspace for a plain linear layer, or a NestedSubspace.
         skip: patterns of layers, or of parts of the module, to leave alone. Those of a torch module that no gradient
@@ -78,7 +80,7 @@ def soften(
     homes = {base.__module__.split(".")[0] for base in type(module).__mro__}
     shape = checked_shape(input_shape)
     options = Options(residual, subspaces, skip, freeze)
-    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "centered": is_centered(centre)}
+    reps: dict[str, Any] = {"rep_in": rep_in, "rep_out": rep_out, "group": group, "centre": centre}
     if "torch" in homes:
         from bayes_rpp.networks.soften.torch.soften import soften as soften_torch
 

@@ -24,7 +24,7 @@ from bayes_rpp.engines.jax import x64
 from bayes_rpp.networks.network import Capabilities
 from bayes_rpp.networks.soften.flax.layers import Apply, Seen, first_line, softened, to_kernel
 from bayes_rpp.networks.soften.module import ModuleNetwork, Softened
-from bayes_rpp.networks.soften.options import FACTORED, GIVEN, Options, ancestors, joined
+from bayes_rpp.networks.soften.options import FACTORED, GIVEN, Options, ancestors, is_centered, joined
 from bayes_rpp.priors.subspaces.base import Subspace
 
 BATCHES = (5, 7)  # the module is run with: what does not change with them is no batch axis
@@ -116,7 +116,9 @@ class _Plan:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: Any) -> FlaxNetwork:
+def soften(
+    module: Any, input_shape: tuple[int, ...], options: Options, *, centre: str | None, **reps: Any
+) -> FlaxNetwork:
     """See `bayes_rpp.soften`."""
     check_supported(module)
     try:
@@ -149,7 +151,8 @@ def soften(module: Any, input_shape: tuple[int, ...], options: Options, **reps: 
         else:
             plan.turned[joined(path, "weight")] = joined(path, "kernel")
     options.check_used(owners, plan.weights)
-    return FlaxNetwork(module, input_shape, plan, untrained=see.untrained, **reps)
+    centered = is_centered(centre, see.is_trained)
+    return FlaxNetwork(module, input_shape, plan, untrained=see.untrained, centered=centered, **reps)
 
 
 def _run(module: Any, shape: tuple[int, ...]) -> tuple[dict[str, Seen], int]:

@@ -26,6 +26,7 @@ from bayes_rpp.networks.soften.torch.layers import (
     convolution_subspace,
     padding_of,
 )
+from bayes_rpp.networks.soften.torch.opened import States
 from bayes_rpp.networks.soften.torch.steerable import expanded, expansions, in_coordinates, is_steerable, of_all
 from bayes_rpp.priors.subspaces.base import FullSubspace, Subspace
 from bayes_rpp.priors.subspaces.convolution import ConvolutionSubspace
@@ -34,6 +35,7 @@ from bayes_rpp.priors.subspaces.span import SpanSubspace
 from bayes_rpp.priors.subspaces.torch import Reader
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+OF_STEPS = {"dense": "local", "low-rank": "separable"}  # of a state, which no other step's can reach
 ALONE: dict[str, tuple[type[nn.Module], ...]] = {
     "attention": (nn.MultiheadAttention,),
     "recurrent": (nn.RNNBase, nn.RNNCellBase),
@@ -82,6 +84,8 @@ def choose(layer: nn.Module, shape: tuple[int, ...], residual: str | None, large
         TooLarge: if a convolution's weight would have more than `largest` entries.
     """
     kernel = layer._parameters.get("weight")
+    if isinstance(layer, States):
+        residual = OF_STEPS.get(residual or "", residual)
     if _is(layer, nn.Linear) and kernel is not None:
         if len(shape) > 1 and residual in OF_TOKENS:
             return _tokens(layer, shape, residual, largest)

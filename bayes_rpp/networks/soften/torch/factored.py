@@ -112,8 +112,7 @@ class Factored(Layer):
         if self.kind == "separable":
             each = convolved(c, rest.reshape(self.kernels).flatten(0, 2) / math.sqrt(self.positions), None, x)
             each = each.flatten(2).unflatten(1, self.kernels[:3])
-            y = sum(each[:, :, k] * self.out[k] for k in range(len(self.out)))
-            y = y.flatten(1, 2)
+            y = (Waves.apply(each, self.out) if self.is_apart else summed(each, self.out)).flatten(1, 2)
         else:
             means = (x.flatten(2) @ self.into.mT).unflatten(1, (c.groups, -1))
             y = self.mapped(rest, means).flatten(1, 2)
@@ -164,6 +163,28 @@ class FactoredTokens(Factored):
 
     def plain_own(self, kernel: torch.Tensor, bias: torch.Tensor | None) -> nn.Module:
         return linear(kernel.flatten(1), bias)
+
+
+def summed(each: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """sum_k each_k out_k: (n, groups, waves, channels, positions) to (n, groups, channels, positions)."""
+    return sum(each[:, :, k] * out[k] for k in range(len(out)))  # type: ignore[return-value]
+
+
+class Waves(torch.autograd.Function):
+    """`summed`, whose gradient is written once and not for each wave. Not for torch.func."""
+
+    @staticmethod
+    def forward(ctx: Any, each: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(out)
+        y = each[:, :, 0] * out[0]
+        for k in range(1, len(out)):
+            y.addcmul_(each[:, :, k], out[k])
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        (out,) = ctx.saved_tensors
+        return gradients[0].unsqueeze(2) * out[:, None], None
 
 
 class Both(nn.Module):

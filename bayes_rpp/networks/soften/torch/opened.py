@@ -115,9 +115,18 @@ class Attention(nn.Module):
         return new
 
 
+class States(nn.Linear):
+    """The map of the state before each step, (n, steps, state) to (n, steps, gates). States come one after another, so
+    a residual may see their own step alone."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+        self.weight, self.bias = layer.weight, layer.bias
+
+
 class Recurrent(nn.Module):
-    """nn.LSTM, nn.GRU or nn.RNN with a layer for the inputs of all steps, and one for the state, of each layer and
-    direction; takes its `state_dict`, too."""
+    """nn.LSTM, nn.GRU or nn.RNN with a layer for the inputs of all steps, and one for the state before each, of each
+    layer and direction; takes its `state_dict`, too."""
 
     inputs: nn.ModuleList
     states: nn.ModuleList
@@ -139,7 +148,7 @@ class Recurrent(nn.Module):
             made = [
                 _linear(getattr(m, f"weight_{name}{s}"), getattr(m, f"bias_{name}{s}", None)) for s in self.suffixes
             ]
-            self.add_module(part, nn.ModuleList(made))
+            self.add_module(part, nn.ModuleList(made if part == "inputs" else map(States, made)))
 
     def forward(self, x: torch.Tensor, hx: Any = None) -> tuple[torch.Tensor, Any]:
         """As torch's, of batches."""
@@ -164,13 +173,20 @@ class Recurrent(nn.Module):
         return (x if self.batch_first else x.transpose(0, 1)), last if self.mode == "LSTM" else last[0]
 
     def _run(self, k: int, x: torch.Tensor, state: Any, backwards: bool) -> tuple[torch.Tensor, Any]:
-        driven = self.inputs[k](x).unbind(1)
+        steps = list(zip(self.inputs[k](x).unbind(1), *self._of_states(k, x), strict=True))
         outputs = []
-        for now in reversed(driven) if backwards else driven:
-            state = self._step(now, self.states[k](state[0]), *state)
+        for now, matrix, offset in reversed(steps) if backwards else steps:
+            state = self._step(now, state[0] @ matrix + offset, *state)
             outputs.append(state[0])
         kept = state if self.mode == "LSTM" else state[:1]
         return torch.stack(outputs[::-1] if backwards else outputs, 1), kept
+
+    def _of_states(self, k: int, x: torch.Tensor) -> tuple[Any, Any]:
+        """The matrix (state, gates) and offset (gates,) of each step, read off the layer at 0 and at unit states."""
+        size = self.options["hidden_size"]
+        units = torch.cat([x.new_zeros(1, size), torch.eye(size, dtype=x.dtype, device=x.device)])
+        y = self.states[k](units.unsqueeze(1).expand(-1, x.shape[1], -1))
+        return (y[1:] - y[:1]).unbind(1), y[0].unbind(0)
 
     def _step(
         self, now: torch.Tensor, before: torch.Tensor, h: torch.Tensor, c: Any = None

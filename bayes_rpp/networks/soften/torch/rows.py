@@ -23,25 +23,26 @@ def by_rows(grid: Grid, weight: torch.Tensor, bias: torch.Tensor | None, x: torc
     height, width = (1, *grid.output[1:])[-2:]
     outputs = grid.output[0]
     w = weight.reshape(outputs, height, width, x.shape[1], taps[0][0], taps[1][0])
-    w = w.permute(1, 4, 2, 5, 3, 0).flatten(3, 4).contiguous()  # rows, taps of rows, columns, window, outputs
-    y = Rows.apply(image.permute(2, 0, 3, 1).contiguous(), w, taps[0][1], taps[0][2], taps[1][1])
-    y = y.permute(2, 3, 0, 1).flatten(2)
+    w = w.permute(1, 4, 2, 0, 5, 3).flatten(4).contiguous()  # rows, taps of rows, columns, outputs, window
+    y = Rows.apply(image.permute(2, 3, 1, 0).contiguous(), w, taps[0][1], taps[0][2], taps[1][1])
+    y = y.permute(3, 2, 0, 1).flatten(2)
     y = y if bias is None else y + bias.reshape(outputs, -1)
     return y.unflatten(2, grid.output[1:])
 
 
 class Rows(torch.autograd.Function):
-    """(rows in, n, columns in, channels) to (rows, columns, n, outputs), with a matrix (taps of a row x channels,
-    outputs) for each row, row of taps and column. A row's windows overlap where they stand, and are not copied."""
+    """(rows in, columns in, channels, n) to (rows, columns, outputs, n), with a matrix (outputs, taps of a row x
+    channels) for each row, row of taps and column. A row's windows overlap where they stand, and are not copied.
+    Examples are last, as there are more of them than channels: a processor multiplies several at once."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, stride: int, dilation: int, step: int) -> torch.Tensor:
         ctx.save_for_backward(x, w)
         ctx.strides = stride, dilation, step
-        y = x.new_zeros(w.shape[0], w.shape[2], x.shape[1], w.shape[4])
+        y = x.new_zeros(w.shape[0], *w.shape[2:4], x.shape[3])
         for i in range(w.shape[0]):
             for k in range(w.shape[1]):
-                y[i].baddbmm_(_windows(x[i * stride + k * dilation], w, step), w[i, k])
+                y[i].baddbmm_(w[i, k], _windows(x[i * stride + k * dilation], w, step))
         return y
 
     @staticmethod
@@ -52,21 +53,20 @@ class Rows(torch.autograd.Function):
             found = iter(torch.autograd.grad(_copied(x, w, *ctx.strides), inputs, gradients[0], create_graph=True))
             return *(next(found) if needed else None for needed in ctx.needs_input_grad[:2]), None, None, None
         gradient = gradients[0].contiguous()
-        # Columns before examples, so that products of matrices are added where they belong.
-        of_x = x.new_zeros(x.shape[0], x.shape[2], x.shape[1], x.shape[3]) if ctx.needs_input_grad[0] else None
+        of_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
         of_w = torch.empty_like(w) if ctx.needs_input_grad[1] else None
-        channels, columns = x.shape[3], w.shape[2]
-        for i in range(w.shape[0]):
+        channels, columns = x.shape[2], w.shape[2]
+        for i, given in enumerate(gradient):
             for k in range(w.shape[1]):
                 row = i * stride + k * dilation
                 if of_w is not None:
-                    torch.bmm(_windows(x[row], w, step).mT, gradient[i], out=of_w[i, k])
+                    torch.bmm(given, _windows(x[row], w, step).mT, out=of_w[i, k])
                 if of_x is None:
                     continue
-                for tap, matrix in enumerate(w[i, k].mT.split(channels, 2)):
+                for tap, part in enumerate((w[i, k].mT @ given).split(channels, 1)):
                     last = tap + (columns - 1) * step + 1
-                    of_x[row, tap:last:step].baddbmm_(gradient[i], matrix)
-        return None if of_x is None else of_x.transpose(1, 2), of_w, None, None, None
+                    of_x[row, tap:last:step] += part
+        return of_x, of_w, None, None, None
 
 
 def _copied(x: torch.Tensor, w: torch.Tensor, stride: int, dilation: int, step: int) -> torch.Tensor:
@@ -74,13 +74,12 @@ def _copied(x: torch.Tensor, w: torch.Tensor, stride: int, dilation: int, step: 
     y: Any = 0
     for k in range(w.shape[1]):
         rows = x[k * dilation :: stride][: w.shape[0]]
-        windows = rows.unfold(2, w.shape[3] // x.shape[3], step)  # rows, n, columns, channels, taps
-        y = y + windows.permute(0, 2, 1, 4, 3).flatten(3) @ w[:, k]
+        windows = rows.unfold(1, w.shape[4] // x.shape[2], step)  # rows, columns, channels, n, taps
+        y = y + w[:, k] @ windows.permute(0, 1, 4, 2, 3).flatten(2, 3)
     return y
 
 
 def _windows(row: torch.Tensor, w: torch.Tensor, step: int) -> torch.Tensor:
-    """(columns, n, window) of a row (n, columns in, channels), a view."""
-    n, width, channels = row.shape
-    shape, strides = (w.shape[2], n, w.shape[3]), (channels * step, width * channels, 1)
-    return row.as_strided(shape, strides, row.storage_offset())
+    """(columns, window, n) of a row (columns in, channels, n), a view."""
+    _, channels, n = row.shape
+    return row.as_strided((w.shape[2], w.shape[4], n), (channels * n * step, n, 1), row.storage_offset())

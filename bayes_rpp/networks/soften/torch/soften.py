@@ -11,12 +11,12 @@ from torch import nn
 
 from bayes_rpp.networks.network import altered
 from bayes_rpp.networks.soften.module import Softened
-from bayes_rpp.networks.soften.options import Options
+from bayes_rpp.networks.soften.options import Options, is_centered
 from bayes_rpp.networks.soften.torch.checks import check_gradients, check_same, runs_as_one, without_gradient
 from bayes_rpp.networks.soften.torch.look import Look, look
 from bayes_rpp.networks.soften.torch.network import TorchNetwork
 from bayes_rpp.networks.soften.torch.replace import hold, replace_layers
-from bayes_rpp.networks.soften.torch.supported import untrained
+from bayes_rpp.networks.soften.torch.supported import is_trained, untrained
 from bayes_rpp.priors.subspaces.torch import run
 
 
@@ -26,7 +26,9 @@ def soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **
         return _soften(module, input_shape, options, **reps)
 
 
-def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, **reps: Any) -> TorchNetwork:
+def _soften(
+    module: nn.Module, input_shape: tuple[int, ...], options: Options, *, centre: str | None, **reps: Any
+) -> TorchNetwork:
     x = example(module, input_shape)
 
     def call(m: nn.Module) -> torch.Tensor:
@@ -39,7 +41,7 @@ def _soften(module: nn.Module, input_shape: tuple[int, ...], options: Options, *
         return y
 
     seen, y = look(module, options, call)
-    outputs = y.reshape(2, -1).shape[1]
+    outputs, reps["centered"] = y.reshape(2, -1).shape[1], is_centered(centre, is_trained(module))
     net = network(seen, input_shape, outputs, **reps)
     check_same(net, x, y)
     without = without_gradient(net, x)

@@ -56,14 +56,21 @@ def uncompiled(module: nn.Module) -> nn.Module:
 
 def untrained(module: nn.Module) -> tuple[str, ...]:
     """Paths of normalisations whose running statistics are those that they were made with."""
-    found = []
+    return tuple(path for path, is_fresh in _statistics(module) if is_fresh)
+
+
+def is_trained(module: nn.Module) -> bool:
+    """Whether there are normalisations whose running statistics have seen data."""
+    return any(not is_fresh for _, is_fresh in _statistics(module))
+
+
+def _statistics(module: nn.Module) -> Iterator[tuple[str, bool]]:
+    """Paths of normalisations with running statistics, and whether these are as they were made."""
     for path, m in module.named_modules():
         mean, variance, count = (getattr(m, k, None) for k in ("running_mean", "running_var", "num_batches_tracked"))
-        if mean is None or variance is None or (count is not None and count > 0):
-            continue
-        if not mean.any() and (variance == 1).all():  # others were put there by hand
-            found.append(path or type(m).__name__)
-    return tuple(found)
+        if mean is not None and variance is not None:  # others were put there by hand
+            seen = (count is not None and count > 0) or mean.any() or (variance != 1).any()
+            yield path or type(m).__name__, not seen
 
 
 def _is_compiled(module: nn.Module) -> bool:

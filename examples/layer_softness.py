@@ -1,0 +1,65 @@
+"""Which layers stay convolutional: the softness of each layer by the evidence, as in van der Ouderaa et al. (2023).
+
+python examples/layer_softness.py [examples [seeds [first]]]     1500 digits, 2 seeds from 0 by default; writes
+docs/results/layer_softness.md, and goes on where it stopped
+"""
+
+# %% Libraries and settings
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import bayes_rpp as rpp
+from bayes_rpp._files import write_page
+
+OUT = Path("docs/results/layer_softness.md")
+SIZE, SEEDS, FIRST = [*map(int, sys.argv[1:]), *(1500, 2, 0)[len(sys.argv) - 1 :]]
+LAYERS = {"0": "first convolution, 8 x 8", "2": "second, to 4 x 4", "4": "third, to 2 x 2"}
+MODELS = ("convolutional", "learned")
+START = 0.1  # of sigma_b / sigma_a
+
+
+# %% Three convolutions, whose kernels may vary with position; how much, and how large they are, is learned by layer
+def make(kind: str, seed: int) -> rpp.Model:
+    torch.manual_seed(seed)
+    sizes, layers = (1, 6, 12, 16), list[nn.Module]()
+    for k in range(3):
+        layers += [nn.Conv2d(sizes[k], sizes[k + 1], 3, stride=1 + (k > 0), padding=1), nn.SiLU()]
+    cnn = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 10))
+    net = rpp.soften(cnn, (1, 8, 8), residual="local")
+    sigma_a, sigma_b = (rpp.PerLayer(rpp.Prior("LogNormal", {"loc": np.log(s), "scale": 1.0})) for s in (1.5, START))
+    return rpp.Model(net, sigma_a, sigma_b if kind == "learned" else 0.0, likelihood=rpp.Categorical())
+
+
+# %% Sigmas in turn with the weights, by the evidence with Kronecker factors of the curvature
+def fit(kind: str, seed: int) -> dict[str, Any]:
+    digits = rpp.datasets.digits()
+    order = np.random.default_rng(seed).permutation(len(digits.x))
+    train, test = ((digits.x[part], digits.y[part]) for part in (order[:SIZE], order[1500:]))
+    method = rpp.Laplace(
+        curvature="kronecker", evidence="maximize", epochs=60, burn_in=20, every=20, polish=2, draws=20
+    )
+    start = time.process_time()
+    post = rpp.fit(make(kind, seed), *train, method, seed=seed, progress=False)
+    scores = {k: float(v) for k, v in post.metrics(*test).items() if k in ("nll", "accuracy", "ece")}
+    numbers = {k: float(np.mean(post.samples[k])) for k in post.model.latents}
+    energy = {k: float(np.mean(e.share)) for k, e in rpp.analysis.energy_by_layer(post).items()}
+    seconds = time.process_time() - start
+    return scores | {"evidence": float(post.log_evidence), "seconds": seconds, "numbers": numbers, "energy": energy}
+
+
+if __name__ == "__main__":
+    kept = OUT.with_suffix(".json")
+    done: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    for seed in range(FIRST, FIRST + SEEDS):
+        for kind in MODELS:
+            if (key := f"{kind} {SIZE} {seed}") not in done:
+                done[key] = fit(kind, seed)
+                kept.write_text(json.dumps(done, indent=1))
+                print(key, done[key], flush=True)
