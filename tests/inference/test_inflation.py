@@ -63,7 +63,9 @@ def test_all_standard_deviations_are_larger_by_it_and_means_are_not(kink, tmp_pa
     np.testing.assert_allclose(again.predict(z).std, one.std)
 
 
-@pytest.mark.parametrize("given", [{"likelihood": Gaussian(0.01)}, {"sigma_a": 1.0}, {"likelihood": Bernoulli()}], ids=str)
+@pytest.mark.parametrize(
+    "given", [{"likelihood": Gaussian(0.01)}, {"sigma_a": 1.0}, {"likelihood": Bernoulli()}], ids=str
+)
 def test_what_is_given_is_taken_as_it_is(kink, given):
     gp = GaussianProcess(Scalar, Scalar, Trivial(1), kernel=kernels.RBF(), **given)
     y = (kink.y > 1).astype(float) if isinstance(given.get("likelihood"), Bernoulli) else kink.y
