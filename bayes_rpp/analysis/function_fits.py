@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -108,10 +108,11 @@ def score_functions(post: FunctionPosterior) -> Score:
     numbers (Rasmussen and Williams 2006, Equations 2.30 and 5.10 to 5.12): Pareto k is 0. The numbers cost half of
     log n each (Schwarz 1978), as the evidence is at the best of them."""
     stats, xarray = load_module("arviz_stats"), load_module("xarray")
-    pointwise = post.left_out()
+    plain = replace(post, inflation=1.0)
+    pointwise = plain.left_out()
     n = len(pointwise)
     elpd, se = float(pointwise.sum()), float(np.sqrt(n * pointwise.var()))
-    effective = float((post.log_predictive(post.x, post.y) - pointwise).sum())
+    effective = float((plain.log_predictive(post.x, post.y) - pointwise).sum())
     parts = [xarray.DataArray(v, dims=["example"]) for v in (pointwise, np.zeros(n))]
     settings = {"n_samples": 1, "n_data_points": n, "scale": "log", "warning": False, "good_k": PARETO_K}
     loo = stats.ELPDData("loo", elpd, se, effective, **settings, elpd_i=parts[0], pareto_k=parts[1])

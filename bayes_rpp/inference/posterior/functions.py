@@ -41,12 +41,16 @@ class FunctionPosterior(Posterior):
         level: of the averages over groups, as they were fitted.
         inducing: (m,) rows of x that are inducing points; None where all is exact. With these, `log_evidence` and its
             samples are lower bounds.
+        inflation: what MAP multiplies the standard deviations of f and of the noise by, at least 1: what leave-one-out
+            says where the data contradict the prior's smoothness, and 1 where all is as the prior says (Bachoc 2013).
+            Means, `log_evidence` and `left_out` are without it. `dataclasses.replace(post, inflation=1.0)` has none.
     """
 
     stored: ClassVar[str] = "process"
 
     level: int = 0
     inducing: NDArray | None = None
+    inflation: float = 1.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is computed again when it is needed: factors of covariances are large."""
@@ -145,10 +149,12 @@ class FunctionPosterior(Posterior):
 
     def summary(self, x: ArrayLike | None = None, *, points: int = 5) -> Summary:
         found = super().summary(x, points=points)
-        if self.inducing is None:
-            return found
-        note = f"f is known by {len(self.inducing):,} inducing points, and log_evidence is a lower bound"
-        return replace(found, notes=(note,))
+        notes = []
+        if self.inducing is not None:
+            notes.append(f"f is known by {len(self.inducing):,} inducing points, and log_evidence is a lower bound")
+        if self.inflation > 1:
+            notes.append(f"standard deviations are {self.inflation:.2f} times the prior's, as leave-one-out says")
+        return replace(found, notes=tuple(notes)) if notes else found
 
     def left_out(self) -> Float[NDArray, " n"]:
         """log p(y_i | all other examples, numbers) of each example, (n,), at the draw of the numbers with the highest
@@ -216,7 +222,8 @@ class FunctionPosterior(Posterior):
         if number not in self._kept:
             if len(self._kept) > 1:
                 self._kept.clear()
-            self._kept[number] = self._evidence.conditional(self._latents(number))
+            found = self._evidence.conditional(self._latents(number))
+            self._kept[number] = replace(found, inflation=self.inflation)
         return self._kept[number]
 
     @cached_property
@@ -251,7 +258,7 @@ class FunctionPosterior(Posterior):
     def _noise(self, conditional: Conditional) -> NDArray:
         """(d_out,) variances."""
         size, latents = self.model.rep_out.size, conditional.latents
-        return np.asarray(self.model.likelihood.variance(np.zeros((1, size)), latents))[0]
+        return conditional.inflation**2 * np.asarray(self.model.likelihood.variance(np.zeros((1, size)), latents))[0]
 
     def _moments(self, x: NDArray) -> tuple[NDArray, NDArray]:
         """Mean and covariance of a new observation at each of x."""

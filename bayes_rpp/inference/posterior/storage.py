@@ -99,6 +99,7 @@ def _from_groups(
         kind, found = next(k for k in kind.__subclasses__() if k.stored == "process"), {"level": spec["level"]}
         if "inducing" in spec:
             found["inducing"] = np.array(spec["inducing"])
+        found["inflation"] = float(spec.get("inflation", 1.0))
     else:
         model = model_from_spec(spec, custom, net, samples, likelihood)
     post = kind(
@@ -126,6 +127,7 @@ def _spec(post: Draws) -> dict[str, Any]:
     if isinstance(post.model, GaussianProcess):
         if post.inducing is not None:
             made["inducing"] = post.inducing.tolist()
+        made["inflation"] = post.inflation
         return {"process": process_spec(post.model), "level": post.level, "format": 3} | made
     spec = model_spec(post.model) | made
     form = post.model.parametrization

@@ -17,12 +17,13 @@ from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.inference.process.maximum import OF_KERNEL, Latents, Place, choose_kernel, maximize
 from bayes_rpp.inference.run.task import Task
 from bayes_rpp.inference.sample.sampling import SPREAD, run_chains, warn_of_chains
-from bayes_rpp.models.normal import Gaussian
+from bayes_rpp.models.normal import Gaussian, Normal
 from bayes_rpp.models.process.bound import BoundProcess
 from bayes_rpp.models.process.covariance import Covariance
 from bayes_rpp.models.process.defaults import with_defaults
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
 from bayes_rpp.models.process.inducing_points import inducing_count
+from bayes_rpp.models.process.laplace import evidence_of
 from bayes_rpp.models.process.memory import most_exact
 from bayes_rpp.symmetry.averages import LEVELS, Average
 
@@ -116,7 +117,22 @@ def _map(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Pl
     _warn_of_error(gp, level, error)
     shape = (1, FUNCTIONS)
     samples = {k: np.full(shape, v) for k, v in (latents | {EVIDENCE: evidence}).items()}
-    return _posterior(task, gp, samples, level, log_evidence=evidence, inducing=points)
+    parts = {"log_evidence": evidence, "inducing": points, "inflation": _inflation(gp, x, y, level, points, latents)}
+    return _posterior(task, gp, samples, level, **parts)
+
+
+def _inflation(
+    gp: GaussianProcess, x: NDArray, y: NDArray, level: int, points: NDArray | None, latents: Latents
+) -> float:
+    """What leave-one-out multiplies standard deviations by, at least 1, where all of them are inferred: without noise
+    the evidence takes f for as smooth as it can be, and its prior for certain."""
+    if not isinstance(gp.likelihood, Normal):
+        return 1.0
+    sizes = [*gp.sigmas_a, gp.sigma_b, *(entry for entry, _ in gp.likelihood.entries())]
+    if any(isinstance(size, float) and size > 0 for size in sizes):
+        return 1.0
+    found = evidence_of(gp, x, y, level, points).inflation(latents)
+    return max(1.0, found) if np.isfinite(found) else 1.0
 
 
 def _sampled(task: Task, gp: GaussianProcess, x: NDArray, y: NDArray, known: list[Place]) -> FunctionPosterior:

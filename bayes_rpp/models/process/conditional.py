@@ -34,6 +34,7 @@ class Conditional:
             rep_out is one, whose copies are independent.
         weights: of each part (n d, copies).
         half: of each part, from (n d, m d) to (r, m d).
+        inflation: factor of standard deviations.
     """
 
     covariance: Covariance
@@ -42,6 +43,7 @@ class Conditional:
     merged: bool
     weights: Mapping[Any, Array]
     half: Mapping[Any, Callable[[Array], Array]]
+    inflation: float = 1.0
 
     @property
     def places(self) -> dict[Any, NDArray]:
@@ -70,7 +72,7 @@ class Conditional:
                 diagonal = np.einsum("maa->ma", c)  # a view
                 np.maximum(diagonal, 0.0, out=diagonal)  # where rounding is all that is left
                 for p in places:
-                    cov[some, p[:, None], p] = c
+                    cov[some, p[:, None], p] = self.inflation**2 * c
         if self.merged:
             return Marginal(mean + gp.offset, cov)
         basis = self.covariance.outputs.basis
@@ -81,7 +83,7 @@ class Conditional:
         cross, found = self.crosses(z), self.prior(z, z)
         for key, k in cross.items():
             v = self.half[key](k.T)
-            found[key] -= v.T @ v
+            found[key] = self.inflation**2 * (found[key] - v.T @ v)
         return self.restored(self.means(cross)), found
 
     def crosses(self, z: NDArray) -> Parts:

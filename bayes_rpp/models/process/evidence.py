@@ -1,12 +1,13 @@
 """The exact evidence of a GaussianProcess with Gaussian noise, its derivatives, and the posterior given the numbers.
 
 Rasmussen and Williams 2006, Equations 2.23 to 2.25 and 2.30 (posterior and evidence), 5.9 (its derivatives), and 5.10
-to 5.12 (leave-one-out), with a matrix of outputs for each example.
+to 5.12 (leave-one-out), with a matrix of outputs for each example; Bachoc 2013 (what leave-one-out says of variances).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -76,21 +77,34 @@ class GaussianEvidence:
 
     def left_out(self, latents: Latents) -> Array:
         """log p(y_i | all others) of each example, (n,)."""
+        found = np.zeros(len(self.covariance.x))
+        for some, gaps, spread in self._without(latents):
+            squares = np.einsum("iac,iac->i", gaps, np.linalg.solve(spread, gaps))
+            logs = np.linalg.slogdet(spread)[1] + spread.shape[1] * math.log(2 * math.pi)
+            found[some] -= 0.5 * (squares + gaps.shape[2] * logs)
+        return found
+
+    def inflation(self, latents: Latents) -> float:
+        """Root mean square of what y is off by from its prediction by all other examples, in standard deviations of
+        that: what leave-one-out multiplies those by (Bachoc 2013), and 1 where the model is right."""
+        total, count = 0.0, 0
+        for _, gaps, spread in self._without(latents):
+            total += float((gaps**2 / np.einsum("iaa->ia", spread)[..., None]).sum())
+            count += gaps.size
+        return math.sqrt(total / count)
+
+    def _without(self, latents: Latents) -> Iterator[tuple[slice, Array, Array]]:
+        """Of some examples of each part, what y is off by from its mean given all others, (n, d, copies), and the
+        covariance of that, (n, d, d)."""
         prepared = self.covariance.own(latents)
         noise = self._variances(latents)
-        found = np.zeros(len(self.covariance.x))
         for t, y in self._y.items():
             k = prepared.total[t]
             n, d = k.shape[:2]
             lower = self._factor(k, noise)
             alpha = cho_solve((lower, True), y).reshape(n, d, -1)
-            inverse = inverse_of(lower).reshape(n, d, n, d)
-            precision = np.einsum("iaib->iab", inverse)  # of y_i given the others
-            gaps = np.linalg.solve(precision, alpha)
-            squares = np.einsum("iac,iac->i", alpha, gaps)
-            copies = alpha.shape[2]
-            found += -0.5 * squares + 0.5 * copies * (np.linalg.slogdet(precision)[1] - d * math.log(2 * math.pi))
-        return found
+            precision = np.einsum("iaib->iab", inverse_of(lower).reshape(n, d, n, d))
+            yield slice(None), np.linalg.solve(precision, alpha), np.linalg.inv(precision)
 
     def _variances(self, latents: Latents) -> Array:
         """(d_out,) variances of the noise. They differ only where outputs are one part, in their own coordinates."""

@@ -116,13 +116,11 @@ class InducedEvidence(GaussianEvidence):
             half[t] = partial(_half, p.lower, (vectors * np.sqrt(values / (1 + values))).T)
         return Conditional(self._at, latents, prepared, False, weights, half)
 
-    def left_out(self, latents: Latents) -> Array:
-        """log p(y_i | all others) of each example, (n,): the posterior of u without the i-th example, exactly, and f
-        given u."""
+    def _without(self, latents: Latents) -> Iterator[tuple[slice, Array, Array]]:
+        """By the posterior of u without an example, exactly, and f given u."""
         _, prepared = self._prepared(latents)
         square = number_of(self._noise[0][0], latents) ** 2
         parts = self._parts(latents, prepared, self._pieces(prepared))
-        found = np.zeros(len(self.covariance.x))
         for some, kernels in self._pieces(prepared):
             x = self.covariance.x[some]
             alone = self.covariance.each("diagonal", prepared.values, x)
@@ -135,12 +133,8 @@ class InducedEvidence(GaussianEvidence):
                 a = a.reshape(-1, rows, d)
                 precision = (np.eye(d) - np.einsum("mia,mib->iab", b, b) / square) / square
                 alpha = ((self._rows(t, some) - flat @ p.weights) / square).reshape(rows, d, -1)
-                gaps = np.linalg.solve(precision, alpha)
                 spread = np.linalg.inv(precision) + variances[t] - np.einsum("mia,mib->iab", a, a)
-                squares = np.einsum("iac,iac->i", gaps, np.linalg.solve(spread, gaps))
-                logs = np.linalg.slogdet(spread)[1] + d * math.log(2 * math.pi)
-                found[some] -= 0.5 * (squares + alpha.shape[2] * logs)
-        return found
+                yield some, np.linalg.solve(precision, alpha), spread
 
     def _prepared(self, latents: Latents) -> tuple[list[dict[int, float]], Prepared]:
         """Each pathway's mean variances over all training inputs, and its covariance between the inducing inputs."""

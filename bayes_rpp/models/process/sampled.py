@@ -88,4 +88,4 @@ class SampledFunction:
                 gaps[:, p] = off[copy].reshape(len(x), d)
         if is_kept:
             self._seen = x if self._seen is None else np.concatenate([self._seen, x])
-        return self.conditional.restored(self.conditional.means(cross) + gaps)
+        return self.conditional.restored(self.conditional.means(cross) + self.conditional.inflation * gaps)
