@@ -161,7 +161,7 @@ def _pointwise(features: Representation, ends: Sequence[Term]) -> Iterator[Produ
         forms = term_basis(group, (), (*rest, *rest)).reshape(d, d, -1)
         own, scaled = np.zeros((n * d, n * d, forms.shape[2], n)), np.zeros((n, n * d, 1, n * d))
         for k, mine in enumerate(entries):
-            own[np.ix_(mine, mine, np.arange(forms.shape[2]), [k])] = forms[..., None]
+            own[mine[:, None], mine, :, k] = forms
             scaled[k, mine, 0, mine] = 1.0
         if forms.shape[2]:
             yield Product(term, term, by_point, own.reshape((n * d) ** 2, -1))

@@ -1,6 +1,7 @@
 """How a width is shared out under a product of groups: features with an index of each factor carry what passes."""
 
 import numpy as np
+import pytest
 
 import bayes_rpp as rpp
 from bayes_rpp.networks.allocation import hidden_rep
@@ -39,3 +40,22 @@ def test_points_have_products_and_gates_of_their_own():
     for g in GROUP.sample(5, 0):
         expected = net(params, x) @ after.rho(g).T
         np.testing.assert_allclose(net(params, x @ before.rho(g).T), expected, atol=1e-8 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_products_of_points_are_inner_products_and_multiples(first):
+    """Whichever of the two indices comes first."""
+    both = ATOMS * SPACE if first == 0 else SPACE * ATOMS
+    net = rpp.EMLP(both, SPACE, GROUP, channels=both + ATOMS, layers=1)
+    (term,), (atoms,) = (tuple(t for t, _ in rep.terms) for rep in (both, ATOMS))
+    bases = {(p.a, p.b, p.out): p.basis for p in net.blocks[0].bilinear.products.all}
+    rng = np.random.default_rng(0)
+    x, y, s = rng.normal(size=(3, 3)), rng.normal(size=(3, 3)), rng.normal(size=3)  # (atoms, space) and (atoms,)
+
+    def flat(m):
+        return (m if first == 0 else m.T).ravel()
+
+    inner = np.outer(flat(x), flat(y)).ravel() @ bases[term, term, atoms]
+    np.testing.assert_allclose(np.abs(inner), np.abs((x * y).sum(axis=1)) / np.sqrt(3), atol=1e-12)
+    scaled = np.outer(s, flat(x)).ravel() @ bases[atoms, term, term]
+    np.testing.assert_allclose(scaled, flat(s[:, None] * x), atol=1e-12)
