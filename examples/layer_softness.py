@@ -1,6 +1,6 @@
 """Which layers stay convolutional: the softness of each layer by the evidence, as in van der Ouderaa et al. (2023).
 
-python examples/layer_softness.py [examples [seeds [first]]]     1500 digits, 2 seeds from 0 by default; writes
+python examples/layer_softness.py [examples [seeds [first]]]     1500 digits, one seed, 0, by default; writes
 docs/results/layer_softness.md, and goes on where it stopped
 """
 
@@ -19,7 +19,7 @@ import bayes_rpp as rpp
 from bayes_rpp._files import write_page
 
 OUT = Path("docs/results/layer_softness.md")
-SIZE, SEEDS, FIRST = [*map(int, sys.argv[1:]), *(1500, 2, 0)[len(sys.argv) - 1 :]]
+SIZE, SEEDS, FIRST = [*map(int, sys.argv[1:]), *(1500, 1, 0)[len(sys.argv) - 1 :]]
 LAYERS = {"0": "first convolution, 8 x 8", "2": "second, to 4 x 4", "4": "third, to 2 x 2"}
 TESTS = 297  # what 1500 of the 1797 leave
 MODELS = ("learned", "convolutional")
