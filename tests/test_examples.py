@@ -89,6 +89,16 @@ EXAMPLES = {
         "docs/results/functions_inertia.md",
     ),
     "group_map": ("2", {"channels=384, layers=3": "channels=10, layers=1"}, "docs/results/group_map.md"),
+    "layer_softness": (
+        "40 1",
+        {
+            "(1, 4, 8, 8)": "(1, 2, 2, 2)",
+            "nn.Linear(32, 10)": "nn.Linear(8, 10)",
+            "epochs=60, burn_in=15": "epochs=3, burn_in=1",
+            "every=15, steps=8": "every=1, steps=1",
+        },
+        "docs/results/layer_softness.md",
+    ),
     "lorentz_jets": (
         "",
         {"200, 2000, 5, 300": "40, 50, 1, 2"},

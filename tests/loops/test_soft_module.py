@@ -316,7 +316,7 @@ def test_mixed_precision_and_data_parallel():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"centre": "mean"}, "centre must be 'zero' or 'module', got 'mean'"),
+        ({"centre": "mean"}, "centre must be 'zero', 'module' or None, got 'mean'"),
         ({"sigma_a": 0.0}, "sigma_a must be positive with centre='zero', got 0"),
         ({"freeze": ["body"]}, r"freeze must have patterns that fit a layer, got 'body'"),
         ({"freeze": ["*"]}, "module must have parameters to infer, got a Net without that are not frozen"),

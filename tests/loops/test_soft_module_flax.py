@@ -143,7 +143,7 @@ def test_a_single_layer_is_merged_into_another():
         ({"module": 3}, "module must be a torch.nn.Module or an nnx.Module of Flax, got a int"),
         ({"residual": "low-rank"}, "residual must be 'dense', 'local' or 'kernel' for a Flax module, got 'low-rank'"),
         ({"freeze": ["head"]}, "freeze must be empty for a Flax module, got .*wrt=filter"),
-        ({"centre": "mean"}, "centre must be 'zero' or 'module', got 'mean'"),
+        ({"centre": "mean"}, "centre must be 'zero', 'module' or None, got 'mean'"),
         ({"sigma_a": 0.0}, "sigma_a must be positive for a Flax module, got 0"),
     ],
 )
