@@ -215,7 +215,7 @@ def test_a_file_predicts_the_same(fitted, tmp_path):
     np.testing.assert_allclose(again.left_out(), fitted.left_out(), atol=1e-9)
     assert "noise.forces" in str(fitted.summary())
     noise = fitted.predict(z).std ** 2 - np.einsum("iaia->ia", fitted.covariance(z))
-    numbers = [fitted.samples[f"noise.{k}"].flat[0] ** 2 for k in ("energy", "forces")]
+    numbers = [(fitted.inflation * fitted.samples[f"noise.{k}"].flat[0]) ** 2 for k in ("energy", "forces")]
     np.testing.assert_allclose(noise, np.broadcast_to([numbers[0], *[numbers[1]] * 6], noise.shape), atol=1e-9)
 
 

@@ -131,7 +131,8 @@ def _inflation(
     sizes = [*gp.sigmas_a, gp.sigma_b, *(entry for entry, _ in gp.likelihood.entries())]
     if any(isinstance(size, float) and size > 0 for size in sizes):
         return 1.0
-    found = evidence_of(gp, x, y, level, points).inflation(latents)
+    evidence: Any = evidence_of(gp, x, y, level, points)
+    found = evidence.inflation(latents)
     return max(1.0, found) if np.isfinite(found) else 1.0
 
 
