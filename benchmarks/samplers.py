@@ -111,8 +111,8 @@ def measured(name: str, seed: int, label: str, quick: bool = False) -> dict[str,
 def table(lines: Sequence[dict[str, Any]]) -> list[str]:
     """In Markdown: draws per second beside those of NUTS on the same seed, then the bias beside the reference."""
     by_key = {tuple(line["key"]): line for line in lines}
-    rows = ["| problem | method | draws within chains / s | / NUTS | CPU s | R-hat across | seeds |", "| --- " * 7 + "|"]
-    biased = ["| problem | method | mean, off by | standard deviation, ratio | seeds |", "| --- " * 5 + "|"]
+    rows = [_head("problem", "method", "draws within chains / s", "/ NUTS", "CPU s", "R-hat across", "seeds")]
+    biased = [_head("problem", "method", "mean, off by", "standard deviation, ratio", "seeds")]
     for problem, label in dict.fromkeys((key[0], key[2]) for key in by_key):
         seeds = [seed for name, seed, method in by_key if (name, method) == (problem, label)]
         some = [by_key[problem, seed, label] for seed in seeds]
@@ -129,6 +129,10 @@ def table(lines: Sequence[dict[str, Any]]) -> list[str]:
             off, ratio = np.median(beside, axis=0)
             biased.append(f"| {problem} | {label} | {off:.2f} | {ratio:.2f} | {len(beside)} |")
     return [*rows, "", *biased]
+
+
+def _head(*names: str) -> str:
+    return f"| {' | '.join(names)} |\n{'| --- ' * len(names)}|"
 
 
 def _bias(line: dict[str, Any], long: dict[str, Any]) -> tuple[float, float]:

@@ -106,7 +106,8 @@ def trained(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """In Markdown: the change of accuracy and NLL on each seed, and the means."""
     found = [
-        "| network | examples | centre | accuracy before | change on each seed | NLL before | change on each seed | mean |"
+        "| network | examples | centre | accuracy before | change on each seed | NLL before "
+        "| change on each seed | mean |"
     ]
     found.append("| --- " * 8 + "|")
     cases = sorted({(r["network"], r["examples"], r["centre"]) for r in rows})
