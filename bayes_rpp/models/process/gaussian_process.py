@@ -56,7 +56,8 @@ class GaussianProcess(FunctionPrior):
             conservative True; kinds of lengthscales are "distances" and "positions", the latter of the residual.
 
     Each number that is left out is inferred, with a broad distribution around the scale of the data. Where all
-    sigmas and the noise are, MAP multiplies standard deviations by what leave-one-out says (`FunctionPosterior.inflation`).
+    sigmas and the noise are, MAP multiplies standard deviations by what leave-one-out says
+    (`FunctionPosterior.inflation`).
 
     Attributes:
         groups: all of them; group: the first.
