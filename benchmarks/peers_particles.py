@@ -109,8 +109,8 @@ def report(found: Sequence[dict[str, Any]], command: str) -> str:
             f"{datetime.date.today()}, while the machine was busy. Ensembles of {MEMBERS}, on batches of {BATCH} "
             f"systems; {steps}, which is some 20 CPU seconds each, so that none is trained to its end; {TEST} systems "
             "held out. Ours are `ParticleNetwork(moving=True)`. The "
-            f"soft prior is sigma_a = {SIZE:g}, sigma_b = {SOFT:g} in all settings, the strict one has the same sigma_a, "
-            "the free one sigma_b = 1. EGNN and the e3nn network are written in "
+            f"soft prior is sigma_a = {SIZE:g}, sigma_b = {SOFT:g} in all settings, the strict one has the "
+            "same sigma_a, the free one sigma_b = 1. EGNN and the e3nn network are written in "
             "`benchmarks/peers_bodies.py`; learning rates of EGNN and of ours are the best of three on one seed, ours "
             "without `moving`. MSE: mean and standard deviation over as many seeds as the last column says; NLL is in "
             "nats for a system, 90 % intervals; CPU seconds with compilation. Missing rows were not measured.\n",

@@ -55,8 +55,9 @@ class GaussianProcess(FunctionPrior):
             of particles of the same type (sGDML: Chmiela et al. 2018). rep_in is k * Vector, group O(d), and
             conservative True; kinds of lengthscales are "distances" and "positions", the latter of the residual.
 
-    Each number that is left out is inferred, with a broad distribution around the scale of the data. Where all sigmas and
-    the noise are, MAP multiplies standard deviations by what leave-one-out says (`FunctionPosterior.inflation`).
+    Each number that is left out is inferred, with a broad distribution around the scale of the data. Where all
+    sigmas and the noise are, MAP multiplies standard deviations by what leave-one-out says
+    (`FunctionPosterior.inflation`).
 
     Attributes:
         groups: all of them; group: the first.
