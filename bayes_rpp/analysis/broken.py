@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
-from bayes_rpp.analysis.equivariance import equivariance_interval
+from bayes_rpp.analysis.equivariance import equal_tailed
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.models.likelihoods import Gaussian, StudentT
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
@@ -25,7 +25,8 @@ Posteriors = Mapping[tuple[str, str], "Posterior"]
 
 @dataclass(frozen=True)
 class ErrorInterval:
-    """The equivariance error of a candidate's soft model, and its 90 % interval: mean over points of each draw."""
+    """The equivariance error of a candidate's soft model, and its 90 % interval: the mean over x of each draw. The
+    examples are a sample of x, so that each draw weighs them anew (Bayesian bootstrap, Rubin 1981)."""
 
     low: float
     middle: float
@@ -53,7 +54,9 @@ def soft_error(candidate: Candidate, posteriors: Posteriors) -> ErrorInterval | 
     post = posteriors.get((candidate.name, "soft"))
     if post is None or candidate.is_mixed:
         return None
-    return ErrorInterval(*equivariance_interval(post.equivariance_error(post.x[:POINTS])))
+    errors = post.equivariance_error(post.x[:POINTS])
+    weights = np.random.default_rng(0).dirichlet(np.ones(errors.shape[-1]), size=errors.shape[:-1])
+    return ErrorInterval(*map(float, equal_tailed((weights * errors).sum(axis=-1), 0.9)))
 
 
 def own_error(post: Posterior, score: Score) -> float:

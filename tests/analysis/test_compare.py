@@ -82,7 +82,7 @@ def test_table_verdict_and_recommendation(found):
     assert found.table["weight"].sum() == pytest.approx(1, abs=1e-3)
     assert found.scores["SO(3)", "free"] is found.scores["SO(2)", "free"]
     assert found.table.loc[("SO(2)", "strict"), "error"] < 1e-5
-    assert "SO(2): no sign of breaking, as far as the fit can tell" in found.verdict
+    assert "SO(2) holds to" in found.verdict
     assert "SO(3) does not hold exactly" in found.verdict
     assert "How broken" in found.verdict
     assert found.verdict.index("Doubts:") > 0

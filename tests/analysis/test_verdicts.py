@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.analysis.broken import ErrorInterval, least_broken, own_error, percent
+from bayes_rpp.analysis.broken import ErrorInterval, least_broken, own_error, percent, soft_error
 from bayes_rpp.analysis.candidates import make_candidates, with_chains
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.verdict import judge
@@ -143,3 +143,20 @@ def test_sizes_are_in_percent():
     even = list(least_broken([("rotation", ErrorInterval(0.13, 0.15, 0.16)), ("dipole", dipole)]))
     assert even == ["dipole and rotation are broken least, and about alike, 13 %."]
     assert list(least_broken([("dipole", dipole), ("sum", None)])) == []
+
+
+def test_the_interval_of_an_error_knows_that_the_examples_are_a_sample():
+    errors = np.random.default_rng(0).uniform(0, 0.2, size=50)
+
+    class Sure:  # each draw says the same
+        x = np.zeros((50, 3))
+
+        def equivariance_error(self, x):
+            return np.tile(errors, (1, 2000, 1))
+
+    z = candidates({"z": ABOUT_Z})["z"]
+    found = soft_error(z, {("z", "soft"): Sure()})
+    spread = 1.645 * errors.std() / np.sqrt(51)  # of a mean with weights of a flat Dirichlet distribution
+    assert found.middle == pytest.approx(errors.mean(), abs=0.002)
+    assert (found.low, found.high) == pytest.approx((errors.mean() - spread, errors.mean() + spread), abs=0.002)
+    assert soft_error(z, {}) is None
