@@ -110,4 +110,5 @@ def _first(found: Discovery) -> list[tuple[str, str]]:
     numbers += [] if sure is None else [("its probability", f"{sure:.2g}")]
     if found.dimension:
         numbers.append(("does it hold?", "exactly" if found.is_exact else "nearly"))
+        numbers.append(("as a group", found.group.name))
     return numbers

@@ -62,7 +62,7 @@ def _about(n: int, axis: ArrayLike) -> Group:
     v = np.asarray(axis, dtype=np.float64)
     if n != 2 or v.shape != (3,) or not np.isfinite(v).all() or not v.any():
         raise ValueError(f"axis must be three numbers, of SO(2), got {axis!r} of SO({n}); axis=(0, 0, 1) would do")
-    a, b, c = v / np.linalg.norm(v)
+    a, b, c = v / np.linalg.norm(v) + 0.0  # no -0
     return Group(3, [rotation_about(v)], name=f"SO(2, axis=({a:.3g}, {b:.3g}, {c:.3g}))")
 
 

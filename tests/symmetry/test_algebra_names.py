@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.stats import ortho_group
 
-from bayes_rpp.groups import SL, SO, Lorentz, Sp
+from bayes_rpp.groups import SL, SO, Lorentz, Sp, parse_group
 from bayes_rpp.symmetry.averages import haar_average
 from bayes_rpp.symmetry.discovery.algebra import antisymmetric, bracket_defect, orthonormal, span_distance
 from bayes_rpp.symmetry.discovery.names import name_algebra
@@ -119,6 +119,15 @@ def test_draws_give_the_cone_of_an_axis_and_errors_of_exponents():
     scaling = name_algebra(draws.mean(axis=0), draws=draws).parts[0]
     np.testing.assert_allclose(scaling.exponents, [1, 3])
     assert 0 < scaling.errors[0] < 0.03
+
+
+def test_a_rotation_of_space_is_the_group_that_one_would_write():
+    for axis in ((1, 2, 2), (0, 0, 1)):
+        found = name_algebra(about(axis))
+        assert str(found.group) == str(SO(2, axis=axis))
+        assert np.allclose(found.group.lie_algebra, about(axis))
+        assert str(parse_group(found.group.name)) == found.group.name
+    assert "-0" not in str(SO(2, axis=(0, -0.0, 1)))
 
 
 def test_snapped_rotations_are_exact_and_average():

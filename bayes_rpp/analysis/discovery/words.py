@@ -68,6 +68,8 @@ def doubts_of(found: Discovery, model: Softly, examples: int, columns: int) -> l
     s, doubts = found.spectrum, []
     if examples < FEW * columns:
         doubts.append(f"{examples} examples are few for {columns} columns of x")
+    if not found.dimension and model.actions.are_known:
+        doubts.append("rep_in and rep_out take the columns of a vector side by side, in the order x, y, z")
     if examples > len(model.x) and found.networks is None:
         doubts.append(f"{len(model.x)} of the {examples} examples, chosen at random, were looked at")
     noise = float(np.exp(model.numbers[-1]))

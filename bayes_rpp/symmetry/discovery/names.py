@@ -128,4 +128,7 @@ def _group(generators: Array, name: str) -> Group:
     for group in known:
         if len(group.lie_algebra) == len(generators) and span_distance(group.lie_algebra, generators) < 1e-10:
             return group
+    if n == 3 and len(generators) == 1 and np.abs(generators[0] + generators[0].T).max() < 1e-10:
+        turn = generators[0]
+        return SO(2, axis=(turn[2, 1], turn[0, 2], turn[1, 0]))
     return Group(n, orthonormal(generators) if len(generators) > 1 else generators, name=name, exact=True)
