@@ -25,6 +25,7 @@ from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.analysis.verdict import Verdict, highest, judge
 from bayes_rpp.inference.methods import MAP, Laplace, Method
+from bayes_rpp.inference.posterior.draws import Prediction
 from bayes_rpp.models.likelihood import Likelihood
 from bayes_rpp.models.likelihoods import Gaussian, StudentT
 from bayes_rpp.models.model import Model
@@ -72,7 +73,9 @@ class Comparison:
         candidates, posteriors, scores: by name, and by (candidate, model). A posterior of several starts has a chain
             for each mode whose evidence is within 30 nats of the best one's, which comes first: by less the evidences
             of two modes may differ, and together they predict better. Table, scores and verdict are of the best mode.
-        standardize_x, standardize_y: from the units of the data to those of the posteriors.
+        standardize_x, standardize_y: from the units of the data to those of the posteriors: `found.standardize_x(x)`
+            is what these predict at, and `found.standardize_y.undo(mean)` and `std * found.standardize_y.scale` what
+            they say, in the units of y. `predict` does so.
     """
 
     table: DataFrame
@@ -99,13 +102,35 @@ class Comparison:
 
     @property
     def recommended(self) -> Key:
-        """(candidate, model) of the highest log evidence, or else LOO: the one to predict with. Of functions less half
-        of log n for each number that was tuned (Schwarz 1978), as their evidence is at the best numbers."""
+        """(candidate, model) of the highest log evidence, or else LOO: the one that `predict` predicts with. Of
+        functions less half of log n for each number that was tuned (Schwarz 1978), as their evidence is at the best
+        numbers."""
         return highest(self.scores, self.best)
+
+    def predict(self, x: ArrayLike, seed: int | None = None, *, samples: bool = True) -> Prediction:
+        """Predict at new points by the `recommended` model, in the units of the data that were compared.
+
+        Args:
+            x: (n, d_in), in those units.
+            seed, samples: as in `Posterior.predict`.
+
+        Returns:
+            Prediction with mean and std (n, d_out) and samples (chain, draw, n, d_out), in the units of y. Of classes
+            the mean is their probabilities, as everywhere.
+
+        Raises:
+            TypeError, ValueError: if x does not fit.
+        """
+        x = finite_array(x, "x", columns=len(self.standardize_x.center), because=", as the comparison's")
+        found = self.posteriors[self.recommended].predict(self.standardize_x(x), seed, samples=samples)
+        to_y = self.standardize_y
+        drawn = None if found.samples is None else to_y.undo(found.samples)
+        return Prediction(to_y.undo(found.mean), found.std * to_y.scale, drawn)
 
     def posterior(self, name: str | None = None, model: str | None = None) -> Posterior:
         """Of a candidate (None: the best) and a model (None: the softest: "nested" where there is one, or else "soft");
-        where strict, soft and free are the same, that one.
+        where strict, soft and free are the same, that one. It is in standardised units, see `standardize_x`, and need
+        not be the `recommended` one: to predict, `predict` would do.
 
         Raises:
             KeyError: if there is no such candidate or model.
@@ -209,7 +234,7 @@ def compare_symmetries(
             (`Vector.on(0)`), a Trivial(n) of any n stands for the product of Trivial groups with the factors' sizes.
         rep_in, rep_out: how they act on the columns. These and the groups may be text, such as "2*Vector" and "O(3)".
         models: "functions" are Gaussian processes (`GaussianProcess`), whose posteriors, evidences and LOO are exact
-            and take seconds; sigmas, lengthscales and noise have the values of the highest evidence. "networks" are
+            and take seconds to minutes; sigmas, lengthscales and noise have the values of the highest evidence. "networks" are
             EMLPs. "auto" takes functions where they are exact and quick, and says which it took: compact groups that
             act by orthogonal matrices and have an average over few elements, Gaussian noise, up to 3,000 numbers in y;
             and networks where an argument of theirs is given.
