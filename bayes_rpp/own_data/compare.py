@@ -41,7 +41,7 @@ def compare(
     ] = None,
     targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
     models: Annotated[
-        str, typer.Option(help='"functions" (seconds to minutes), "networks", or "auto": functions where they are exact.')
+        str, typer.Option(help='"functions", in seconds to minutes, "networks", or "auto": functions if exact.')
     ] = "auto",
     channels: Annotated[
         int | None, typer.Option(help="Of networks: width of the hidden layers; 32 if left out.")

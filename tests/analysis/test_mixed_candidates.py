@@ -45,7 +45,7 @@ def test_a_sum_of_two_parts_is_told(found):
     assert evidence["both", "strict"] > max(others) + 5
     assert "So f is a sum of parts with a symmetry each: about z and about x." in found.verdict
     assert "about z does not hold exactly: strict against both, strict" in found.verdict
-    assert "Shares of the function in the sum both = about z + about x, by mean squares at these x: about z" in found.verdict
+    assert "in the sum both = about z + about x, by mean squares at these x: about z" in found.verdict
     nll = found.metrics(*data("both", 300, seed=9))["nll"]
     assert nll.idxmin()[0] == "both"
 
