@@ -235,9 +235,9 @@ def compare_symmetries(
         rep_in, rep_out: how they act on the columns. These and the groups may be text, such as "2*Vector" and "O(3)".
         models: "functions" are Gaussian processes (`GaussianProcess`), whose posteriors, evidences and LOO are exact
             and take seconds to minutes; sigmas, lengthscales and noise have the values of the highest evidence.
-            "networks" are EMLPs. "auto" takes functions where they are exact and quick, and says which it took: compact groups that
-            act by orthogonal matrices and have an average over few elements, Gaussian noise, up to 3,000 numbers in y;
-            and networks where an argument of theirs is given.
+            "networks" are EMLPs. "auto" takes functions where they are exact and quick, and says which it took: compact
+            groups that act by orthogonal matrices and have an average over few elements, Gaussian noise, up to 3,000
+            numbers in y; and networks where an argument of theirs is given.
         channels: width of the hidden layers, or their representation; layers: how many. 0 is a linear model, for which
             the evidence of a Gaussian likelihood is exact. None: 32 and 1. These, network, method and starts are of
             networks alone.
