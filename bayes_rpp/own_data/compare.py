@@ -10,7 +10,8 @@ import typer
 
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.broken import percent
-from bayes_rpp.analysis.compare import Comparison, compare_symmetries
+from bayes_rpp.analysis.compare import compare_symmetries
+from bayes_rpp.analysis.comparison import Comparison
 from bayes_rpp.own_data.report import command, heading, pair, paragraph, picture, png, symmetry_page, table, tiles
 from bayes_rpp.own_data.tables import Columns
 from bayes_rpp.own_data.told import answer_told, columns_told, errors_told
