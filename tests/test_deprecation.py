@@ -11,7 +11,7 @@ import pytest
 
 import bayes_rpp as rpp
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute, renamed_values
-from bayes_rpp.analysis.compare import Comparison
+from bayes_rpp.analysis.comparison import Comparison
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.rl.transition_model import TransitionModel
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bayes_rpp._lazy import lazy
 
 if TYPE_CHECKING:
-    from bayes_rpp.analysis.compare import Comparison
+    from bayes_rpp.analysis.comparison import Comparison
     from bayes_rpp.analysis.degree import degree_of_symmetry
     from bayes_rpp.analysis.discovery.discover import Discovery
     from bayes_rpp.analysis.discovery.discrete import DiscreteSymmetries, discrete_symmetries
@@ -26,7 +26,7 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "analysis.compare": "Comparison",
+            "analysis.comparison": "Comparison",
             "analysis.degree": "degree_of_symmetry",
             "analysis.discovery.discover": "Discovery",
             "analysis.discovery.discrete": "DiscreteSymmetries discrete_symmetries",

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.equivariance import equal_tailed
+from bayes_rpp.analysis.function_verdict import beyond, share
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.models.likelihoods import Gaussian, StudentT
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
@@ -81,15 +82,14 @@ def how_broken(candidate: Candidate, posteriors: Posteriors, error: ErrorInterva
     if post is None:
         return ""
     if candidate.is_mixed:
-        ratio = float(np.median(post.asymmetry(len(candidate.groups) - 1)["f"]))
-        return f"How broken: what lies beyond the sum is {ratio:.2g} times as large as its parts."
+        return f"How broken: what lies beyond the sum is {share(beyond(post))} of the function, by mean squares."
     ratios = {layer: float(np.median(r)) for layer, r in post.asymmetry().items()}
     said = f"How broken: its soft model breaks it by {error}"
     if not ratios:  # no layer has maps both within the symmetry and outside
         return f"{said}."
     layer = max(ratios, key=lambda k: ratios[k])
     if isinstance(post.model, GaussianProcess):
-        return f"{said}, and sigma_b / sigma_a is {ratios[layer]:.2g}."
+        return f"{said}, and what lies beyond the symmetry is {share(beyond(post))} of the function, by mean squares."
     return f"{said}, and sigma_b / sigma_a is largest in {layer}, {ratios[layer]:.2g}."
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_rpp.analysis.candidates import KINDS
-from bayes_rpp.analysis.compare import Comparison
+from bayes_rpp.analysis.comparison import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,7 +24,7 @@ from bayes_rpp.symmetry.averages import haar_average
 from bayes_rpp.symmetry.groups import Group, Trivial, product_group
 from bayes_rpp.symmetry.representations import Rep
 
-MOST_NUMBERS = 3000  # n d_out, up to which a comparison takes two minutes (docs/functions.md has the measurements)
+MOST_NUMBERS = 3000  # n d_out, up to which a comparison takes minutes (docs/functions.md has the measurements)
 MOST_PAIRS = 1e8  # elements of a group times pairs of examples, likewise five
 TOLERANCE = 0.02  # of averages; those of noiseless data at 0.05 hid 75 nats of evidence, and took no less time
 ZERO = 1e-9  # beside the variance of the kernel before it is averaged

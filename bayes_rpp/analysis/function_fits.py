@@ -62,7 +62,8 @@ class FunctionFits(Fits):
             self._keep(key, self._fitted(model, self.method, seed=self.seed, init=starts or None))
         for w in caught:
             if w.category is UserWarning:
-                self.doubts.append(f"{', '.join(key)}: {w.message}")
+                doubt = f"{', '.join(key)}: {w.message}"
+                self.doubts.extend([doubt] if doubt not in self.doubts else [])
             else:
                 warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
 

@@ -9,19 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp.analysis.candidates import Candidate
+from bayes_rpp.analysis.function_parts import part_means
 from bayes_rpp.symmetry.groups import Group
 
 if TYPE_CHECKING:
     from bayes_rpp.inference.posterior.posterior import Posterior
 
-LITTLE = 0.01  # of the variance of a sum
+LITTLE = 0.01  # of a sum
 
 
-def _sizes(post: Posterior) -> list[float]:
-    """Standard deviations of the parts of f, one for each group and that of the rest, at the best numbers."""
-    fitted: Any = post
-    sizes: list[float] = fitted.pathway_sizes()[:, 0, 0].tolist()
-    return sizes
+def beyond(post: Posterior) -> float:
+    """The residual's share of the function."""
+    return float(_shares_of(post)[-1])
+
+
+def share(p: float) -> str:
+    """In percent; what is next to nothing is not called nothing."""
+    return "under 0.1 %" if 0 < p < 0.001 else f"{100 * p:.1f} %"
 
 
 def chain_sentences(
@@ -35,7 +39,7 @@ def chain_sentences(
         said.add(id(post))
         names = candidates[name].in_chain
         shares = _shares([*names, "beyond"], post)
-        yield f"Shares of the function's variance in the chain {' > '.join(names)}: {shares}."
+        yield f"Shares of the function in the chain {' > '.join(names)}, by mean squares at these x: {shares}."
 
 
 def part_names(mixed: Candidate, candidates: Mapping[str, Candidate]) -> list[str]:
@@ -52,7 +56,8 @@ def sum_sentences(
         if c.is_mixed:
             labels = part_names(c, candidates)
             shares = _shares([*labels, "beyond"], posteriors[name, "soft"])
-            yield f"Shares of the function's variance in the sum {name} = {' + '.join(labels)}: {shares}."
+            parts = " + ".join(labels)
+            yield f"Shares of the function in the sum {name} = {parts}, by mean squares at these x: {shares}."
 
 
 def mixed_doubts(
@@ -62,38 +67,40 @@ def mixed_doubts(
     if best is None or not candidates[best].is_mixed:
         return
     post: Any = posteriors[best, "strict"]
-    shares, alike = _of_variance(_sizes(post)), post.alike_pathways()
+    shares, alike = _shares_of(post), post.alike_pathways()
     for k, label in enumerate(part_names(candidates[best], candidates)):
-        share = sum(s for s, first in zip(shares, alike, strict=True) if first == alike[k])
-        if share < LITTLE:
+        if (its := shares[alike[k]]) < LITTLE:
             yield (
-                f"of the sum {best} the part for {label} is next to nothing ({_share(share)} of the variance): what is "
+                f"of the sum {best} the part for {label} is next to nothing ({share(its)} of the function): what is "
                 "left may hold alone, as a candidate of its own"
             )
 
 
 def is_all_of(mixed: Candidate, group: Group, post: Posterior) -> bool:
     """Whether one group's part is next to all of a mixed candidate's function, so that the sum says no more."""
-    shares = _of_variance(_sizes(post))
-    return any(g == group and share > 1 - LITTLE for g, share in zip(mixed.groups, shares, strict=False))
+    shares = _shares_of(post)
+    return any(g == group and p > 1 - LITTLE for g, p in zip(mixed.groups, shares, strict=False))
 
 
 def _shares(names: Sequence[str], post: Posterior) -> str:
     """In words; parts that allow the same functions have one share together."""
     fitted: Any = post
-    sizes, alike = np.array(_sizes(post)), np.array(fitted.alike_pathways())
-    shares, found = _of_variance(sizes), []
+    alike = np.array(fitted.alike_pathways())
+    shares, found = _shares_of(post), []
     for first in dict.fromkeys(alike.tolist()):
         members = np.flatnonzero(alike == first).tolist()
         name = " and ".join(names[k] for k in members) + " (the same functions here)" * (len(members) > 1)
-        sigma = np.sqrt((sizes[members] ** 2).sum())
-        found.append(f"{name} {_share(shares[members].sum())} (sigma {sigma:.2g})")
+        found.append(f"{name} {share(shares[first])}")
     return ", ".join(found)
 
 
-def _of_variance(sizes: Sequence[float] | NDArray) -> NDArray:
-    return np.square(sizes) / max(sum(np.square(sizes)), 1e-300)
-
-
-def _share(p: float) -> str:
-    return "under 0.1 %" if 0 < p < 0.001 else f"{100 * p:.1f} %"
+def _shares_of(post: Posterior) -> NDArray:
+    """(pathways,) the share of each part of f, one for each group and that of the rest, in the sum of their mean
+    squares: of their posterior means at the training inputs, in standardised units, and not of the prior, whose sigmas
+    say little where lengthscales are long. Parts that allow the same functions count as one, the first of them."""
+    fitted: Any = post
+    means, alike = part_means(fitted), fitted.alike_pathways()
+    squares = np.zeros(len(means))
+    for first in set(alike):
+        squares[first] = np.square(sum(m for m, k in zip(means, alike, strict=True) if k == first)).mean()
+    return squares / max(float(squares.sum()), 1e-300)

@@ -154,9 +154,15 @@ def _sentences(
     elif candidates[best].is_free:
         yield f"No symmetry among the candidates holds: {best} is left."
     else:
-        even = " and ".join(f"{named(k)} by {d}" for k, d in rivals[best].items() if not d.is_worse)
+        even = {k: d for k, d in rivals[best].items() if not d.is_worse}
         shared = " and ".join(f"{named(k)}, {parts[best, k]}" for k, d in rivals[best].items() if d.is_worse)
-        reasons = [f"its strict model is not worse than those that ask for less ({even})"] if even else []
+        reasons = []
+        if even:
+            key, nearest = min(even.items(), key=lambda item: worth(item[1]))
+            others = f", of {len(even)} the nearest" if len(even) > 1 else ""
+            reasons.append(
+                f"its strict model is not worse than what asks for less (against {named(key)}{others}: {nearest})"
+            )
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
         size, known = percent(said.unseen[best]), best in said.holds

@@ -10,7 +10,8 @@ import typer
 
 from bayes_rpp._files import replacing
 from bayes_rpp.analysis.broken import percent
-from bayes_rpp.analysis.compare import Comparison, compare_symmetries
+from bayes_rpp.analysis.compare import compare_symmetries
+from bayes_rpp.analysis.comparison import Comparison
 from bayes_rpp.own_data.report import command, heading, pair, paragraph, picture, png, symmetry_page, table, tiles
 from bayes_rpp.own_data.tables import Columns
 from bayes_rpp.own_data.told import answer_told, columns_told, errors_told
@@ -41,7 +42,7 @@ def compare(
     ] = None,
     targets: Annotated[list[str] | None, typer.Option(help="Columns of y, likewise.")] = None,
     models: Annotated[
-        str, typer.Option(help='"functions", in seconds, "networks", or "auto": functions where they are exact.')
+        str, typer.Option(help='"functions", in seconds to minutes, "networks", or "auto": functions if exact.')
     ] = "auto",
     channels: Annotated[
         int | None, typer.Option(help="Of networks: width of the hidden layers; 32 if left out.")

@@ -7,6 +7,7 @@ import pytest
 import bayes_rpp as rpp
 from bayes_rpp.analysis import energy_by_layer
 from bayes_rpp.analysis.function_candidates import why_networks
+from bayes_rpp.analysis.function_parts import part_means
 from bayes_rpp.analysis.scores import Difference, difference
 from bayes_rpp.analysis.symmetric_part import against_symmetric_part, is_capacity
 from bayes_rpp.models.process.gaussian_process import GaussianProcess
@@ -63,12 +64,26 @@ def test_the_verdict_has_the_shares_of_a_chain(found):
     assert "SO(2): no sign of breaking, as far as the fit can tell (own error " in words
     assert found.judgment.undecided == ("SO(2)",)
     assert "O(3) does not hold exactly" in words
-    assert "sigma_b / sigma_a is" in words
-    assert "Shares of the function's variance in the chain O(3) > SO(2): O(3)" in words
+    assert "sigma_b" not in words
+    assert "Shares of the function in the chain O(3) > SO(2), by mean squares at these x: O(3)" in words
     sigmas = found.posteriors["SO(2)", "nested"].samples
     assert sigmas["sigma_a_1"].flat[0] > 5 * sigmas["sigma_b"].flat[0]  # the data keep SO(2) and break O(3)
     assert words.index("Doubts:") > words.index("Shares of")
     assert found.posterior() is found.posteriors["SO(2)", "nested"]
+
+
+def test_shares_are_those_of_the_function_and_not_of_the_prior(found):
+    for key in (("SO(2)", "nested"), ("O(3)", "soft")):
+        post = found.posteriors[key]
+        parts = part_means(post)
+        assert parts.shape == (len(post.model.sigmas_a) + 1, 30, 3)
+        np.testing.assert_allclose(parts.sum(axis=0), post.predict(post.x).mean, atol=1e-6)
+    x, _ = data("SO(2)")
+    broken = x[:, 1:] * [-1 / 3, -1 / 3, 2 / 3]
+    kept = x[:, 1:] * (np.tanh(x[:, :1] / 3) + 1 / 3)
+    share = (broken**2).sum() / (broken**2 + kept**2).sum()
+    for words in ("SO(2) ", "what lies beyond the symmetry is "):
+        assert float(found.verdict.split(words)[-1].split(" %")[0]) / 100 == pytest.approx(share, abs=0.06)
 
 
 def test_what_a_comparison_offers_is_there_for_functions(found):
@@ -87,6 +102,20 @@ def test_what_a_comparison_offers_is_there_for_functions(found):
     assert "<table" in found._repr_html_()
     with pytest.raises(TypeError, match=r"post.asymmetry\(\), the sizes of the two parts of the function, would do"):
         energy_by_layer(found.posterior("O(3)"))
+
+
+def test_predictions_are_in_the_units_of_the_data(found):
+    x, y = data("SO(2)", n=100, seed=9)
+    predicted = found.predict(x)
+    post, to_x, to_y = found.posteriors[found.recommended], found.standardize_x, found.standardize_y
+    assert np.sqrt(np.mean((predicted.mean - y) ** 2)) < 0.1 * y.std() < np.abs(post.predict(x).mean - y).mean()
+    assert np.abs(predicted.mean - y).mean() < 3 * predicted.std.mean() < y.std()
+    np.testing.assert_allclose(predicted.mean, to_y.undo(post.predict(to_x(x)).mean))
+    np.testing.assert_allclose(predicted.std, to_y.scale * post.predict(to_x(x)).std)
+    np.testing.assert_allclose(predicted.samples.mean(axis=(0, 1)), predicted.mean, atol=1.5)
+    assert found.predict(x, samples=False).samples is None
+    with pytest.raises(ValueError, match="x must have 4 columns, as the comparison's, got 3"):
+        found.predict(x[:, :3])
 
 
 def test_numbers_that_are_tuned_cost_half_of_log_n(found):

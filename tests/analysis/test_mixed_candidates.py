@@ -45,7 +45,7 @@ def test_a_sum_of_two_parts_is_told(found):
     assert evidence["both", "strict"] > max(others) + 5
     assert "So f is a sum of parts with a symmetry each: about z and about x." in found.verdict
     assert "about z does not hold exactly: strict against both, strict" in found.verdict
-    assert "Shares of the function's variance in the sum both = about z + about x: about z" in found.verdict
+    assert "in the sum both = about z + about x, by mean squares at these x: about z" in found.verdict
     nll = found.metrics(*data("both", 300, seed=9))["nll"]
     assert nll.idxmin()[0] == "both"
 
@@ -58,7 +58,7 @@ def test_one_symmetry_or_none_is_not_called_mixed(truth):
         assert "both does not hold exactly: strict against" in found.verdict
         assert "How broken: what lies beyond the sum is" in found.verdict
         return
-    assert "So does both, which is less to ask." in found.verdict
+    assert "Nor does both, which is less to ask, show one." in found.verdict
     assert "So f is a sum" not in found.verdict
     assert not any("both" in doubt for doubt in found.doubts)  # a sum with a part of nothing is the same answer
     evidence = found.table["log_evidence"]

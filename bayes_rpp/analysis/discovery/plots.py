@@ -70,7 +70,7 @@ def _spectrum(ax: Axes, found: Discovery | FunctionSymmetries, shown: int) -> No
             face = "white" if label == "unknown" else color
             ax.plot(number[use], middle[use], "o", color=color, markerfacecolor=face, label=label, zorder=3)
     ax.axhline(1, color="0.3", lw=1, zorder=0)
-    ax.text(0.01, 1.04, "none at all", color="0.3", fontsize=8, transform=ax.get_yaxis_transform(), va="bottom")
+    ax.text(0.01, 1.04, "no symmetry at all", color="0.3", fontsize=8, transform=ax.get_yaxis_transform(), va="bottom")
     if isinstance(found, FunctionSymmetries):
         ax.axhline(found.tolerance, color="0.6", lw=1, ls=":", zorder=0)
     ax.set_yscale("log")

@@ -17,6 +17,7 @@ FEW = 5  # examples for each column of x
 NOISY = 0.5  # of the size of y
 NEAR = 3.0  # nats
 AWAY, TURNS = 2.0, 0.1  # distances beside those of x as they are; symmetric part of what counts as a rotation
+SCALE = "on a scale from 0, kept, to 1, no symmetry at all"
 WEAK = 0.15  # strength below which a direction that was not kept might be one
 
 
@@ -47,18 +48,18 @@ def _how(found: Discovery, model: Softly, examples: int) -> str:
 def _continuous(found: Discovery) -> str:
     s = found.spectrum
     if not found.dimension:
-        least = f" The least violated direction has a strength of {s.strength[0]:.2g}, where 1 is none at all."
+        least = f" The least violated direction has a strength of {s.strength[0]:.2g}, {SCALE}."
         return "No continuous symmetry was found." + (least if len(s) else "")
     names = "; ".join(p.words for p in found.parts)
     k = found.dimension
     kept = s.strength[:k].max()
     what = f"{names} ({k} dimension{'s' * (k > 1)}, probability {found.probabilities.get(k, 0.0):.2g})."
     if found.is_exact:
-        how = f" It holds as far as the data can tell: violated by at most {s.upper[:k].max():.2g} of 1, none at all."
+        how = f" It holds as far as the data can tell: violated by at most {s.upper[:k].max():.2g}, {SCALE}."
     else:
         how = (
-            f" It nearly holds: violated by {kept:.2g} ({s.lower[:k].max():.2g} to {s.upper[:k].max():.2g}) of 1, none "
-            f"at all; {found.residual**2:.1%} of the variance of f is outside of it."
+            f" It nearly holds: violated by {kept:.2g} ({s.lower[:k].max():.2g} to {s.upper[:k].max():.2g}), {SCALE}; "
+            f"{found.residual**2:.1%} of the variance of f is outside of it."
         )
     return "The data have the symmetry " + what + how
 

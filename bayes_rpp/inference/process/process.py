@@ -192,9 +192,9 @@ def _warn_of_error(gp: GaussianProcess, level: int, error: float) -> None:
     if error > gp.tolerance:
         words = ", ".join(a.words for a in _averages(gp, level))
         warn_user(
-            f"averages over {words} keep the symmetry to {error:.1g} of the size of f, not to the tolerance "
-            f"{gp.tolerance:g}: lengthscales are short beside the data. Fewer examples allow a finer average, and "
-            "tolerance= allows more"
+            f"averages over {words} keep the symmetry to {error:.2g} of the size of f, not to the tolerance "
+            f"{gp.tolerance:g}, as lengthscales are short beside the data. So small a breaking cannot be told from "
+            "this error; fewer examples, which leave time for finer averages, or a network, which needs none, would do"
         )
 
 
