@@ -18,6 +18,7 @@ from bayes_rpp.engines.compilation import OFF, VARIABLE, cache_compilations
 from bayes_rpp.own_data.command import fit
 from bayes_rpp.own_data.compare import compare
 from bayes_rpp.own_data.discover import discover
+from bayes_rpp.own_data.predicting import predict
 from bayes_rpp.reproduce.command import reproduce
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pret
 
 app.command()(compare)
 app.command()(fit)
+app.command()(predict)
 app.command()(discover)
 app.command()(reproduce)
 

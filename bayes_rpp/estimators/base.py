@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bayes_rpp._deprecation import renamed_arguments, renamed_attribute
 from bayes_rpp._given import check_unmasked
+from bayes_rpp._numerics import rms
 from bayes_rpp._types import ArrayLike, EngineName
 from bayes_rpp.analysis.standardize import Standardization
 from bayes_rpp.datasets.splits import split_rows
@@ -46,6 +47,8 @@ FLOATS = [np.float64, np.float32]  # those of X that are kept, as they say what 
 HYPERPRIOR = 0.005  # scale of sigma_b: exact, approximate and wrong symmetries are all told by it
 MEMBERS, STEPS, EPOCHS, PATIENCE = 5, 3000, (20, 300), 50
 SHARES = 2  # of each member, in which weights are counted
+COUNTED = "members counted"
+CHANCE = 3.0  # standard errors by which a member may be worse
 BATCHES, BATCH_SIZE = 8, (16, 128)
 
 How: TypeAlias = Method | Literal["auto", "gp"] | None
@@ -255,15 +258,23 @@ def parsed(value: Any, parse: Any, kind: type, name: str) -> Any:
 
 
 def stacked(post: Posterior, x: NDArray, y: NDArray) -> Posterior:
-    """An ensemble whose members count by how well their mixture predicts examples held out (Yao et al. 2018), each as
-    often as its weight; the weights are drawn to equal ones as if by an example more for each member."""
+    """An ensemble whose members count by how well they predict examples held out, each as often as its weight: the mean
+    of the weights of stacking (Yao et al. 2018) and of equal ones. Those alone would leave one member, and no spread,
+    where the best is so by chance; of the equal ones have none those that are worse than the best beyond it."""
     members = post.draws
     if post.chains > 1 or members < 2 or not post.method.startswith("DeepEnsemble("):
         return post
-    weights = (len(x) * stacking_weights(post.log_likelihood(x, y)[0].T) + 1) / (len(x) + members)
+    scores = post.log_likelihood(x, y)[0].T.astype(np.float64)
+    lost = scores[:, [scores.mean(axis=0).argmax()]] - scores
+    # Of fewer than CHANCE^2 examples nothing is beyond chance: a mean is at most the root of the mean square.
+    equal = lost.mean(axis=0) <= CHANCE * rms(lost, axis=0) / np.sqrt(len(lost))
+    weights = (stacking_weights(scores) + equal / equal.sum()) / 2
     counts = np.round(weights * SHARES * members).astype(int)
-    rows = np.repeat(np.arange(members), counts // np.gcd.reduce(counts))
-    return post.replace(samples={k: v[:, rows] for k, v in post.samples.items()})
+    counts //= np.gcd.reduce(counts)
+    return post.replace(
+        samples={k: v[:, np.repeat(np.arange(members), counts)] for k, v in post.samples.items()},
+        method=f"{post.method}, {COUNTED} {' '.join(map(str, counts))} times",
+    )
 
 
 def default_method(n: int) -> DeepEnsemble:

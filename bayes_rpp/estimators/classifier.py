@@ -15,6 +15,7 @@ from bayes_rpp._given import check_unmasked
 from bayes_rpp._types import ArrayLike, EngineName, Labels
 from bayes_rpp.estimators.base import FLOATS, How, RandomState, RPPEstimator, stacked
 from bayes_rpp.inference.posterior.functions import FunctionPosterior
+from bayes_rpp.inference.posterior.posterior import Posterior
 from bayes_rpp.models.likelihoods import Bernoulli, Categorical
 from bayes_rpp.priors.hyper import Sigma
 from bayes_rpp.symmetry.groups import Group
@@ -113,14 +114,17 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Probability of each class at points (n, n_features), (n, n_classes) in the order of `classes_`."""
-        x = self._points(X)
-        post = self.posterior_
-        if not isinstance(post, FunctionPosterior):
-            return post.predict(x, samples=False).mean
-        p = post.model.likelihood.mean(post.mean_function(x))
-        return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
+        return class_probabilities(self.posterior_, self._points(X))
 
     def predict(self, X: ArrayLike) -> NDArray:
         """The most probable class at points (n, n_features), (n,) labels."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
+
+
+def class_probabilities(post: Posterior, x: NDArray) -> NDArray:
+    """Of each class, (n, n_classes), at standardised points (n, n_features)."""
+    if not isinstance(post, FunctionPosterior):
+        return post.predict(x, samples=False).mean
+    p = post.model.likelihood.mean(post.mean_function(x))
+    return np.hstack([1 - p, p]) if p.shape[1] == 1 else p

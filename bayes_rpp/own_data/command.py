@@ -75,7 +75,7 @@ def fit(
         check_thin(thin, FUNCTIONS if planned == "gp" else getattr(planned, "draws", planned.count))
         check_dtype(dtype)
         made = _claim(out)  # before the fit, which may take long
-        typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
+        typer.echo(columns.told(file))
         fitted = fit_columns(columns, kind, method, numbers, test_fraction=test_fraction, seed=seed, **settings)
         for warning in fitted.warnings:
             typer.echo(f"warning: {warning}", err=True)
@@ -126,6 +126,8 @@ def _write(fitted: Fitted, file: Path, out: Path, thin: int, dtype: str | None) 
     _save(model.posterior_, out / "posterior.nc", thin, dtype)
     _put(out / "predictions.csv", lambda path: fitted.predictions().to_csv(path, index=False))
     _put(out / "columns.csv", lambda path: _units(fitted).to_csv(path, index=False))
+    if fitted.classes is not None:
+        _put(out / "classes.csv", lambda path: _classes(fitted).to_csv(path, index=False))
     figures = {"calibration": pictures.draw_calibration(fitted)}
     if model.group is not None:
         figures["equivariance"] = pictures.draw_equivariance(fitted)
@@ -164,6 +166,13 @@ def _units(fitted: Fitted) -> pd.DataFrame:
         parts.append(("target", fitted.columns.outputs, model.standardize_y_))
     frames = [pd.DataFrame({"column": n, "role": r, "centre": s.center, "scale": s.scale}) for r, n, s in parts]
     return pd.concat(frames)
+
+
+def _classes(fitted: Fitted) -> pd.DataFrame:
+    """The labels in the order of the probabilities, under the name of the target."""
+    import pandas as pd
+
+    return pd.DataFrame({fitted.columns.outputs[0]: fitted.classes})
 
 
 def _put(path: Path, write: Callable[[Path], Any]) -> None:

@@ -65,6 +65,8 @@ def report(
         parts.append(picture(figures["equivariance"], "equivariance error on held-out rows"))
         parts += [table(_degrees(degrees), ("layer", "quantity", "5 %", "median", "95 %"), words=2)]
     parts += [heading("What was fitted"), table(_settings(fitted, file))]
+    parts += [heading("To predict new rows"), code("bayes-rpp predict . new.csv --out new_predictions.csv")]
+    parts.append(paragraph("In the folder of this page; new.csv has the columns of the inputs, in any order.", "note"))
     parts += [heading("To go on in Python"), code(_code(fitted))]
     footer = f"Made by bayes-rpp {bayes_rpp.__version__}: bayes-rpp fit. Predictions of all rows: predictions.csv."
     return page(f"{', '.join(_short(fitted.columns.outputs))} from {file.name}", parts, footer), words
@@ -122,6 +124,8 @@ def _by_target(fitted: Fitted) -> list[tuple[str, str, str, str, str]]:
 
 
 def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
+    from bayes_rpp.estimators.base import COUNTED
+
     model: Any = fitted.model
     post = model.posterior_
     noise = post.latents.get("noise", getattr(post.model.likelihood, "noise", None))
@@ -141,7 +145,10 @@ def _settings(fitted: Fitted, file: Path) -> list[tuple[str, str]]:
         rows.append(("symmetry", "none given"))
     rows.append(_shape(fitted))
     rows.append(("method", f"{post.method}, {post.engine}, seed {model.random_state}"))
-    rows.append(("posterior", f"{post.chains} chain(s) of {post.draws} draw(s)"))
+    count = f"{post.chains} chain(s) of {post.draws} draw(s)"
+    if COUNTED in post.method:
+        count += ": of each member as many as it counts, more the better it predicts rows it was not trained on"
+    rows.append(("posterior", count))
     if fitted.classes is None:
         rows.append(("noise", f"{np.median(noise):.3g} standard deviations of the targets"))
     return rows
@@ -177,20 +184,28 @@ def _degrees(degrees: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _code(fitted: Fitted) -> str:
-    back = "" if fitted.classes is not None else "\nto_y = units[units.role == 'target']"
-    mean = "p.mean" if fitted.classes is not None else "p.mean * to_y.scale.values + to_y.centre.values"
-    points = "(x - to_x.centre.values) / to_x.scale.values"
-    predict = f"p = post.predict({points})  # x: (n, inputs)\n{mean}"
-    if fitted.classes is not None and fitted.functions is not None:
-        # As in predictions.csv; post.predict is shier.
+    lines = [
+        "import pandas as pd",
+        "import bayes_rpp as rpp\n",
+        "post = rpp.Posterior.load('posterior.nc')",
+        "units = pd.read_csv('columns.csv', dtype={'column': str})",
+        "to_x = units[units.role == 'input']",
+        "new = pd.read_csv('new.csv')  # has these columns, in any order",
+        "x = (new[to_x.column].to_numpy() - to_x.centre.to_numpy()) / to_x.scale.to_numpy()",
+    ]
+    if fitted.classes is None:
+        lines += [
+            "p = post.predict(x)",
+            "to_y = units[units.role == 'target']",
+            "mean = p.mean * to_y.scale.to_numpy() + to_y.centre.to_numpy()",
+            "std = p.std * to_y.scale.to_numpy()",
+        ]
+    elif fitted.functions is None:
+        lines.append("probabilities = post.predict(x).mean")
+    else:  # as in predictions.csv; post.predict is shier
         each = "the second class" if len(fitted.classes) == 2 else "each class"
-        predict = f"post.model.likelihood.mean(post.mean_function({points}))  # of {each}"
-    return (
-        "import pandas as pd\nimport bayes_rpp as rpp\n\n"
-        "post = rpp.Posterior.load('posterior.nc')\nunits = pd.read_csv('columns.csv')\n"
-        f"to_x = units[units.role == 'input']{back}\n"
-        f"{predict}"
-    )
+        lines.append(f"probabilities = post.model.likelihood.mean(post.mean_function(x))  # of {each}")
+    return "\n".join(lines)
 
 
 def _short(names: list[str]) -> list[str]:

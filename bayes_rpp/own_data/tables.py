@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,16 +29,26 @@ class Columns:
         x: (n, inputs) finite numbers.
         targets: (n, targets) as they stand in the file: numbers, or labels of classes.
         inputs, outputs: names of the columns.
+        numbering: name of a column that was taken for the numbers of the rows, and so for no input; None of none.
     """
 
     x: NDArray
     targets: pd.DataFrame
     inputs: list[str]
     outputs: list[str]
+    numbering: str | None = None
+
+    def told(self, file: Path) -> str:
+        """How much of the file there is, and what was left out."""
+        size = f"{file}: {len(self.x)} rows, {len(self.inputs)} inputs, {len(self.outputs)} target(s)"
+        if self.numbering is None:
+            return size
+        name = repr(self.numbering) if self.numbering else "without a name"
+        return f"{size}\nThe first column, {name}, numbers the rows and is no input unless --inputs names it"
 
     def numbers(self) -> NDArray:
         """The targets (n, targets) as finite numbers; ValueError naming the column and row of what is none."""
-        return _numbers(self.targets)
+        return numbers_of(self.targets)
 
     def labels(self) -> NDArray:
         """The one target as labels (n,), whole numbers or text; ValueError where there are more, or one is missing."""
@@ -76,8 +87,8 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
     Args:
         file: .csv, .tsv or .txt (a line of names, then rows; see `read_named`), .parquet, or
             .npz, whose arrays are (n,) columns or (n, k) blocks of columns called name[0], name[1], ...
-        inputs: names, each a text of one or several with commas between. Empty: all columns that are no targets; of an
-            npz with an array x that one.
+        inputs: names, each a text of one or several with commas between. Empty: all columns that are no targets, but
+            for a first one that numbers the rows; of an npz with an array x that one.
         targets: likewise, of an npz with an array y that one.
 
     Raises:
@@ -90,7 +101,9 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
     chosen = _named(targets or default_y, table, blocks, "targets", file)
     if not chosen:
         raise ValueError(f"targets must be names of columns of {file}, got none; there are {_list(table.columns)}")
-    given = inputs or (["x"] if "x" in blocks else [str(c) for c in table.columns if c not in chosen])
+    numbering = None if inputs or "x" in blocks else _numbering(table, chosen)
+    others = [str(c) for c in table.columns if c not in chosen and c != numbering]
+    given = inputs or (["x"] if "x" in blocks else others)
     taken = _named(given, table, blocks, "inputs", file)
     if not taken:
         raise ValueError(f"inputs must be columns, got none: {file} has no others than the targets {_list(chosen)}")
@@ -99,7 +112,16 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
         raise ValueError(f"inputs and targets must have no column in common, got {_list(both)} in both")
     if not len(table):
         raise ValueError(f"{file} has names of columns but no rows")
-    return Columns(_numbers(table[taken], "inputs"), table[chosen], taken, chosen)
+    return Columns(numbers_of(table[taken], "inputs"), table[chosen], taken, chosen, numbering)
+
+
+def _numbering(table: pd.DataFrame, targets: Sequence[str]) -> str | None:
+    """The first column, if it is an index as pandas writes it: without a name, of whole numbers that all differ."""
+    import pandas as pd
+
+    first = table.columns[0]
+    is_index = first in ("", "Unnamed: 0") and pd.api.types.is_integer_dtype(table[first]) and table[first].is_unique
+    return str(first) if is_index and first not in targets else None
 
 
 def read_table(file: Path, enough: Sequence[str] = ()) -> tuple[pd.DataFrame, dict[str, list[str]]]:
@@ -205,7 +227,8 @@ def _named(
     return found
 
 
-def _numbers(table: pd.DataFrame, argument: str = "targets") -> NDArray:
+def numbers_of(table: pd.DataFrame, argument: str = "targets") -> NDArray:
+    """Columns (n, columns) as finite numbers; ValueError naming the column and row of what is none."""
     import pandas as pd
 
     values = np.empty(table.shape)
@@ -221,6 +244,8 @@ def _numbers(table: pd.DataFrame, argument: str = "targets") -> NDArray:
         if len(bad):
             value = table[name].iloc[bad[0]]
             words = "" if _is_numeric(table[name]) else ", or for words a column of 0 and 1 each (pandas.get_dummies)"
+            if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(value)):
+                words = ", with a point for its decimal comma: pandas.read_csv(file, sep=';', decimal=',') reads such"
             raise ValueError(
                 f"{argument}: column {name!r} has {str(value)!r} in row {bad[0] + 1}; a finite number would do{words}"
             )

@@ -24,9 +24,9 @@ def errors_told() -> Iterator[None]:
 
 
 def columns_told(file: Path, inputs: list[str] | None, targets: list[str] | None) -> Columns:
-    """The columns of a file; says how many there are."""
+    """The columns of a file; says how many there are, and what was left out."""
     columns = read_columns(file, inputs or [], targets or [])
-    typer.echo(f"{file}: {len(columns.x)} rows, {len(columns.inputs)} inputs, {len(columns.outputs)} target(s)")
+    typer.echo(columns.told(file))
     return columns
 
 

@@ -5,9 +5,23 @@ import pickle
 import numpy as np
 import pytest
 
-from bayes_rpp import MAP, SO, DeepEnsemble, Laplace, RPPClassifier, RPPRegressor, S, Scalar, Vector
+from bayes_rpp import (
+    MAP,
+    MLP,
+    SO,
+    DeepEnsemble,
+    Gaussian,
+    Laplace,
+    Model,
+    Posterior,
+    RPPClassifier,
+    RPPRegressor,
+    S,
+    Scalar,
+    Vector,
+)
 from bayes_rpp.analysis.standardize import Standardization
-from bayes_rpp.estimators.base import default_method
+from bayes_rpp.estimators.base import default_method, stacked
 from bayes_rpp.estimators.regressor import held_out_noise
 
 pytest.importorskip("pyro")
@@ -154,6 +168,25 @@ def test_a_small_noisy_table_is_neither_memorised_nor_all_noise():
     assert 0.7 < np.sqrt((((mean - y[60:]) / std) ** 2).mean()) < 1.4
     assert model.posterior_.training["loss"].shape[1] < 200
     assert len(model.posterior_.x) == 48
+
+
+def test_members_that_are_worse_by_chance_stay():
+    """Lines of slopes near the true one, of which stacking alone would leave one or two, and a flat one."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 1))
+    y = x + 0.1 * rng.normal(size=(60, 1))
+    slopes = np.array([1.0, 1.02, 1.05, 0.96, 0.0])
+    model = Model(MLP(1, 1, layers=0), sigma_b=0.0, likelihood=Gaussian(0.1))
+    weights = {name: np.zeros((1, 5, *p.shape)) for name, p in model.net.parameters.items()}
+    weights["output.weight"][0] = slopes.reshape(5, 1, 1)
+    post = Posterior(model, weights, x=x, y=y, method="DeepEnsemble(members=5)")
+    found = stacked(post, x, y)
+    np.testing.assert_array_equal(np.unique(found.samples["output.weight"]), np.sort(slopes[:4]))
+    counts = [int((found.samples["output.weight"] == slope).sum()) for slope in slopes]
+    assert found.method == f"DeepEnsemble(members=5), members counted {' '.join(map(str, counts))} times"
+    assert max(counts) > min(counts[:4]) >= 1
+    # Nine examples can tell of none.
+    assert set(stacked(post, x[:9], y[:9]).samples["output.weight"].ravel()) == set(slopes)
 
 
 def test_what_is_held_out_is_left_alone_where_nothing_needs_it():

@@ -76,6 +76,11 @@ def test_a_loader_is_gone_through_in_each_epoch():
         (TensorDataset(torch.as_tensor(X)), {}, "x must be a Dataset or DataLoader of pairs"),
         (DataLoader(TensorDataset(torch.zeros(5, 2), torch.zeros(5, 2))), {}, "x of a batch must have 3 columns"),
         (Endless(), {}, "x must be a Dataset of known length"),
+        (
+            DataLoader(TensorDataset(torch.zeros(5, 3), torch.arange(5))),
+            {},
+            r"y of a batch must have two dimensions .*, got whole numbers of shape \(1,\); for classes .*Categorical",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_named(x, options, message):

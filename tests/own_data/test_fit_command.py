@@ -1,6 +1,7 @@
 """`bayes-rpp fit`: what it writes, that it is right, and that nothing of the user's is lost or run."""
 
 import base64
+import html
 import re
 
 import numpy as np
@@ -21,6 +22,10 @@ EVIL = "<script>alert('&')</script>"
 
 def run(*arguments):
     return CliRunner().invoke(app, ["fit", *map(str, arguments)])
+
+
+def predict(*arguments):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -58,7 +63,17 @@ def test_numbers_with_a_symmetry(vectors, tmp_path):
     p = post.predict((data[["s", "u", "v", "w"]].to_numpy() - to_x.centre.values) / to_x.scale.values)
     again = p.mean * to_y.scale.values + to_y.centre.values
     np.testing.assert_allclose(again[:, 1], table["fy mean"], rtol=1e-6)
+    # New rows, with the columns in another order and no targets.
+    data.loc[::-1, ["w", "v", "u", "s"]].to_csv(tmp_path / "new.csv", index=False)
+    result = predict(out, tmp_path / "new.csv", "--out", tmp_path / "new" / "p.csv")
+    assert result.exit_code == 0, result.output
+    new = pd.read_csv(tmp_path / "new" / "p.csv")
+    assert list(new.columns)[:5] == ["row", *(f"{EVIL} {what}" for what in ("mean", "std", "5 %", "95 %"))]
+    for name in ("fz mean", "fz std"):
+        np.testing.assert_allclose(new[name][::-1], table[name], rtol=1e-9)
+    np.testing.assert_allclose(new["fy 95 %"] - new["fy mean"], 1.6449 * new["fy std"], rtol=1e-4)
     page = (out / "report.html").read_text()
+    assert "members counted" in page
     assert "<script" not in page
     assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in page
     shown = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
@@ -79,6 +94,9 @@ def test_classes(tmp_path):
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out / "predictions.csv")
     assert list(table.columns) == ["row", "used", "y", "y predicted", "p(<b>yes</b>)", "p(no)"]
+    np.savez(tmp_path / "new.npz", x=x)
+    assert predict(out, tmp_path / "new.npz", "--out", tmp_path / "p.csv").exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "p.csv"), table.drop(columns=["used", "y"]), rtol=1e-9)
     np.testing.assert_allclose(table["p(no)"] + table["p(<b>yes</b>)"], 1, rtol=1e-6)
     test = table[table["used"] == "test"]
     right = (test["y"] == test["y predicted"]).mean()
@@ -89,7 +107,7 @@ def test_classes(tmp_path):
     assert not (out / "equivariance.png").exists()
 
 
-def test_functions(vectors, tmp_path):
+def test_functions(vectors, tmp_path, monkeypatch):
     out = tmp_path / "out"
     result = run(vectors, *VECTORS, *SYMMETRY, "--engine", "pyro", "--method", "gp", "--thin", 10, "--out", out)
     assert result.exit_code == 0, result.output
@@ -102,6 +120,27 @@ def test_functions(vectors, tmp_path):
     again = p.mean * to_y.scale.values + to_y.centre.values
     np.testing.assert_allclose(again[:, 1], table["fy mean"], rtol=1e-6)
     page = (out / "report.html").read_text()
+    # The page's code, as it stands there.
+    (out / "new.csv").write_bytes(vectors.read_bytes())
+    monkeypatch.chdir(out)
+    code = html.unescape(page[page.index("import pandas") : page.index("</pre>", page.index("import pandas"))])
+    space = {}
+    exec(code, space)
+    np.testing.assert_allclose(space["mean"][:, 1], table["fy mean"], rtol=1e-6)
+    np.testing.assert_allclose(space["std"][:, 1], table["fy std"], rtol=1e-6)
+    for content, message in (
+        ("s,u,v\n1,2,3\n", "new.csv must have the inputs of the fit ., s, u, v, w; got none called w"),
+        ("s,u,v,w\n1,2,3,red\n", "inputs: column 'w' has 'red' in row 1; a finite number would do, or for words"),
+        ("s;u;v;w\n1;2;3;4,5\n", "inputs: column 'w' has '4,5' in row 1; a finite number would do, with a point for"),
+        ("s,u,v,w\n", "new.csv has names of columns but no rows"),
+    ):
+        (out / "new.csv").write_text(content)
+        result = predict(".", "new.csv")
+        assert result.exit_code == 2
+        assert f"error: {message}" in result.output
+    result = predict(tmp_path, "new.csv")
+    assert result.exit_code == 2
+    assert f"error: folder must be one that bayes-rpp fit wrote, got {tmp_path}, without posterior.nc" in result.output
     assert "Gaussian process, kernel RBF" in page
     assert "sigma_b / sigma_a" in page
 
@@ -123,6 +162,8 @@ def test_classes_by_functions(tmp_path):
     assert "post.model.likelihood.mean(post.mean_function(" in page
     again = post.model.likelihood.mean(post.mean_function((x - units.centre.values) / units.scale.values))
     np.testing.assert_allclose(again[:, 0], table["p(yes)"], rtol=1e-6)
+    assert predict(out, tmp_path / "d.npz", "--out", tmp_path / "p.csv").exit_code == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "p.csv"), table.drop(columns=["used", "y"]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("method", ["laplace", "svi", "nuts"])

@@ -54,6 +54,24 @@ def test_inputs_left_out_are_all_that_is_no_target(csv):
     np.testing.assert_array_equal(read_columns(csv, ["a"], ["t"]).labels(), [1, 0, 1])
 
 
+def test_an_index_is_no_input_unless_it_is_named(tmp_path):
+    file = tmp_path / "d.csv"
+    table = pd.DataFrame({"a": [1, 2, 3], "y": [0.5, 1, 2]}, index=[4, 0, 1])
+    table.to_csv(file)
+    found = read_columns(file, [], ["y"])
+    assert found.inputs == ["a"]
+    assert "The first column, without a name, numbers the rows and is no input" in found.told(file)
+    table.rename_axis("Unnamed: 0").to_csv(file)  # read by pandas and written again
+    found = read_columns(file, [], ["y"])
+    assert found.inputs == ["a"]
+    assert "The first column, 'Unnamed: 0', numbers the rows" in found.told(file)
+    found = read_columns(file, ["Unnamed: 0,a"], ["y"])
+    assert found.inputs == ["Unnamed: 0", "a"]
+    assert found.told(file) == f"{file}: 3 rows, 2 inputs, 1 target(s)"
+    table.rename_axis("n").to_csv(file)
+    assert read_columns(file, [], ["y"]).inputs == ["n", "a"]
+
+
 def test_arrays_of_an_npz(tmp_path):
     x, y = np.arange(6.0).reshape(3, 2), np.arange(3.0)
     np.savez(tmp_path / "d.npz", x=x, y=y, seed=4)

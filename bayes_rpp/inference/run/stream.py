@@ -80,7 +80,20 @@ class Stream:
     def batches(self) -> Iterator[tuple[NDArray, NDArray]]:
         """Pairs (n, d_in) and (n, columns), one for each step."""
         for batch in self._loader:
-            yield check_data(self._model, *_pair(batch, "x"), names=("x of a batch", "y of a batch"))
+            x, y = _pair(batch, "x")
+            self._check_classes(y)
+            yield check_data(self._model, x, y, names=("x of a batch", "y of a batch"))
+
+    def _check_classes(self, y: Any) -> None:
+        """Raise ValueError where outputs are whole numbers (n,), as loaders give classes, and the likelihood is of
+        numbers."""
+        likelihood, outputs, y = self._model.likelihood, self._model.rep_out.size, np.asarray(y)
+        if y.ndim == 1 and y.dtype.kind in "iu" and likelihood.columns(outputs) == outputs:
+            raise ValueError(
+                "y of a batch must have two dimensions (examples, columns), as a "
+                f"{type(likelihood).__name__} likelihood needs, got whole numbers of shape {y.shape}; for classes "
+                "Model(net, likelihood=Categorical()) would do, for numbers y[:, None]"
+            )
 
 
 def _check_alone(x: Any, y: Any, name: str) -> None:
