@@ -48,7 +48,7 @@ def _how(found: Discovery, model: Softly, examples: int) -> str:
 def _continuous(found: Discovery) -> str:
     s = found.spectrum
     if not found.dimension:
-        least = f" The least violated direction has a strength of {s.strength[0]:.2g}, {SCALE}."
+        least = f" The least violated direction has a strength of {s.strength[0]:.2g}, where 0 is kept, 1 no symmetry."
         return "No continuous symmetry was found." + (least if len(s) else "")
     names = "; ".join(p.words for p in found.parts)
     k = found.dimension
