@@ -102,7 +102,7 @@ def test_forces_are_minus_the_gradient_of_the_energy():
 
 def test_residuals_break_what_they_are_for():
     data = systems((4, 4))
-    options = {"features": Scalar + Vector, "out": Vector, "channels": 8, "layers": 1}
+    options = {"features": Scalar + Vector, "out": Vector, "channels": 8, "layers": 1, "radial": 8}
     soft = ParticleNetwork(data, **options, translation="soft")
     params = strict(soft)
     assert not params["position.weight"].any()
