@@ -40,7 +40,7 @@ def _beside_strict(quick: bool) -> Row:
     """A step of training with residual pathways, against one of the strict network."""
     data = rpp.datasets.charged_particles(50, steps=1)
     net = rpp.ParticleNetwork(
-        data.x, features=rpp.Scalar + rpp.Vector, out=rpp.Vector, channels=4 if quick else 24, layers=2
+        data.x, features=rpp.Scalar + rpp.Vector, out=rpp.Vector, channels=4 if quick else 24, layers=2, radial=8
     )
     given = net.encode(data.x), data.y.reshape(50, -1)
     runs = [Training(net, batch=50, data=given, sigma_b=sigma_b) for sigma_b in (0.05, 0.0)]
@@ -52,7 +52,9 @@ def _beside_strict(quick: bool) -> Row:
 def _step(count: int, conservative: bool, **options: Any) -> float:
     """Seconds of CPU for value and gradient of one system, in torch, the second time."""
     out = rpp.Scalar if conservative else rpp.Vector
-    net = rpp.ParticleNetwork(count, features=1, out=out, channels=32, layers=2, conservative=conservative, **options)
+    net = rpp.ParticleNetwork(
+        count, features=1, out=out, channels=32, layers=2, radial=8, conservative=conservative, **options
+    )
     rng, n = np.random.default_rng(0), max(1, PAIRS // count**2)
     weights = {k: torch.tensor(0.1 * rng.normal(size=p.shape), dtype=torch.float32) for k, p in net.parameters.items()}
     for w in weights.values():

@@ -69,7 +69,13 @@ def measured(setting: str, count: int, model: str, seed: int, steps: int = 0) ->
 
 def ours(train: Any, test: Any, prior: dict[str, float], seed: int, steps: int) -> tuple[Any, Any]:
     net = rpp.ParticleNetwork(
-        train.x, features=rpp.Scalar + rpp.Vector, out=rpp.Vector, channels=CHANNELS, layers=LAYERS, moving=True
+        train.x,
+        features=rpp.Scalar + rpp.Vector,
+        out=rpp.Vector,
+        channels=CHANNELS,
+        layers=LAYERS,
+        radial=8,
+        moving=True,
     )
     noise = rpp.Gaussian(rpp.Prior("HalfNormal", {"scale": 0.1}))
     batch = min(BATCH, len(train.x))

@@ -33,7 +33,13 @@ for name, field in FIELDS.items():
 
     # %% Three ensembles, which differ in the prior alone.
     net = rpp.ParticleNetwork(
-        train.x, features=rpp.Scalar + rpp.Vector, out=rpp.Vector, group=rpp.O(3), channels=CHANNELS, layers=2
+        train.x,
+        features=rpp.Scalar + rpp.Vector,
+        out=rpp.Vector,
+        group=rpp.O(3),
+        channels=CHANNELS,
+        layers=2,
+        radial=8,
     )
     for kind, prior in PRIORS.items():
         noise = rpp.Gaussian(rpp.Prior("HalfNormal", {"scale": 0.1}))

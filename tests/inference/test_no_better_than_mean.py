@@ -44,5 +44,20 @@ def test_outputs_that_not_all_systems_have_do_not_hide_it():
     model = rpp.Model(net, likelihood=rpp.Gaussian(0.1))
     weights = {k: np.zeros((1, 1, *p.shape), dtype="f4") for k, p in net.parameters.items()}
     rows, y = check_data(model, rpp.Particles(x), [RNG.normal(size=one.shape) for one in x])
-    with pytest.warns(ConvergenceWarning, match="no better than their mean"):
+    for method in (rpp.MAP(), rpp.DeepEnsemble(epochs=30)):
+        with pytest.warns(ConvergenceWarning, match=r"no better than their mean.*batch_size below 5"):
+            warn_if_mean(rpp.Posterior(model, weights, x=rows, y=y), method)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_if_mean(rpp.Posterior(model, weights, x=rows, y=y), rpp.MAP(epochs=5))
+
+
+def test_energies_that_are_known_do_not_hide_forces_that_are_not():
+    """A network of weights 0 says 0, which is right for the energies."""
+    x = [RNG.normal(size=(3, 3)) for _ in range(5)]
+    net = rpp.ParticleNetwork(rpp.Particles(x), channels=4, layers=1, conservative=True)
+    model = rpp.Model(net, likelihood=rpp.EnergyForces(1.0, 1.0))
+    weights = {k: np.zeros((1, 1, *p.shape), dtype="f4") for k, p in net.parameters.items()}
+    rows, y = check_data(model, rpp.Particles(x), (np.zeros(5), [RNG.normal(size=one.shape) for one in x]))
+    with pytest.warns(ConvergenceWarning, match="standard deviation of the forces of y"):
         warn_if_mean(rpp.Posterior(model, weights, x=rows, y=y), rpp.MAP())

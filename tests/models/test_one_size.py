@@ -153,6 +153,8 @@ def test_what_does_not_fit():
         rpp.fit(gp, overlapping, (e, f), rpp.MAP())
     with pytest.raises(ValueError, match="y must have 3 energies and forces, got 2 and 3"):
         rpp.fit(gp, x, (e[:2], f), rpp.MAP())
+    with pytest.raises(ValueError, match=r"y must be forces alone where rep_out is 4 \* Vector, got a pair; y\[1\]"):
+        rpp.fit(process((REPS[0], *REPS[::2]), likelihood=rpp.Gaussian(0.1)), x, (e, f), rpp.MAP())
     for changes, words in (
         ({"particles": ["N"]}, "particles must be two at least"),
         ({"particles": ["H"] * 8}, "particles must have at most 5,040 orders within types, got 40,320; labels"),

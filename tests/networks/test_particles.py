@@ -102,7 +102,7 @@ def test_forces_are_minus_the_gradient_of_the_energy():
 
 def test_residuals_break_what_they_are_for():
     data = systems((4, 4))
-    options = {"features": Scalar + Vector, "out": Vector, "channels": 8, "layers": 1}
+    options = {"features": Scalar + Vector, "out": Vector, "channels": 8, "layers": 1, "radial": 8}
     soft = ParticleNetwork(data, **options, translation="soft")
     params = strict(soft)
     assert not params["position.weight"].any()
@@ -170,7 +170,15 @@ def test_what_is_known_of_each_particle_in_all_forms():
     assert net.encode_outputs(rows, x) is rows
     with pytest.raises(ValueError, match=r"y\[0\] must have shape \(1, 3\)"):
         net.encode_outputs(np.zeros((3, 5, 3)), x)
+    flat = np.concatenate(y)
+    np.testing.assert_array_equal(net.encode_outputs(data.split(flat, 3), x), rows)
+    np.testing.assert_array_equal(data[[2, 0]].split(flat[[4, 5, 0]], 3)[0], y[2])
+    with pytest.raises(ValueError, match=r"y must be a list of arrays \(particles, 3\).*shape \(6, 3\); systems.split"):
+        net.encode_outputs(flat, x)
+    np.testing.assert_array_equal(data.split(flat[:, 0], 1)[1], y[1][:, :1])
     energy = net.replace(conservative=True, out=Scalar)
+    with pytest.raises(ValueError, match=r"y\[1\] must be a list of arrays \(particles, 3\)"):
+        energy.encode_outputs((np.arange(3.0), flat), x)
     both = energy.encode_outputs((np.arange(3.0), y), x)
     np.testing.assert_array_equal(both[:, 0], np.arange(3.0))
     np.testing.assert_array_equal(both[:, 1:], rows)
@@ -247,6 +255,10 @@ def test_systems_in_all_forms():
     ]
     for form in forms:
         np.testing.assert_array_equal(np.stack(form.positions), positions)
+    for one, given in zip(forms[2].split(mixed, 3), positions, strict=True):
+        np.testing.assert_array_equal(one, given)
+    with pytest.raises(ValueError, match="values must be by system where particles are part of systems that an index"):
+        forms[2][::-1].split(mixed, 3)
     np.testing.assert_array_equal(np.stack(forms[0].features), features)
     shared = Particles(positions, types=["C", "H", "H"])
     assert [t.tolist() for t in shared.types] == [["C", "H", "H"]] * 2

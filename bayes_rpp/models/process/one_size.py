@@ -160,9 +160,14 @@ class OneSize:
                 )
         return x
 
-    def encode_outputs(self, y: Any, n: int, name: str) -> Any:
+    def encode_outputs(self, y: Any, n: int, name: str, outputs: int) -> Any:
         """Rows of energies and forces, which may be a pair (energies, forces); of forces alone too."""
         both = isinstance(y, tuple) and len(y) == 2
+        if both and outputs == len(self.types) * self.dim:
+            raise ValueError(
+                f"{name} must be forces alone where rep_out is {len(self.types)} * Vector, got a pair; {name}[1], or "
+                f"rep_out=Scalar + {len(self.types)} * Vector for energies too, would do"
+            )
         forces = y[1] if both else y
         if not both and getattr(forces, "ndim", 2) != 3:
             return y

@@ -168,7 +168,7 @@ class FunctionPrior(Frozen):
 
     def encode_outputs(self, y: Any, x: NDArray, name: str = "y") -> Any:
         """Energies and forces of systems as rows; other outputs as they are."""
-        return y if self.systems is None else self.systems.encode_outputs(y, len(x), name)
+        return y if self.systems is None else self.systems.encode_outputs(y, len(x), name, self.rep_out.size)
 
     @property
     def sampled(self) -> dict[str, tuple[int, ...]]:

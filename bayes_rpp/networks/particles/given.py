@@ -27,7 +27,7 @@ def by_system(value: Any, name: str, index: Any, mask: Any, *, labels: bool = Fa
         systems, counts = np.unique(parts, return_counts=True)
         if not np.array_equal(systems, np.arange(len(systems))):
             raise ValueError(f"index must number the systems 0, 1, 2, ..., each with a particle, got {systems}")
-        return np.split(a[np.argsort(parts, kind="stable")], np.cumsum(counts)[:-1])
+        return np.split(a if (order := order_by_system(parts)) is None else a[order], np.cumsum(counts)[:-1])
     if mask is not None:
         if isinstance(value, (list, tuple)) and len({len(one) for one in value}) > 1:
             raise ValueError(
@@ -52,6 +52,12 @@ def by_system(value: Any, name: str, index: Any, mask: Any, *, labels: bool = Fa
             f"shape {np.shape(value)}; {name}[None], one system, or index= would do"
         )
     return list(value)
+
+
+def order_by_system(index: Any) -> NDArray[np.intp] | None:
+    """The order of particles in which those of each system follow one another; None: they do."""
+    parts = np.asarray([] if index is None else index)
+    return None if (parts[1:] >= parts[:-1]).all() else np.argsort(parts, kind="stable")
 
 
 def together(each: list[Any], name: str, counts: NDArray) -> NDArray:

@@ -79,6 +79,12 @@ class Rows:
     def padded(self, values: Any, x: NDArray, width: int, name: str) -> Any:
         """What is known of each particle, a list of (particles, width) or an array (n, particles, width), as rows
         (n, places * width) with NaN elsewhere; rows as they are."""
+        shape = getattr(values, "shape", ())
+        if self.places > 1 and (shape[1:] == (width,) or (len(shape) == width == 1)):
+            raise ValueError(
+                f"{name} must be a list of arrays (particles, {width}), one for each system, got one array of "
+                f"shape {shape}; systems.split({name}, {width}), of the Particles that it is of, would do"
+            )
         if not isinstance(values, (list, tuple)) and getattr(values, "ndim", 2) != 3:
             return values
         there = x.reshape(len(x), self.places, -1)[..., 0] > 0.5

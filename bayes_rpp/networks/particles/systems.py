@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_rpp._arrays import frozen, whole_number
-from bayes_rpp.networks.particles.given import by_system, labels_together, together
+from bayes_rpp.networks.particles.given import by_system, labels_together, order_by_system, together
 
 
 class Particles:
@@ -40,6 +40,7 @@ class Particles:
         self, positions: Any, features: Any = None, types: Any = None, *, index: Any = None, mask: Any = None
     ) -> None:
         each = by_system(positions, "positions", index, mask)
+        self._order = order_by_system(index)
         if not each:
             raise ValueError("positions must have at least one system, got none")
         self.counts = frozen(np.array([len(one) for one in each], dtype=np.int64))
@@ -119,23 +120,30 @@ class Particles:
         return 0 if self._features is None else int(self._features.shape[1])
 
     def split(self, values: Any, columns: int) -> list[NDArray]:
-        """What a network says of each particle, such as a prediction's mean, by system and without padding.
+        """What there is of each particle, by system and without padding: what a network says, such as a prediction's
+        mean, or what is known, in one array of all particles.
 
         Args:
-            values: (..., systems, places * columns), as many places as the network has.
+            values: (..., systems, places * columns), as many places as the network has; or (particles of all systems,
+                columns), in the order in which positions were given, also where an index mixes systems.
             columns: of one particle, the size of the network's `out`; of forces d.
 
         Returns:
             Of each system (..., particles, columns).
 
         Raises:
-            ValueError: if values are not of these systems.
+            ValueError: if values are not of these systems; or if they are of all particles, an index mixed these, and
+                the systems are a part of those that were given.
         """
         values = np.asarray(values)
+        values = values[:, None] if values.ndim == 1 and columns == 1 else values
+        if values.shape == (len(self._positions), columns) and len(values) != len(self):
+            return self._split(values[self._given_order()])
         places, rest = divmod(values.shape[-1], whole_number(columns, "columns"))
         if values.ndim < 2 or values.shape[-2] != len(self) or rest or places < self.most:
             raise ValueError(
-                f"values must have shape (..., {len(self)}, {self.most} * {columns}), or more, got {values.shape}"
+                f"values must have shape (..., {len(self)}, {self.most} * {columns}), or more, or a row for each "
+                f"particle, ({len(self._positions)}, {columns}), got {values.shape}"
             )
         lead = values.shape[:-2]
         return [values[..., k, :].reshape((*lead, places, columns))[..., :n, :] for k, n in enumerate(self.counts)]
@@ -194,8 +202,20 @@ class Particles:
     def _rows(self, rows: NDArray, counts: NDArray) -> Particles:
         new = object.__new__(Particles)
         taken = {k: None if (a := getattr(self, k)) is None else a[rows] for k in ("_positions", "_features", "_types")}
-        vars(new).update(taken, counts=frozen(counts.copy()), _ends=np.cumsum(counts))
+        order = None if self._order is None else self._order[:0]  # of others than were given
+        vars(new).update(taken, counts=frozen(counts.copy()), _ends=np.cumsum(counts), _order=order)
         return new
+
+    def _given_order(self) -> Any:
+        """Which rows of what was given particles stand for."""
+        if self._order is None:
+            return slice(None)
+        if len(self._order) < len(self._positions):
+            raise ValueError(
+                "values must be by system where particles are part of systems that an index mixed, got a row for each; "
+                "split(values, columns) of all systems, and then a part of the list, would do"
+            )
+        return self._order
 
     def _split(self, flat: NDArray) -> list[NDArray]:
         return [flat[start:stop] for start, stop in self._places()]
