@@ -119,7 +119,7 @@ def test_residuals_break_what_they_are_for():
 
 
 def test_what_is_beyond_the_cutoff_is_not_seen_and_goes_smoothly():
-    net = ParticleNetwork(3, out=Vector, channels=8, layers=1, cutoff=2.0)
+    net = ParticleNetwork(3, out=Vector, channels=8, layers=1, cutoff=2.0, radial=8)
     params, near = strict(net), np.array([[0.0, 0, 0], [1, 0, 0]])
 
     def at(x):

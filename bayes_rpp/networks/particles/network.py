@@ -73,7 +73,7 @@ class ParticleNetwork(Network, is_code=False):
         conservative: the output, an invariant, is an energy, the sum over particles, of which the forces -dE/dx follow:
             outputs are the energy and then the force on each particle. y may then be a pair (energies, forces), and
             `EnergyForces` is the likelihood.
-        radial: functions of the distance in the basis.
+        radial: functions of the distance in the basis. None: 16 with a cutoff, 8 without.
         moving: True: each layer moves the particles, and the next sees where they have come to, which dynamics take;
             False: all layers see where they are.
         neighbors: how many one particle has about, by whose square root sums of messages are divided. None: those of
@@ -109,7 +109,7 @@ class ParticleNetwork(Network, is_code=False):
         translation: Literal["exact", "soft"] = "exact",
         bilinear: AnyBilinear = True,
         conservative: bool = False,
-        radial: int = 16,
+        radial: int | None = None,
         moving: bool = False,
         neighbors: float | None = None,
         subgroups: Sequence[Group] = (),
@@ -135,6 +135,7 @@ class ParticleNetwork(Network, is_code=False):
         rep_out = self.out if self.pooled else repeated(self.out, places)
         rep_out = self.out + repeated(Vector, places) if self.conservative else rep_out
         self.moving = check_choice(moving, (False, True), "moving")
+        radial = radial if radial is not None else 8 if self.cutoff is None else 16
         self.edges = Edges(check_places(radial, "radial", 2), self.cutoff)
         self.neighbors = neighbors_of(data, places, self.cutoff) if neighbors is None else check_neighbors(neighbors)
         can = Capabilities(
