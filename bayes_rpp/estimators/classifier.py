@@ -114,7 +114,8 @@ class RPPClassifier(ClassifierMixin, RPPEstimator):
 
     def predict_proba(self, X: ArrayLike) -> NDArray:
         """Probability of each class at points (n, n_features), (n, n_classes) in the order of `classes_`."""
-        return class_probabilities(self.posterior_, self._points(X))
+        x = self._points(X)  # first: it says that nothing was fitted
+        return class_probabilities(self.posterior_, x)
 
     def predict(self, X: ArrayLike) -> NDArray:
         """The most probable class at points (n, n_features), (n,) labels."""
