@@ -271,8 +271,9 @@ def stacked(post: Posterior, x: NDArray, y: NDArray) -> Posterior:
     weights = (stacking_weights(scores) + equal / equal.sum()) / 2
     counts = np.round(weights * SHARES * members).astype(int)
     counts //= np.gcd.reduce(counts)
+    rows = np.repeat(np.arange(members), counts)
     return post.replace(
-        samples={k: v[:, np.repeat(np.arange(members), counts)] for k, v in post.samples.items()},
+        samples={k: v[:, rows] for k, v in post.samples.items()},
         method=f"{post.method}, {COUNTED} {' '.join(map(str, counts))} times",
     )
 
