@@ -37,7 +37,9 @@ def outputs_of(post: Posterior, x: NDArray, draws: int | None = None) -> NDArray
             rows = x[np.arange(start, start + len(post.x)).clip(max=len(x) - 1)]
             at = Linearization(post.model, rows, post.y, center, coordinates, jacobian)
             for where, block in at.blocks():
-                f = at.f[where] + np.tensordot(moves, block, axes=(1, 2))
+                # One by one, so that rounding does not depend on how many draws there are.
+                moved = np.stack([block.reshape(-1, block.shape[-1]) @ move for move in moves])
+                f = at.f[where] + moved.reshape(-1, *block.shape[:2])
                 there = slice(start + where.start, min(start + where.stop, len(x)))
                 if there.start < there.stop:
                     found[chain, :, there] = f[:, : there.stop - there.start]
