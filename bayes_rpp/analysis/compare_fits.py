@@ -122,6 +122,8 @@ class Fits:
         self.seconds[key] += time.perf_counter() - begin
 
     def _fitted(self, model: Model, method: Method, **options: Any) -> Posterior:
+        if isinstance(method, Laplace) and not model.latents:  # a strict or free model of classes, without a noise
+            method = replace(method, evidence=None)
         return fit_candidate(model, self.x, self.y, method, engine=self.engine, progress=False, **options)
 
     def _keep(self, key: Key, post: Posterior) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, own_error, percent, soft_error
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, mixed_doubts, part_names, sum_sentences
@@ -166,18 +168,21 @@ def _sentences(
         if shared:
             reasons.append(f"what models beyond it do better has the symmetry, too (their part with it: {shared})")
         size, known = percent(said.unseen[best]), best in said.holds
+        sees = np.isfinite(said.unseen[best])
+        own = f", as far as the fit can tell (own error {size})" if sees else ""
         if best in said.practical:
             key, worst = min(rivals[best].items(), key=lambda item: worth(item[1]))
             kept_to = f"kept to {sizes[best]}, which is less than {percent(PRACTICAL)}"
-            how = "holds in practice" if known else f"nearly holds, as far as the fit can tell (own error {size})"
+            how = "holds in practice" if known else f"nearly holds{own}"
             yield f"{best} {how}, {kept_to}; not exactly: strict against {named(key)}, {worst}."
         elif known:
             yield f"{best} holds to {size}, its model's own error: {', and '.join(reasons)}."
         else:
             why = ", and ".join(reasons)
-            yield f"{best}: no sign of breaking, as far as the fit can tell (own error {size}): {why}."
+            yield f"{best}: no sign of breaking{own}: {why}."
         if not known:
-            yield f"Breakings below {size} stay unseen, so that these data do not decide whether {best} holds."
+            unseen = f"Breakings below {size} stay unseen" if sees else "This likelihood has no own error to go by"
+            yield f"{unseen}, so that these data do not decide whether {best} holds."
         if candidates[best].is_mixed:
             labels = " and ".join(part_names(candidates[best], candidates))
             yield f"So f is a sum of parts with a symmetry each: {labels}."

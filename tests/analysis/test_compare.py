@@ -3,7 +3,21 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from bayes_rpp import EMLP, SO, Gaussian, Laplace, Model, O, Scalar, T, Trivial, Vector, compare_symmetries, fit
+from bayes_rpp import (
+    EMLP,
+    SO,
+    Categorical,
+    Gaussian,
+    Laplace,
+    Model,
+    O,
+    Scalar,
+    T,
+    Trivial,
+    Vector,
+    compare_symmetries,
+    fit,
+)
 from bayes_rpp.analysis import degree_of_symmetry
 from bayes_rpp.analysis.scores import Difference, difference, score
 from bayes_rpp.analysis.standardize import Standardization
@@ -92,6 +106,26 @@ def test_table_verdict_and_recommendation(found):
     assert found.posterior() is found.posteriors["SO(2)", "nested"]
     assert found.posterior("SO(3)") is found.posteriors["SO(3)", "soft"]
     assert str(found.best) in str(found)
+
+
+def test_classes_are_compared_by_networks():
+    """Strict and free models of classes have no number to tune, and no own error in units of the outputs."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(80, 3))
+    labels = (x[:, 2:] + 0.2 * rng.normal(size=(80, 1)) > 0).astype(int)
+    groups = {"none": Trivial(3), "about z": ABOUT_Z}
+    found = compare_symmetries(
+        x, labels, groups, rep_in=Vector, rep_out=2 * Scalar, likelihood=Categorical(), layers=0, method=METHOD,
+        engine="pyro", progress=False,
+    )  # fmt: skip
+    assert found.best == "about z"
+    assert "about z: no sign of breaking: its strict model" in found.verdict
+    assert "no own error to go by, so that these data do not decide whether about z holds" in found.verdict
+    assert "any size" not in found.verdict
+    predicted = found.predict(x)
+    assert predicted.mean.shape == (80, 2)
+    np.testing.assert_allclose(predicted.mean.sum(axis=1), 1)
+    assert (predicted.mean.argmax(axis=1) == labels[:, 0]).mean() > 0.85
 
 
 def test_held_out_scores_and_the_map_agree_with_the_answer(found):

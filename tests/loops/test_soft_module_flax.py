@@ -11,6 +11,7 @@ import optax
 from flax import linen, nnx
 
 import bayes_rpp as rpp
+from tests.networks.flax_modules import module_list
 
 SHAPE = (6, 6, 1)
 
@@ -18,7 +19,7 @@ SHAPE = (6, 6, 1)
 class Net(nnx.Module):
     def __init__(self):
         rngs = nnx.Rngs(0)
-        self.body = nnx.List([nnx.Conv(1, 3, (3, 3), rngs=rngs), nnx.ConvTranspose(3, 2, (2, 2), rngs=rngs)])
+        self.body = module_list([nnx.Conv(1, 3, (3, 3), rngs=rngs), nnx.ConvTranspose(3, 2, (2, 2), rngs=rngs)])
         self.norm, self.drop = nnx.BatchNorm(3, rngs=rngs), nnx.Dropout(0.1, rngs=rngs)
         self.norm.mean[...] = jnp.asarray([0.1, -0.2, 0.3])
         self.head = nnx.Linear(72, 3, rngs=rngs)

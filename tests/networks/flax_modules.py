@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 SHAPE = (4, 6, 2)  # of the CNNs' images
+module_list = getattr(nnx, "List", list)  # flax 0.10 has none
 
 
 class Gain(nnx.Module):
@@ -20,7 +21,7 @@ class Gain(nnx.Module):
 class CNN(nnx.Module):
     def __init__(self, seed=0):
         rngs = nnx.Rngs(seed)
-        self.layers = nnx.List([nnx.Conv(2, 3, (3, 3), rngs=rngs), nnx.Conv(3, 2, (3, 3), strides=2, rngs=rngs)])
+        self.layers = module_list([nnx.Conv(2, 3, (3, 3), rngs=rngs), nnx.Conv(3, 2, (3, 3), strides=2, rngs=rngs)])
         self.norm = nnx.BatchNorm(3, rngs=rngs)
         self.norm.mean[...] = jnp.asarray([0.1, -0.2, 0.3])
         self.dropout = nnx.Dropout(0.5, rngs=rngs)

@@ -1,7 +1,8 @@
-"""Pairs of particles: relative positions, distances in a smooth basis, and which pairs count."""
+"""Pairs of particles: relative positions, distances in a smooth basis, which pairs count, and blocks of all pairs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayes_rpp._arrays import Array, array_namespace, frozen
 from bayes_rpp.engines.libraries import fixed
+from bayes_rpp.networks.emlp import Block
 
 SOFTENED = 1e-10  # added to squared distances, whose root then has a derivative where particles overlap
 REACH = 3.0  # lengths within a cutoff
@@ -58,3 +60,14 @@ class Edges:
 def _others(count: int) -> NDArray:
     """(count, count) 0 on the diagonal, else 1; the same array each time, as `fixed` knows it by its identity."""
     return frozen(1.0 - np.eye(count))
+
+
+def of_pairs(block: Block, params: Mapping[str, Array], ends: Array, between: Array) -> Array:
+    """The block of all pairs (n, N, N, out), whose linear layer is a sum over what it sees: of both ends (n, N, k) each
+    particle once."""
+    xp, k = array_namespace(ends), ends.shape[-1]
+    w = xp.matrix_transpose(params[f"{block.name}.weight"])
+    here, there = ends @ w[:k], ends @ w[k : 2 * k]
+    lin = here[:, :, None, :] + there[:, None, :, :] + between @ w[2 * k :] + params[f"{block.name}.bias"]
+    thetas = [params[name] for name in block.bilinear_names]
+    return block.activate(lin, thetas, params[f"{block.name}.swish"] if block.mixes else None)

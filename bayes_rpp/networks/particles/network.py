@@ -15,14 +15,13 @@ equivariant, so that rotations and reflections are as soft as sigma_b says; A ha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_rpp._arrays import Array, array_namespace, frozen
+from bayes_rpp._arrays import Array, array_namespace
 from bayes_rpp._given import real_array
 from bayes_rpp._types import Shaped
 from bayes_rpp.engines.libraries import fixed, library_of
@@ -40,7 +39,7 @@ from bayes_rpp.networks.particles.arguments import (
     neighbors_of,
     repeated,
 )
-from bayes_rpp.networks.particles.edges import Edges
+from bayes_rpp.networks.particles.edges import Edges, of_pairs
 from bayes_rpp.networks.particles.rows import Rows, check_types
 from bayes_rpp.networks.particles.systems import Particles
 from bayes_rpp.priors.subspaces.base import ZeroSubspace
@@ -274,7 +273,7 @@ class ParticleNetwork(Network, is_code=False):
     def _pass(self, params: Mapping[str, Array], codes: Array, positions: Array, features: Array) -> Array:
         """For codes (n, N, 1), positions (n, N, d) and features (n, N, k): (n, out), or (n, N * out)."""
         xp = array_namespace(positions)
-        known = fixed(_codes(len(self.layout.types or (None,))), positions)
+        known = fixed(self.layout.codes, positions)
         kinds = xp.astype(xp.abs(codes - known) < 0.5, positions.dtype)
         there = xp.astype(codes > 0.5, positions.dtype)
         h = linear(params, "embedding", xp.concat([kinds, features], axis=-1))
@@ -285,7 +284,7 @@ class ParticleNetwork(Network, is_code=False):
             if self.moving or k == 0:
                 between, weights = self.edges(at, there[..., 0])
             ends = xp.concat([kinds, h], axis=-1)
-            m = _of_pairs(message, params, ends, between)
+            m = of_pairs(message, params, ends, between)
             m = xp.sum((weights * self.neighbors**-0.5)[..., None] * m, axis=2)
             u = update(params, xp.concat([h, m], axis=-1))
             h = (h + u) * 0.5**0.5 if stays else u
@@ -297,20 +296,3 @@ class ParticleNetwork(Network, is_code=False):
             return f.reshape((f.shape[0], -1))
         total, count = xp.sum(f, axis=1), xp.sum(there, axis=1)
         return total if self.pooled == "sum" else total / xp.where(count > 0, count, xp.ones_like(count))
-
-
-@cache
-def _codes(kinds: int) -> NDArray:
-    """1, 2, ..., of each type; the same array each time, as `fixed` knows it by its identity."""
-    return frozen(np.arange(1.0, kinds + 1))
-
-
-def _of_pairs(block: Block, params: Mapping[str, Array], ends: Array, between: Array) -> Array:
-    """The block of all pairs (n, N, N, out), whose linear layer is a sum over what it sees: of both ends (n, N, k) each
-    particle once."""
-    xp, k = array_namespace(ends), ends.shape[-1]
-    w = xp.matrix_transpose(params[f"{block.name}.weight"])
-    here, there = ends @ w[:k], ends @ w[k : 2 * k]
-    lin = here[:, :, None, :] + there[:, None, :, :] + between @ w[2 * k :] + params[f"{block.name}.bias"]
-    thetas = [params[name] for name in block.bilinear_names]
-    return block.activate(lin, thetas, params[f"{block.name}.swish"] if block.mixes else None)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_rpp._arrays import frozen
 from bayes_rpp._given import real_array
 from bayes_rpp.networks.particles.given import check_label
 from bayes_rpp.networks.particles.systems import Particles
@@ -38,6 +40,11 @@ class Rows:
     def columns(self) -> int:
         """Of one particle."""
         return 1 + self.dim + self.width
+
+    @cached_property
+    def codes(self) -> NDArray:
+        """1, 2, ..., of each type; the same array each time, as `fixed` knows it by its identity."""
+        return frozen(np.arange(1.0, len(self.types or (None,)) + 1))
 
     def encoded(self, systems: Particles, name: str) -> NDArray:
         """(systems, places * columns)."""
