@@ -21,7 +21,7 @@ def sampler(kind, engine, **settings):
     lengths = (
         {"chains": 4, "warmup": 500, "draws": 1500}
         if engine == "numpyro"
-        else {"chains": 2, "warmup": 200, "draws": 400}
+        else {"chains": 2, "warmup": 100, "draws": 200}
     )
     return kind(**{**lengths, **settings})
 
@@ -69,10 +69,8 @@ def test_samplers_in_twenty_dimensions(kind):
 def test_strict_models_are_sampled_in_their_subspace(engine):
     problem = SmallLinearProblem(sigma_b=0.0)
     post = run(problem, sampler(NUTS, engine), engine)
-    theta, covariance = problem.theta(post), problem.covariance
-    for i in range(4):
-        assert abs(z_score(theta[..., i], problem.mean[i])) < 4
-    np.testing.assert_allclose(np.cov(theta.reshape(-1, 6).T), covariance, atol=0.1 * covariance.max())
+    theta = problem.theta(post)
+    assert_moments(theta[..., :4], problem.mean[:4], problem.covariance[:4, :4])
     np.testing.assert_array_equal(theta[..., 4:], 0)
 
 
@@ -90,12 +88,12 @@ def test_nested_pathways_have_the_exact_posterior(sigma_b, parametrization):
 @pytest.mark.parametrize("sigma_b", [0.2, slow(0.0)])
 def test_map_of_nested_pathways_is_the_exact_mode(engine, sigma_b):
     problem = NestedProblem(sigma_b, "pathways")
-    mode = run(problem, MAP(800, None, learning_rate=0.05), engine)
+    mode = run(problem, MAP(400, None, learning_rate=0.1), engine)
     for name, want in problem.mode.items():
         np.testing.assert_allclose(mode.samples[name][0, 0], want, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", [slow("numpyro"), "pyro"], indirect=True)
+@pytest.mark.parametrize("engine", ["numpyro", slow("pyro")], indirect=True)
 @pytest.mark.parametrize("guide", ["full", slow("low_rank")])
 def test_gaussian_guides_find_a_gaussian_posterior(engine, guide):
     """Full rank within 2 % (in norm) of the exact mean and covariance; of rank 4 of 6, plus a diagonal, within 15 %."""
@@ -140,12 +138,14 @@ def test_minibatches_of_svi_weigh_the_likelihood_as_the_whole_data(engine):
 @pytest.mark.parametrize("method", [slow(MAP), DeepEnsemble], ids=lambda m: m.__name__)
 def test_map_to_four_digits(engine, method):
     problem = SmallLinearProblem()
-    post = run(problem, method(epochs=1200, batch_size=None, learning_rate=0.1), engine)
+    post = run(problem, method(epochs=500, batch_size=None, learning_rate=0.1), engine)
     theta = problem.theta(post)
     np.testing.assert_allclose(theta, np.broadcast_to(problem.mean, theta.shape), atol=1e-4)
 
 
-@each_sampler
+@pytest.mark.parametrize(
+    ("engine", "kind"), [("numpyro", NUTS), ("pyro", HMC), slow("numpyro", HMC), slow("pyro", NUTS)]
+)
 def test_funnel(engine, kind):
     problem = Funnel()
     post = run(problem, sampler(kind, engine, target_accept=0.9), engine)
@@ -153,6 +153,7 @@ def test_funnel(engine, kind):
         assert abs(z_score(values, problem.expected[name])) < 4, name
 
 
+@pytest.mark.parametrize("engine", ["numpyro", slow("pyro")], indirect=True)
 def test_svi_of_the_funnel_has_the_right_centre(engine):
     problem = Funnel()
     post = run(problem, SVI(guide="full", epochs=800, batch_size=None, particles=20, draws=20_000), engine)
@@ -163,7 +164,7 @@ def test_svi_of_the_funnel_has_the_right_centre(engine):
 
 def test_map_of_the_funnel_is_the_mode_of_the_whitened_joint_density(engine):
     problem = Funnel()
-    post = run(problem, MAP(epochs=800, batch_size=None, learning_rate=0.1), engine)
+    post = run(problem, MAP(epochs=400, batch_size=None, learning_rate=0.1), engine)
     s, w = post.samples["sigma_a"][0, 0], post.samples["w"][0, 0, 0, 0]
 
     def density(s, w):  # with respect to sigma and eps = w / sigma

@@ -147,7 +147,7 @@ def test_polishing_never_lowers_the_evidence(seed):
     sigma_b = PerLayer(half_normal(0.1))
     model = nonlinear(sigma_a=[1.0, 1.0], sigma_b=sigma_b, likelihood=Gaussian(half_normal(0.3)))
     found = []
-    for polish in (1, 2, 4, 8):
+    for polish in (1, 3, 8):
         method = Laplace(epochs=60, batch_size=None, evidence="maximize", burn_in=0, polish=polish, draws=2)
         found.append(fit(model, x, y, method, seed=seed, engine="pyro", progress=False).log_evidence)
     assert (np.diff(found) > -1e-6).all(), found

@@ -22,7 +22,7 @@ from bayes_rpp import (
 from bayes_rpp.inference import TrainingError
 from tests.inference.known import LinearProblem
 
-METHODS = [kind(epochs=500, batch_size=None, learning_rate=0.3) for kind in (MAP, partial(DeepEnsemble, members=3))]
+METHODS = [kind(epochs=250, batch_size=None, learning_rate=0.3) for kind in (MAP, partial(DeepEnsemble, members=3))]
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m).__name__)
 
 
@@ -86,7 +86,14 @@ def test_loss_is_minus_the_log_joint(engine):
 
 def test_minibatches_find_the_mode_too(engine):
     problem = LinearProblem(n=64)
-    post = fit(problem.model, problem.x, problem.y, MAP(epochs=250, batch_size=16), engine=engine, progress=False)
+    post = fit(
+        problem.model,
+        problem.x,
+        problem.y,
+        MAP(epochs=60, batch_size=16, learning_rate=0.1),
+        engine=engine,
+        progress=False,
+    )
     np.testing.assert_allclose(post.samples["output.weight"][0, 0], problem.mode["output.weight"], atol=0.02)
 
 

@@ -102,11 +102,21 @@ def test_other_likelihoods(likelihood):
         assert found["calibration_error"] < 0.02
 
 
+ENSEMBLE = DeepEnsemble(members=2, epochs=150)
+
+
 @pytest.mark.parametrize(
     "likelihood", [StudentT(Prior("HalfNormal", {"scale": 1.0})), Bernoulli(), Categorical(), Poisson()], ids=repr
 )
 @pytest.mark.parametrize(
-    "method", [DeepEnsemble(members=2, epochs=150), SVI(epochs=30, draws=25)], ids=["ensemble", "svi"]
+    ("engine", "method"),
+    [
+        ("numpyro", ENSEMBLE),
+        ("pyro", SVI(epochs=30, draws=25)),
+        pytest.param("numpyro", SVI(epochs=30, draws=25), marks=pytest.mark.slow),
+        pytest.param("pyro", ENSEMBLE, marks=pytest.mark.slow),
+    ],
+    ids=["numpyro-ensemble", "pyro-svi", "numpyro-svi", "pyro-ensemble"],
 )
 def test_every_likelihood_trains_predicts_and_is_stored(likelihood, method, engine, tmp_path):
     x = np.random.default_rng(0).normal(size=(200, 3))

@@ -11,6 +11,7 @@ from bayes_rpp import MCLMC, MILE, DeepEnsemble, Gaussian, Model, Prior, fit
 from tests.inference.known import Funnel, LinearProblem, Slope, SmallLinearProblem
 
 pytest.importorskip("blackjax")
+jax = pytest.importorskip("jax")
 SMALL = SmallLinearProblem()
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 
@@ -71,11 +72,13 @@ def test_a_chain_that_would_freeze_goes_on_and_is_named():
     assert all(any(re.search(f"chain {c} froze, or nearly so", w) for w in found) for c in range(2)), found
 
 
-def test_chains_start_at_members_and_an_ensemble_is_the_same_in_one_call():
+def test_chains_start_at_members_and_an_ensemble_is_the_same_in_one_call(caplog):
     train = {"members": 2, "epochs": 5, "batch_size": None}
     sample = {"warmup": 20, "draws": 10}
     ensemble = run(SMALL, DeepEnsemble(**train), seed=3)
-    both = run(SMALL, MCLMC(2, **sample), init=ensemble, seed=3)
+    with jax.log_compiles():
+        both = run(SMALL, MCLMC(2, **sample), init=ensemble, seed=3)
+    assert caplog.text.count("Compiling jit(block)") == 1  # and not once more for a state of other types
     one = run(SMALL, MILE(**train, **sample), seed=3)
     for name, w in both.samples.items():
         np.testing.assert_allclose(one.samples[name], w, rtol=1e-4, atol=1e-5)

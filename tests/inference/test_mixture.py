@@ -88,6 +88,7 @@ def test_a_mixture_within_less_than_nothing(within):
         mixture([one_mode(Gaussian(0.5))], within=within)
 
 
+@pytest.mark.parametrize("engine", ["pyro", pytest.param("numpyro", marks=pytest.mark.slow)], indirect=True)
 def test_of_several_members_the_highest_evidence_counts(engine):
     model = nonlinear(likelihood=Gaussian(half_normal(0.5)))
     method = Laplace(epochs=20, evidence="maximize", draws=3, members=3)

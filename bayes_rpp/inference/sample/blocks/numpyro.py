@@ -117,8 +117,8 @@ def _programs(
 
     def init(keys: Any, flat: Any, data: Any) -> Any:
         if kernel.joint:
-            return kernel.start(keys, flat, data)
-        return chains(lambda chain: kernel.start(*chain, data))((keys, flat))
+            return _typed(kernel.start(keys, flat, data))
+        return _typed(chains(lambda chain: kernel.start(*chain, data))((keys, flat)))
 
     def block(state: Any, count: Any, data: Any) -> Any:
         """`count` draws, in buffers of the size of a block, so that one compilation serves all counts."""
@@ -129,7 +129,7 @@ def _programs(
 
             def step(i: Any, carry: Any) -> Any:
                 state, buffers = carry
-                state = kernel.advance(state, data)
+                state = _typed(kernel.advance(state, data))
                 return state, jax.tree.map(lambda b, new: b.at[i].set(new), buffers, kernel.seen(state))
 
             return jax.lax.fori_loop(0, count, step, (state, buffers))
@@ -142,3 +142,8 @@ def _programs(
     # What runs once need not be fast.
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(init, compiler_options=options), jax.jit(block), kernel.density
+
+
+def _typed(state: Any) -> Any:
+    """A state whose types none of Python's numbers left open, as another type of a state compiles a block anew."""
+    return jax.tree.map(lambda a: jnp.asarray(a, jnp.asarray(a).dtype), state)
