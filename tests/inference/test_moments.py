@@ -129,7 +129,7 @@ def test_estimators_predict_without_samples():
     x = rng.normal(size=(40, 3))
     options = {"method": rpp.SVI(epochs=2, draws=200), "channels": 4, "layers": 0, "engine": "pyro", "random_state": 0}
     model = RPPRegressor(**options).fit(x, x[:, :2])
-    long = np.tile(x, (400, 1))
+    long = np.tile(x, (1000, 1))
     mean, std = model.predict(long, return_std=True)
     post = model.posterior_
     want = post.predict(model.standardize_x_(x))
