@@ -36,7 +36,7 @@ def assert_same(a, b):
     assert a.method == b.method
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pool():
     pool = ProcessPoolExecutor(2)
     yield pool
