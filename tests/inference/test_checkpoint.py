@@ -34,7 +34,7 @@ METHODS = {
     "long ensemble": DeepEnsemble(members=2, epochs=400, batch_size=40),
     "svi": SVI(members=2, epochs=15, batch_size=10, draws=20),
     "nuts": NUTS(chains=2, warmup=20, draws=20),
-    "hmc": HMC(chains=2, warmup=10, draws=10),
+    "hmc": HMC(chains=2, warmup=20, draws=10),
     "long nuts": NUTS(chains=2, warmup=40, draws=60),
     "long mclmc": MCLMC(chains=2, warmup=400, draws=3000),
     "long chees": ChEES(chains=4, warmup=200, draws=400),
