@@ -41,12 +41,12 @@ NETWORKS = {
     "conv": lambda: rpp.ConvNet((1, 6, 6), 3, channels=(2, 2)),
 }
 METHODS = {  # SVI against known posteriors is in tests/inference
-    "map": (rpp.MAP(epochs=600, batch_size=None, learning_rate=0.1), "mode"),
-    "ensemble": (rpp.DeepEnsemble(members=2, epochs=600, batch_size=None, learning_rate=0.1), "mode"),
-    "laplace": (rpp.Laplace(epochs=300, batch_size=None, draws=4000), "posterior"),
+    "map": (rpp.MAP(epochs=250, batch_size=None, learning_rate=0.1), "mode"),
+    "ensemble": (rpp.DeepEnsemble(members=2, epochs=250, batch_size=None, learning_rate=0.1), "mode"),
+    "laplace": (rpp.Laplace(epochs=100, batch_size=None, draws=4000), "posterior"),
     "svi": (rpp.SVI(20, None, draws=50), "nothing"),
     "hmc": (rpp.HMC(chains=2, warmup=60, draws=100), "posterior"),
-    "nuts": (rpp.NUTS(chains=2, warmup=60, draws=100), "posterior"),
+    "nuts": (rpp.NUTS(chains=2, warmup=40, draws=60), "posterior"),
     "mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100), "posterior"),
     "adjusted mclmc": (rpp.MCLMC(chains=2, warmup=60, draws=100, adjusted=True), "posterior"),
     "chees": (rpp.ChEES(chains=8, warmup=150, draws=50), "posterior"),
