@@ -12,12 +12,12 @@ from tests.inference.known import SmallLinearProblem
 pytest.importorskip("blackjax")
 jax = pytest.importorskip("jax")
 SMALL = SmallLinearProblem()
-METHOD = ChEES(8, 150, 300)
+METHOD = ChEES(8, 300, 300)
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 
 
 def run(method=METHOD, **options):
-    return fit(SMALL.model, SMALL.x, SMALL.y, method, **{"engine": "numpyro", "progress": False} | options)
+    return fit(SMALL.model, SMALL.x, SMALL.y, method, **{"engine": "numpyro", "seed": 1, "progress": False} | options)
 
 
 whole = lru_cache(run)
@@ -40,7 +40,7 @@ def test_chains_share_steps_and_their_number_varies():
     for name in ("n_steps", "step_size"):
         np.testing.assert_array_equal(np.ptp(stats[name], axis=0), 0)
     assert len(np.unique(stats["n_steps"][0])) > 1
-    assert 0.4 < stats["acceptance_rate"].mean() < 0.95  # 0.65 is wanted; the warm-up is short
+    assert stats["acceptance_rate"].mean() == pytest.approx(0.65, abs=0.25)
 
 
 class Stop(Exception):

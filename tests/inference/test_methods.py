@@ -86,14 +86,8 @@ def test_loss_is_minus_the_log_joint(engine):
 
 def test_minibatches_find_the_mode_too(engine):
     problem = LinearProblem(n=64)
-    post = fit(
-        problem.model,
-        problem.x,
-        problem.y,
-        MAP(epochs=60, batch_size=16, learning_rate=0.1),
-        engine=engine,
-        progress=False,
-    )
+    method = MAP(epochs=60, batch_size=16, learning_rate=0.1)
+    post = fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False)
     np.testing.assert_allclose(post.samples["output.weight"][0, 0], problem.mode["output.weight"], atol=0.02)
 
 

@@ -102,7 +102,7 @@ def test_other_likelihoods(likelihood):
         assert found["calibration_error"] < 0.02
 
 
-ENSEMBLE = DeepEnsemble(members=2, epochs=150)
+ENSEMBLE, GUIDE = DeepEnsemble(members=2, epochs=150), SVI(epochs=30, draws=25)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ ENSEMBLE = DeepEnsemble(members=2, epochs=150)
     ("engine", "method"),
     [
         ("numpyro", ENSEMBLE),
-        ("pyro", SVI(epochs=30, draws=25)),
-        pytest.param("numpyro", SVI(epochs=30, draws=25), marks=pytest.mark.slow),
+        ("pyro", GUIDE),
+        pytest.param("numpyro", GUIDE, marks=pytest.mark.slow),
         pytest.param("pyro", ENSEMBLE, marks=pytest.mark.slow),
     ],
     ids=["numpyro-ensemble", "pyro-svi", "numpyro-svi", "pyro-ensemble"],
