@@ -20,14 +20,15 @@ import threading
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_rows import CONV, MARK, NUTS, cases
+from benchmarks.gpu_rows import CHAINS, CONV, MARK, cases
 
 SECONDS = 240.0
 GPU_CORES, ENOUGH = 4, 8  # cores of the processes that drive the GPU, where there are so many or more
-ENGINES = ("numpyro", "pyro")
+ENGINES = tuple(e for e in ("numpyro", "pyro") if find_spec(e))
 Key = tuple[str, str, str]  # engine, device, what
 
 
@@ -41,7 +42,7 @@ class Rows:
     def __init__(self, folder: Path, quick: bool) -> None:
         self.file, self._lock = folder / "rows.json", threading.Lock()
         self.about: dict[str, Any] = {"quick": quick, "machine": platform.node(), "cores": os.cpu_count()}
-        self.about |= {name: version(name) for name in ("bayes-rpp", "torch", "jax")}
+        self.about |= {"bayes-rpp": version("bayes-rpp")} | {k: version(k) for k in ("torch", "jax") if find_spec(k)}
         self.devices: dict[str, str] = {}
         self.rows: dict[Key, dict[str, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ class Lane(threading.Thread):
 
 
 def keys_of(engine: str, quick: bool) -> list[str]:
-    return [k for k in cases(quick) if engine == "numpyro" or not k.startswith(NUTS)]
+    return [k for k in cases(quick) if engine == "numpyro" or not k.startswith(CHAINS)]
 
 
 def line(key: Key, figures: dict[str, float]) -> str:

@@ -40,14 +40,19 @@ def cases(quick: bool) -> dict[str, Callable[[Machine], Figures]]:
     for count in (1, 2) if quick else (1, 10, 100):
         key = f"members together: {count}, {'MLP' if quick else 'RPP-EMLP'}, width {widths[0]}"
         found[key] = lambda m, c=count: _step(m, small, batches[0], members=c)
+    draws, depth = (20, 2) if quick else (50, 5)
     for count in (2,) if quick else (4, 64):
-        found[f"{NUTS}, chains together: {count}"] = lambda m, c=count: _chains(m, c, quick)
+        nuts = rpp.NUTS(chains=count, warmup=draws, draws=draws, max_tree_depth=depth)
+        found[f"NUTS, chains together: {count}"] = lambda m, method=nuts: _chains(m, method, quick)
+    for count in (2,) if quick else (4, 64, 1024):
+        method = rpp.MCLMC(chains=count, warmup=20 * draws, draws=20 * draws)
+        found[f"MCLMC, chains together: {count}"] = lambda m, method=method: _chains(m, method, quick)
     found[f"Laplace, {10 if quick else 200} examples"] = lambda m: _laplace(m, quick)
     found[f"{CONV}, batch {4 if quick else 500}"] = lambda m: _images(m, quick)
     return found
 
 
-NUTS = "NUTS"  # on NumPyro: Pyro's chains advance one at a time
+CHAINS = ("NUTS", "MCLMC")  # on NumPyro: Pyro's chains advance one at a time
 CONV = "RPP-ConvNet of CIFAR-10"  # in a process of its own, as JAX's peak of memory is the process's
 
 
@@ -121,14 +126,12 @@ def _run(training: Training) -> Any:
     return getattr(training.trainer, "_state", None)  # JAX's; what it is not asked for, it may not have done yet
 
 
-def _chains(machine: Machine, chains: int, quick: bool) -> Figures:
-    """The second run, of the same program; trees of one size, as all chains wait for the deepest."""
+def _chains(machine: Machine, method: rpp.NUTS | rpp.MCLMC, quick: bool) -> Figures:
+    """The second run, of the same program; NUTS with trees of one size, as all chains wait for the deepest."""
     rep = 2 * rpp.Scalar + 2 * rpp.Vector
     net = rpp.EMLP(rep, rpp.Vector, rpp.O(3), channels=6 * rep, layers=0 if quick else 1)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, net.rep_in.size)), rng.normal(size=(50, 3))
-    draws = 20 if quick else 50
-    method = rpp.NUTS(chains=chains, warmup=draws, draws=draws, max_tree_depth=2 if quick else 5)
 
     def run() -> Any:
         with warnings.catch_warnings():
@@ -136,7 +139,8 @@ def _chains(machine: Machine, chains: int, quick: bool) -> Figures:
             rpp.fit(rpp.Model(net, sigma_b=0.05), x, y, method, engine=machine.engine, progress=False)
 
     first, second = machine.timed(run), machine.timed(run)
-    return {"draws a second, all chains": 2 * draws * chains / second, "first, s": first, "again, s": second}
+    steps = method.chains * (method.warmup + method.draws)
+    return {"draws a second, all chains": steps / second, "first, s": first, "again, s": second}
 
 
 def _laplace(machine: Machine, quick: bool) -> Figures:
