@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 import bayes_rpp as rpp
 from bayes_rpp._files import write_page
-from bayes_rpp.analysis.broken import percent, soft_error
+from bayes_rpp.analysis.broken import percent
 from benchmarks.fits_data import PROBLEMS, Problem, hydrogens
 
 OUT = Path("docs/results/fits.md")
@@ -50,11 +50,8 @@ def verdict(problem: Problem, seed: int) -> dict[str, Any]:
     wrong += [f"{name} is said to hold" for name in broken if name in holds]
     # An undecided one is said to be broken by no more than what stays unseen.
     wrong += [f"{name} is broken by more" for name, size in undecided.items() if problem.truth.get(name, 0.0) > size]
-    errors = {}
-    for name, truth in problem.truth.items():
-        said = soft_error(found.candidates[name], found.posteriors)
-        if said is not None:
-            errors[name] = [truth, said.low, said.high]
+    found_errors = {name: judgment.errors[name] for name in problem.truth if name in judgment.errors}
+    errors = {name: [problem.truth[name], error.low, error.high] for name, error in found_errors.items()}
     best = found.posteriors[found.recommended]
     mean = found.standardize_y.undo(best.predict(found.standardize_x(problem.test_x), samples=False).mean)
     said = {

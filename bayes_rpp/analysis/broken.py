@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,13 @@ class ErrorInterval:
     low: float
     middle: float
     high: float
+
+    def with_error(self, own: float) -> ErrorInterval:
+        """That of the function behind the data, from which the draws are off by `own` (`fit_error`): what they are off
+        breaks the symmetry too, or hides a breaking, as a number of no known direction, so in quadrature."""
+        return ErrorInterval(
+            float(np.sqrt(max(self.low**2 - own**2, 0.0))), self.middle, float(min(np.hypot(self.high, own), 1.0))
+        )
 
     @property
     def is_practical(self) -> bool:
@@ -74,6 +81,18 @@ def own_error(post: Posterior, score: Score) -> float:
     if not isinstance(post.model.likelihood, (Gaussian, StudentT)) or size == 0:
         return np.inf
     return float(np.exp(-score.elpd / post.y.size - 0.5) / np.sqrt(2 * np.pi) / (np.sqrt(2) * size))
+
+
+def fit_error(post: Posterior, score: Score) -> float:
+    """What remains of `own_error` without the noise of the likelihood: how far the fit is from the function behind the
+    data, in units of Eq. 2; zero where the likelihood is of no such numbers."""
+    own = own_error(post, score)
+    if not np.isfinite(own):
+        return 0.0
+    likelihood: Any = post.model.likelihood
+    zeros = np.zeros((post.chains, post.draws, 1, post.y.shape[1]))
+    noise = np.mean(likelihood.variance(zeros, post.latents), dtype=np.float64)
+    return float(np.sqrt(max(own**2 - noise / (2 * np.mean(np.square(post.y))), 0.0)))
 
 
 def how_broken(candidate: Candidate, posteriors: Posteriors, error: ErrorInterval | None) -> str:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_rpp.analysis.broken import PRACTICAL, ErrorInterval, how_broken, least_broken, own_error, percent, soft_error
+from bayes_rpp.analysis.broken import (
+    PRACTICAL,
+    ErrorInterval,
+    fit_error,
+    how_broken,
+    least_broken,
+    own_error,
+    percent,
+    soft_error,
+)
 from bayes_rpp.analysis.candidates import Candidate
 from bayes_rpp.analysis.function_verdict import chain_sentences, mixed_doubts, part_names, sum_sentences
 from bayes_rpp.analysis.scores import Difference, Score, difference
@@ -31,6 +40,9 @@ class Verdict:
         kept: all that nothing speaks against, by the same test, and what these contain.
         practical: those of them that are broken, but by less than 1 %.
         unseen: of each that is kept the size, in units of Eq. 2, below which the fits do not see a breaking.
+        errors: of each with a soft model the equivariance error of the function behind the data and its 90 % interval:
+            of one that is kept from 0 to what stays unseen, else that of the soft model's draws and of what these are
+            off (`ErrorInterval.with_error`).
         sentences: which, how sure, how broken.
         doubts: what speaks against believing it.
     """
@@ -41,6 +53,7 @@ class Verdict:
     doubts: list[str]
     practical: tuple[str, ...] = ()
     unseen: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, ErrorInterval] = field(default_factory=dict)
 
     @property
     def holds(self) -> tuple[str, ...]:
@@ -80,15 +93,17 @@ def judge(
     parts = _symmetric_parts(rivals, candidates, posteriors)
     worse = {name: [key for key, d in found.items() if d.is_worse] for name, found in rivals.items()}
     held = {n for n, keys in worse.items() if all((n, key) in parts and is_capacity(parts[n, key]) for key in keys)}
-    sizes = {name: soft_error(candidates[name], posteriors) for name, keys in worse.items() if keys}
-    near = {name for name, size in sizes.items() if name not in held and size is not None and size.is_practical}
+    sizes = {name: size for name, c in candidates.items() if (size := soft_error(c, posteriors)) is not None}
+    near = {name for name, size in sizes.items() if worse[name] and name not in held and size.is_practical}
     near = {name for name in near if not any(difference(scores[name, "soft"], scores[k]).is_worse for k in worse[name])}
     implied = {name for other in (held | near) for name in candidates[other].contains}
     kept = tuple(name for name in rivals if name in held | near | implied)
     largest = [name for name in kept if not any(name in candidates[other].contains for other in kept)]
     best = max(largest, key=lambda name: scores[name, "strict"].rank, default=None)
     practical = tuple(name for name in kept if name in near)
-    said = Verdict(best, kept, [], [], practical, _unseen(kept, near, candidates, posteriors, scores))
+    unseen = _unseen(kept, near, candidates, posteriors, scores)
+    errors = {name: _error(name, size, unseen, posteriors, scores) for name, size in sizes.items()}
+    said = Verdict(best, kept, [], [], practical, unseen, errors)
     sentences = list(_sentences(said, candidates, posteriors, scores, rivals, parts, sizes))
     if are_functions(posteriors):
         sentences += [*chain_sentences(candidates, posteriors), *sum_sentences(candidates, posteriors)]
@@ -115,6 +130,19 @@ def _unseen(
     keys = {name: (name, "soft" if name in near else "strict") for name in kept}
     own = {n: 0.0 if candidates[n].is_free else own_error(posteriors[key], scores[key]) for n, key in keys.items()}
     return {n: min(own[m] for m in kept if m == n or n in candidates[m].contains) for n in kept}
+
+
+def _error(
+    name: str,
+    size: ErrorInterval,
+    unseen: Mapping[str, float],
+    posteriors: Mapping[Key, Posterior],
+    scores: Mapping[Key, Score],
+) -> ErrorInterval:
+    """One of `Verdict.errors`, by that of the soft model's draws."""
+    if name in unseen:
+        return ErrorInterval(0.0, min(size.middle, unseen[name]), min(unseen[name], 1.0))
+    return size.with_error(fit_error(posteriors[name, "soft"], scores[name, "soft"]))
 
 
 def _rivals(candidate: Candidate, scores: Mapping[Key, Score]) -> dict[Key, Difference]:
@@ -146,7 +174,7 @@ def _sentences(
     scores: Mapping[Key, Score],
     rivals: Mapping[str, dict[Key, Difference]],
     parts: Mapping[tuple[str, Key], Difference],
-    sizes: Mapping[str, ErrorInterval | None],
+    sizes: Mapping[str, ErrorInterval],
 ) -> Iterator[str]:
     best, kept = said.best, said.kept
     if best is None:
@@ -172,7 +200,7 @@ def _sentences(
         own = f", as far as the fit can tell (own error {size})" if sees else ""
         if best in said.practical:
             key, worst = min(rivals[best].items(), key=lambda item: worth(item[1]))
-            kept_to = f"kept to {sizes[best]}, which is less than {percent(PRACTICAL)}"
+            kept_to = f"kept by its soft model to {sizes[best]}, which is less than {percent(PRACTICAL)}"
             how = "holds in practice" if known else f"nearly holds{own}"
             yield f"{best} {how}, {kept_to}; not exactly: strict against {named(key)}, {worst}."
         elif known:
@@ -213,7 +241,7 @@ def _sentences(
                 f"strict against {named(key)}, {worst}."
             )
             continue
-        broken = how_broken(candidates[name], posteriors, sizes.get(name))
+        broken = how_broken(candidates[name], posteriors, said.errors.get(name))
         yield f"{name} does not hold exactly: strict against {named(key)}, {worst}. {broken}"
     yield from least_broken((n, sizes.get(n)) for n in rivals if n not in kept)
     top = highest(scores, best)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_rpp as rpp
-from bayes_rpp.analysis.broken import ErrorInterval, least_broken, own_error, percent, soft_error
+from bayes_rpp.analysis.broken import ErrorInterval, fit_error, least_broken, own_error, percent, soft_error
 from bayes_rpp.analysis.candidates import make_candidates, with_chains
 from bayes_rpp.analysis.scores import Score
 from bayes_rpp.analysis.verdict import judge
@@ -99,7 +99,7 @@ def test_a_symmetry_that_holds_implies_those_within_and_sizes_are_said(bend, elp
         (0.0, 0.0): "SO(3): no sign of breaking, as far as the fit can tell (own error ",
         (0.0, 500.0): "SO(3) holds to 0.0",
         (0.004, 0.0): "SO(3) nearly holds, as far as the fit can tell (own error ",
-        (0.004, 500.0): "SO(3) holds in practice, kept to 0.",
+        (0.004, 500.0): "SO(3) holds in practice, kept by its soft model to 0.",
     }
     assert words.startswith(start[bend, elpd])
     assert ("so that these data do not decide whether SO(3) holds" in words) == (elpd == 0)
@@ -123,10 +123,17 @@ def test_no_breaking_is_larger_than_the_error_of_a_strict_model(noise, n):
     b = np.einsum("kij,kj->ki", g, points @ (np.eye(3) + bend))
     error = np.linalg.norm(a - b, axis=1) / (np.linalg.norm(a, axis=1) + np.linalg.norm(b, axis=1))
     assert 0.8 * error.mean() < unseen
+    said = found.judgment.errors["SO(3)"]
+    assert said.low < error.mean() < said.high
+    own = fit_error(found.posteriors["SO(3)", "soft"], found.scores["SO(3)", "soft"])
     if noise == 0:
         assert unseen < 1.5 * error.mean()
+        assert 0 < said.low < said.high < 0.1
+        assert own < 0.02
     else:  # in which it hides
         assert unseen > noise / 2
+        assert (said.low, said.high) == (0, found.judgment.unseen["SO(3)"])
+        assert own < 0.5 * unseen  # noise is no doubt about the function behind it
 
 
 def test_sizes_are_in_percent():
@@ -160,3 +167,11 @@ def test_the_interval_of_an_error_knows_that_the_examples_are_a_sample():
     assert found.middle == pytest.approx(errors.mean(), abs=0.002)
     assert (found.low, found.high) == pytest.approx((errors.mean() - spread, errors.mean() + spread), abs=0.002)
     assert soft_error(z, {}) is None
+
+
+def test_what_a_fit_is_off_widens_the_interval_of_an_error():
+    """Draws are rougher than the function by what is unknown of it, or smooth a breaking away."""
+    wide = ErrorInterval(0.12, 0.13, 0.14).with_error(0.09)
+    assert (wide.low, wide.middle, wide.high) == pytest.approx((0.0794, 0.13, 0.1664), abs=1e-4)
+    assert ErrorInterval(0.12, 0.13, 0.14).with_error(0.2).low == 0
+    assert ErrorInterval(0.9, 0.95, 0.99).with_error(0.9).high == 1

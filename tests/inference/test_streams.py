@@ -62,6 +62,7 @@ def test_a_loader_is_gone_through_in_each_epoch():
     assert sorted(data.asked[-60:]) == list(range(60))
     assert len(data.asked) == 60 * 4  # a look, and three epochs
     assert post.x.shape == (60, 3)
+    assert "batch_size=25" in post.method
     assert np.isfinite(post.training["loss"]).all()
 
 

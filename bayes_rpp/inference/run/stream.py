@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -54,7 +55,7 @@ class Stream:
         loader: of a dataset with a length; shuffling, augmentation and the size of a batch are its own.
 
     Attributes:
-        size: number of examples; steps: of batches.
+        size: number of examples; steps: of batches; batch_size: of most of them.
         x, y: the first 2,000 examples, or all.
     """
 
@@ -67,6 +68,8 @@ class Stream:
                 "of it, the number of examples, would do"
             )
         self.size, self.steps = len(loader.dataset), len(loader)
+        # A loader with a sampler of batches has no size of them.
+        self.batch_size = loader.batch_size or math.ceil(self.size / max(self.steps, 1))
         found, n = list[tuple[NDArray, NDArray]](), 0
         for batch in self.batches():
             found.append(batch)
