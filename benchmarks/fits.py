@@ -241,7 +241,8 @@ def _row(r: dict[str, Any], *cells: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 300])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="of the seeds")
     parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--data", choices=PROBLEMS, action="append")
     parser.add_argument("--kept", type=Path, default=Path("fits.jsonl"), metavar="FILE")
@@ -250,16 +251,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     from benchmarks.rows import kept
 
+    there = {tuple(json.loads(line)["key"]) for line in given.kept.read_text().splitlines()} if given.report else set()
+    seeds = sorted({key[2] for key in there}) if given.report else range(given.first, given.first + given.seeds)
     keys = [
         (data, count, seed, part)
         for part in given.part or PARTS
         for count in given.counts
-        for seed in range(given.seeds)
+        for seed in seeds
         for data in given.data or PROBLEMS
         if part != "product" or data == "dipole of ammonia"
     ]
     if given.report:
-        there = {tuple(json.loads(line)["key"]) for line in given.kept.read_text().splitlines()}
         keys = [key for key in keys if key in there]
     found = kept(given.kept, keys, measured)
     write_page(given.out, report(found, "python -m benchmarks.fits"))

@@ -43,11 +43,11 @@ def test_maximised_evidence_is_the_highest_exact_one(engine, curvature):
 
 def test_tuning_raises_the_evidence_of_a_network_by_layer(engine):
     model = nonlinear(sigma_b=PerLayer(half_normal(0.02)), likelihood=Gaussian(half_normal(0.1)))
-    tuned = fit(model, X, Y, Laplace(epochs=60, evidence="maximize"), engine=engine, progress=False)
+    tuned = fit(model, X, Y, Laplace(epochs=30, evidence="maximize"), engine=engine, progress=False)
     numbers = {k: float(tuned.samples[k][0, 0]) for k in model.latents}
     assert set(numbers) == {"sigma_b.layers.0", "sigma_b.output", "noise"}
     fixed = fit(
-        nonlinear(sigma_b=0.02, likelihood=Gaussian(0.1)), X, Y, Laplace(epochs=60), engine=engine, progress=False
+        nonlinear(sigma_b=0.02, likelihood=Gaussian(0.1)), X, Y, Laplace(epochs=30), engine=engine, progress=False
     )
     assert tuned.log_evidence > fixed.log_evidence + 10
     assert 0.5 < numbers["noise"] < 1.5  # Y is white noise
@@ -55,7 +55,7 @@ def test_tuning_raises_the_evidence_of_a_network_by_layer(engine):
 
 def test_engines_agree():
     one, other = (
-        fit(nonlinear(), X, Y, Laplace(epochs=200, draws=50), engine=e, progress=False) for e in ("numpyro", "pyro")
+        fit(nonlinear(), X, Y, Laplace(epochs=60, draws=50), engine=e, progress=False) for e in ("numpyro", "pyro")
     )
     assert one.log_evidence == pytest.approx(other.log_evidence, abs=1e-3)
     np.testing.assert_allclose(one.samples["output.weight"], other.samples["output.weight"], atol=1e-3)
@@ -66,7 +66,7 @@ def test_kronecker_tunes_too():
     exact = run(problem, Laplace(epochs=40, draws=2)).log_evidence
     problem.model = Model(problem.net, sigma_a=1.0, sigma_b=0.2, likelihood=Gaussian(half_normal(1.0)))
     post = run(
-        problem, Laplace(epochs=300, batch_size=None, learning_rate=0.1, evidence="maximize", curvature="kronecker")
+        problem, Laplace(epochs=150, batch_size=None, learning_rate=0.1, evidence="maximize", curvature="kronecker")
     )
     assert post.log_evidence > exact - 0.3
     assert post.samples["noise"][0, 0] == pytest.approx(NOISE, rel=0.15)
@@ -147,15 +147,15 @@ def test_polishing_never_lowers_the_evidence(seed):
     sigma_b = PerLayer(half_normal(0.1))
     model = nonlinear(sigma_a=[1.0, 1.0], sigma_b=sigma_b, likelihood=Gaussian(half_normal(0.3)))
     found = []
-    for polish in (1, 3, 8):
-        method = Laplace(epochs=60, batch_size=None, evidence="maximize", burn_in=0, polish=polish, draws=2)
+    for polish in (1, 6):
+        method = Laplace(epochs=30, batch_size=None, evidence="maximize", burn_in=0, polish=polish, draws=2)
         found.append(fit(model, x, y, method, seed=seed, engine="pyro", progress=False).log_evidence)
     assert (np.diff(found) > -1e-6).all(), found
 
 
 @pytest.mark.parametrize("curvature", ["auto", "kronecker"])
 def test_sigmas_are_tuned_where_nothing_else_is(curvature):
-    options = {"epochs": 40, "curvature": curvature, "draws": 2}
+    options = {"epochs": 10, "curvature": curvature, "draws": 2}
     model, fixed = nonlinear(sigma_b=PerLayer(half_normal(0.02))), nonlinear(sigma_b=0.02)
     post = fit(model, X, Y, Laplace(evidence="maximize", **options), engine="pyro", progress=False)
     same = fit(fixed, X, Y, Laplace(**options), engine="pyro", progress=False)
