@@ -64,7 +64,7 @@ def exact_evidence(model, x, y, noise):
     return multivariate_normal(np.zeros(n * d), covariance).logpdf(y.ravel())
 
 
-@pytest.mark.parametrize("truth", ["SO(3)", "none"])  # SO(2) is `found`
+@pytest.mark.parametrize("truth", ["SO(3)", pytest.param("none", marks=pytest.mark.slow)])  # SO(2) is `found`
 def test_the_right_symmetry_of_linear_maps_is_named(truth, found):
     assert linear(truth, 1).best == truth
     assert found.best == "SO(2)"

@@ -176,10 +176,9 @@ def test_trivial_stands_for_its_factors():
     group = rpp.Z(2) * rpp.O(3)
     reps = {"rep_in": rpp.Vector.on(0) * rpp.Vector.on(1), "rep_out": rpp.Vector.on(1)}
     y = x[:, :3] + x[:, 3:] + 0.01 * noise(60, 3)
-    for none in (rpp.Trivial(2) * rpp.Trivial(3), rpp.Trivial(6)):
-        found = rpp.compare_symmetries(x, y, {"none": none, "both": group}, method=LINEAR, **reps, **QUICK)
-        assert found.best == "both"
-        assert [f.dim for f in found.candidates["none"].group.factors] == [2, 3]
+    found = rpp.compare_symmetries(x, y, {"none": rpp.Trivial(6), "both": group}, method=LINEAR, **reps, **QUICK)
+    assert found.best == "both"
+    assert [f.dim for f in found.candidates["none"].group.factors] == [2, 3]
     with pytest.raises(ValueError, match="factor"):  # no Trivial group: what it does must be said
         rpp.compare_symmetries(x, y, {"O": rpp.O(5), "both": group}, **reps, **QUICK)
     plain = compare(X, Y, {"none": rpp.Trivial(3), "axis": rpp.SO(2) * rpp.Trivial(1)})

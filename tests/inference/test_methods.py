@@ -27,7 +27,7 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: type(m)._
 
 
 @each_method
-@pytest.mark.parametrize("parametrization", ["weights", "whitened", "pathways"])
+@pytest.mark.parametrize("parametrization", [pytest.param("weights", marks=pytest.mark.slow), "whitened", "pathways"])
 @pytest.mark.parametrize("sigma_b", [0.2, 0.0])
 def test_finds_the_mode_in_every_parametrisation(engine, method, parametrization, sigma_b):
     if method.count == 1 and parametrization != "pathways":
