@@ -30,10 +30,10 @@ POINTS = 20  # at which predictions are looked at
 MEMBERS = 4
 # Each is (parametrization, the method at `short` draws).
 METHODS: dict[str, tuple[str, Callable[[int], rpp.inference.Method]]] = {
-    "NUTS": ("whitened", lambda short: rpp.NUTS(MEMBERS, short, short, max_tree_depth=10 if short > 20 else 4)),
-    "MCLMC": ("pathways", lambda short: rpp.MCLMC(MEMBERS, 5 * short, 5 * short)),
-    "MCLMC, 16 chains": ("pathways", lambda short: rpp.MCLMC(16, 5 * short, 5 * short)),
-    "ChEES, 16 chains": ("pathways", lambda short: rpp.ChEES(16, 2 * short, short)),
+    "NUTS": ("whitened", lambda short: rpp.NUTS(MEMBERS, short, 3 * short, max_tree_depth=10 if short > 20 else 4)),
+    "MCLMC": ("pathways", lambda short: rpp.MCLMC(MEMBERS, 2 * short, 8 * short)),
+    "MCLMC, 16 chains": ("pathways", lambda short: rpp.MCLMC(16, 2 * short, 8 * short)),
+    "ChEES, 16 chains": ("pathways", lambda short: rpp.ChEES(16, 2 * short, 3 * short)),
     "MCLMC, adjusted": ("pathways", lambda short: rpp.MCLMC(MEMBERS, short, short, adjusted=True)),
     "reference": ("whitened", lambda short: rpp.NUTS(MEMBERS, 3 * short, 10 * short)),
 }

@@ -51,7 +51,7 @@ class MCLMC(Blackjax, Chains):
 
     Args:
         chains: number of chains. With `fit(..., init=)` each starts at a member of the ensemble.
-        warmup: draws for adaptation, thrown away.
+        warmup: draws for adaptation, thrown away; of ten steps each, fewer of them do than of other samplers.
         draws: kept, from each chain.
         adjusted: accept or reject each trajectory (Metropolis): no bias, at about twice the cost (Robnik et al. 2025).
         step_size: as a distance in units of the posterior's standard deviations. None: adapted, which is advised.
@@ -67,6 +67,7 @@ class MCLMC(Blackjax, Chains):
         ValueError: naming the argument that is out of range.
     """
 
+    warmup: int = 200
     adjusted: bool = False
     step_size: float | None = None
     length: float | None = None
@@ -118,8 +119,8 @@ class MILE(Blackjax):
 
     members: int = 8
     epochs: int = 200
-    warmup: int = 500
-    draws: int = 500
+    warmup: int = 200
+    draws: int = 800
     batch_size: int | None = 128
     learning_rate: float | None = None
     patience: int | None = None
