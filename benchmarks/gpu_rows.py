@@ -70,7 +70,10 @@ class Machine:
             import jax
 
             self.library: Any = jax
-            seen = jax.default_backend() == "gpu"
+            try:
+                seen = jax.default_backend() == "gpu"
+            except (AssertionError, RuntimeError):  # JAX was told to use CUDA, and has none
+                seen = False
             self.name = jax.devices()[0].device_kind if self.on_gpu and seen else self.name
         else:
             import torch

@@ -112,13 +112,17 @@ def test_gpu_benchmark_keeps_rows_of_machines_apart_and_says_what_is_left(tmp_pa
     assert gpu.main(["--quick", "--out", str(tmp_path / "new"), "--seconds", "0"]) == 1
 
 
-def test_gpu_benchmark_says_where_there_is_no_gpu(tmp_path, rows, capsys):
-    gpu, torch = pytest.importorskip("benchmarks.gpu"), pytest.importorskip("torch")
-    pytest.importorskip("pyro")
-    if torch.cuda.is_available():
+def test_gpu_benchmark_says_where_there_is_no_gpu(engine, tmp_path, rows, capsys):
+    gpu = pytest.importorskip("benchmarks.gpu")
+    there = (
+        pytest.importorskip("torch").cuda.is_available()
+        if engine == "pyro"
+        else pytest.importorskip("jax").default_backend() == "gpu"
+    )
+    if there:
         pytest.skip("there is one")
     lane = gpu.Lane(gpu.Rows(tmp_path, quick=True), "gpu", {0}, end=time.monotonic() + 600)
-    assert lane._process("pyro", gpu.keys_of("pyro", True)) == []
+    assert lane._process(engine, gpu.keys_of(engine, True)) == []
     assert "sees no GPU" in capsys.readouterr().err
 
 

@@ -51,7 +51,7 @@ class MCLMC(Blackjax, Chains):
 
     Args:
         chains: number of chains. With `fit(..., init=)` each starts at a member of the ensemble.
-        warmup: draws for adaptation, thrown away; of ten steps each, fewer of them do than of other samplers.
+        warmup: draws for adaptation, thrown away; each is ten steps, so that fewer do than for other samplers.
         draws: kept, from each chain.
         adjusted: accept or reject each trajectory (Metropolis): no bias, at about twice the cost (Robnik et al. 2025).
         step_size: as a distance in units of the posterior's standard deviations. None: adapted, which is advised.
