@@ -50,8 +50,8 @@ def verdict(problem: Problem, seed: int) -> dict[str, Any]:
     wrong += [f"{name} is said to hold" for name in broken if name in holds]
     # An undecided one is said to be broken by no more than what stays unseen.
     wrong += [f"{name} is broken by more" for name, size in undecided.items() if problem.truth.get(name, 0.0) > size]
-    found_errors = {name: judgment.errors[name] for name in problem.truth if name in judgment.errors}
-    errors = {name: [problem.truth[name], error.low, error.high] for name, error in found_errors.items()}
+    truth = problem.truth
+    errors = {name: [truth[name], e.low, e.high] for name, e in judgment.errors.items() if name in truth}
     best = found.posteriors[found.recommended]
     mean = found.standardize_y.undo(best.predict(found.standardize_x(problem.test_x), samples=False).mean)
     said = {

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,12 @@ def cases(quick: bool) -> dict[str, Callable[[Machine], Figures]]:
         key = f"members together: {count}, {'MLP' if quick else 'RPP-EMLP'}, width {widths[0]}"
         found[key] = lambda m, c=count: _step(m, small, batches[0], members=c)
     draws, depth = (20, 2) if quick else (50, 5)
-    for count in (2,) if quick else (4, 64):
-        nuts = rpp.NUTS(chains=count, warmup=draws, draws=draws, max_tree_depth=depth)
-        found[f"NUTS, chains together: {count}"] = lambda m, method=nuts: _chains(m, method, quick)
-    for count in (2,) if quick else (4, 64, 1024):
-        method = rpp.MCLMC(chains=count, warmup=20 * draws, draws=20 * draws)
-        found[f"MCLMC, chains together: {count}"] = lambda m, method=method: _chains(m, method, quick)
+    nuts = partial(rpp.NUTS, warmup=draws, draws=draws, max_tree_depth=depth)
+    mclmc = partial(rpp.MCLMC, warmup=20 * draws, draws=20 * draws)
+    for name, made, counts in zip(CHAINS, (nuts, mclmc), ((4, 64), (4, 64, 1024)), strict=True):
+        for count in (2,) if quick else counts:
+            method = made(chains=count)
+            found[f"{name}, chains together: {count}"] = lambda m, method=method: _chains(m, method, quick)
     found[f"Laplace, {10 if quick else 200} examples"] = lambda m: _laplace(m, quick)
     found[f"{CONV}, batch {4 if quick else 500}"] = lambda m: _images(m, quick)
     return found

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.devices import has_gpu
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -114,12 +116,7 @@ def test_gpu_benchmark_keeps_rows_of_machines_apart_and_says_what_is_left(tmp_pa
 
 def test_gpu_benchmark_says_where_there_is_no_gpu(engine, tmp_path, rows, capsys):
     gpu = pytest.importorskip("benchmarks.gpu")
-    there = (
-        pytest.importorskip("torch").cuda.is_available()
-        if engine == "pyro"
-        else pytest.importorskip("jax").default_backend() == "gpu"
-    )
-    if there:
+    if has_gpu(engine):
         pytest.skip("there is one")
     lane = gpu.Lane(gpu.Rows(tmp_path, quick=True), "gpu", {0}, end=time.monotonic() + 600)
     assert lane._process(engine, gpu.keys_of(engine, True)) == []

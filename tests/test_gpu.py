@@ -5,21 +5,16 @@ python -m pytest tests/test_gpu.py tests/test_contracts.py tests/inference/test_
 """
 
 import copy
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 import bayes_rpp as rpp
+from tests.devices import has_gpu
 from tests.inference.known import SmallLinearProblem
+from tests.inference.laplace_cases import run
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")  # of short chains
-
-
-def has_gpu(engine):
-    if engine == "pyro":
-        return find_spec("torch") and find_spec("pyro") and pytest.importorskip("torch").cuda.is_available()
-    return find_spec("numpyro") and find_spec("jax") and pytest.importorskip("jax").default_backend() == "gpu"
 
 
 @pytest.fixture
@@ -37,6 +32,7 @@ def on_gpu(engine):
 @pytest.fixture
 def torch():
     """With products as precise as the CPU's."""
+    pytest.importorskip("pyro")
     if not has_gpu("pyro"):
         pytest.skip("torch sees no GPU")
     torch = pytest.importorskip("torch")
@@ -46,14 +42,10 @@ def torch():
     torch.backends.cudnn.allow_tf32 = before
 
 
-def fit(problem, method, engine, **options):
-    return rpp.fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False, **options)
-
-
 @pytest.mark.parametrize("parametrization", ["whitened", "weights", "pathways"])
 def test_the_mode_is_the_exact_one(on_gpu, parametrization):
     problem = SmallLinearProblem(parametrization=parametrization)
-    post = fit(problem, rpp.DeepEnsemble(members=2, epochs=400, batch_size=None, learning_rate=0.1), on_gpu)
+    post = run(problem, rpp.DeepEnsemble(members=2, epochs=400, batch_size=None, learning_rate=0.1), on_gpu)
     for name, mode in problem.mode.items():
         np.testing.assert_allclose(post.samples[name][0], np.stack([mode] * 2), atol=5e-3)
 
@@ -71,7 +63,7 @@ def test_the_posterior_is_the_exact_one(on_gpu, name):
     if name == "NUTS" and on_gpu == "pyro":
         pytest.skip("one chain at a time, a launch for each operation")
     (method, within), problem = METHODS[name], SmallLinearProblem()
-    post = fit(problem, method, on_gpu)
+    post = run(problem, method, on_gpu)
     theta = problem.theta(post).reshape(-1, len(problem.mean))
     assert np.linalg.norm(theta.mean(axis=0) - problem.mean) < within * np.linalg.norm(problem.mean)
     assert np.linalg.norm(np.cov(theta.T) - problem.covariance) < within * np.linalg.norm(problem.covariance)
@@ -80,7 +72,7 @@ def test_the_posterior_is_the_exact_one(on_gpu, name):
 def test_a_fit_goes_on_where_it_stopped(on_gpu, tmp_path):
     problem = SmallLinearProblem()
     method = rpp.MAP(epochs=6, batch_size=4)
-    whole = fit(problem, method, on_gpu)
+    whole = run(problem, method, on_gpu)
 
     class Stop(Exception):
         pass
@@ -91,8 +83,8 @@ def test_a_fit_goes_on_where_it_stopped(on_gpu, tmp_path):
 
     where = tmp_path / "fit"
     with pytest.raises(Stop):
-        fit(problem, method, on_gpu, callbacks=[stop], checkpoint=where)
-    resumed = fit(problem, method, on_gpu, checkpoint=where)
+        run(problem, method, on_gpu, callbacks=[stop], checkpoint=where)
+    resumed = run(problem, method, on_gpu, checkpoint=where)
     for name, weights in whole.samples.items():
         np.testing.assert_allclose(resumed.samples[name], weights, atol=1e-5)
 

@@ -108,6 +108,7 @@ def fit(
         _check_streamed(model, method, engine, checkpoint, executor)
         stream = Stream(model, x, y)  # type: ignore[arg-type]
         x, y = stream.x, stream.y
+        method = replace(method, batch_size=stream.batch_size)  # type: ignore[call-arg]  # MAP or DeepEnsemble
     else:
         x, y = check_data(model, *examples_of(x, y))
     alone = isinstance(model, GaussianProcess) and isinstance(method, MAP)  # numpy and scipy do it

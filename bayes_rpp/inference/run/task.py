@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -72,10 +72,7 @@ class Task:
 
     def posterior(self, samples: dict[str, NDArray], **parts: Any) -> Posterior:
         """What the method found."""
-        method = self.method
-        if self.stream is not None:  # which has batches of its own
-            method = replace(method, batch_size=self.stream.batch_size)
-        made: dict[str, Any] = {"x": self.x, "y": self.y, "method": repr(method)}
+        made: dict[str, Any] = {"x": self.x, "y": self.y, "method": repr(self.method)}
         made |= {"engine": self.engine, "seed": self.seed}
         return Posterior(self.model, samples, **made, **parts)
 
