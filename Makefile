@@ -40,7 +40,7 @@ bench: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,blackjax,posteriors,dev,docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,blackjax,posteriors,sbx,dev,docs]'
 	touch $@
 
 .venv-lowest/installed: pyproject.toml constraints-lowest.txt

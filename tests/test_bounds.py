@@ -13,8 +13,8 @@ CHECKERS = {"import-linter", "mypy", "pre-commit", "pre-commit-hooks", "pytest-c
 
 
 def bounds():
-    """Name and lower bound of each dependency but for those of the documentation and of the peers, which run apart."""
-    extras = {k: v for k, v in PROJECT["optional-dependencies"].items() if k not in ("docs", "peers")}
+    """Name and lower bound of each dependency but for the documentation, the peers and SBX, which run apart."""
+    extras = {k: v for k, v in PROJECT["optional-dependencies"].items() if k not in ("docs", "peers", "sbx")}
     for text in [*PROJECT["dependencies"], *(d for v in extras.values() for d in v)]:
         found = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)", text)
         if found:

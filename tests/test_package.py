@@ -48,7 +48,7 @@ def loaded_for_types(module):
 
 @pytest.mark.parametrize("face", ["", *FACES])
 def test_the_names_of_a_module_are_those_that_type_checkers_see(face):
-    for needed in ("stable_baselines3", "sklearn"):
+    for needed in ("sbx", "stable_baselines3", "sklearn"):
         pytest.importorskip(needed)
     module = import_module(f"bayes_rpp.{face}".rstrip("."))
     known = loaded_for_types(module)

@@ -47,7 +47,7 @@ class Trial:
 def run_trial(trial: Trial) -> dict[str, Any]:
     """Train; a row of the table, the curves as lists."""
     from bayes_rpp import rl
-    from bayes_rpp.rl.torch.curves import learning_curve
+    from bayes_rpp.rl.curves import learning_curve
 
     task, arm = trial.task, trial.arm
     symmetry = rl.symmetry(task.env_id)
@@ -60,6 +60,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     curve = learning_curve(
         task.make,
         task.steps,
+        library=task.library,
         policy_options=None if arm == "SAC" else prior,
         width=task.width,
         seed=trial.seed,
@@ -68,13 +69,15 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         batch_size=128,
         gamma=task.gamma,
         learning_starts=min(task.learning_starts, task.steps // 2),
-        gradient_steps=task.gradient_steps,
+        train_freq=task.every,
+        gradient_steps=task.every * task.gradient_steps,
     )
     values = curve.at(grid(task), task.window)
     late = np.array(tracker.records["step"]) > min(EARLY, task.steps // 2)
     row: dict[str, Any] = dict(zip(KEY, trial.key, strict=True))
     return row | {
         "steps": task.steps,
+        "library": task.library,
         "gradient_steps": task.gradient_steps,
         "learning_rate": rate,
         "area": float(values.mean()),
@@ -223,6 +226,8 @@ def chosen_figure(
     """
     if find_spec("stable_baselines3") is None:
         raise ImportError("fig5 needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
+    if find_spec("sbx") is None and any(TASKS[name].library == "sbx" for name in names or TASKS if name in TASKS):
+        raise ImportError("fig5 of the longer trainings needs SBX: pip install 'bayes-rpp[sbx]'")
     for what, given, known in (("environment", names, TASKS), ("arm", arms, ARMS)):
         for name in given or ():
             if name not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,9 @@ class Task:
     Attributes:
         rates: learning rate of SAC, of two pathways, of RPP and of strict.
         window: steps over which returns are averaged.
-        gradient_steps: after each step of the environment.
+        library: that trains: "sb3" or "sbx".
+        gradient_steps: for each step of the environment.
+        every: steps of the environment after which all their gradient steps are made.
         tilt: angle of gravity from the vertical, degrees, towards x or, if `sideways`, towards y.
         weaker: by which the torques of the first half of the actuators are scaled: of one leg of two.
         episode: its longest length; the environment's own if None.
@@ -31,7 +33,9 @@ class Task:
     window: int = 500
     gamma: float = 0.99
     learning_starts: int = 100
+    library: Literal["sb3", "sbx"] = "sb3"
     gradient_steps: int = 1
+    every: int = 1
     tilt: float = 0.0
     sideways: bool = False
     weaker: float = 1.0
@@ -51,11 +55,13 @@ class Task:
 
 def _task(name: str, env_id: str, *rates: float, **options: Any) -> Task:
     long: dict[str, Any] = {"steps": 100_000, "seeds": 4, "window": 5000, "learning_starts": 1000}
+    long |= {"library": "sbx", "every": 8}
     return Task(name, env_id, rates=(rates * 4)[:4], **(long | options))  # type: ignore[arg-type]
 
 
 _PENDULUM: dict[str, Any] = {
-    "steps": 1500, "seeds": 10, "window": 500, "learning_starts": 100, "gradient_steps": 3,
+    "steps": 1500, "seeds": 10, "window": 500, "learning_starts": 100, "gradient_steps": 3, "library": "sb3",
+    "every": 1,
 }  # fmt: skip
 _SWIMMER: dict[str, Any] = {"gamma": 0.999}
 TASKS = {
@@ -63,8 +69,8 @@ TASKS = {
     for task in (
         _task("double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM),
         _task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM, tilt=10.0),
-        _task("swimmer", "Swimmer-v5", 1e-3, 3e-4, 3e-3, 1e-3, **_SWIMMER),
-        _task("tilted-swimmer", "Swimmer-v5", 1e-3, 3e-4, 3e-3, 1e-3, **_SWIMMER, tilt=5.0, sideways=True),
+        _task("swimmer", "Swimmer-v5", 3e-3, 3e-3, 3e-4, 3e-4, **_SWIMMER),
+        _task("tilted-swimmer", "Swimmer-v5", 3e-3, 3e-3, 3e-4, 3e-4, **_SWIMMER, tilt=5.0, sideways=True),
         _task("walker2d", "Walker2d-v5", 3e-4, 1e-3, 3e-4, 1e-3, width=128),
         _task("lame-walker2d", "Walker2d-v5", 3e-4, 1e-3, 3e-4, 1e-3, width=128, weaker=0.7),
         _task("hopper", "Hopper-v5", 3e-4, width=128),

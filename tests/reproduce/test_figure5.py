@@ -8,13 +8,14 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
+pytest.importorskip("sbx")
 
 from typer.testing import CliRunner
 
 from bayes_rpp import rl
 from bayes_rpp.cli import app
 from bayes_rpp.reproduce import figure5
-from bayes_rpp.rl.torch.curves import Curve
+from bayes_rpp.rl.curves import Curve
 
 
 def call(*arguments):
@@ -99,30 +100,27 @@ def test_a_stopped_run_goes_on(fakes, tmp_path):
     assert "with steps None; another folder, the same options" in refused.output
 
 
-def test_small_trainings(tmp_path):
-    result = call(
-        "fig5",
-        "--quick",
-        "--environment",
-        "tilted-double-pendulum",
-        "--gradient-steps",
-        1,
-        "--trials",
-        1,
-        "--jobs",
-        1,
-        "--out",
-        tmp_path,
-    )
+def small(tmp_path, *options):
+    result = call("fig5", "--quick", "--gradient-steps", 1, "--trials", 1, "--jobs", 1, "--out", tmp_path, *options)
     assert result.exit_code == 0, result.output
     rows = pd.read_csv(tmp_path / "trials.csv")
-    assert list(rows["arm"]) == list(figure5.ARMS)
     assert rows["area"].between(1, 1000).all()
     assert (rows["episodes"] > 5).all()
     assert (rows["gradient_steps"] == 1).all()
-    errors = pd.read_csv(tmp_path / "fig5-errors.csv")
+    return rows, pd.read_csv(tmp_path / "fig5-errors.csv")
+
+
+def test_small_trainings(tmp_path):
+    rows, errors = small(tmp_path, "--environment", "tilted-double-pendulum")
+    assert list(rows["arm"]) == list(figure5.ARMS)
     assert (errors.loc[errors["arm"] == "strict", ["policy", "critic"]] < 1e-5).all(axis=None)
     assert (errors.loc[errors["arm"] == "SAC", ["policy", "critic"]] > 0.01).all(axis=None)
+
+
+def test_a_small_training_in_sbx(optimised, tmp_path):
+    rows, errors = small(tmp_path, "--environment", "hopper", "--arm", "RPP")
+    assert rows["library"].tolist() == ["sbx"]
+    assert np.isfinite(errors[["policy", "critic"]]).all(axis=None)
 
 
 @pytest.mark.parametrize(

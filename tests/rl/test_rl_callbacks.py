@@ -65,7 +65,7 @@ def test_what_is_recorded_does_not_change_the_training():
 
 
 def test_evidence_opens_the_residual_which_is_saved(tmp_path, monkeypatch):
-    from bayes_rpp.rl.torch import callbacks
+    from bayes_rpp.rl import callbacks
 
     monkeypatch.setattr(callbacks, "log_evidences", lambda features, targets: np.array([0.0, 1.0, 9.0, 2.0, -5.0]))
     opened, tracker = rl.ResidualEvidence(every=20, n=30), rl.SymmetryTracker(MIRROR, every=100, n=20)
@@ -82,7 +82,7 @@ def test_evidence_opens_the_residual_which_is_saved(tmp_path, monkeypatch):
 
 
 def test_sigma_b_is_at_most_the_policys():
-    from bayes_rpp.rl.torch import callbacks
+    from bayes_rpp.rl import callbacks
 
     model, callback = agent(sigma_b=0.02), rl.ResidualEvidence(every=20, n=30, gain=0.0)
     with pytest.MonkeyPatch.context() as patch:

@@ -12,20 +12,17 @@ by the factor sigma_b / sigma_a. All weights of a network are one vector, gather
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from bayes_rpp.priors.subspaces.base import EquivariantSubspace
-from bayes_rpp.symmetry.representations import Rep, Representation, Scalar, Term
+from bayes_rpp.rl.layout import Layout
+from bayes_rpp.symmetry.representations import Representation
 
 
 class SoftMLP(nn.Module):
@@ -58,35 +55,20 @@ class SoftMLP(nn.Module):
         self.members, self.activation = members, activation()
         self.ratio: torch.Tensor
         self.register_buffer("ratio", torch.tensor(sigma_b / sigma_a if sigma_a > 0 else 1.0))
-        self.shapes: list[tuple[int, ...]] = []
-        tables = []
-        for rep_in, rep_out in pairwise(reps):
-            self.shapes += [(rep_out.size, rep_in.size), (rep_out.size,)]
-            tables += [orbits(rep_in, rep_out), orbits(None, rep_out)]
-        self.sizes = [math.prod(shape) for shape in self.shapes]
+        layout = Layout(reps)
+        self.shapes, self.sizes = layout.shapes, layout.sizes
         start = torch.stack([_initial(self.shapes) for _ in range(members)])
         self.beta: nn.Parameter | None = None
         self.residual: nn.Parameter | None = None
         if sigma_a > 0:
-            index, values, rank = _joined(tables)
-            offsets = rank * np.arange(members)[:, None]
-            for k in range(index.shape[1]):  # one in most groups: each weight is one number with a sign
-                self.register_buffer(f"index_{k}", torch.as_tensor((index[:, k] + offsets).ravel()), persistent=False)
-                self.register_buffer(f"values_{k}", _float(np.tile(values[:, k], members)), persistent=False)
-            self.terms = index.shape[1]
-            self.beta = nn.Parameter(self._encoded(start, members * rank))
+            offsets = layout.rank * np.arange(members)[:, None]
+            self.terms = layout.index.shape[1]
+            for k, (index, values) in enumerate(zip(layout.index.T, layout.values.T, strict=True)):
+                self.register_buffer(f"index_{k}", torch.as_tensor((index + offsets).ravel()), persistent=False)
+                self.register_buffer(f"values_{k}", _float(np.tile(values, members)), persistent=False)
+            self.beta = nn.Parameter(_float(np.concatenate([layout.encoded(w.numpy()) for w in start])))
         if sigma_b > 0:
             self.residual = nn.Parameter(torch.zeros_like(start) if sigma_a > 0 else start)
-
-    def _encoded(self, start: torch.Tensor, count: int) -> torch.Tensor:
-        # The rows of s Q have the sum of squares n / r over the orbit: (s Q)^T w / s is the projection's coordinates,
-        # shorter than w by sqrt(r / n), so that dividing by another s gives weights of w's size.
-        beta, weights = torch.zeros(count), torch.zeros(count)
-        for k in range(self.terms):
-            index, values = self.get_buffer(f"index_{k}"), self.get_buffer(f"values_{k}")
-            beta.index_add_(0, index, values * start.ravel())
-            weights.index_add_(0, index, values**2)
-        return beta / weights.clamp(min=1e-12).sqrt()
 
     def weights(self) -> torch.Tensor:
         """The merged weights and biases, (members, number of weights)."""
@@ -128,73 +110,6 @@ def _initial(shapes: Sequence[tuple[int, ...]]) -> torch.Tensor:
 
 def _float(a: NDArray) -> torch.Tensor:
     return torch.as_tensor(a, dtype=torch.float32)
-
-
-def _joined(tables: Sequence[tuple[NDArray, NDArray, int]]) -> tuple[NDArray, NDArray, int]:
-    width = max(index.shape[1] for index, _, _ in tables)
-    indices, values, start = [], [], 0
-    for index, value, rank in tables:
-        gap = ((0, 0), (0, width - index.shape[1]))
-        # What a weight has no part in points anywhere, with the value 0.
-        indices.append(np.pad(np.where(value == 0, 0, index + start), gap))
-        values.append(np.pad(value, gap))
-        start += rank
-    return np.concatenate(indices), np.concatenate(values), start
-
-
-def orbits(rep_in: Representation | None, rep_out: Representation) -> tuple[NDArray, NDArray, int]:
-    """The equivariant maps in a basis that shares weights: row w of s Q has values[w] at index[w], and zeros elsewhere.
-
-    Args:
-        rep_in: None for biases.
-
-    Returns:
-        index and values of shape (n, k), and the rank. Of signed permutations k is 1: each weight is plus or minus one
-        number that it shares with its orbit.
-    """
-    group, columns = rep_out.group, rep_in or Scalar(rep_out.group)
-    found: dict[tuple[Term, Term], tuple[NDArray, NDArray, int]] = {}
-    shape, rank, width = (rep_out.size, columns.size), 0, 1
-    pieces = []
-    for o in rep_out.blocks:
-        for i in columns.blocks:
-            key = (o.term, i.term)
-            if key not in found:
-                one = EquivariantSubspace(Rep(((i.term, 1),))(group), Rep(((o.term, 1),))(group))
-                found[key] = _sparse(one.basis())
-            index, values, r = found[key]
-            copies = rank + r * np.arange(o.count * i.count).reshape(o.count, 1, i.count, 1, 1)
-            local = index.reshape(1, o.size, 1, i.size, -1) + copies
-            pieces.append((o, i, local, values.reshape(1, o.size, 1, i.size, -1)))
-            rank, width = rank + r * o.count * i.count, max(width, index.shape[1])
-    all_index, all_values = np.zeros((*shape, width), dtype=np.int64), np.zeros((*shape, width))
-    for o, i, local, values in pieces:
-        where = (slice(o.offset, o.stop), slice(i.offset, i.stop), slice(0, local.shape[-1]))
-        size = (o.count * o.size, i.count * i.size, local.shape[-1])
-        all_index[where] = local.reshape(size)
-        all_values[where] = np.broadcast_to(values, local.shape).reshape(size)
-    scale = math.sqrt(shape[0] * shape[1] / rank) if rank else 0.0
-    return all_index.reshape(-1, width), scale * all_values.reshape(-1, width), rank
-
-
-def _sparse(q: NDArray) -> tuple[NDArray, NDArray, int]:
-    """An orthonormal basis (n, r) of the same span with few entries in each row, as indices and values (n, k)."""
-    n, rank = q.shape
-    projector = np.where(np.abs(q @ q.T) > 1e-9, q @ q.T, 0.0)
-    count, labels = connected_components(projector != 0, directed=False)
-    entries: list[list[tuple[int, float]]] = [[] for _ in range(n)]
-    start = 0
-    for label in range(count):
-        rows = np.flatnonzero(labels == label)
-        eigenvalues, vectors = np.linalg.eigh(projector[np.ix_(rows, rows)])
-        for vector in vectors[:, eigenvalues > 0.5].T:
-            for row, value in zip(rows, vector, strict=True):
-                entries[row].append((start, float(value)))
-            start += 1
-    assert start == rank
-    width = max(1, max(len(e) for e in entries))
-    padded = [e + [(0, 0.0)] * (width - len(e)) for e in entries]
-    return np.array([[i for i, _ in e] for e in padded]), np.array([[v for _, v in e] for e in padded]), rank
 
 
 def decayed(module: nn.Module, weight_decay: float, sigma_a: float, sigma_b: float) -> list[dict[str, Any]]:

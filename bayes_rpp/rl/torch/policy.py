@@ -6,10 +6,8 @@ transform as actions do, logarithms of standard deviations as actions without th
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ContinuousCritic
@@ -19,10 +17,9 @@ from stable_baselines3.sac import SAC
 from stable_baselines3.sac.policies import LOG_STD_MAX, LOG_STD_MIN, Actor, SACPolicy
 from torch import nn
 
-from bayes_rpp.rl.tables import Array, Symmetry
+from bayes_rpp.rl.fitting import Representations, check_prior, fitting, opened_ratio
+from bayes_rpp.rl.tables import Symmetry
 from bayes_rpp.rl.torch.layers import SoftMLP, decayed
-from bayes_rpp.symmetry.finite import is_permutation
-from bayes_rpp.symmetry.representations import Regular, Rep, Representation, Scalar
 
 
 class RPPPolicy(SACPolicy):
@@ -57,17 +54,10 @@ class RPPPolicy(SACPolicy):
         use_sde: bool = False,
         **kwargs: Any,
     ) -> None:
-        if use_sde:
-            raise ValueError("use_sde must be False, as RPPPolicy explores with independent noise, got True")
-        for name, value in (("sigma_a", sigma_a), ("sigma_b", sigma_b)):
-            _check_number(name, value)
-        for name, value in (("weight_decay", weight_decay), ("critic_weight_decay", critic_weight_decay)):
-            _check_number(name, value)
-        if sigma_a == 0 and sigma_b == 0:
-            raise ValueError("sigma_a or sigma_b must be positive, got 0 for both")
+        check_prior(sigma_a, sigma_b, weight_decay, critic_weight_decay, use_sde)
         self.symmetry, self.sigma_a, self.sigma_b = symmetry, float(sigma_a), float(sigma_b)
         self.weight_decay, self.critic_weight_decay = float(weight_decay), float(critic_weight_decay)
-        self._reps = Representations(_fitting(symmetry, observation_space, action_space))
+        self._reps = Representations(fitting(symmetry, observation_space, action_space))
         super().__init__(observation_space, action_space, lr_schedule, use_sde=use_sde, **kwargs)
 
     def make_actor(self, features_extractor: BaseFeaturesExtractor | None = None) -> Actor:
@@ -86,14 +76,9 @@ class RPPPolicy(SACPolicy):
         Raises:
             ValueError: if sigma_b is below 0, or the policy has no residual pathway, or nothing but one.
         """
-        _check_number("sigma_b", sigma_b)
-        if self.sigma_a == 0 or self.sigma_b == 0:
-            raise ValueError(
-                "policy must have two pathways for another sigma_b, got "
-                f"sigma_a={self.sigma_a:g} and sigma_b={self.sigma_b:g}; sigma_b=1 would do"
-            )
+        ratio = opened_ratio(self.sigma_a, self.sigma_b, sigma_b)
         for part in (self.actor, self.critic, self.critic_target):
-            part.get_submodule("net").get_buffer("ratio").fill_(sigma_b / self.sigma_a)
+            part.get_submodule("net").get_buffer("ratio").fill_(ratio)
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
@@ -126,31 +111,6 @@ class RPPPolicy(SACPolicy):
             "weight_decay": self.weight_decay,
             "critic_weight_decay": self.critic_weight_decay,
         }
-
-
-class Representations:
-    """Bound representations of what goes in and out of the networks."""
-
-    def __init__(self, symmetry: Symmetry) -> None:
-        self.group = symmetry.group
-        s, a = symmetry.rep_state, symmetry.rep_action
-        self.state, self.action, self.both = s(self.group), a(self.group), (s + a)(self.group)
-        size = Rep.custom(_Unsigned(self.action), name="action without signs") if len(self.group.elements) > 1 else a
-        self.mean_and_log_std = (a + size)(self.group)
-        self.scalar = Scalar(self.group)
-
-    def hidden(self, width: int) -> Representation:
-        return (math.ceil(width / len(self.group.elements)) * Regular)(self.group)
-
-
-class _Unsigned:
-    """|rho(g)| of signed permutations: how standard deviations transform."""
-
-    def __init__(self, action: Representation) -> None:
-        self.action = action
-
-    def __call__(self, g: Array) -> Array:
-        return np.abs(self.action.rho(g))
 
 
 class RPPActor(Actor):
@@ -193,45 +153,6 @@ class RPPCritic(ContinuousCritic):
 
     def q1_forward(self, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         return self.forward(obs, actions)[0]
-
-
-def _check_number(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number >= 0, got {value!r}")
-
-
-def _fitting(symmetry: Any, observation_space: Any, action_space: Any) -> Symmetry:
-    for what, space in (("observations", observation_space), ("actions", action_space)):
-        if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-            raise ValueError(f"env must have one Box of numbers as {what} for RPPPolicy, got {space}")
-    n_state, n_action = observation_space.shape[0], action_space.shape[0]
-    if symmetry is None:
-        return Symmetry.trivial(n_state, n_action)
-    if not isinstance(symmetry, Symmetry):
-        raise TypeError(f"symmetry must be a Symmetry or None, got {symmetry!r}; rl.symmetry('Walker2d-v5') would do")
-    for what, size, wanted in (
-        ("observations", n_state, symmetry.n_state),
-        ("actions", n_action, symmetry.n_action),
-    ):
-        if size != wanted:
-            hint = f"; symmetry.make() has these, with {symmetry.env_kwargs}" if symmetry.env_kwargs else ""
-            raise ValueError(f"env must have {what} of size {wanted}, as {symmetry.name!r} has, got {size}{hint}")
-    if symmetry.rotation:
-        raise ValueError(f"symmetry must be that of a finite group for RPPPolicy, got {symmetry.name!r}, a rotation")
-    for m in symmetry.action_generators:
-        if not is_permutation(np.abs(m), 1e-6):
-            raise ValueError(
-                "symmetry must permute actions and turn signs, as others do not commute with tanh and with standard "
-                f"deviations, got {symmetry.name!r}, which mixes them"
-            )
-        # SAC scales actions to [-1, 1], which commutes with the group if the bounds do.
-        mid, half = (action_space.high + action_space.low) / 2, (action_space.high - action_space.low) / 2
-        if not (np.allclose(m @ mid, mid) and np.allclose(np.abs(m) @ half, half)):
-            raise ValueError(
-                f"env must have the same bounds for actions that the symmetry {symmetry.name!r} turns into one "
-                f"another, got {action_space.low} and {action_space.high}; equal ones would do"
-            )
-    return symmetry
 
 
 def register() -> None:

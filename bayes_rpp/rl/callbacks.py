@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from bayes_rpp._arrays import whole_number
+from bayes_rpp.rl.agent import agent_of
 from bayes_rpp.rl.evidence import RATIOS, log_evidences
-from bayes_rpp.rl.tables import Symmetry
-from bayes_rpp.rl.torch.policy import RPPPolicy
+from bayes_rpp.rl.tables import Array, Symmetry
 from bayes_rpp.symmetry.equivariance import relative_gap
 
 MEMORY = 0.9  # by which the evidence of earlier looks counts, from one look to the next
@@ -28,30 +25,30 @@ class _Sampling(BaseCallback):
         super().__init__()
         self.every, self.n = whole_number(every, "every"), whole_number(n, "n")
 
+    def _on_training_start(self) -> None:
+        self.agent = agent_of(self.model)
+
     def _on_step(self) -> bool:
         model = self.model
         if self.n_calls % self.every == 0 and self.num_timesteps > model.learning_starts:
             rng = np.random.default_rng(self.num_timesteps)
-            with torch.no_grad(), _own_random_numbers(self.num_timesteps):
+            state = np.random.get_state()  # noqa: NPY002 - Stable-Baselines3 draws from it
+            try:
                 # Each transition once: an error that is there twice would look like a function of the inputs.
                 chosen = rng.permutation(model.replay_buffer.size())[: self.n]
                 data = model.replay_buffer._get_samples(chosen, env=model.get_vec_normalize_env())
-                self.look(type(data)(*(part if part is None else part.float() for part in data)))
+                self.look(_parts(data))
+            finally:
+                np.random.set_state(state)  # noqa: NPY002
         return True
 
-    def look(self, data: Any) -> None:
+    def look(self, data: dict[str, Array]) -> None:
         raise NotImplementedError
 
 
-@contextmanager
-def _own_random_numbers(seed: int) -> Iterator[None]:
-    state = np.random.get_state()  # noqa: NPY002 - Stable-Baselines3 draws from it
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
+def _parts(data: Any) -> dict[str, Array]:
+    named = data._asdict().items()
+    return {name: part.numpy(force=True).astype(np.float32) for name, part in named if part is not None}
 
 
 class SymmetryTracker(_Sampling):
@@ -78,17 +75,14 @@ class SymmetryTracker(_Sampling):
         self.moves = _moves(symmetry)[1:]
         self.records: dict[str, list[float]] = {"step": [], "policy": [], "critic": []}
 
-    def look(self, data: Any) -> None:
-        actor, critic = self.model.actor, self.model.critic
-        action, value = actor(data.observations, True), _values(critic, data.observations, data.actions)
+    def look(self, data: dict[str, Array]) -> None:
+        agent, obs, actions = self.agent, data["observations"], data["actions"]
+        action, value = agent.actions(obs), _centred(agent.values(obs, actions))
         errors = [(0.0, 0.0)]
         for s, a in self.moves:
-            s, a = s.to(action.device), a.to(action.device)
-            moved = data.observations @ s.T
-            alike = torch.eye(value.shape[1])
-            errors.append(
-                (_eq2(a, action, actor(moved, True)), _eq2(alike, value, _values(critic, moved, data.actions @ a.T)))
-            )
+            moved, alike = obs @ s.T, np.eye(value.shape[1])
+            of_critic = _eq2(alike, value, _centred(agent.values(moved, actions @ a.T)))
+            errors.append((_eq2(a, action, agent.actions(moved)), of_critic))
         found = np.sum(errors, axis=0) / max(1, len(self.moves))
         _append(self.records, self.num_timesteps, *found)
 
@@ -124,8 +118,9 @@ class ResidualEvidence(_Sampling):
         self.records: dict[str, list[float]] = {"step": [], "sigma_b": [], "gain": []}
 
     def _on_training_start(self) -> None:
+        super()._on_training_start()
         policy = self.model.policy
-        if not isinstance(policy, RPPPolicy):
+        if not hasattr(policy, "set_sigma_b"):
             raise ValueError(f"policy must be an RPPPolicy for ResidualEvidence, got {type(policy).__name__}")
         if policy.symmetry is None:
             raise ValueError(
@@ -135,19 +130,15 @@ class ResidualEvidence(_Sampling):
         if self.num_timesteps == 0:
             policy.set_sigma_b(0.0)
 
-    def look(self, data: Any) -> None:
-        model, policy = self.model, self.model.policy
-        alpha = model.ent_coef_tensor if model.log_ent_coef is None else model.log_ent_coef.exp()
-        values, features = [], []
-        for s, a in self.moves:
-            s, a = s.to(model.device), a.to(model.device)
-            after = data.next_observations @ s.T
-            action, log_prob = model.actor.action_log_prob(after)
-            q = torch.cat(model.critic_target(after, action), dim=1).min(dim=1).values
-            values.append(q - alpha * log_prob)
-            features.append(model.critic.net.features(torch.cat([data.observations @ s.T, data.actions @ a.T], dim=1)))
-        targets = data.rewards[:, 0] + (1 - data.dones[:, 0]) * model.gamma * torch.stack(values).mean(dim=0)
-        found = log_evidences(*(part.double().numpy(force=True) for part in (torch.stack(features), targets)))
+    def look(self, data: dict[str, Array]) -> None:
+        policy, values, features = self.model.policy, [], []
+        for k, (s, a) in enumerate(self.moves):
+            seed = self.num_timesteps * len(self.moves) + k
+            values.append(self.agent.soft_values(data["next_observations"] @ s.T, seed))
+            features.append(self.agent.features(data["observations"] @ s.T, data["actions"] @ a.T))
+        goes_on = (1 - data["dones"][:, 0]) * self.model.gamma
+        targets = data["rewards"][:, 0] + goes_on * np.mean(values, axis=0)
+        found = log_evidences(np.stack(features).astype(np.float64), targets.astype(np.float64))
         self.total = MEMORY * self.total + found - found[0]
         best = int(self.total.argmax())
         opened = min(policy.sigma_b, RATIOS[best] * policy.sigma_a) if self.total[best] > self.gain else 0.0
@@ -155,26 +146,22 @@ class ResidualEvidence(_Sampling):
         _append(self.records, self.num_timesteps, opened, self.total[best])
 
 
-def _moves(symmetry: Symmetry) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _moves(symmetry: Symmetry) -> list[tuple[Array, Array]]:
     """Matrices of states and actions, the identity first."""
     if not isinstance(symmetry, Symmetry):
         raise TypeError(f"symmetry must be a Symmetry, got {symmetry!r}; rl.symmetry('Walker2d-v5') would do")
     if symmetry.rotation:
         raise ValueError(f"symmetry must be that of a finite group, got {symmetry.name!r}, a rotation")
-    moves = [
-        (torch.as_tensor(s, dtype=torch.float32), torch.as_tensor(a, dtype=torch.float32))
-        for s, a in zip(*symmetry.matrices(), strict=True)
-    ]
-    return sorted(moves, key=lambda pair: sum(float((m - torch.eye(len(m))).abs().sum()) for m in pair))
+    moves = [(s.astype(np.float32), a.astype(np.float32)) for s, a in zip(*symmetry.matrices(), strict=True)]
+    return sorted(moves, key=lambda pair: sum(float(np.abs(m - np.eye(len(m))).sum()) for m in pair))
 
 
-def _values(critic: Any, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
-    values = torch.cat(critic(obs, actions), dim=1)
-    return values - values.mean(dim=0)
+def _centred(values: Array) -> Array:
+    return values - values.mean(axis=0)
 
 
-def _eq2(rho: torch.Tensor, here: torch.Tensor, moved: torch.Tensor) -> float:
-    return float(relative_gap(*(part.numpy(force=True) for part in (rho, here, moved)))[0].mean())
+def _eq2(rho: Array, here: Array, moved: Array) -> float:
+    return float(relative_gap(rho, here, moved)[0].mean())
 
 
 def _append(records: dict[str, list[float]], *numbers: float) -> None:

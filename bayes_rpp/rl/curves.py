@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3 import SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 
 from bayes_rpp.engines.torch import threads
-from bayes_rpp.rl.torch.policy import RPPPolicy
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ def learning_curve(
     make: Callable[[], gymnasium.Env],
     steps: int,
     *,
+    library: Literal["sb3", "sbx"] = "sb3",
     policy_options: dict[str, Any] | None = None,
     width: int = 64,
     seed: int = 0,
@@ -58,19 +57,37 @@ def learning_curve(
 
     Args:
         make: makes the environment.
-        policy_options: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: Stable-Baselines3's own MlpPolicy.
+        library: Stable-Baselines3, or SBX, whose steps JAX compiles.
+        policy_options: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: the library's own MlpPolicy.
         callbacks: of `SAC.learn`.
         options: of `SAC`.
     """
-    policy: Any = "MlpPolicy" if policy_options is None else RPPPolicy
-    kwargs = {"net_arch": [width, width], "optimizer_kwargs": {"fused": True}} | (policy_options or {})
+    algorithm, policy, kwargs = _sb3() if library == "sb3" else _sbx()
+    policy = "MlpPolicy" if policy_options is None else policy
+    kwargs = {"net_arch": [width, width], **kwargs, **(policy_options or {})}
     env = Monitor(make())
     start = time.process_time()
     try:
         with threads(1):  # small networks: a second thread costs more than it gives
-            model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
+            model = algorithm(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
             model.learn(steps, callback=list(callbacks))
     finally:
         env.close()
     ends = np.cumsum(env.get_episode_lengths())
     return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.process_time() - start)
+
+
+def _sb3() -> tuple[Any, Any, dict[str, Any]]:
+    from stable_baselines3 import SAC
+
+    from bayes_rpp.rl.torch.policy import RPPPolicy
+
+    return SAC, RPPPolicy, {"optimizer_kwargs": {"fused": True}}
+
+
+def _sbx() -> tuple[Any, Any, dict[str, Any]]:
+    from sbx import SAC
+
+    from bayes_rpp.rl.flax.policy import SbxRPPPolicy
+
+    return SAC, SbxRPPPolicy, {}
