@@ -48,6 +48,9 @@ class SbxRPPPolicy(SACPolicy):
             to actions by signs and permutations, or a number is out of range.
     """
 
+    actor_state: TrainState
+    qf_state: RLTrainState
+
     def __init__(
         self,
         observation_space: spaces.Space,
