@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from stable_baselines3 import SAC
-
 from bayes_rpp.rl.tables import Array
 
 
@@ -27,10 +25,10 @@ class Agent(Protocol):
 
 def agent_of(model: Any) -> Agent:
     """Of Stable-Baselines3's SAC or SBX's; the training's random numbers stay where they are."""
-    if isinstance(model, SAC):
-        from bayes_rpp.rl.torch.agent import TorchAgent
+    if any(kind.__module__.split(".")[0] == "sbx" for kind in type(model).__mro__):
+        from bayes_rpp.rl.flax.agent import FlaxAgent
 
-        return TorchAgent(model)
-    from bayes_rpp.rl.flax.agent import FlaxAgent
+        return FlaxAgent(model)
+    from bayes_rpp.rl.torch.agent import TorchAgent
 
-    return FlaxAgent(model)
+    return TorchAgent(model)

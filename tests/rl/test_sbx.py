@@ -60,8 +60,12 @@ def perturb(model):
     policy.qf_state = policy.qf_state.replace(params=perturbed(policy.qf_state.params))
 
 
-@pytest.mark.parametrize(("env_id", "name"), [("Walker2d-v5", "left-right"), ("Ant-v5", "left-right-legs")])
-@pytest.mark.parametrize("options", [{}, {"layer_norm": True, "net_arch": {"pi": [8], "qf": [16, 8]}, "n_critics": 3}])
+NARROW = {"layer_norm": True, "net_arch": {"pi": [8], "qf": [16, 8]}, "n_critics": 3}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "name", "options"), [("Walker2d-v5", "left-right", NARROW), ("Ant-v5", "left-right-legs", {})]
+)
 def test_strict_policies_commute_with_the_group_and_critics_are_invariant(env_id, name, options):
     sym = rl.symmetry(env_id, name)
     strict, soft = agent(env_id, name, sigma_b=0.0, **options), agent(env_id, name, sigma_b=0.5, **options)
@@ -108,10 +112,7 @@ def test_training_keeps_a_strict_policy_equivariant(options):
     start = model.policy.actor_state.params["params"]["net"]["beta"]
     model.learn(60)
     assert np.abs(model.policy.actor_state.params["params"]["net"]["beta"] - start).max() > 1e-4
-    obs = np.random.default_rng(0).normal(size=(20, 9)).astype(np.float32)
-    for s, a in zip(*MIRROR.matrices(), strict=True):
-        moved = networks(model).actions(np.float32(obs @ s.T))
-        np.testing.assert_allclose(moved, networks(model).actions(obs) @ a.T, atol=1e-5)
+    assert (violations(model, MIRROR) < 1e-5).all()
 
 
 def test_what_is_recorded_does_not_change_the_training():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 
@@ -13,33 +12,28 @@ from bayes_rpp.rl.tables import Array
 
 
 class FlaxAgent:
-    """SBX's SAC as `rl.agent.Agent`. Networks with dropout are asked with one draw of it."""
+    """SBX's SAC as `rl.agent.Agent`, its critics without dropout."""
 
     def __init__(self, model: Any) -> None:
         self.model, self.policy = model, model.policy
+        qf = self.policy.qf
+        qf = qf.clone(net=qf.net.clone(dropout_rate=0.0)) if hasattr(qf, "net") else qf.clone(dropout_rate=0.0)
+        self._values = jax.jit(qf.apply)
+        self._features = jax.jit(partial(qf.apply, method="features"))
 
     def actions(self, obs: Array) -> Array:
         return np.asarray(self.policy.select_action(self.policy.actor_state, obs))
 
     def values(self, obs: Array, actions: Array) -> Array:
-        state = self.policy.qf_state
-        found = state.apply_fn(state.params, obs, actions, rngs={"dropout": jax.random.key(0)})
-        return np.asarray(found)[:, :, 0].T
+        return np.asarray(self._values(self.policy.qf_state.params, obs, actions))[:, :, 0].T
 
     def soft_values(self, obs: Array, seed: int) -> Array:
-        critics, actor = self.policy.qf_state, self.policy.actor_state
-        noise, dropout = jax.random.split(jax.random.key(seed))
+        actor, entropy = self.policy.actor_state, self.model.ent_coef_state
         distribution = actor.apply_fn(actor.params, obs)
-        actions = distribution.sample(seed=noise)
-        q = critics.apply_fn(critics.target_params, obs, actions, rngs={"dropout": dropout})
-        entropy = self.model.ent_coef_state
+        actions = distribution.sample(seed=jax.random.key(seed))
+        q = self._values(self.policy.qf_state.target_params, obs, actions)
         alpha = entropy.apply_fn({"params": entropy.params})
         return np.asarray(q[:, :, 0].min(axis=0) - alpha * distribution.log_prob(actions))
 
     def features(self, obs: Array, actions: Array) -> Array:
         return np.asarray(self._features(self.policy.qf_state.params, obs, actions))
-
-    @cached_property
-    def _features(self) -> Any:
-        qf = self.policy.qf  # whose own apply SBX has replaced by one of the forward pass
-        return jax.jit(lambda params, *inputs: nn.Module.apply(qf, params, *inputs, method="features"))

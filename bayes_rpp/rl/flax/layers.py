@@ -72,21 +72,21 @@ class SoftMLP(nn.Module):
         return jnp.stack([self._member(x, w, len(self.layout.shapes)) for w in self.weights()])
 
     def features(self, x: jax.Array) -> jax.Array:
-        """What the last layer of the first member is given without dropout, (n, width)."""
-        return self._hidden(self._member(x, self.weights()[0], len(self.layout.shapes) - 2, dropped=False), False)
+        """What the last layer of the first member is given, (n, width)."""
+        return self._hidden(self._member(x, self.weights()[0], len(self.layout.shapes) - 2))
 
-    def _member(self, x: jax.Array, w: jax.Array, stop: int, dropped: bool = True) -> jax.Array:
+    def _member(self, x: jax.Array, w: jax.Array, stop: int) -> jax.Array:
         start = 0
         for k in range(0, stop, 2):
             (rows, columns), size = self.layout.shapes[k], self.layout.sizes[k]
             if k:
-                x = self._hidden(x, dropped)
+                x = self._hidden(x)
             kernel, bias = w[start : start + size].reshape(rows, columns), w[start + size : start + size + rows]
             x, start = x @ kernel.T + bias, start + size + rows
         return x
 
-    def _hidden(self, x: jax.Array, dropped: bool) -> jax.Array:
-        if self.dropout_rate > 0 and dropped:
+    def _hidden(self, x: jax.Array) -> jax.Array:
+        if self.dropout_rate > 0:
             keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.dropout_rate, x.shape)
             x = jnp.where(keep, x / (1 - self.dropout_rate), 0.0)
         if self.layer_norm:
