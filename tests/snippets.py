@@ -1,6 +1,9 @@
-"""Runs the code of a page of documentation as it stands, only with smaller numbers."""
+"""Runs the code of a page with smaller numbers, as it stands else, and scripts in processes of their own."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -34,3 +37,23 @@ def run(page: str, smaller: Mapping[str, str]) -> dict[str, Any]:
         exec(compile(code, page, "exec"), names)
     assert not unused, f"{page} does not say {sorted(unused)} any more"
     return names
+
+
+def run_script(script: Path, arguments: str = "", *, cwd: Path, limit: float | None = None) -> str:
+    """Run a file in a process of its own, and return what it printed; where it fails, say how its stderr ends.
+
+    Args:
+        script: the file.
+        arguments: its arguments, apart by spaces.
+        cwd: the folder that it runs in.
+        limit: seconds that it may take.
+    """
+    settings = os.environ | {"MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script, *arguments.split()]
+    try:
+        done = subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired as late:
+        said = (late.stderr or b"").decode(errors="replace")
+        raise AssertionError(f"{script.name} took longer than {limit} s, and said last:\n{said[-3000:]}") from None
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

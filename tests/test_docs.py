@@ -19,7 +19,7 @@ SMALLER = {
     "docs/tasks/torch-network.md": {"range(60)": "range(2)", "epochs=30": "epochs=1"},
     "docs/tasks/unknown-symmetry.md": {"(60, 3)": "(30, 3)"},
     "docs/which-symmetry.md": {
-        "n=200": "n=40",
+        "size=(60, 7)": "size=(40, 7)",
         "seed=0,\n)": "seed=0, channels=5, starts=1, "
         "method=rpp.Laplace(evidence='maximize', epochs=2, draws=50, polish=0))",
     },

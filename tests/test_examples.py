@@ -1,14 +1,11 @@
 """Every example runs as a script from start to end, with smaller numbers, and writes what it says."""
 
-import os
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
 
-from tests.snippets import ROOT
+from tests.snippets import ROOT, run_script
 
 # Example -> arguments, text of the code -> what stands there in the test, files that it writes.
 EXAMPLES = {
@@ -161,11 +158,6 @@ def test_an_example_runs(name, tmp_path):
     (tmp_path / "docs" / "results").mkdir(parents=True)
     script = tmp_path / "examples" / f"{name}.py"
     script.write_text(code)
-    settings = os.environ | {"MPLBACKEND": "agg"}
-    done = subprocess.run(
-        [sys.executable, script, *arguments.split()], cwd=tmp_path, env=settings, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout
+    assert run_script(script, arguments, cwd=tmp_path)
     for file in written.split():
         assert (tmp_path / file).stat().st_size > 100

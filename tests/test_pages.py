@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from importlib import import_module
 
 import pytest
 
 from tests.snippets import ROOT, blocks
 
-COUNT = 15  # of notebooks, each of which is run
+COUNT = 15  # of notebooks, each of which tests/test_notebooks_run.py runs
 RESULTS = sorted(p.name for p in (ROOT / "docs/results").glob("*.md") if p.name != "index.md")
 
 
@@ -43,21 +42,6 @@ def test_the_gallery_links_every_notebook(scripts):
     gallery = (ROOT / "docs/gallery.md").read_text()
     for source in notebooks.SOURCES:
         assert f"(notebooks/{notebooks.name_of(source)})" in gallery
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", range(COUNT))
-def test_a_notebook_runs(number, tmp_path, scripts):
-    """From the first cell to the last in a process of its own, with the numbers that it has."""
-    notebooks = scripts("notebooks")
-    source = notebooks.SOURCES[number]
-    code = "\n\n".join(cell for kind, cell in notebooks.cells_of(source) if kind == "code")
-    script = tmp_path / "notebook.py"
-    script.write_text(code)
-    (tmp_path / "docs/results").mkdir(parents=True)
-    settings = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=settings, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.parametrize("name", RESULTS)
