@@ -176,12 +176,12 @@ def test_without_a_trivial_group_nothing_may_hold():
 def test_a_small_network_is_compared_too():
     x, y = data("SO(2)", n=30)
     method = Laplace(evidence="maximize", epochs=10, draws=40, polish=1, every=5, steps=2)
-    options = {"channels": 2 * Scalar + Vector, "method": method, "engine": "pyro", "progress": False}
+    options = {"channels": 2 * Scalar + Vector, "method": method, "engine": "pyro", "progress": False, "starts": 2}
     found = compare_symmetries(x, y, {"none": Trivial(3), "SO(3)": SO(3)}, **REPS, **options)
     assert np.isfinite(found.table["log_evidence"]).all()
     assert {"layers.0", "output", "function"} == set(found.degree("SO(3)").index.get_level_values(0))
     soft = found.posterior("SO(3)", "soft")  # a chain for each start that is not clearly worse, the best first
-    assert 1 <= soft.chains <= 5
+    assert 1 <= soft.chains <= 4
     assert soft.draws == 40
     assert soft.log_evidence == found.scores["SO(3)", "soft"].log_evidence
     assert np.isfinite(found.metrics(x, y)["nll"]).all()

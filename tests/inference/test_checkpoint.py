@@ -34,7 +34,7 @@ METHODS = {
     "long ensemble": DeepEnsemble(members=2, epochs=400, batch_size=40),
     "svi": SVI(members=2, epochs=15, batch_size=10, draws=20),
     "nuts": NUTS(chains=2, warmup=20, draws=20),
-    "hmc": HMC(chains=2, warmup=20, draws=10),
+    "hmc": HMC(chains=2, warmup=20, draws=5),
     "long nuts": NUTS(chains=2, warmup=40, draws=60),
     "long mclmc": MCLMC(chains=2, warmup=400, draws=3000),
     "long chees": ChEES(chains=4, warmup=200, draws=400),
@@ -194,7 +194,7 @@ def test_trackers_and_early_stopping_resume(engine, tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning")
 def test_chains_do_not_depend_on_how_they_are_run(engine, tmp_path):
     problem = SmallLinearProblem()
-    settings = {"chains": 2, "warmup": 20, "draws": 10}
+    settings = {"chains": 2, "warmup": 20, "draws": 3}
 
     def run(method, **options):
         return fit(problem.model, problem.x, problem.y, method, engine=engine, progress=False, **options)
