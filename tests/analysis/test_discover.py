@@ -118,7 +118,7 @@ def test_rotation_about_an_axis():
 
 
 def test_the_whole_of_so3_within_it():
-    x, y = data(radial, 60, 3)
+    x, y = data(radial, 40, 3)
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, within=rpp.SO(3))
     assert found.dimension == 3
     assert found.group == rpp.O(3)  # of one vector, all functions of SO(3) have it
@@ -143,7 +143,7 @@ def test_boosts_which_no_average_reaches():
 
 
 def test_none():
-    x, y = data(neither, 45, 3)
+    x, y = data(neither, 30, 3)
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, discrete=False)
     assert found.dimension == 0
     assert found.group == rpp.Trivial(3)
@@ -224,7 +224,7 @@ def test_columns_whose_representation_nobody_knows():
 
 def test_directions_that_the_data_do_not_excite_are_unknown():
     """Points in a plane know of the rotation in it, and of no other."""
-    x, y = data(lambda x: radial(x * [1.0, 1.0, 0.0]), 60, 3)
+    x, y = data(lambda x: radial(x * [1.0, 1.0, 0.0]), 40, 3)
     x[:, 2] = y[:, 2] = 0.0
     found = rpp.discover_symmetry(x, y, rep_in=V, rep_out=V, discrete=False)
     assert found.dimension == 1
@@ -234,7 +234,7 @@ def test_directions_that_the_data_do_not_excite_are_unknown():
 
 
 def test_discrete_symmetries_of_columns_without_a_continuous_one():
-    x, y = data(lambda x: (np.cos(x[:, 0]) + np.sin(x[:, 1] + 0.5 * x[:, 0] ** 2))[:, None], 60, 2)
+    x, y = data(lambda x: (np.cos(x[:, 0]) + np.sin(x[:, 1] + 0.5 * x[:, 0] ** 2))[:, None], 45, 2)
     found = rpp.discover_symmetry(x, y, columns=["u", "v"])
     assert found.dimension == 0
     assert found.names == ["y is even in u"]
