@@ -68,7 +68,7 @@ SMALLER = {
         "n=100": "n=10",
         "net_arch=[64, 64]": "net_arch=[8, 8]",
         "learning_starts=1000": "learning_starts=50",
-        "20_000": "80",
+        "5_000": "80",
         "learn(500)": "learn(120)",
     },
     "docs/howto/transition-models.md": {
@@ -99,7 +99,7 @@ def prefer_pyro(monkeypatch):
 @pytest.mark.filterwarnings("ignore::bayes_rpp.inference.ConvergenceWarning", "ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow if p in SLOW else ()) for p in SMALLER])
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
-    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3", "gpytorch", "blackjax"):
+    for needed in ("numpyro", "pyro", "sklearn", "flax", "stable_baselines3", "gpytorch", "blackjax", "sbx"):
         pytest.importorskip(needed)
     monkeypatch.chdir(tmp_path)
     # Where a page leaves the engine open, the one that has nothing to compile; the README's code is run by the other.
