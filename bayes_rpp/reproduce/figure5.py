@@ -56,7 +56,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         rl.ResidualEvidence(every=max(500, task.steps // 100)),
     )
     prior = {"symmetry": None if arm == "two pathways" else symmetry, "sigma_a": 1.0, **PRIORS.get(arm, {})}
-    rate = trial.rate or task.rates[ARMS.index(arm)]
+    rate = trial.rate or task.rate
     curve = learning_curve(
         task.make,
         task.steps,

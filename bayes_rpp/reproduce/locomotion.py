@@ -14,7 +14,7 @@ class Task:
     """An environment, and how it is learned.
 
     Attributes:
-        rates: learning rate of SAC, of two pathways, of RPP and of strict.
+        rate: learning rate, of all arms.
         window: steps over which returns are averaged.
         library: that trains: "sb3" or "sbx".
         gradient_steps: for each step of the environment.
@@ -28,7 +28,7 @@ class Task:
     env_id: str
     steps: int
     seeds: int
-    rates: tuple[float, float, float, float]
+    rate: float
     width: int = 64
     window: int = 500
     gamma: float = 0.99
@@ -53,10 +53,10 @@ class Task:
         return env
 
 
-def _task(name: str, env_id: str, *rates: float, **options: Any) -> Task:
+def _task(name: str, env_id: str, rate: float, **options: Any) -> Task:
     long: dict[str, Any] = {"steps": 100_000, "seeds": 4, "window": 5000, "learning_starts": 1000}
     long |= {"library": "sbx", "every": 8}
-    return Task(name, env_id, rates=(rates * 4)[:4], **(long | options))  # type: ignore[arg-type]
+    return Task(name, env_id, rate=rate, **(long | options))
 
 
 _PENDULUM: dict[str, Any] = {
@@ -69,10 +69,10 @@ TASKS = {
     for task in (
         _task("double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM),
         _task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM, tilt=10.0),
-        _task("swimmer", "Swimmer-v5", 3e-3, 3e-3, 3e-4, 3e-4, **_SWIMMER),
-        _task("tilted-swimmer", "Swimmer-v5", 3e-3, 3e-3, 3e-4, 3e-4, **_SWIMMER, tilt=5.0, sideways=True),
-        _task("walker2d", "Walker2d-v5", 3e-4, 1e-3, 3e-4, 1e-3, width=128),
-        _task("lame-walker2d", "Walker2d-v5", 3e-4, 1e-3, 3e-4, 1e-3, width=128, weaker=0.7),
+        _task("swimmer", "Swimmer-v5", 3e-3, **_SWIMMER),
+        _task("tilted-swimmer", "Swimmer-v5", 3e-3, **_SWIMMER, tilt=5.0, sideways=True),
+        _task("walker2d", "Walker2d-v5", 3e-4, width=128),
+        _task("lame-walker2d", "Walker2d-v5", 3e-4, width=128, weaker=0.7),
         _task("hopper", "Hopper-v5", 3e-4, width=128),
         _task("ant", "Ant-v5", 3e-4, width=128),
         _task("tilted-ant", "Ant-v5", 3e-4, width=128, tilt=10.0, sideways=True),

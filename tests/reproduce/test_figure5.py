@@ -29,7 +29,7 @@ def fake(trial):
         raise KeyboardInterrupt
     level = 100.0 * trial.seed + 10.0 * figure5.ARMS.index(trial.arm) + (trial.seed % 2)
     row = dict(zip(figure5.KEY, trial.key, strict=True))
-    rate = trial.rate or trial.task.rates[figure5.ARMS.index(trial.arm)]
+    rate = trial.rate or trial.task.rate
     errors = {"step": [100, 600, 700], "policy": [0.4, 0.1, 0.3], "critic": [0.2, 0.0, 0.1]}
     values = np.linspace(0.0, 2 * level, figure5.POINTS)
     return row | {
