@@ -5,6 +5,7 @@ import pytest
 
 import bayes_rpp as rpp
 from bayes_rpp import rl
+from tests.rl import moved
 
 gymnasium = pytest.importorskip("gymnasium")
 torch = pytest.importorskip("torch")
@@ -37,11 +38,7 @@ def perturb(module):
             p += 0.3 * torch.randn(p.shape, generator=generator)
 
 
-def violations(model, sym, n=20):
-    """Of means, logarithms of deviations and Q-values, over all elements of the group."""
-    rng = np.random.default_rng(0)
-    obs, actions = rng.normal(size=(n, sym.n_state)), rng.uniform(-1, 1, size=(n, sym.n_action))
-
+def violations(model, sym):
     def run(obs, actions):
         obs, actions = (torch.as_tensor(a, dtype=torch.float32) for a in (obs, actions))
         with torch.no_grad():
@@ -49,13 +46,7 @@ def violations(model, sym, n=20):
             q = torch.cat(model.critic(obs, actions), dim=1)
         return mean.numpy(), log_std.numpy(), q.numpy()
 
-    mean, log_std, q = run(obs, actions)
-    worst = np.zeros(3)
-    for s, a in zip(*sym.matrices(), strict=True):
-        got = run(obs @ s.T, actions @ a.T)
-        wanted = mean @ a.T, log_std @ np.abs(a).T, q
-        worst = np.maximum(worst, [np.abs(g - w).max() for g, w in zip(got, wanted, strict=True)])
-    return worst
+    return moved.violations(run, sym)
 
 
 @pytest.mark.parametrize(("env_id", "name"), CASES)

@@ -7,6 +7,7 @@ import pytest
 
 from bayes_rpp import rl
 from bayes_rpp.rl.evidence import RATIOS
+from tests.rl import moved
 
 jax = pytest.importorskip("jax")
 torch = pytest.importorskip("torch")
@@ -35,23 +36,14 @@ def perturbed(params):
     return jax.tree.map(lambda p: p + 0.3 * rng.normal(size=p.shape).astype(np.float32) * (p.ndim > 0), params)
 
 
-def violations(model, sym, n=20):
-    """Of means, logarithms of deviations and Q-values, over all elements of the group."""
-    rng = np.random.default_rng(0)
-    obs, actions = rng.normal(size=(n, sym.n_state)), rng.uniform(-1, 1, size=(n, sym.n_action))
+def violations(model, sym):
     policy = model.policy
 
     def run(obs, actions):
         found = policy.actor_state.apply_fn(policy.actor_state.params, obs).distribution
         return np.asarray(found.loc), np.log(found.stddev()), networks(model).values(obs, actions)
 
-    mean, log_std, q = run(obs, actions)
-    worst = np.zeros(3)
-    for s, a in zip(*sym.matrices(), strict=True):
-        got = run(obs @ s.T, actions @ a.T)
-        wanted = mean @ a.T, log_std @ np.abs(a).T, q
-        worst = np.maximum(worst, [np.abs(g - w).max() for g, w in zip(got, wanted, strict=True)])
-    return worst
+    return moved.violations(run, sym)
 
 
 def perturb(model):
