@@ -216,9 +216,10 @@ def _named(
             elif name in table.columns:
                 found.append(name)
             elif name:
-                raise ValueError(
-                    f"{argument} must be of the columns {_list([*blocks, *table.columns])} of {file}, got {name!r}"
-                )
+                commas = [c for c in table.columns if "," in str(c)]
+                words = f"; --{argument} {commas[0]!r}, once for each, is for names with commas" if commas else ""
+                known = _list([*blocks, *table.columns])
+                raise ValueError(f"{argument} must be of the columns {known} of {file}, got {name!r}{words}")
             else:
                 raise ValueError(f"{argument} must be names with commas between, got {text!r}, with an empty one")
     twice = {name for name in found if found.count(name) > 1}

@@ -13,6 +13,7 @@ from bayes_rpp.kernels import RBF, Matern52
 
 pytest.importorskip("pyro")
 pytest.importorskip("sklearn")
+from sklearn import datasets
 from sklearn.base import clone
 
 HALF = Prior("HalfNormal", {"scale": 0.5})
@@ -180,3 +181,13 @@ def test_no_symmetry_is_a_choice_for_any_representation(rep_in, rep_out):
     x = np.random.default_rng(0).normal(size=(30, 3 + (rep_in != "Vector")))
     y = x[:, -3:] if rep_out == "Vector" else x[:, :1]
     assert rpp.RPPRegressor("Trivial(3)", rep_in, rep_out).fit(x, y).score(x, y) > 0.99
+
+
+@pytest.mark.parametrize("seed", [13, pytest.param(14, marks=pytest.mark.slow)])
+def test_noise_is_found_where_few_rows_are_explained_without_it(seed):
+    """A third of the rows is explained as well with no noise as with its own, which all of them need."""
+    x, y = datasets.make_friedman1(300, noise=1.0, random_state=seed)
+    x, y = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
+    post = RPPRegressor(random_state=seed).fit(x, y).posterior_
+    assert 0.15 < post.samples["noise"].mean() < 0.22  # 1 / y.std() is 0.2
+    assert post.log_evidence > -50  # -90 and -84 without noise

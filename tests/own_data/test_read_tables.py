@@ -103,7 +103,11 @@ def test_parquet_without_pyarrow(tmp_path):
     ("inputs", "targets", "message"),
     [
         (["a"], [], r"targets must be names of columns of.*, got none"),
-        (["z"], ["t"], r"inputs must be of the columns a, b, c, t, word of .*, got 'z'"),
+        (
+            ["z"],
+            ["t"],
+            r"inputs must be of the columns a, b, c, t, word of .*, got 'z'; --inputs 'b, c', once",
+        ),
         (["a"], ["a"], "inputs and targets must have no column in common, got a in both"),
         (["a,a"], ["t"], "inputs must have each column once, got 'a' twice"),
         (["a,,t"], ["word"], "inputs must be names with commas between, got 'a,,t', with an empty one"),

@@ -39,6 +39,7 @@ RANGE = {"sigma": (1e-4, 1e2), "lengthscale": (1e-2, 1e3), "noise": (1e-3, 1e2),
 # their cubic terms as 1 to the cube of the lengthscale.
 FLAT, CUBIC = 1e4, 3
 OF_KERNEL = ("lengthscale", "variance")
+NOISE, OTHER = "noise", 1.5  # logarithms of it that are no more apart may be the same place
 HOPELESS = 1e25
 UNFINISHED = 9  # SLSQP's word for it
 BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
@@ -144,11 +145,11 @@ def maximize(
                 for p, s in zip(places, steps, strict=False)
             ]
             found += [_rough(objective, _feasible(objective, Place(0.0, z), typical), bounds) for z in fresh[k]]
-            places = _distinct([*found, *(known if k == middle else ())], CLOSE if k <= middle else CLOSER)
+            places = _distinct(gp, [*found, *(known if k == middle else ())], CLOSE if k <= middle else CLOSER)
             if k + 1 < len(parts) or any(p.is_rough for p in places):
                 places = [_with_hessian(objective, p, bounds) for p in places]
             if k + 1 == len(parts):
-                places = _distinct([_fine(objective, p, bounds, LONG) if p.is_rough else p for p in places])
+                places = _distinct(gp, [_fine(objective, p, bounds, LONG) if p.is_rough else p for p in places])
     best = places[0]
     if best.value >= HOPELESS:
         raise ValueError(
@@ -254,13 +255,15 @@ def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
     return found
 
 
-def _distinct(found: list[Place], close: float = CLOSE) -> list[Place]:
-    """The best, and the next one that ended elsewhere and comes within so many nats."""
+def _distinct(gp: GaussianProcess, found: list[Place], close: float = CLOSE) -> list[Place]:
+    """The best, and the next one that ended elsewhere and comes within so many nats: at another value, or with another
+    noise, as few rows are explained as well by none at all as by that of all."""
     found = sorted(found, key=lambda p: p.value)
-    kept = found[:1]
+    kept, noise = found[:1], [i for i, name in enumerate(gp.latents) if name == NOISE]
     for place in found[1:]:
         same = SAME if place.is_rough or kept[-1].is_rough or close < CLOSE else 2 * ENOUGH
-        if same < place.value - kept[-1].value and place.value < min(HOPELESS, found[0].value + close):
+        elsewhere = same < place.value - kept[-1].value or np.any(np.abs(place.z - kept[-1].z)[noise] > OTHER)
+        if elsewhere and place.value < min(HOPELESS, found[0].value + close):
             kept.append(place)
         if len(kept) == KEPT:
             break
