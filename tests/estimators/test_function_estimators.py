@@ -13,7 +13,7 @@ from bayes_rpp.kernels import RBF, Matern52
 
 pytest.importorskip("pyro")
 pytest.importorskip("sklearn")
-from sklearn import datasets
+from sklearn import datasets, model_selection
 from sklearn.base import clone
 
 HALF = Prior("HalfNormal", {"scale": 0.5})
@@ -191,3 +191,13 @@ def test_noise_is_found_where_few_rows_are_explained_without_it(seed):
     post = RPPRegressor(random_state=seed).fit(x, y).posterior_
     assert 0.15 < post.samples["noise"].mean() < 0.22  # 1 / y.std() is 0.2
     assert post.log_evidence > -50  # -90 and -84 without noise
+
+
+def test_noise_is_found_between_none_and_nothing_else():
+    """Descents from little noise end where there is none, those from long lengthscales where there is nothing else."""
+    x, y = datasets.load_diabetes(return_X_y=True)
+    x, _, y, _ = model_selection.train_test_split(x, y, test_size=0.4, random_state=4)
+    x, y = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
+    post = RPPRegressor(random_state=4).fit(x, y).posterior_
+    assert 0.5 < post.samples["noise"].mean() < 0.8
+    assert post.log_evidence > -310  # -334 without noise

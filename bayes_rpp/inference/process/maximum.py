@@ -39,7 +39,8 @@ RANGE = {"sigma": (1e-4, 1e2), "lengthscale": (1e-2, 1e3), "noise": (1e-3, 1e2),
 # their cubic terms as 1 to the cube of the lengthscale.
 FLAT, CUBIC = 1e4, 3
 OF_KERNEL = ("lengthscale", "variance")
-NOISE, OTHER = "noise", 1.5  # logarithms of it that are no more apart may be the same place
+NOISE, MOSTLY = "noise", 0.5  # of y's deviation
+OTHER = 1.5  # logarithms of the noise that are no more apart may be the same place
 HOPELESS = 1e25
 UNFINISHED = 9  # SLSQP's word for it
 BACK = (0.0, 0.25, 0.5, 1.0)  # towards the typical numbers, where the evidence is not finite
@@ -129,6 +130,7 @@ def maximize(
     if not given:
         fresh[0] = _starts(gp, typical)[1 if known and middle == 0 else 0 :]
         fresh[middle] += [typical] if middle and not known else []
+        fresh[middle] += [_noisy(gp, typical, y)] if NOISE in gp.latents else []
     words = "GaussianProcess" if count is None else f"GaussianProcess, up to {count:,} inducing points"
     with tqdm(total=len(parts), desc=words, unit="part", disable=not progress) as bar:
         for k in range(len(parts)):
@@ -252,6 +254,13 @@ def _starts(gp: GaussianProcess, typical: NDArray) -> list[NDArray]:
         found.append(typical.copy())
         found[-1][scales] += np.log(FAR)
         found[-1][sigmas] += power * np.log(FAR)
+    return found
+
+
+def _noisy(gp: GaussianProcess, typical: NDArray, y: NDArray) -> NDArray:
+    """Where half of y's deviation is noise: between no noise and nothing else, at which the others may end."""
+    found = typical.copy()
+    found[list(gp.latents).index(NOISE)] = np.log(MOSTLY * float(np.std(y)) or 1.0)
     return found
 
 
