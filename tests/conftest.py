@@ -34,17 +34,6 @@ load_arviz()  # before a test imports it plainly: on a new machine, or on a new 
 ENGINES = ("numpyro", "pyro")
 
 
-@pytest.fixture
-def optimised():
-    """XLA with its optimisations: without them and the fusion emitters SBX's loop of gradient steps becomes NaN."""
-    import jax
-
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture(params=ENGINES)
 def engine(request):
     pytest.importorskip(request.param)

@@ -117,6 +117,17 @@ def test_small_trainings(tmp_path):
     assert (errors.loc[errors["arm"] == "SAC", ["policy", "critic"]] > 0.01).all(axis=None)
 
 
+@pytest.fixture
+def optimised():
+    """XLA with its optimisations: without them and the fusion emitters SBX's loop of gradient steps becomes NaN."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 def test_a_small_training_in_sbx(optimised, tmp_path):
     rows, errors = small(tmp_path, "--environment", "hopper", "--arm", "RPP")
     assert rows["library"].tolist() == ["sbx"]
