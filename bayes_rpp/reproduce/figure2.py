@@ -40,7 +40,7 @@ def _number(value: float) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.map(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

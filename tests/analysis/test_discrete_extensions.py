@@ -12,11 +12,11 @@ ABOUT_Z = Group(3, [[[0.0, -1, 0], [1, 0, 0], [0, 0, 0]]], name="SO(2)")
 ACROSS, CONTAINS, TURN = "plane orthogonal to (0, 0, 1)", "plane that contains (0, 0, 1)", "a half turn about an axis"
 
 
-def _found(f, rep_in, rep_out, group, n=50, seed=0):
+def _found(f, rep_in, rep_out, group, n=50, seed=0, noise=0.02):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, rep_in(group).size))
     y = f(x)
-    y = y + 0.02 * y.std() * rng.normal(size=y.shape)
+    y = y + noise * y.std() * rng.normal(size=y.shape)
     found = discrete_extensions(x, y, rep_in=rep_in, rep_out=rep_out, group=group)
     g, rho_out = found.group.sample(3, 0), found.rep_out(found.group).rho
     for one in g:  # what it says holds for f
@@ -44,7 +44,7 @@ def test_rotations_of_space_become_orthogonal_maps_of_a_vector_and_of_a_torque()
         a, b = x[:, :3], x[:, 3:]
         return a * np.exp(-0.2 * (b * b).sum(1))[:, None] + b * (a * b).sum(1)[:, None]
 
-    found = _found(force, 2 * rpp.Vector, rpp.Vector, rpp.SO(3))
+    found = _found(force, 2 * rpp.Vector, rpp.Vector, rpp.SO(3), n=30, noise=0.2)
     assert [nats > 0 for _, nats in found.tried] == [True, False]
     assert found.doubts[0].startswith("-1: the data do not say (")
     found = _found(force, 2 * rpp.Vector, rpp.Vector, rpp.SO(3), n=80)
