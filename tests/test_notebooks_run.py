@@ -18,8 +18,7 @@ def test_what_takes_longer_is_stopped_and_what_it_said_is_told(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("source", notebooks.SOURCES)
 def test_a_notebook_runs(source, tmp_path):
-    cells = notebooks.notebook(source)["cells"]
     script = tmp_path / "notebook.py"
-    script.write_text("\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"))
+    script.write_text("\n\n".join(cell for kind, cell in notebooks.cells_of(source) if kind == "code"))
     (tmp_path / "docs/results").mkdir(parents=True)  # where examples write
     run_script(script, cwd=tmp_path, limit=LIMIT)

@@ -53,28 +53,27 @@ class Task:
         return env
 
 
-def _task(name: str, env_id: str, rate: float, **options: Any) -> Task:
-    long: dict[str, Any] = {"steps": 100_000, "seeds": 4, "window": 5000, "learning_starts": 1000}
-    long |= {"library": "sbx", "every": 8}
-    return Task(name, env_id, rate=rate, **(long | options))
+def _long(name: str, env_id: str, rate: float, **options: Any) -> Task:
+    return Task(
+        name, env_id, 100_000, 4, rate, window=5000, learning_starts=1000, library="sbx", every=8, **options
+    )  # fmt: skip
 
 
 _PENDULUM: dict[str, Any] = {
-    "steps": 1500, "seeds": 10, "window": 500, "learning_starts": 100, "gradient_steps": 3, "library": "sb3",
-    "every": 1,
+    "env_id": "InvertedDoublePendulum-v5", "steps": 1500, "seeds": 10, "rate": 2e-3, "gradient_steps": 3,
 }  # fmt: skip
 _SWIMMER: dict[str, Any] = {"gamma": 0.999}
 TASKS = {
     task.name: task
     for task in (
-        _task("double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM),
-        _task("tilted-double-pendulum", "InvertedDoublePendulum-v5", 2e-3, **_PENDULUM, tilt=10.0),
-        _task("swimmer", "Swimmer-v5", 3e-3, **_SWIMMER),
-        _task("tilted-swimmer", "Swimmer-v5", 3e-3, **_SWIMMER, tilt=5.0, sideways=True),
-        _task("walker2d", "Walker2d-v5", 3e-4, width=128),
-        _task("lame-walker2d", "Walker2d-v5", 3e-4, width=128, weaker=0.7),
-        _task("hopper", "Hopper-v5", 3e-4, width=128),
-        _task("ant", "Ant-v5", 3e-4, width=128),
-        _task("tilted-ant", "Ant-v5", 3e-4, width=128, tilt=10.0, sideways=True),
+        Task("double-pendulum", **_PENDULUM),
+        Task("tilted-double-pendulum", **_PENDULUM, tilt=10.0),
+        _long("swimmer", "Swimmer-v5", 3e-3, **_SWIMMER),
+        _long("tilted-swimmer", "Swimmer-v5", 3e-3, **_SWIMMER, tilt=5.0, sideways=True),
+        _long("walker2d", "Walker2d-v5", 3e-4, width=128),
+        _long("lame-walker2d", "Walker2d-v5", 3e-4, width=128, weaker=0.7),
+        _long("hopper", "Hopper-v5", 3e-4, width=128),
+        _long("ant", "Ant-v5", 3e-4, width=128),
+        _long("tilted-ant", "Ant-v5", 3e-4, width=128, tilt=10.0, sideways=True),
     )
 }

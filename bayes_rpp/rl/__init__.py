@@ -29,13 +29,13 @@ else:
     _find, __dir__ = lazy(
         __name__,
         {
+            "rl.callbacks": "ResidualEvidence SymmetryTracker",
             "rl.catalogue": "symmetries symmetry",
             "rl.flax.policy": "SbxRPPPolicy",
             "rl.measure": "Violation measure_symmetry",
             "rl.rollouts": "Recalibration Rollout interval_coverage relative_error rollout",
             "rl.states": "set_state",
             "rl.tables": "Symmetry",
-            "rl.callbacks": "ResidualEvidence SymmetryTracker",
             "rl.torch.normalise": "SymmetricVecNormalize",
             "rl.torch.policy": "RPPPolicy",
             "rl.transition_model": "TransitionModel fit_transitions transition_network",

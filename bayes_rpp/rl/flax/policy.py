@@ -132,14 +132,10 @@ class SoftActor(nn.Module):
     log_std_min: float = -20.0  # SBX's
     log_std_max: float = 2.0
 
-    def parameters(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Means and logarithms of standard deviations before the tanh, (n, n_actions) each."""
-        mean, log_std = jnp.split(self.net(x.reshape(len(x), -1))[0], 2, axis=-1)
-        return mean, jnp.clip(log_std, self.log_std_min, self.log_std_max)
-
     def __call__(self, x: jax.Array) -> tfd.Distribution:
-        mean, log_std = self.parameters(x)
-        return TanhTransformedDistribution(tfd.MultivariateNormalDiag(loc=mean, scale_diag=jnp.exp(log_std)))
+        mean, log_std = jnp.split(self.net(x.reshape(len(x), -1))[0], 2, axis=-1)
+        std = jnp.exp(jnp.clip(log_std, self.log_std_min, self.log_std_max))
+        return TanhTransformedDistribution(tfd.MultivariateNormalDiag(loc=mean, scale_diag=std))
 
 
 class SoftCritic(nn.Module):
