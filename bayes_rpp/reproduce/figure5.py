@@ -1,6 +1,6 @@
 """Figure 5: learning curves of SAC with and without a symmetry, and the controls that make the comparison fair.
 
-"SAC" is Stable-Baselines3's; "two pathways" the RPP policy without a group, which has the same number of pathways and
+"SAC" is SBX's; "two pathways" the RPP policy without a group, which has the same number of pathways and
 more parameters than either; "RPP" learns sigma_b by evidence while it trains; "strict" has sigma_b = 0.
 """
 
@@ -27,6 +27,7 @@ PRIORS = {  # of RPPPolicy; "RPP" has the largest sigma_b that evidence can find
 }  # fmt: skip
 KEY = ["environment", "arm", "seed"]
 POINTS = 24  # of a curve
+EVERY = 8  # steps of the environment are followed by all their gradient steps
 EARLY = 500  # steps after which errors are summed up
 
 
@@ -60,7 +61,6 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     curve = learning_curve(
         task.make,
         task.steps,
-        library=task.library,
         policy_options=None if arm == "SAC" else prior,
         width=task.width,
         seed=trial.seed,
@@ -69,15 +69,14 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         batch_size=128,
         gamma=task.gamma,
         learning_starts=min(task.learning_starts, task.steps // 2),
-        train_freq=task.every,
-        gradient_steps=task.every * task.gradient_steps,
+        train_freq=EVERY,
+        gradient_steps=EVERY * task.gradient_steps,
     )
     values = curve.at(grid(task), task.window)
     late = np.array(tracker.records["step"]) > min(EARLY, task.steps // 2)
     row: dict[str, Any] = dict(zip(KEY, trial.key, strict=True))
     return row | {
         "steps": task.steps,
-        "library": task.library,
         "gradient_steps": task.gradient_steps,
         "learning_rate": rate,
         "area": float(values.mean()),
@@ -221,13 +220,11 @@ def chosen_figure(
     """From the options of the command; what is None is the task's own.
 
     Raises:
-        ImportError: without the extra `rl`.
+        ImportError: without the extra `sbx`.
         ValueError: naming an option that is out of range.
     """
-    if find_spec("stable_baselines3") is None:
-        raise ImportError("fig5 needs Stable-Baselines3: pip install 'bayes-rpp[rl]'")
-    if find_spec("sbx") is None and any(TASKS[name].library == "sbx" for name in names or TASKS if name in TASKS):
-        raise ImportError("fig5 of the longer trainings needs SBX: pip install 'bayes-rpp[sbx]'")
+    if find_spec("sbx") is None:
+        raise ImportError("fig5 needs SBX: pip install 'bayes-rpp[sbx]'")
     for what, given, known in (("environment", names, TASKS), ("arm", arms, ARMS)):
         for name in given or ():
             if name not in known:

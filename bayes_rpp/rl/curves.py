@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
-
-from bayes_rpp.engines.torch import threads
 
 
 @dataclass(frozen=True)
@@ -46,48 +44,32 @@ def learning_curve(
     make: Callable[[], gymnasium.Env],
     steps: int,
     *,
-    library: Literal["sb3", "sbx"] = "sb3",
     policy_options: dict[str, Any] | None = None,
     width: int = 64,
     seed: int = 0,
     callbacks: Sequence[BaseCallback] = (),
     **options: Any,
 ) -> Curve:
-    """Train SAC with two hidden layers on one thread.
+    """Train SBX's SAC with two hidden layers.
 
     Args:
         make: makes the environment.
-        library: Stable-Baselines3, or SBX, whose steps JAX compiles.
-        policy_options: `symmetry`, `sigma_a`, `sigma_b` of `RPPPolicy`; None: the library's own MlpPolicy.
+        policy_options: `symmetry`, `sigma_a`, `sigma_b` of `SbxRPPPolicy`; None: SBX's MlpPolicy.
         callbacks: of `SAC.learn`.
         options: of `SAC`.
     """
-    algorithm, policy, kwargs = _sb3() if library == "sb3" else _sbx()
-    policy = "MlpPolicy" if policy_options is None else policy
-    kwargs = {"net_arch": [width, width], **kwargs, **(policy_options or {})}
-    env = Monitor(make())
-    start = time.process_time()
-    try:
-        with threads(1):  # small networks: a second thread costs more than it gives
-            model = algorithm(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
-            model.learn(steps, callback=list(callbacks))
-    finally:
-        env.close()
-    ends = np.cumsum(env.get_episode_lengths())
-    return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.process_time() - start)
-
-
-def _sb3() -> tuple[Any, Any, dict[str, Any]]:
-    from stable_baselines3 import SAC
-
-    from bayes_rpp.rl.torch.policy import RPPPolicy
-
-    return SAC, RPPPolicy, {"optimizer_kwargs": {"fused": True}}
-
-
-def _sbx() -> tuple[Any, Any, dict[str, Any]]:
     from sbx import SAC
 
     from bayes_rpp.rl.flax.policy import SbxRPPPolicy
 
-    return SAC, SbxRPPPolicy, {}
+    policy: Any = "MlpPolicy" if policy_options is None else SbxRPPPolicy
+    kwargs = {"net_arch": [width, width], **(policy_options or {})}
+    env = Monitor(make())
+    start = time.process_time()
+    try:
+        model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
+        model.learn(steps, callback=list(callbacks))
+    finally:
+        env.close()
+    ends = np.cumsum(env.get_episode_lengths())
+    return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.process_time() - start)

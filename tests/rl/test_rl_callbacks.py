@@ -36,13 +36,22 @@ def test_evidence_tells_even_functions_from_others():
     assert RATIOS[evidence(0.05).argmax()] < RATIOS[evidence(1.0).argmax()]
 
 
+def test_transitions_on_one_side_of_a_mirror_do_not_speak_against_it():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x = np.column_stack([rng.uniform(0.2, 2.0, 300), rng.normal(size=300)])
+        y = np.abs(x[:, 0] - 1) + 0.2 * rng.normal(size=300)  # is abs(abs(x) - 1), as well as abs(x - 1)
+        found = log_evidences(np.stack([x, -x]), y)
+        assert (found - found[0]).max() < 2
+
+
 def test_evidence_is_the_density_of_the_targets():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(12, 2)), rng.normal(size=12)
     features = np.stack([x, np.stack([x[:, 1] - 1, -x[:, 0]], axis=1)])  # those of no equivariant network
     found = log_evidences(features, y)
     d = [[((a[:, None] - b) ** 2).sum(-1) for a in features] for b in features]
-    k = np.exp(-np.array(d) / (2 * np.median(d[0][0])))
+    k = np.exp(-np.sqrt(np.array(d) / (2 * np.median(d[0][0]))))
     y = y - y.mean()
     for one, ratio in zip(found, RATIOS, strict=True):
         best = -np.inf

@@ -121,6 +121,17 @@ def test_what_is_recorded_does_not_change_the_training():
     assert trackers[1].records["sigma_b"] == [0.0, 0.0]
 
 
+def test_soft_values_are_those_of_a_drawn_action():
+    model = agent(sac=FEW | {"ent_coef": "auto_0.3"}, dropout_rate=0.5)
+    policy, obs = model.policy, np.random.default_rng(0).normal(size=(6, 9)).astype(np.float32)
+    policy.qf_state = policy.qf_state.replace(target_params=perturbed(policy.qf_state.target_params))
+    distribution = policy.actor_state.apply_fn(policy.actor_state.params, obs)
+    actions = distribution.sample(seed=jax.random.key(5))
+    q = networks(agent(sac=FEW))._values(policy.qf_state.target_params, obs, actions)  # without dropout
+    expected = np.min(q, axis=0)[:, 0] - 0.3 * np.asarray(distribution.log_prob(actions))
+    np.testing.assert_allclose(networks(model).soft_values(obs, 5), expected, atol=1e-5)
+
+
 def test_evidence_opens_the_residual_which_is_saved(tmp_path, monkeypatch):
     from bayes_rpp.rl import callbacks
 

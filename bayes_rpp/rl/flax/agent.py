@@ -19,6 +19,15 @@ class FlaxAgent:
         qf = self.policy.qf
         qf = qf.clone(net=qf.net.clone(dropout_rate=0.0)) if hasattr(qf, "net") else qf.clone(dropout_rate=0.0)
         self._values = jax.jit(qf.apply)
+        act, entropy = self.policy.actor_state.apply_fn, model.ent_coef_state.apply_fn
+
+        def soft_values(critics: Any, actor: Any, alpha: Any, obs: Array, key: Any) -> jax.Array:
+            distribution = act(actor, obs)
+            actions = distribution.sample(seed=key)
+            q = qf.apply(critics, obs, actions)[:, :, 0].min(axis=0)
+            return q - entropy({"params": alpha}) * distribution.log_prob(actions)
+
+        self._soft_values = jax.jit(soft_values)
         self._features = jax.jit(partial(qf.apply, method="features"))
 
     def actions(self, obs: Array) -> Array:
@@ -28,12 +37,9 @@ class FlaxAgent:
         return np.asarray(self._values(self.policy.qf_state.params, obs, actions))[:, :, 0].T
 
     def soft_values(self, obs: Array, seed: int) -> Array:
-        actor, entropy = self.policy.actor_state, self.model.ent_coef_state
-        distribution = actor.apply_fn(actor.params, obs)
-        actions = distribution.sample(seed=jax.random.key(seed))
-        q = self._values(self.policy.qf_state.target_params, obs, actions)
-        alpha = entropy.apply_fn({"params": entropy.params})
-        return np.asarray(q[:, :, 0].min(axis=0) - alpha * distribution.log_prob(actions))
+        policy = self.policy
+        params = policy.qf_state.target_params, policy.actor_state.params, self.model.ent_coef_state.params
+        return np.asarray(self._soft_values(*params, obs, jax.random.key(seed)))
 
     def features(self, obs: Array, actions: Array) -> Array:
         return np.asarray(self._features(self.policy.qf_state.params, obs, actions))
