@@ -53,7 +53,8 @@ def predict_table(folder: Path, table: pd.DataFrame, file: Path) -> pd.DataFrame
     lacking = [name for name in names if name not in table.columns]
     if lacking:
         raise ValueError(
-            f"{file} must have the inputs of the fit {folder}, {', '.join(names)}; got none called {', '.join(lacking)}"
+            f"{file} must have the inputs of the fit {folder}, {', '.join(names)}; got none called "
+            f"{', '.join(lacking)}{_of_words(lacking, [*names, *map(str, table.columns)])}"
         )
     if not len(table):
         raise ValueError(f"{file} has names of columns but no rows")
@@ -73,6 +74,15 @@ def predict_table(folder: Path, table: pd.DataFrame, file: Path) -> pd.DataFrame
             columns += [(f"{name} mean", mean[:, k]), (f"{name} std", std[:, k])]
             columns += [(f"{name} {100 * q:.0f} %", mean[:, k] + ndtri(q) * std[:, k]) for q in INTERVAL]
     return pd.concat([pd.Series(values, name=name) for name, values in columns], axis=1)
+
+
+def _of_words(lacking: list[str], known: list[str]) -> str:
+    """Advice if columns are lacking that pandas.get_dummies has of words, which new rows may not have."""
+    for name in lacking:
+        stem, found, _ = name.rpartition("_")
+        if found and any(other == stem or (other != name and other.startswith(f"{stem}_")) for other in known):
+            return f"; for words, pandas.get_dummies(table).reindex(columns=[...], fill_value=0) has all {stem}_..."
+    return ""
 
 
 def _read(folder: Path) -> tuple[Posterior, pd.DataFrame, pd.DataFrame | None]:

@@ -57,7 +57,7 @@ class Columns:
         if len(self.outputs) != 1:
             raise ValueError(f"targets must be one column of classes, got {', '.join(self.outputs)}")
         column = self.targets.iloc[:, 0]
-        _check_present(column)
+        _check_present(column, f"targets: column {column.name!r}")
         if _is_numeric(column):
             if pd.api.types.is_integer_dtype(column):  # as floating-point numbers, large ones would become equal
                 return column.to_numpy(dtype=np.int64)
@@ -116,11 +116,16 @@ def read_columns(file: Path, inputs: Sequence[str], targets: Sequence[str]) -> C
 
 
 def _numbering(table: pd.DataFrame, targets: Sequence[str]) -> str | None:
-    """The first column, if it is an index as pandas writes it: without a name, of whole numbers that all differ."""
+    """The first column, if it is an index, without a name as pandas writes it or with the name of one, of whole numbers
+    that all differ."""
     import pandas as pd
 
     first = table.columns[0]
-    is_index = first in ("", "Unnamed: 0") and pd.api.types.is_integer_dtype(table[first]) and table[first].is_unique
+    is_index = (
+        str(first).lower() in ("", "unnamed: 0", "id", "index")
+        and pd.api.types.is_integer_dtype(table[first])
+        and table[first].is_unique
+    )
     return str(first) if is_index and first not in targets else None
 
 
@@ -229,35 +234,45 @@ def _named(
 
 
 def numbers_of(table: pd.DataFrame, argument: str = "targets") -> NDArray:
-    """Columns (n, columns) as finite numbers; ValueError naming the column and row of what is none."""
-    import pandas as pd
-
+    """Columns (n, columns) as finite numbers; ValueError naming the column and row of what is none, and all such
+    columns."""
     values = np.empty(table.shape)
+    errors: dict[str, str] = {}
     for k, name in enumerate(table.columns):
-        column = table[name]
-        _check_present(column, argument)
-        if not _is_numeric(column):
-            if not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):  # dates and the like
-                raise ValueError(f"{argument}: column {name!r} holds {column.dtype}; numbers would do")
-            column = pd.to_numeric(column, errors="coerce")
-        values[:, k] = real_array(column, f"{argument}: column {name!r}")
-        bad = np.flatnonzero(~np.isfinite(values[:, k]))
-        if len(bad):
-            value = table[name].iloc[bad[0]]
-            words = "" if _is_numeric(table[name]) else ", or for words a column of 0 and 1 each (pandas.get_dummies)"
-            if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(value)):
-                words = ", with a point for its decimal comma: pandas.read_csv(file, sep=';', decimal=',') reads such"
-            raise ValueError(
-                f"{argument}: column {name!r} has {str(value)!r} in row {bad[0] + 1}; a finite number would do{words}"
-            )
+        try:
+            values[:, k] = _numbers(table[name], f"{argument}: column {name!r}")
+        except ValueError as error:
+            errors[name] = str(error)
+    if errors:
+        first, *others = errors
+        words = f"; likewise {_list(map(repr, others))}" if others else ""
+        raise ValueError(errors[first] + words)
     return values
 
 
-def _check_present(column: pd.Series, argument: str = "targets") -> None:
+def _numbers(column: pd.Series, name: str) -> NDArray:
+    import pandas as pd
+
+    _check_present(column, name)
+    numeric = _is_numeric(column)
+    if not numeric and not (pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)):  # dates
+        raise ValueError(f"{name} holds {column.dtype}; numbers would do")
+    values = real_array(column if numeric else pd.to_numeric(column, errors="coerce"), name)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        value = column.iloc[bad[0]]
+        words = "" if numeric else ", or for words a column of 0 and 1 each (pandas.get_dummies)"
+        if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", str(value)):
+            words = ", with a point for its decimal comma: pandas.read_csv(file, sep=';', decimal=',') reads such"
+        raise ValueError(f"{name} has {str(value)!r} in row {bad[0] + 1}; a finite number would do{words}")
+    return values
+
+
+def _check_present(column: pd.Series, name: str) -> None:
     missing = np.flatnonzero(column.isna())
     if len(missing):
         raise ValueError(
-            f"{argument}: column {column.name!r} has no value in {len(missing)} of {len(column)} rows (first: row "
+            f"{name} has no value in {len(missing)} of {len(column)} rows (first: row "
             f"{missing[0] + 1}); drop or fill them"
         )
 

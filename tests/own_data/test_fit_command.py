@@ -145,6 +145,24 @@ def test_functions(vectors, tmp_path, monkeypatch):
     assert "sigma_b / sigma_a" in page
 
 
+def test_columns_of_words_that_new_rows_have_not(monkeypatch):
+    from bayes_rpp.own_data import predicting
+
+    units = pd.DataFrame({"column": ["a_b", "city_Rome", "city_Oslo"], "role": "input", "centre": 0.0, "scale": 1.0})
+    monkeypatch.setattr(predicting, "_read", lambda folder: (None, units, None))
+    advice = (
+        r"called %s; for words, pandas.get_dummies\(table\).reindex\(columns=\[...\], fill_value=0\) has all city_...$"
+    )
+    for table, lacking in (
+        (pd.DataFrame({"a_b": [1.0], "city_Rome": [1]}), "city_Oslo"),
+        (pd.DataFrame({"a_b": [1.0], "city": ["Oslo"]}), "city_Rome, city_Oslo"),
+    ):
+        with pytest.raises(ValueError, match=advice % lacking):
+            predicting.predict_table(".", table, "new.csv")
+    with pytest.raises(ValueError, match=r"got none called a_b$"):
+        predicting.predict_table(".", pd.DataFrame({"city_Rome": [1], "city_Oslo": [0]}), "new.csv")
+
+
 def test_classes_by_functions(tmp_path):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(90, 2))

@@ -68,6 +68,8 @@ def test_an_index_is_no_input_unless_it_is_named(tmp_path):
     found = read_columns(file, ["Unnamed: 0,a"], ["y"])
     assert found.inputs == ["Unnamed: 0", "a"]
     assert found.told(file) == f"{file}: 3 rows, 2 inputs, 1 target(s)"
+    table.rename_axis("ID").to_csv(file)
+    assert "The first column, 'ID', numbers the rows" in read_columns(file, [], ["y"]).told(file)
     table.rename_axis("n").to_csv(file)
     assert read_columns(file, [], ["y"]).inputs == ["n", "a"]
 
@@ -116,12 +118,19 @@ def test_parquet_without_pyarrow(tmp_path):
             ["t"],
             "inputs: column 'word' has 'x' in row 1; a finite number would do, or for words a column of 0",
         ),
+        (["a", "word", "t"], ["b, c"], "inputs: column 'word' has .*get_dummies.$"),
         ([], ["a,word,t", "b, c"], "inputs must be columns, got none:"),
     ],
 )
 def test_names_that_do_not_fit(inputs, targets, message, csv):
     with pytest.raises(ValueError, match=message):
         read_columns(csv, inputs, targets)
+
+
+def test_all_columns_that_are_no_numbers_are_named_at_once(tmp_path):
+    (tmp_path / "d.csv").write_text("a,b,c,d,y\n,x,1,nan,1\n2,y,2,3,2\n")
+    with pytest.raises(ValueError, match=r"column 'a' has no value in 1 of 2 rows.*fill them; likewise 'b', 'd'$"):
+        read_columns(tmp_path / "d.csv", [], ["y"])
 
 
 @pytest.mark.parametrize(
