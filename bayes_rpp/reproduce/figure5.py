@@ -53,14 +53,15 @@ def run_trial(trial: Trial) -> dict[str, Any]:
     task, arm = trial.task, trial.arm
     symmetry = rl.symmetry(task.env_id)
     tracker, evidence = (
-        rl.SymmetryTracker(symmetry, every=max(1, task.steps // POINTS)),
-        rl.ResidualEvidence(every=max(500, task.steps // 100)),
+        rl.SymmetryTracker(symmetry, every=max(1, task.steps // POINTS // task.envs)),
+        rl.ResidualEvidence(every=max(500, task.steps // 100) // task.envs),
     )
     prior = {"symmetry": None if arm == "two pathways" else symmetry, "sigma_a": 1.0, **PRIORS.get(arm, {})}
     rate = trial.rate or task.rate
     curve = learning_curve(
         task.make,
         task.steps,
+        envs=task.envs,
         policy_options=None if arm == "SAC" else prior,
         width=task.width,
         seed=trial.seed,
@@ -69,7 +70,7 @@ def run_trial(trial: Trial) -> dict[str, Any]:
         batch_size=128,
         gamma=task.gamma,
         learning_starts=min(task.learning_starts, task.steps // 2),
-        train_freq=EVERY,
+        train_freq=EVERY // task.envs,
         gradient_steps=EVERY * task.gradient_steps,
     )
     values = curve.at(grid(task), task.window)

@@ -16,7 +16,8 @@ class Task:
     Attributes:
         rate: learning rate, of all arms.
         window: steps over which returns are averaged.
-        gradient_steps: for each step of the environment.
+        envs: environments that are stepped in turn.
+        gradient_steps: for each step of an environment.
         tilt: angle of gravity from the vertical, degrees, towards x or, if `sideways`, towards y.
         weaker: by which the torques of the first half of the actuators are scaled: of one leg of two.
         episode: its longest length; the environment's own if None.
@@ -31,6 +32,7 @@ class Task:
     window: int = 500
     gamma: float = 0.99
     learning_starts: int = 100
+    envs: int = 1
     gradient_steps: int = 1
     tilt: float = 0.0
     sideways: bool = False
@@ -52,9 +54,9 @@ class Task:
 _PENDULUM: dict[str, Any] = {
     "env_id": "InvertedDoublePendulum-v5", "steps": 6000, "seeds": 10, "rate": 4e-3, "gradient_steps": 3,
 }  # fmt: skip
-_LONG: dict[str, Any] = {"steps": 100_000, "seeds": 4, "window": 5000, "learning_starts": 1000}
+_LONG: dict[str, Any] = {"steps": 100_000, "seeds": 4, "window": 5000, "learning_starts": 1000, "envs": 8}
 _SWIMMER: dict[str, Any] = {"env_id": "Swimmer-v5", "rate": 3e-3, "gamma": 0.999, **_LONG}
-_WIDE: dict[str, Any] = {"rate": 3e-4, "width": 128, **_LONG}
+_LEGS: dict[str, Any] = {"rate": 3e-4, **_LONG}
 TASKS = {
     task.name: task
     for task in (
@@ -62,10 +64,10 @@ TASKS = {
         Task("tilted-double-pendulum", **_PENDULUM, tilt=10.0),
         Task("swimmer", **_SWIMMER),
         Task("tilted-swimmer", **_SWIMMER, tilt=5.0, sideways=True),
-        Task("walker2d", "Walker2d-v5", **_WIDE),
-        Task("lame-walker2d", "Walker2d-v5", **_WIDE, weaker=0.7),
-        Task("hopper", "Hopper-v5", **_WIDE),
-        Task("ant", "Ant-v5", **_WIDE),
-        Task("tilted-ant", "Ant-v5", **_WIDE, tilt=10.0, sideways=True),
+        Task("walker2d", "Walker2d-v5", **_LEGS),
+        Task("lame-walker2d", "Walker2d-v5", **_LEGS, weaker=0.7),
+        Task("hopper", "Hopper-v5", **_LEGS),
+        Task("ant", "Ant-v5", **_LEGS),
+        Task("tilted-ant", "Ant-v5", **_LEGS, tilt=10.0, sideways=True),
     )
 }

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def learning_curve(
     make: Callable[[], gymnasium.Env],
     steps: int,
     *,
+    envs: int = 1,
     policy_options: dict[str, Any] | None = None,
     width: int = 64,
     seed: int = 0,
@@ -54,6 +56,8 @@ def learning_curve(
 
     Args:
         make: makes the environment.
+        steps: of all environments together.
+        envs: environments that are stepped in turn, as one batch of observations.
         policy_options: `symmetry`, `sigma_a`, `sigma_b` of `SbxRPPPolicy`; None: SBX's MlpPolicy.
         callbacks: of `SAC.learn`.
         options: of `SAC`.
@@ -64,12 +68,28 @@ def learning_curve(
 
     policy: Any = "MlpPolicy" if policy_options is None else SbxRPPPolicy
     kwargs = {"net_arch": [width, width], **(policy_options or {})}
-    env = Monitor(make())
+    episodes, env = _Episodes(), DummyVecEnv([lambda: Monitor(make())] * envs)
     start = time.process_time()
     try:
         model = SAC(policy, env, policy_kwargs=kwargs, buffer_size=steps, seed=seed, device="cpu", **options)
-        model.learn(steps, callback=list(callbacks))
+        model.learn(steps, callback=[episodes, *callbacks])
     finally:
         env.close()
-    ends = np.cumsum(env.get_episode_lengths())
-    return Curve(ends, np.array(env.get_episode_rewards(), dtype=np.float64), time.process_time() - start)
+    seconds = time.process_time() - start
+    return Curve(np.array(episodes.ends, dtype=np.int64), np.array(episodes.returns, dtype=np.float64), seconds)
+
+
+class _Episodes(BaseCallback):
+    """Keeps the returns of all episodes, and the steps of the training at their ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[int] = []
+        self.returns: list[float] = []
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            if "episode" in info:
+                self.ends.append(self.num_timesteps)
+                self.returns.append(info["episode"]["r"])
+        return True

@@ -114,7 +114,7 @@ def optimised():
 def test_small_trainings(optimised, tmp_path):
     options = ("--quick", "--gradient-steps", 1, "--trials", 1, "--jobs", 1)
     arms = ("--arm", "SAC", "--arm", "RPP")
-    result = call("fig5", "--environment", "tilted-double-pendulum", *arms, *options, "--out", tmp_path)
+    result = call("fig5", "--environment", "hopper", *arms, *options, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     rows = pd.read_csv(tmp_path / "trials.csv").set_index("arm")
     assert rows["area"].between(1, 1000).all()
