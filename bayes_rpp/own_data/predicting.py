@@ -54,7 +54,7 @@ def predict_table(folder: Path, table: pd.DataFrame, file: Path) -> pd.DataFrame
     if lacking:
         raise ValueError(
             f"{file} must have the inputs of the fit {folder}, {', '.join(names)}; got none called "
-            f"{', '.join(lacking)}{_of_words(lacking, [*names, *map(str, table.columns)])}"
+            f"{', '.join(lacking)}{_of_words(lacking, table)}"
         )
     if not len(table):
         raise ValueError(f"{file} has names of columns but no rows")
@@ -76,12 +76,13 @@ def predict_table(folder: Path, table: pd.DataFrame, file: Path) -> pd.DataFrame
     return pd.concat([pd.Series(values, name=name) for name, values in columns], axis=1)
 
 
-def _of_words(lacking: list[str], known: list[str]) -> str:
-    """Advice if columns are lacking that pandas.get_dummies has of words, which new rows may not have."""
+def _of_words(lacking: list[str], table: pd.DataFrame) -> str:
+    """Advice if columns are lacking that pandas.get_dummies makes of words, as new rows have not all of the words."""
     for name in lacking:
-        stem, found, _ = name.rpartition("_")
-        if found and any(other == stem or (other != name and other.startswith(f"{stem}_")) for other in known):
-            return f"; for words, pandas.get_dummies(table).reindex(columns=[...], fill_value=0) has all {stem}_..."
+        stems = [name[:k] for k, letter in enumerate(name) if letter == "_" and k]
+        alike = [c for c in table.columns for stem in stems if c.startswith(f"{stem}_") and table[c].isin([0, 1]).all()]
+        if alike or any(stem in table.columns for stem in stems):
+            return "; of words, pandas.get_dummies(table).reindex(columns=[those], fill_value=0) has them all"
     return ""
 
 

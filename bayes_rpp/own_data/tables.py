@@ -245,7 +245,7 @@ def numbers_of(table: pd.DataFrame, argument: str = "targets") -> NDArray:
             errors[name] = str(error)
     if errors:
         first, *others = errors
-        words = f"; likewise {_list(map(repr, others))}" if others else ""
+        words = f"; other columns that are no numbers throughout: {_list(map(repr, others))}" if others else ""
         raise ValueError(errors[first] + words)
     return values
 

@@ -22,12 +22,12 @@ from bayes_rpp.reproduce.figure2 import markdown
 from bayes_rpp.reproduce.locomotion import TASKS, Task
 
 ARMS = ("SAC", "two pathways", "RPP", "strict")
-PRIORS = {  # of RPPPolicy; "RPP" has the largest sigma_b that evidence can find
+PRIORS = {  # of SbxRPPPolicy; "RPP" has the largest sigma_b that evidence can find
     "two pathways": {"sigma_b": 0.03}, "RPP": {"sigma_b": 1.0}, "strict": {"sigma_b": 0.0},
 }  # fmt: skip
 KEY = ["environment", "arm", "seed"]
 POINTS = 24  # of a curve
-EVERY = 8  # steps of the environment are followed by all their gradient steps
+EVERY = 8  # steps, after which all their gradient steps are made; a multiple of the environments
 EARLY = 500  # steps after which errors are summed up
 
 
@@ -238,7 +238,7 @@ def chosen_figure(
     for name in dict.fromkeys(names or TASKS):
         task = TASKS[name]
         if quick:
-            task = replace(task, width=8, steps=300, window=100, seeds=2, episode=50)
+            task = replace(task, width=8, steps=300, window=100, seeds=2, episode=50, envs=min(2, task.envs))
         task = replace(task, steps=steps or task.steps, gradient_steps=gradient_steps or task.gradient_steps)
         seeds = range(first, first + (count or task.seeds))
         found += [Trial(task, arm, seed, rate) for seed in seeds for arm in dict.fromkeys(arms or ARMS)]

@@ -61,7 +61,7 @@ class SymmetryTracker(_Sampling):
     Args:
         symmetry: of a finite group; any policy of SAC will do.
         every: calls between records.
-        n: transitions.
+        n: transitions; of environments that are stepped together at most one of each step.
 
     Attributes:
         records: {"step": [...], "policy": [...], "critic": [...]}.
@@ -98,7 +98,7 @@ class ResidualEvidence(_Sampling):
 
     Args:
         every: calls between looks.
-        n: transitions of a look; its time is cubic in them.
+        n: transitions of a look, as of `SymmetryTracker`; its time is cubic in them.
         gain: logarithm of the Bayes factor from which on the residual is opened.
 
     Attributes:

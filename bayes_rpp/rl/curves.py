@@ -30,14 +30,15 @@ class Curve:
     seconds: float
 
     def at(self, grid: NDArray, window: int) -> NDArray[np.float64]:
-        """Mean return of the episodes that ended in the `window` steps before each point; the last one, if none did."""
+        """Mean return of the episodes that ended in the `window` steps before each point; if none did, of the last ones
+        before it."""
         if not len(self.ends):
             return np.full(len(grid), np.nan)
         found = []
         for step in grid:
+            last = self.ends[max(0, int(np.searchsorted(self.ends, step, side="right")) - 1)]
             here = (self.ends <= step) & (self.ends > step - window)
-            last = max(0, int(np.searchsorted(self.ends, step, side="right")) - 1)
-            found.append(self.returns[here].mean() if here.any() else self.returns[last])
+            found.append(self.returns[here if here.any() else self.ends == last].mean())
         return np.array(found)
 
 

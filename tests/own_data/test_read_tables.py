@@ -68,8 +68,9 @@ def test_an_index_is_no_input_unless_it_is_named(tmp_path):
     found = read_columns(file, ["Unnamed: 0,a"], ["y"])
     assert found.inputs == ["Unnamed: 0", "a"]
     assert found.told(file) == f"{file}: 3 rows, 2 inputs, 1 target(s)"
-    table.rename_axis("ID").to_csv(file)
-    assert "The first column, 'ID', numbers the rows" in read_columns(file, [], ["y"]).told(file)
+    for name in ("ID", "index"):
+        table.rename_axis(name).to_csv(file)
+        assert f"The first column, {name!r}, numbers the rows" in read_columns(file, [], ["y"]).told(file)
     table.rename_axis("n").to_csv(file)
     assert read_columns(file, [], ["y"]).inputs == ["n", "a"]
 
@@ -129,7 +130,8 @@ def test_names_that_do_not_fit(inputs, targets, message, csv):
 
 def test_all_columns_that_are_no_numbers_are_named_at_once(tmp_path):
     (tmp_path / "d.csv").write_text("a,b,c,d,y\n,x,1,nan,1\n2,y,2,3,2\n")
-    with pytest.raises(ValueError, match=r"column 'a' has no value in 1 of 2 rows.*fill them; likewise 'b', 'd'$"):
+    message = r"column 'a' has no value in 1 of 2 rows.*; other columns that are no numbers throughout: 'b', 'd'$"
+    with pytest.raises(ValueError, match=message):
         read_columns(tmp_path / "d.csv", [], ["y"])
 
 

@@ -19,13 +19,13 @@ class FlaxAgent:
         qf = self.policy.qf
         qf = qf.clone(net=qf.net.clone(dropout_rate=0.0)) if hasattr(qf, "net") else qf.clone(dropout_rate=0.0)
         self._values = jax.jit(qf.apply)
-        act, entropy = self.policy.actor_state.apply_fn, model.ent_coef_state.apply_fn
 
-        def soft_values(critics: Any, actor: Any, alpha: Any, obs: Array, key: Any) -> jax.Array:
-            distribution = act(actor, obs)
+        def soft_values(critics: Any, actor: Any, log_alpha: Any, obs: Array, key: Any) -> jax.Array:
+            distribution = model.policy.actor_state.apply_fn(actor, obs)
             actions = distribution.sample(seed=key)
             q = qf.apply(critics, obs, actions)[:, :, 0].min(axis=0)
-            return q - entropy({"params": alpha}) * distribution.log_prob(actions)
+            alpha = model.ent_coef_state.apply_fn({"params": log_alpha})
+            return q - alpha * distribution.log_prob(actions)
 
         self._soft_values = jax.jit(soft_values)
         self._features = jax.jit(partial(qf.apply, method="features"))
