@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -245,4 +246,5 @@ def chosen_figure(
     # Every arm at the first seed before any at the second: what is there of a run that was stopped is a comparison.
     found.sort(key=lambda trial: trial.seed)
     described = {"figure": "fig5", "quick": quick, "steps": steps, "learning_rate": rate}
-    return Figure(found, described | {"gradient_steps": gradient_steps})
+    settings = f"{crc32(repr(TASKS).encode()):08x}"  # rows of a version with others would not be alike
+    return Figure(found, described | {"gradient_steps": gradient_steps, "settings": settings})

@@ -1,5 +1,6 @@
 """Figure 5 and Table 2 by one command, small ones here."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_intervals_are_those_of_student():
     assert figure5.difference(areas[:1], "RPP", "SAC") == "+2"
 
 
-def test_a_stopped_run_goes_on(fakes, tmp_path):
+def test_a_stopped_run_goes_on(fakes, tmp_path, monkeypatch):
     fakes.stop = 3
     options = ("fig5", "--environment", "swimmer", "--arm", "SAC", "--arm", "RPP", "--jobs", 1, "--out", tmp_path)
     assert call(*options, "--trials", 2).exit_code != 0
@@ -100,6 +101,9 @@ def test_a_stopped_run_goes_on(fakes, tmp_path):
     refused = call(*options, "--steps", 77)
     assert refused.exit_code == 2
     assert "with steps None; another folder, the same options" in refused.output
+    other = figure5.TASKS["swimmer"]
+    monkeypatch.setitem(figure5.TASKS, "swimmer", dataclasses.replace(other, rate=1e-3))
+    assert "with settings " in call(*options, "--trials", 3).output
 
 
 @pytest.fixture
