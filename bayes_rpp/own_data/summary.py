@@ -174,7 +174,9 @@ def _symmetry(fitted: Fitted, degrees: pd.DataFrame) -> str:
     low, median, high = degrees.loc[("function", "equivariance error")]
     return (
         f"The equivariance error under {fitted.model.group} is {median:.2g} ({low:.2g} to {high:.2g}): the distance of "
-        "f(g x) from g f(x), from 0 (equivariant) to 1 (nothing in common), in standardised units, mean over rows."
+        "f(g x) from g f(x), from 0 (equivariant) to 1 (nothing in common), in standardised units, mean over rows. "
+        "It is the fit's, and what the fit is off is part of it: bayes-rpp compare says whether the data "
+        "break the symmetry."
     )
 
 

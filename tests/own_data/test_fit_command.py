@@ -142,6 +142,7 @@ def test_functions(vectors, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert f"error: folder must be one that bayes-rpp fit wrote, got {tmp_path}, without posterior.nc" in result.output
     assert "Gaussian process, kernel RBF" in page
+    assert "what the fit is off is part of it: bayes-rpp compare says" in page
     assert "sigma_b / sigma_a" in page
 
 
