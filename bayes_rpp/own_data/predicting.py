@@ -82,7 +82,7 @@ def _of_words(lacking: list[str], table: pd.DataFrame) -> str:
         stems = [name[:k] for k, letter in enumerate(name) if letter == "_" and k]
         alike = [c for c in table.columns for stem in stems if c.startswith(f"{stem}_") and table[c].isin([0, 1]).all()]
         if alike or any(stem in table.columns for stem in stems):
-            return "; of words, pandas.get_dummies(table).reindex(columns=[those], fill_value=0) has them all"
+            return "; of words, pandas.get_dummies(table).reindex(columns=[the inputs], fill_value=0) has them all"
     return ""
 
 

@@ -153,7 +153,7 @@ def test_columns_of_words_that_new_rows_have_not(monkeypatch):
     units = pd.DataFrame({"column": names, "role": "input", "centre": 0.0, "scale": 1.0})
     monkeypatch.setattr(predicting, "_read", lambda folder: (None, units, None))
     row = {"a_b": [1.0], "a_c": [0.5], "city_New_York": [1], "city_Oslo": [0], "city": ["Oslo"]}
-    advice = "; of words, pandas.get_dummies(table).reindex(columns=[those], fill_value=0) has them all"
+    advice = "; of words, pandas.get_dummies(table).reindex(columns=[the inputs], fill_value=0) has them all"
     for lacking, words in (
         (["city_Oslo"], advice),
         (["city_New_York"], advice),
