@@ -117,16 +117,19 @@ def optimised():
     jax.config.update("jax_disable_most_optimizations", before)
 
 
-def test_a_small_training(optimised, tmp_path):
+def test_small_trainings(optimised, tmp_path):
     options = ("--quick", "--gradient-steps", 1, "--trials", 1, "--jobs", 1)
-    result = call("fig5", "--environment", "hopper", "--arm", "RPP", *options, "--out", tmp_path)
+    result = call("fig5", "--environment", "hopper", *options, "--out", tmp_path)
     assert result.exit_code == 0, result.output
     rows = pd.read_csv(tmp_path / "trials.csv")
     assert rows["area"].between(1, 1000).all()
     assert (rows["episodes"] > 5).all()
     assert (rows["gradient_steps"] == 1).all()
-    errors = pd.read_csv(tmp_path / "fig5-errors.csv")[["policy", "critic"]]
-    assert (errors < 1e-5).all(axis=None)  # closed: 300 steps are before the first look
+    assert list(rows["arm"]) == list(figure5.ARMS)
+    errors = pd.read_csv(tmp_path / "fig5-errors.csv").set_index("arm")[["policy", "critic"]]
+    assert np.isfinite(errors).all(axis=None)
+    assert (errors.loc[["strict", "RPP"]] < 1e-5).all(axis=None)  # closed: 300 steps are before the first look
+    assert (errors.loc["SAC"] > 0.01).all(axis=None)
 
 
 @pytest.mark.parametrize(
